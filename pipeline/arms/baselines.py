@@ -1,0 +1,229 @@
+"""The classical ladder and the trivial controls, each a scikit-learn estimator over ``X`` of texts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from pipeline.arms.features import CleanDescriptors, descriptors, morgan_bits, morgan_counts, tanimoto
+from pipeline.arms.gaussian_process import GaussianProcess, GaussianProcessLabels
+from pipeline.arms.inputs import MoleculeFeatures, as_frame, smiles_of
+from pipeline.tables.targets import CLASSES
+
+ALPHAS = np.logspace(-3, 4, 15)
+NEIGHBOURS = 5
+
+
+class OverFeatures(BaseEstimator):
+    """A plain scikit-learn model over features of molecules.
+
+    Parameters
+    ----------
+    features : transformer
+        From ``X`` (texts and context) to an array.
+    model : estimator
+    """
+
+    def __init__(self, features: Any, model: Any) -> None:
+        self.features = features
+        self.model = model
+
+    def fit(self, X: Any, y: np.ndarray, groups: Any = None) -> OverFeatures:
+        self.features_ = clone(self.features).fit(X)
+        self.model_ = clone(self.model).fit(self.features_.transform(X), y)
+        if hasattr(self.model_, "classes_"):
+            self.classes_ = self.model_.classes_
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        return self.model_.predict(self.features_.transform(X))
+
+
+class RegressorOverFeatures(RegressorMixin, OverFeatures):
+    """Regression over features."""
+
+
+class ClassifierOverFeatures(ClassifierMixin, OverFeatures):
+    """Classes over features."""
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        return self.model_.predict_proba(self.features_.transform(X))
+
+
+class TanimotoNeighbours(BaseEstimator):
+    """k nearest neighbours by Tanimoto similarity of Morgan bits, weighted by similarity.
+
+    Neighbours are looked up in the context given, if any: a neighbour under other conditions
+    counts with half its similarity per differing column.
+    """
+
+    def __init__(self, k: int = NEIGHBOURS) -> None:
+        self.k = k
+
+    def _distances(self, X: Any) -> np.ndarray:
+        similarity = tanimoto(morgan_bits(smiles_of(X)), self.bits_)
+        context = as_frame(X).iloc[:, 1:].to_numpy(dtype=object)
+        for column in range(context.shape[1]):
+            similarity = similarity * np.where(context[:, column, None] == self.context_[None, :, column], 1.0, 0.5)
+        return np.maximum(1.0 - similarity, 0.0)
+
+    def fit(self, X: Any, y: np.ndarray, groups: Any = None) -> TanimotoNeighbours:
+        self.bits_ = morgan_bits(smiles_of(X))
+        self.context_ = as_frame(X).iloc[:, 1:].to_numpy(dtype=object)
+        kind = KNeighborsRegressor if isinstance(self, RegressorMixin) else KNeighborsClassifier
+        k = min(self.k, len(self.bits_))
+        self.model_ = kind(n_neighbors=k, metric="precomputed", weights=_by_similarity)
+        self.model_.fit(self._distances(X), y)
+        if hasattr(self.model_, "classes_"):
+            self.classes_ = self.model_.classes_
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        return self.model_.predict(self._distances(X))
+
+
+def _by_similarity(distance: np.ndarray) -> np.ndarray:
+    return 1.0 - distance + 1e-6
+
+
+class TanimotoRegressor(RegressorMixin, TanimotoNeighbours):
+    """Weighted mean of the neighbours' values."""
+
+
+class TanimotoClassifier(ClassifierMixin, TanimotoNeighbours):
+    """Weighted vote of the neighbours."""
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        return self.model_.predict_proba(self._distances(X))
+
+
+class CharacterGrams(BaseEstimator):
+    """TF-IDF of the character n-grams (1 to 5) of the SMILES, with the context columns beside it."""
+
+    def fit(self, X: Any, y: Any = None) -> CharacterGrams:
+        self.vectorizer_ = TfidfVectorizer(analyzer="char", ngram_range=(1, 5), lowercase=False, min_df=2)
+        self.vectorizer_.fit(smiles_of(X))
+        self.context_ = MoleculeFeatures((), ()).fit(X) if as_frame(X).shape[1] > 1 else None
+        return self
+
+    def transform(self, X: Any) -> Any:
+        from scipy.sparse import csr_matrix, hstack
+
+        grams = self.vectorizer_.transform(smiles_of(X))
+        return grams if self.context_ is None else hstack([grams, csr_matrix(self.context_.transform(X))]).tocsr()
+
+
+def _linear(task: str) -> Any:
+    if task == CLASSES:
+        return LogisticRegression(C=1.0, max_iter=2_000)
+    return RidgeCV(alphas=ALPHAS)
+
+
+def _over(task: str, features: Any, model: Any) -> Any:
+    return (ClassifierOverFeatures if task == CLASSES else RegressorOverFeatures)(features, model)
+
+
+def _descriptor_features() -> MoleculeFeatures:
+    return MoleculeFeatures((descriptors,), (CleanDescriptors(),))
+
+
+def constant(task: str, seed: int, threads: int) -> Any:
+    """``mean`` for numbers, ``majority`` for classes (its probabilities are the class shares)."""
+    nothing = FunctionTransformer(lambda X: np.zeros((len(as_frame(X)), 1)))
+    return _over(task, nothing, DummyClassifier(strategy="prior") if task == CLASSES else DummyRegressor())
+
+
+def ngram_ridge(task: str, seed: int, threads: int) -> Any:
+    """The text model without a language model. The regression densifies nothing: ridge on sparse TF-IDF."""
+    model = _linear(task) if task == CLASSES else make_pipeline(_SparseRidge())
+    return _over(task, CharacterGrams(), model)
+
+
+class _SparseRidge(RegressorMixin, BaseEstimator):
+    """Ridge in its kernel form, the penalty chosen by leave-one-out error on the training rows.
+
+    The closed form of the leave-one-out residual is that of Rifkin and Lippert 2007.
+    """
+
+    def fit(self, X: Any, y: np.ndarray) -> _SparseRidge:
+        y = np.asarray(y, dtype=np.float64)
+        self.mean_ = float(y.mean())
+        gram = np.asarray((X @ X.T).todense())
+        eigenvalues, vectors = np.linalg.eigh(gram)
+        eigenvalues = np.maximum(eigenvalues, 0.0)
+        projected = vectors.T @ (y - self.mean_)
+
+        def error(alpha: float) -> float:
+            inverse = 1.0 / (eigenvalues + alpha)
+            residual = (vectors @ (inverse * projected)) / ((vectors**2) @ inverse)
+            return float(np.mean(residual**2))
+
+        self.alpha_ = min(ALPHAS, key=error)
+        self.coef_ = X.T @ (vectors @ (projected / (eigenvalues + self.alpha_)))
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        return np.asarray(X @ self.coef_) + self.mean_
+
+
+def knn(task: str, seed: int, threads: int) -> Any:
+    return TanimotoClassifier() if task == CLASSES else TanimotoRegressor()
+
+
+def ridge(task: str, seed: int, threads: int) -> Any:
+    return _over(task, _descriptor_features(), _linear(task))
+
+
+def rf_bits(task: str, seed: int, threads: int) -> Any:
+    """The weak reference that language models are usually compared with."""
+    forest = RandomForestClassifier if task == CLASSES else RandomForestRegressor
+    features = MoleculeFeatures((morgan_bits,), (None,))
+    return _over(task, features, forest(n_estimators=100, random_state=seed, n_jobs=threads))
+
+
+def extratrees(task: str, seed: int, threads: int) -> Any:
+    if task == CLASSES:
+        model = ExtraTreesClassifier(n_estimators=500, random_state=seed, n_jobs=threads)
+    else:
+        model = ExtraTreesRegressor(n_estimators=500, random_state=seed, n_jobs=threads)
+    return _over(task, _descriptor_features(), model)
+
+
+def lightgbm(task: str, seed: int, threads: int) -> Any:
+    from lightgbm import LGBMClassifier, LGBMRegressor
+
+    kind = LGBMClassifier if task == CLASSES else LGBMRegressor
+    model = kind(
+        n_estimators=500,
+        learning_rate=0.05,
+        num_leaves=31,
+        min_child_samples=5,
+        subsample=0.8,
+        subsample_freq=1,
+        colsample_bytree=0.3,
+        random_state=seed,
+        n_jobs=threads,
+        deterministic=True,
+        force_row_wise=True,
+        verbosity=-1,
+    )
+    features = MoleculeFeatures((morgan_counts, descriptors), (None, CleanDescriptors()))
+    return _over(task, features, model)
+
+
+def gp(task: str, seed: int, threads: int) -> Any:
+    return GaussianProcessLabels(seed=seed) if task == CLASSES else GaussianProcess(seed=seed)

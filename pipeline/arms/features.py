@@ -1,0 +1,131 @@
+"""Fingerprints and descriptors, computed once per molecule and shared by all arms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+from rdkit import Chem, rdBase
+from rdkit.Chem import Descriptors, rdFingerprintGenerator
+from sklearn.base import BaseEstimator, TransformerMixin
+
+FINGERPRINT_SIZE = 2048
+_CACHE_ROWS = 60_000
+_cached: dict[str, dict[str, np.ndarray]] = {}
+
+
+@cache
+def _morgan() -> Any:
+    return rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=FINGERPRINT_SIZE)
+
+
+def _bits(molecule: Chem.Mol) -> np.ndarray:
+    return _morgan().GetFingerprintAsNumPy(molecule).astype(np.uint8)
+
+
+def _counts(molecule: Chem.Mol) -> np.ndarray:
+    return np.minimum(_morgan().GetCountFingerprintAsNumPy(molecule), 65_535).astype(np.uint16)
+
+
+def _descriptors(molecule: Chem.Mol) -> np.ndarray:
+    with rdBase.BlockLogs():
+        values = [_finite(function, molecule) for _, function in Descriptors.descList]
+    return np.asarray(values, dtype=np.float64)
+
+
+def _finite(function: Callable[[Chem.Mol], float], molecule: Chem.Mol) -> float:
+    """A descriptor's value, NaN where RDKit cannot compute it for this molecule (no charges, say)."""
+    try:
+        value = float(function(molecule))
+    except (ValueError, RuntimeError, ZeroDivisionError, OverflowError):
+        return np.nan
+    return value if np.isfinite(value) else np.nan
+
+
+def _rows(kind: str, compute: Callable[[Chem.Mol], np.ndarray], smiles: Iterable[str]) -> np.ndarray:
+    known = _cached.setdefault(kind, {})
+    if len(known) > _CACHE_ROWS:
+        known.clear()
+    rows = []
+    for text in smiles:
+        if text not in known:
+            known[text] = compute(Chem.MolFromSmiles(text))
+        rows.append(known[text])
+    return np.stack(rows)
+
+
+def morgan_bits(smiles: Iterable[str]) -> np.ndarray:
+    """Morgan fingerprints of radius 2. Shape (n, 2048), 0 or 1."""
+    return _rows("bits", _bits, smiles)
+
+
+def morgan_counts(smiles: Iterable[str]) -> np.ndarray:
+    """Morgan count fingerprints of radius 2. Shape (n, 2048)."""
+    return _rows("counts", _counts, smiles)
+
+
+def descriptors(smiles: Iterable[str]) -> np.ndarray:
+    """All of RDKit's 2D descriptors, NaN where one is undefined. Shape (n, number of descriptors)."""
+    return _rows("descriptors", _descriptors, smiles)
+
+
+def tanimoto(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Tanimoto similarity of rows, for bits or counts: a.b / (a.a + b.b - a.b). Shape (n_a, n_b).
+
+    The inner-product form for counts is that of Ralaivola et al., Neural Networks 2005. Two rows
+    without any feature are alike (1).
+    """
+    x, y = a.astype(np.float32), b.astype(np.float32)
+    product = x @ y.T
+    total = (x * x).sum(axis=1)[:, None] + (y * y).sum(axis=1)[None, :] - product
+    return np.divide(product, total, out=np.ones_like(product), where=total > 0)
+
+
+def nearest_neighbours(smiles: Sequence[str], references: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """``(similarity, index)`` of the most similar reference for each molecule. Shapes (n,)."""
+    queries, pool = morgan_bits(smiles), morgan_bits(references)
+    best = np.empty(len(queries), dtype=np.float64)
+    index = np.empty(len(queries), dtype=int)
+    for start in range(0, len(queries), 512):
+        block = tanimoto(queries[start : start + 512], pool)
+        index[start : start + 512] = block.argmax(axis=1)
+        best[start : start + 512] = block.max(axis=1)
+    return best, index
+
+
+class CleanDescriptors(TransformerMixin, BaseEstimator):
+    """Impute, standardise and clip descriptors with what the training rows show, and no more.
+
+    Medians fill undefined values; columns are standardised after a signed logarithm tames the
+    few that span many orders of magnitude; then clipped to ``limit`` standard deviations.
+
+    Parameters
+    ----------
+    limit : float
+        Clipping bound in training standard deviations.
+    """
+
+    def __init__(self, limit: float = 5.0) -> None:
+        self.limit = limit
+
+    def fit(self, X: np.ndarray, y: Any = None) -> CleanDescriptors:
+        with np.errstate(all="ignore"):
+            present = np.isfinite(X).any(axis=0)
+        self.median_ = np.zeros(X.shape[1])
+        self.median_[present] = np.nanmedian(X[:, present], axis=0)
+        self.wide_ = np.nanmax(np.abs(np.where(np.isfinite(X), X, 0)), axis=0) > 1e4
+        filled = self._filled(X)
+        self.mean_, self.std_ = filled.mean(axis=0), filled.std(axis=0)
+        self.kept_ = np.flatnonzero(self.std_ > 1e-9 * (1 + np.abs(self.mean_)))
+        return self
+
+    def _filled(self, X: np.ndarray) -> np.ndarray:
+        filled = np.where(np.isfinite(X), X, self.median_)
+        return np.where(self.wide_, np.sign(filled) * np.log1p(np.abs(filled)), filled)
+
+    def transform(self, X: np.ndarray) -> np.ndarray:
+        """Shape (n, kept columns), float64 within ``[-limit, limit]``."""
+        scaled = (self._filled(X)[:, self.kept_] - self.mean_[self.kept_]) / self.std_[self.kept_]
+        return np.clip(scaled, -self.limit, self.limit)

@@ -1,0 +1,108 @@
+"""What every arm is given as ``X``: canonical texts, with context columns beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from pipeline.tables.targets import TargetError, parse_number
+
+
+def as_frame(X: Any) -> pd.DataFrame:
+    """``X`` as a data frame whose first column is the canonical SMILES and the rest context.
+
+    Raises
+    ------
+    ValueError
+        If ``X`` is neither one-dimensional nor a data frame.
+    """
+    if isinstance(X, pd.DataFrame):
+        return X
+    if isinstance(X, pd.Series):
+        return X.to_frame("smiles")
+    texts = np.asarray(X, dtype=object)
+    if texts.ndim != 1:
+        raise ValueError(f"X must be a one-dimensional array of SMILES or a data frame, got {texts.ndim} dimensions")
+    return pd.DataFrame({"smiles": texts})
+
+
+def smiles_of(X: Any) -> list[str]:
+    return [str(text) for text in as_frame(X).iloc[:, 0]]
+
+
+class MoleculeFeatures(TransformerMixin, BaseEstimator):
+    """Blocks of features side by side: one per function of SMILES, then the context columns.
+
+    Context columns that hold only numbers in training are standardised, others one-hot encoded
+    (an unseen value becomes all zeros).
+
+    Parameters
+    ----------
+    functions : tuple of callables
+        Each maps a list of SMILES to an array of shape (n, d).
+    cleaners : tuple
+        For each function an unfitted transformer for its block, or None to leave it as it is.
+    """
+
+    def __init__(self, functions: tuple[Callable[[list[str]], np.ndarray], ...], cleaners: tuple[Any, ...]) -> None:
+        self.functions = functions
+        self.cleaners = cleaners
+
+    def fit(self, X: Any, y: Any = None) -> MoleculeFeatures:
+        from sklearn.base import clone
+
+        smiles = smiles_of(X)
+        self.cleaners_ = [
+            None if cleaner is None else clone(cleaner).fit(function(smiles))
+            for function, cleaner in zip(self.functions, self.cleaners, strict=True)
+        ]
+        context = as_frame(X).iloc[:, 1:]
+        self.numeric_ = [column for column in context if _all_numbers(context[column])]
+        self.context_ = ColumnTransformer(
+            [
+                ("numbers", make_pipeline(StandardScaler()), self.numeric_),
+                (
+                    "names",
+                    OneHotEncoder(handle_unknown="ignore", sparse_output=False),
+                    [column for column in context if column not in self.numeric_],
+                ),
+            ],
+            sparse_threshold=0,
+        )
+        if context.shape[1]:
+            self.context_.fit(self._context(X))
+        return self
+
+    def _context(self, X: Any) -> pd.DataFrame:
+        context = as_frame(X).iloc[:, 1:].copy()
+        for column in self.numeric_:
+            context[column] = [_number_or_nan(value) for value in context[column]]
+        return context.fillna({column: 0.0 for column in self.numeric_})
+
+    def transform(self, X: Any) -> np.ndarray:
+        smiles = smiles_of(X)
+        blocks = [
+            function(smiles).astype(np.float32) if cleaner is None else cleaner.transform(function(smiles))
+            for function, cleaner in zip(self.functions, self.cleaners_, strict=True)
+        ]
+        if as_frame(X).shape[1] > 1:
+            blocks.append(np.asarray(self.context_.transform(self._context(X)), dtype=np.float64))
+        return np.hstack(blocks)
+
+
+def _number_or_nan(text: str) -> float:
+    try:
+        return parse_number(str(text))
+    except TargetError:
+        return np.nan
+
+
+def _all_numbers(values: pd.Series) -> bool:
+    return bool(np.isfinite([_number_or_nan(value) for value in values]).all())

@@ -1,0 +1,1 @@
+"""The engine under the language-model arms: weights, encoding, training, scoring."""

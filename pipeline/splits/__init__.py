@@ -1,0 +1,1 @@
+"""Who is tested on whom: group labels, and splitters over them."""

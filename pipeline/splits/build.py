@@ -1,0 +1,189 @@
+"""From what the user asked for to checked splits of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipeline.errors import InputError, unknown
+from pipeline.splits.groups import GROUPINGS, column_groups, twin_groups
+from pipeline.splits.splitters import TOLERANCE, Fold, Split, fold_numbers, hold_out
+from pipeline.tables.reading import read_table, require_column
+from pipeline.tables.table import Table
+from pipeline.tables.targets import CLASSES
+
+_ROLES = {"train": "train", "test": "test", "valid": "train", "validation": "train", "val": "train"}
+_FORMS = [*GROUPINGS, "group:COLUMN", "column:COLUMN", "FILE.csv"]
+
+
+def columns_needed(splits: Sequence[str]) -> list[str]:
+    """The columns of the source that the splits read (``group:COLUMN``, ``column:COLUMN``)."""
+    return [name.partition(":")[2] for name in splits if name.startswith(("group:", "column:"))]
+
+
+def check_name(name: str) -> None:
+    """Raise `InputError` unless ``name`` is a kind of split there is."""
+    if not (name in GROUPINGS or name.startswith(("group:", "column:")) or name.endswith(".csv")):
+        raise unknown("split", name, _FORMS)
+
+
+def build_split(table: Table, name: str, *, test_size: float, folds: int, seed: int) -> Split:
+    """Make one split of a table and check its invariants.
+
+    Parameters
+    ----------
+    name : str
+        ``random``, ``scaffold``, ``group:COLUMN``, ``column:COLUMN`` (a column that says train or
+        test), or the path of a ``splits.csv`` of an earlier run.
+    test_size : float
+        Share of rows in a hold-out; used when ``folds`` is 0.
+    folds : int
+        Number of folds, 0 for a hold-out.
+
+    Raises
+    ------
+    InputError
+        If the groups do not allow the split, or a fold would lack a class.
+    """
+    check_name(name)
+    if name.endswith(".csv"):
+        split = _from_file(table, name)
+    elif name.startswith("column:"):
+        split = _from_column(table, name)
+    else:
+        groups = column_groups(table, name[6:]) if name.startswith("group:") else GROUPINGS[name](table)
+        split = _from_groups(table, name, groups, test_size, folds, seed)
+    _check(table, split)
+    return split
+
+
+def _from_groups(table: Table, name: str, groups: np.ndarray, test_size: float, folds: int, seed: int) -> Split:
+    ids = table.frame["row_id"].to_numpy(dtype=object)
+    strata = _strata(table, acyclic=name == "scaffold" and not folds)
+    labels = dict(zip(ids, groups, strict=True))
+    distinct, sizes = np.unique(groups.astype(str), return_counts=True)
+    if folds:
+        if len(distinct) < folds:
+            raise InputError(
+                f"split {name!r}: {folds} folds need at least {folds} groups; there are {len(distinct)}. "
+                "Ask for fewer folds or another split"
+            )
+        numbers = fold_numbers(groups, strata, folds, seed)
+        made = [Fold(0, k, tuple(ids[numbers != k]), tuple(ids[numbers == k])) for k in range(folds)]
+        notes = _uneven(made, len(table), sizes)
+        return Split(name, tuple(made), labels, f"{folds} folds", tuple(notes))
+    if len(distinct) < 2:
+        raise InputError(f"split {name!r}: all {len(table)} rows are one group; at least two are needed")
+    test = hold_out(groups, strata, test_size, seed)
+    got = float(test.mean())
+    notes = []
+    if abs(got - test_size) > TOLERANCE:
+        notes.append(
+            f"asked for {test_size:.0%} of the rows, got {got:.0%}: the {len(distinct)} groups (the largest has "
+            f"{sizes.max()} of {len(table)} rows) allow nothing nearer"
+        )
+    made = [Fold(0, 0, tuple(ids[~test]), tuple(ids[test]))]
+    return Split(name, tuple(made), labels, f"{test_size:.0%} of rows held out", tuple(notes))
+
+
+def _strata(table: Table, acyclic: bool) -> np.ndarray:
+    """What test and training rows should hold equal shares of: classes, and acyclic molecules.
+
+    Where one ring system is too large for a test set, a scaffold hold-out drawn without regard to
+    this would be mostly acyclic.
+    """
+    label = table.frame["target"].astype(str) if table.task == CLASSES else pd.Series("", index=table.frame.index)
+    return (label + np.where(acyclic & (table.frame["scaffold"] == ""), "|acyclic", "")).to_numpy(dtype=object)
+
+
+def _uneven(folds: list[Fold], n: int, sizes: np.ndarray) -> list[str]:
+    got = [len(fold.test) for fold in folds]
+    if max(got) - min(got) <= max(1, TOLERANCE * n):
+        return []
+    return [
+        f"folds are uneven ({', '.join(map(str, got))} test rows): the largest group alone has {sizes.max()} "
+        f"of {n} rows"
+    ]
+
+
+def _from_column(table: Table, name: str) -> Split:
+    column = name.partition(":")[2]
+    roles = table.frame[column].str.strip().str.lower()
+    strange = sorted(set(roles) - set(_ROLES))
+    if strange:
+        line = int(table.frame["line"][roles == strange[0]].iloc[0])
+        raise InputError(f"split {name!r}: line {line} says {strange[0]!r}; the column must say train, valid or test")
+    ids = table.frame["row_id"].to_numpy(dtype=object)
+    test = (roles.map(_ROLES) == "test").to_numpy()
+    notes = ["rows marked valid were used for training"] if roles.isin(["valid", "validation", "val"]).any() else []
+    labels = dict(zip(ids, twin_groups(table), strict=True))
+    fold = Fold(0, 0, tuple(ids[~test]), tuple(ids[test]))
+    return _without_straddlers(Split(name, (fold,), labels, f"column {column!r}", tuple(notes)))
+
+
+def _from_file(table: Table, path: str) -> Split:
+    raw = read_table(path)
+    frame = pd.DataFrame({column: require_column(raw, column, "--split") for column in ("row_id", "role")})
+    for column in ("repeat", "fold"):
+        frame[column] = pd.to_numeric(raw.frame[column]).astype(int) if column in raw.frame.columns else 0
+    name = Path(path).stem
+    if "split" in raw.frame.columns:
+        names = raw.frame["split"].unique()
+        if len(names) > 1:
+            raise InputError(f"{path}: holds several splits ({', '.join(names)}); keep the rows of one of them")
+        name = str(names[0])
+    strange = sorted(set(frame["role"].str.lower()) - set(_ROLES))
+    if strange:
+        raise InputError(f"{path}: the role {strange[0]!r} is not train, valid or test")
+    known = set(table.frame["row_id"])
+    missing = [row_id for row_id in frame["row_id"] if row_id not in known]
+    if missing:
+        raise InputError(f"{path}: {len(missing)} row ids are not in the table, the first is {missing[0]!r}")
+    folds = []
+    for (repeat, fold), part in frame.groupby(["repeat", "fold"], sort=True):
+        test = part["role"].str.lower().map(_ROLES) == "test"
+        folds.append(Fold(int(repeat), int(fold), tuple(sorted(part["row_id"][~test])), tuple(sorted(part["row_id"][test]))))
+    in_file = dict(zip(raw.frame["row_id"], raw.frame["group"], strict=True)) if "group" in raw.frame.columns else {}
+    labels = {
+        row_id: in_file.get(row_id, twins)
+        for row_id, twins in zip(table.frame["row_id"], twin_groups(table), strict=True)
+    }
+    return _without_straddlers(Split(name, tuple(folds), labels, f"file {path}"))
+
+
+def _without_straddlers(split: Split) -> Split:
+    """Take training rows out whose twin is tested: a division made elsewhere may not know of twins."""
+    folds, dropped = [], 0
+    for fold in split.folds:
+        tested = {split.groups[row_id] for row_id in fold.test}
+        train = tuple(row_id for row_id in fold.train if split.groups[row_id] not in tested)
+        dropped += len(fold.train) - len(train)
+        folds.append(Fold(fold.repeat, fold.fold, train, fold.test))
+    note = f"{dropped} training rows were left out because a twin (salt, tautomer, stereoisomer) or group mate is tested"
+    return Split(split.name, tuple(folds), split.groups, split.asked, (*split.notes, note) if dropped else split.notes)
+
+
+def _check(table: Table, split: Split) -> None:
+    """The invariants every split must have, asserted with the value that broke them."""
+    target = table.targets
+    twins = dict(zip(table.frame["row_id"], twin_groups(table), strict=True))
+    for fold in split.folds:
+        where = f"split {split.name!r}" + (f", fold {fold.fold + 1}" if len(split.folds) > 1 else "")
+        if not fold.train or not fold.test:
+            raise InputError(f"{where}: {len(fold.train)} training and {len(fold.test)} test rows; both must have some")
+        both = set(fold.train) & set(fold.test)
+        assert not both, f"{where}: row {sorted(both)[0]} is trained on and tested"
+        for name, label in (("group", split.groups), ("twin group", twins)):
+            shared = {label[i] for i in fold.train} & {label[i] for i in fold.test}
+            assert not shared, f"{where}: {name} {sorted(shared)[0]!r} stands on both sides"
+        if table.task == CLASSES:
+            for role, ids in (("training", fold.train), ("test", fold.test)):
+                missing = set(table.classes) - set(target.loc[list(ids)])
+                if missing:
+                    raise InputError(
+                        f"{where}: no {role} row of class {sorted(missing)[0]!r}; use fewer folds, another seed or "
+                        "another split"
+                    )

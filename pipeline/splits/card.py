@@ -1,0 +1,66 @@
+"""What a split asks of a model: sizes, groups, label shift, and how near the test set lies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.stats import ks_2samp
+
+from pipeline.arms.features import nearest_neighbours
+from pipeline.splits.splitters import Split
+from pipeline.tables.table import Table
+from pipeline.tables.targets import CLASSES
+
+
+def split_card(table: Table, split: Split) -> dict[str, Any]:
+    """Facts about a split, averaged over its folds where they differ.
+
+    Returns
+    -------
+    dict
+        ``asked``, ``n_train`` and ``n_test`` per fold, ``groups``, ``largest_group`` (rows),
+        ``acyclic`` and ``acyclic_test`` (shares), ``label_shift`` (regression: mean of test minus
+        training labels in training standard deviations, and the two-sample Kolmogorov-Smirnov
+        statistic; classes: largest difference of a class share), ``similarity`` (quartiles of the
+        Tanimoto similarity from each test molecule to its nearest training molecule, Morgan
+        fingerprints of radius 2, 2048 bits), and ``notes``.
+    """
+    frame = table.frame.set_index("row_id")
+    similarity = np.concatenate(
+        [
+            nearest_neighbours(frame.loc[list(f.test), "smiles"], frame.loc[list(f.train), "smiles"])[0]
+            for f in split.folds
+        ]
+    )
+    sizes = np.unique([split.groups[row_id] for row_id in frame.index], return_counts=True)[1]
+    tested = [row_id for fold in split.folds for row_id in fold.test]
+    return {
+        "name": split.name,
+        "asked": split.asked,
+        "n_train": [len(fold.train) for fold in split.folds],
+        "n_test": [len(fold.test) for fold in split.folds],
+        "groups": int(len(sizes)),
+        "test_groups": len({split.groups[row_id] for row_id in tested}),
+        "largest_group": int(sizes.max()),
+        "acyclic": float((frame["scaffold"] == "").mean()),
+        "acyclic_test": float((frame.loc[tested, "scaffold"] == "").mean()),
+        "label_shift": _label_shift(table, split),
+        "similarity": [float(q) for q in np.quantile(similarity, [0.25, 0.5, 0.75])],
+        "notes": list(split.notes),
+    }
+
+
+def _label_shift(table: Table, split: Split) -> dict[str, float]:
+    target = table.targets
+    pairs = [(target.loc[list(fold.train)], target.loc[list(fold.test)]) for fold in split.folds]
+    if table.task == CLASSES:
+        shares = [
+            max(abs(float((train == label).mean() - (test == label).mean())) for label in table.classes)
+            for train, test in pairs
+        ]
+        return {"share": float(np.mean(shares))}
+    return {
+        "mean": float(np.mean([(test.mean() - train.mean()) / train.std() for train, test in pairs])),
+        "ks": float(np.mean([ks_2samp(train, test).statistic for train, test in pairs])),
+    }

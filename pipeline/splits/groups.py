@@ -1,0 +1,33 @@
+"""Group labels: rows with the same label never stand on both sides of a split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from pipeline.tables.table import Table, joined_labels
+
+
+def twin_groups(table: Table) -> np.ndarray:
+    """Salts, tautomers and stereoisomers of one parent share a label. Shape (n,)."""
+    return table.frame["twins"].to_numpy(dtype=object)
+
+
+def scaffold_groups(table: Table) -> np.ndarray:
+    """Bemis-Murcko framework of the parent; an acyclic molecule is a group of its own. Shape (n,).
+
+    Twins whose frameworks differ (tautomers can) are joined, so that the groups are pure for both.
+    """
+    twins = twin_groups(table)
+    scaffolds = table.frame["scaffold"].to_numpy(dtype=object)
+    own = np.where(scaffolds == "", "acyclic:" + twins.astype(str), scaffolds)
+    return joined_labels(own, twins)
+
+
+def column_groups(table: Table, column: str) -> np.ndarray:
+    """The values of a column of the table; twins are joined. Shape (n,)."""
+    return joined_labels(table.frame[column].astype(str), twin_groups(table))
+
+
+GROUPINGS: dict[str, Callable[[Table], np.ndarray]] = {"random": twin_groups, "scaffold": scaffold_groups}

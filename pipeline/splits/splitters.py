@@ -1,0 +1,137 @@
+"""Hold-outs and folds over groups, sized by rows, the same for a seed whatever the row order.
+
+scikit-learn's group splitters size a hold-out by groups rather than rows, and take no seed where
+they balance folds by rows, so the assignment here is our own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from pipeline.errors import InputError
+
+TOLERANCE = 0.05  # a hold-out is within five points of what was asked, where the groups allow it
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Row ids of one train/test division; ``repeat`` and ``fold`` count from 0."""
+
+    repeat: int
+    fold: int
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Split:
+    """A named set of folds over one table, with the group label of every row."""
+
+    name: str
+    folds: tuple[Fold, ...]
+    groups: dict[str, str]
+    asked: str
+    notes: tuple[str, ...] = ()
+
+    def frame(self) -> pd.DataFrame:
+        """One row per (repeat, fold, row): ``split, repeat, fold, row_id, role, group``."""
+        rows = [
+            (self.name, fold.repeat, fold.fold, row_id, role, self.groups[row_id])
+            for fold in self.folds
+            for role, ids in (("train", fold.train), ("test", fold.test))
+            for row_id in ids
+        ]
+        return pd.DataFrame(rows, columns=["split", "repeat", "fold", "row_id", "role", "group"])
+
+
+def hold_out(groups: np.ndarray, classes: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """Choose whole groups for a test set of about ``share`` of the rows.
+
+    Groups are taken in a random order as long as no class exceeds its share; where that leaves
+    the size off by more than `TOLERANCE` although some choice of groups would fit, such a choice
+    is taken instead.
+
+    Parameters
+    ----------
+    groups : ndarray of shape (n,)
+        Group labels; rows in any order.
+    classes : ndarray of shape (n,)
+        Class labels to stratify by; a constant for regression.
+    share : float
+        Fraction of rows asked for, between 0 and 1.
+    seed : int
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+        True for test rows.
+    """
+    labels, counts = _class_counts(groups, classes)
+    quota = np.ceil(share * counts.sum(axis=0))
+    wanted = round(share * len(groups))
+    order = np.random.default_rng(seed).permutation(len(labels))
+    chosen = np.zeros(len(labels), dtype=bool)
+    total = np.zeros(counts.shape[1])
+    for limits in (quota, np.full_like(quota, np.inf)):  # the second pass gives up the class shares
+        for index in order:
+            grown = total + counts[index]
+            if not chosen[index] and grown.sum() <= wanted and np.all(grown <= limits):
+                chosen[index], total = True, grown
+        if abs(total.sum() - wanted) <= TOLERANCE * len(groups):
+            break
+    if abs(total.sum() - wanted) > TOLERANCE * len(groups):
+        chosen = _closest_sum(counts.sum(axis=1), wanted, order)
+    return np.isin(groups, labels[chosen])
+
+
+def _class_counts(groups: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sorted group labels, and how many rows of each class every group has."""
+    counts = pd.crosstab(pd.Series(groups, name="group"), pd.Series(classes, name="class")).sort_index()
+    return counts.index.to_numpy(dtype=object), counts.to_numpy()
+
+
+def _closest_sum(sizes: np.ndarray, wanted: int, order: np.ndarray) -> np.ndarray:
+    """The groups whose sizes add up nearest to ``wanted``, never all or none (subset sum)."""
+    reached: dict[int, list[int]] = {0: []}
+    for index in order:
+        for total, members in list(reached.items()):
+            bigger = total + int(sizes[index])
+            if bigger not in reached and bigger < sizes.sum():
+                reached[bigger] = [*members, int(index)]
+    reached.pop(0)
+    chosen = np.zeros(len(sizes), dtype=bool)
+    if reached:
+        chosen[reached[min(reached, key=lambda total: (abs(total - wanted), total))]] = True
+    return chosen
+
+
+def fold_numbers(groups: np.ndarray, classes: np.ndarray, k: int, seed: int) -> np.ndarray:
+    """Assign whole groups to ``k`` folds, largest group first, each to the emptiest fold.
+
+    "Emptiest" is measured per class, relative to the size of the class, so folds are stratified
+    as far as the groups allow. Ties are broken at random by the seed.
+
+    Returns
+    -------
+    ndarray of int, shape (n,)
+        The fold in which a row is tested.
+    """
+    labels, counts = _class_counts(groups, classes)
+    if len(labels) < k:
+        raise InputError(f"{k} folds need at least {k} groups; there are {len(labels)}")
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(labels))
+    order = order[np.argsort(-counts[order].sum(axis=1), kind="stable")]
+    weight = counts / counts.sum(axis=0)
+    load = np.zeros((k, counts.shape[1]))
+    fold_of = np.empty(len(labels), dtype=int)
+    for index in order:
+        cost = ((load + weight[index]) ** 2).sum(axis=1) - (load**2).sum(axis=1)
+        best = np.flatnonzero(np.isclose(cost, cost.min(), rtol=1e-12, atol=1e-15))
+        fold_of[index] = rng.choice(best)
+        load[fold_of[index]] += weight[index]
+    position = pd.Series(np.arange(len(labels)), index=pd.Index(labels, dtype=object))
+    return fold_of[position.loc[pd.Index(groups, dtype=object)].to_numpy()]

@@ -1,0 +1,62 @@
+"""The built-in tables: one card each, saying what it is and where it comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.errors import InputError, unknown
+from pipeline.files import sha256, shipped_folder
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is known of a built-in table; ``range`` is where its values must lie, in ``units``."""
+
+    name: str
+    title: str
+    task: str
+    smiles: str
+    target: str
+    property_name: str
+    units: str
+    source: str
+    licence: str
+    citation: str
+    rows: int
+    sha256: str
+    range: tuple[float, float] | None = None
+
+    @property
+    def path(self) -> Path:
+        return shipped_folder("data") / f"{self.name}.csv.gz"
+
+    def check(self) -> None:
+        """Raise `InputError` unless the file is the one the card describes."""
+        if not self.path.exists() or sha256(self.path) != self.sha256:
+            raise InputError(f"{self.path}: missing, or not the file its card describes; reinstall chemtune")
+
+
+@cache
+def cards() -> dict[str, Card]:
+    """All built-in tables by name."""
+    entries: dict[str, dict[str, Any]] = yaml.safe_load(
+        (shipped_folder("data") / "cards.yaml").read_text(encoding="utf-8")
+    )
+    return {
+        name: Card(name=name, **{**entry, "range": tuple(entry["range"]) if "range" in entry else None})
+        for name, entry in entries.items()
+    }
+
+
+def card(name: str) -> Card:
+    """The card of a built-in table, its file checked."""
+    if name not in cards():
+        raise unknown("built-in table", name, cards())
+    found = cards()[name]
+    found.check()
+    return found

@@ -1,0 +1,194 @@
+"""Files as chemists have them, read as text with the line each row stands on."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import io
+import re
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.errors import InputError, nearest
+
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+_HUGGING_FACE_ID = re.compile(r"^(hf:)?[\w.-]+/[\w.-]+(:[\w.-]+)?$")
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """Rows as text, before anything is understood.
+
+    ``frame`` holds one string column per header cell, indexed by the line (1 is the header) each
+    row starts on; ``ragged`` lists ``(line, text, reason)`` for rows whose cells do not fit the
+    header; ``decimal_comma`` says that numbers are written as ``1,5``.
+    """
+
+    source: str
+    frame: pd.DataFrame
+    ragged: list[tuple[int, str, str]]
+    decimal_comma: bool = False
+
+
+def read_table(source: str) -> RawTable:
+    """Read a CSV, TSV (also gzipped), a Parquet file, or a Hugging Face dataset by id.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, it is empty, binary, or has a header only.
+    """
+    path = Path(source)
+    if source.startswith("hf:") or (not path.exists() and _HUGGING_FACE_ID.match(source) and not path.suffix):
+        return _read_hugging_face(source)
+    if not path.exists():
+        siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise InputError(f"no such file: {source}{nearest(path.name, siblings)}")
+    if path.is_dir():
+        raise InputError(f"{source} is a folder; give a table file (CSV, TSV, .gz of these, or Parquet)")
+    if path.suffix.lower() in (".parquet", ".pq"):
+        return _from_frame(source, _read_parquet(path))
+    return _read_delimited(source, path)
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except Exception as error:  # pyarrow raises many kinds; each means: not readable as Parquet
+        raise InputError(f"{path}: not a readable Parquet file ({str(error).splitlines()[0]})") from error
+
+
+def _read_hugging_face(source: str) -> RawTable:
+    import datasets
+
+    name, _, split = source.removeprefix("hf:").partition(":")
+    try:
+        data = datasets.load_dataset(name, split=split or "train")
+    except Exception as error:  # the hub client raises many kinds, all of them: not to be had
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"{source}: no such file, and it could not be loaded as a Hugging Face dataset ({reason}); "
+            "give the path of a local file, or check the id and the network"
+        ) from error
+    return _from_frame(source, data.to_pandas())
+
+
+def _from_frame(source: str, frame: pd.DataFrame) -> RawTable:
+    if frame.empty:
+        raise InputError(f"{source}: the table has no rows")
+    text = frame.map(lambda value: "" if pd.isna(value) else str(value)) if frame.size else frame
+    text.columns = [str(column).strip() for column in frame.columns]
+    text.index = pd.RangeIndex(2, len(text) + 2, name="line")
+    return RawTable(source, text, [])
+
+
+def _read_delimited(source: str, path: Path) -> RawTable:
+    text = _decode(source, _read_bytes(source, path))
+    if not text.strip():
+        raise InputError(f"{source}: the file is empty")
+    delimiter = _guess_delimiter(text, path)
+    header, rows = _parse(source, text, delimiter)
+    if not rows:
+        raise InputError(f"{source}: the file has a header but no rows")
+    kept, lines, ragged = [], [], []
+    for line, cells in rows:
+        if len(cells) > len(header) and all(not cell.strip() for cell in cells[len(header) :]):
+            cells = cells[: len(header)]
+        if len(cells) != len(header):
+            found = delimiter.join(cells)
+            ragged.append((line, found, f"row has {len(cells)} cells where the header has {len(header)}"))
+            continue
+        kept.append(cells)
+        lines.append(line)
+    if not kept:
+        raise InputError(f"{source}: no row has as many cells as the header ({len(header)})")
+    frame = pd.DataFrame(kept, columns=header, index=pd.Index(lines, name="line"), dtype=str)
+    return RawTable(source, frame, ragged, decimal_comma=delimiter != ",")
+
+
+def _read_bytes(source: str, path: Path) -> bytes:
+    data = path.read_bytes()
+    if data[:2] != b"\x1f\x8b":
+        return data
+    try:
+        return gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{source}: the gzip file is damaged or cut short ({error})") from error
+
+
+def _decode(source: str, data: bytes) -> str:
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        try:
+            return data.decode("utf-16")
+        except UnicodeDecodeError as error:
+            raise InputError(f"{source}: starts like UTF-16 but is not ({error})") from error
+    if b"\x00" in data:
+        raise InputError(f"{source}: a binary file, not a table of text (CSV, TSV, .gz of these, or Parquet)")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = data.decode("cp1252", errors="replace")
+    control = sum(1 for character in text[:4096] if ord(character) < 32 and character not in "\t\r\n\f")
+    if control > 0.02 * min(len(text), 4096):
+        raise InputError(f"{source}: a binary file, not a table of text (CSV, TSV, .gz of these, or Parquet)")
+    return text
+
+
+def _guess_delimiter(text: str, path: Path) -> str:
+    """The delimiter that splits the header, and most of the first rows alike, into most cells."""
+    sample = [line for line in text.splitlines()[:50] if line.strip()]
+
+    def score(delimiter: str) -> tuple[int, int]:
+        widths = [len(row) for row in csv.reader(sample, delimiter=delimiter)]
+        return sum(width == widths[0] for width in widths) if widths[0] > 1 else 0, widths[0]
+
+    best = max(DELIMITERS, key=score)
+    if score(best)[0] == 0:
+        return "\t" if ".tsv" in path.name.lower() else ","
+    return best
+
+
+def _parse(source: str, text: str, delimiter: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    csv.field_size_limit(max(131_072, len(text) + 1))
+    for strict in (True, False):
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=strict)
+        rows, start = [], 1
+        try:
+            for cells in reader:
+                if any(cell.strip() for cell in cells):
+                    rows.append((start, cells))
+                start = reader.line_num + 1
+        except csv.Error as error:
+            if "unexpected end of data" in str(error):
+                raise InputError(
+                    f"{source}, line {start}: a double quote is opened here and never closed; "
+                    "close it, or double it if it belongs to the text"
+                ) from error
+            if strict:
+                continue
+            raise InputError(f"{source}, line {start}: {error}") from error
+        break
+    header = [cell.strip() for cell in rows[0][1]]
+    repeated = sorted({name for name in header if name and header.count(name) > 1})
+    if repeated:
+        raise InputError(f"{source}: the header names {repeated[0]!r} more than once; give each column its own name")
+    header = [name or f"column_{position + 1}" for position, name in enumerate(header)]
+    return header, rows[1:]
+
+
+def require_column(raw: RawTable, column: str, option: str) -> pd.Series:
+    """The named column, or an error that lists the columns there are and the nearest one."""
+    if column in raw.frame.columns:
+        return raw.frame[column]
+    columns = ", ".join(map(repr, raw.frame.columns[:30]))
+    hint = ""
+    if len(raw.frame.columns) == 1:
+        hint = "; only one column was found: is the delimiter a comma, semicolon, tab or bar?"
+    raise InputError(
+        f"{raw.source}: no column {column!r} for {option}{nearest(column, raw.frame.columns)}; "
+        f"the columns are {columns}{hint}"
+    )

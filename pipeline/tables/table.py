@@ -1,0 +1,317 @@
+"""Raw rows to a clean table: parsed, merged, grouped, and every refused row kept with its reason."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from pipeline.errors import InputError, unknown
+from pipeline.tables.molecules import Molecule, MoleculeError, parse_molecule
+from pipeline.tables.reading import RawTable, require_column
+from pipeline.tables.targets import (
+    CLASSES,
+    REGRESSION,
+    TargetError,
+    infer_task,
+    parse_class,
+    parse_number,
+)
+
+MIN_ROWS = 20
+SPREAD_WARNING = 0.5  # of the target's standard deviation
+_SMILES_NAMES = ("smiles", "canonical_smiles", "isomeric_smiles", "structure", "molecule")
+REFUSED_COLUMNS = ["line", "column", "value", "reason"]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Clean rows, ready to be split.
+
+    ``frame`` has one row per molecule (per molecule and context, where there is context), sorted
+    by ``row_id``, with columns ``row_id``, ``line`` (of the first source row), ``given`` (its
+    SMILES as written), ``smiles`` (canonical), ``inchikey``, ``twins`` (leakage group),
+    ``scaffold`` (empty if acyclic), ``target``, ``n_merged``, ``spread`` (largest minus smallest
+    merged value), the context columns, and any column kept for splitting. ``refused`` has one
+    row per source row that was left out: ``line``, ``column``, ``value``, ``reason``.
+    """
+
+    name: str
+    frame: pd.DataFrame
+    refused: pd.DataFrame
+    task: str
+    task_reason: str
+    property_name: str
+    units: str = ""
+    context: tuple[str, ...] = ()
+    n_read: int = 0
+    warnings: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    card: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    @property
+    def inputs(self) -> pd.DataFrame:
+        """What an arm is given as ``X``: the canonical SMILES and the context columns."""
+        return self.frame.set_index("row_id")[["smiles", *self.context]]
+
+    @property
+    def targets(self) -> pd.Series:
+        return self.frame.set_index("row_id")["target"]
+
+    def fingerprint(self) -> str:
+        """Hash of all that a prediction can depend on: rows, structures, context and targets."""
+        columns = ["row_id", "smiles", "target", *self.context]
+        text = self.frame[columns].to_csv(index=False) + repr((self.task, self.property_name, self.units))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def refuse(self, reasons: dict[str, str], column: str = "smiles") -> Table:
+        """The table without the rows named in ``reasons`` (``row_id`` to reason)."""
+        if not reasons:
+            return self
+        leaving = self.frame["row_id"].isin(reasons.keys())
+        gone = self.frame[leaving]
+        refused = pd.DataFrame(
+            {
+                "line": gone["line"],
+                "column": column,
+                "value": gone["given"],
+                "reason": gone["row_id"].map(reasons),
+            }
+        )
+        kept = self.frame[~leaving].reset_index(drop=True)
+        return replace(self, frame=kept, refused=pd.concat([self.refused, refused], ignore_index=True))
+
+    def sample(self, n: int, seed: int) -> Table:
+        """At most ``n`` rows drawn by seed, independent of the order of the source rows."""
+        if len(self) <= n:
+            return self
+        chosen = np.sort(np.random.default_rng(seed).permutation(len(self))[:n])
+        return replace(self, frame=self.frame.iloc[chosen].reset_index(drop=True))
+
+
+def find_smiles_column(raw: RawTable) -> str:
+    """The column that is called SMILES or the like, when the user named none."""
+    by_lower = {column.lower().replace(" ", "_"): column for column in raw.frame.columns}
+    for name in _SMILES_NAMES:
+        if name in by_lower:
+            return by_lower[name]
+    columns = ", ".join(map(repr, raw.frame.columns[:30]))
+    raise InputError(f"{raw.source}: which column holds the SMILES? Name it with --smiles; the columns are {columns}")
+
+
+def build_table(
+    raw: RawTable,
+    *,
+    smiles: str | None,
+    target: str,
+    task: str = "auto",
+    name: str | None = None,
+    property_name: str | None = None,
+    units: str = "",
+    context: Sequence[str] = (),
+    keep: Sequence[str] = (),
+    largest_fragment: bool = False,
+    card: dict[str, Any] | None = None,
+    progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda rows, n: rows,
+) -> Table:
+    """Clean a raw table.
+
+    Parameters
+    ----------
+    raw : RawTable
+    smiles, target : str
+        Column names; ``smiles=None`` looks for a column called SMILES.
+    task : {"auto", "regression", "classes"}
+    context : sequence of str
+        Columns that the prompt states and the baselines get as features.
+    keep : sequence of str
+        Further columns to carry along (for a split by column).
+    largest_fragment : bool
+        Keep only the largest fragment of each structure.
+
+    Raises
+    ------
+    InputError
+        If a column is missing, or too little is left to learn from.
+    """
+    smiles = smiles or find_smiles_column(raw)
+    structures = require_column(raw, smiles, "--smiles")
+    values = require_column(raw, target, "--target")
+    extra = {column: require_column(raw, column, "--context") for column in context}
+    extra |= {column: require_column(raw, column, "a split") for column in keep}
+    if task == "auto":
+        task, reason = infer_task(list(values), raw.decimal_comma, raw.source, target)
+    elif task in (REGRESSION, CLASSES):
+        reason = "set by the user"
+    else:
+        raise unknown("task", task, ("auto", REGRESSION, CLASSES))
+
+    rows, refused = [], [(line, "", text, why) for line, text, why in raw.ragged]
+    parsed: dict[str, Molecule | str] = {}
+    for line, given, value in progress(zip(raw.frame.index, structures, values, strict=True), len(raw.frame)):
+        try:
+            measured = parse_number(value, raw.decimal_comma) if task == REGRESSION else parse_class(value)
+        except TargetError as error:
+            refused.append((line, target, value, str(error)))
+            continue
+        if given not in parsed:
+            parsed[given] = _parse_or_reason(given, largest_fragment)
+        molecule = parsed[given]
+        if isinstance(molecule, str):
+            refused.append((line, smiles, given, molecule))
+            continue
+        cells = {column: series.loc[line].strip() for column, series in extra.items()}
+        blank = next((column for column in context if not cells[column]), None)
+        if blank is not None:
+            refused.append((line, blank, "", "missing context value"))
+            continue
+        rows.append((line, given.strip(), molecule, measured, cells))
+
+    frame, conflicts, warnings = _merge(rows, task, target, list(context))
+    refused += [(*entry[:1], target, *entry[1:]) for entry in conflicts]
+    table = Table(
+        name=name or _stem(raw.source),
+        frame=_with_twin_groups(frame),
+        refused=pd.DataFrame(refused, columns=REFUSED_COLUMNS).sort_values("line", ignore_index=True),
+        task=task,
+        task_reason=reason,
+        property_name=property_name or _readable(target),
+        units=units,
+        context=tuple(context),
+        n_read=len(raw.frame) + len(raw.ragged),
+        warnings=tuple(warnings),
+        classes=tuple(sorted(frame["target"].unique())) if task == CLASSES else (),
+        card=card or {},
+    )
+    check_enough(table, raw.source, target)
+    return table
+
+
+def check_enough(table: Table, source: str, target: str) -> None:
+    """Refuse a table from which nothing can be learned, saying what is there and what is needed."""
+    if len(table) < MIN_ROWS:
+        why = ""
+        if len(table.refused):
+            reasons = table.refused["reason"].str.split(":").str[0].value_counts()
+            why = f"; {len(table.refused)} rows were refused, most often for {reasons.index[0]!r} ({reasons.iloc[0]})"
+        raise InputError(f"{source}: {len(table)} usable rows; at least {MIN_ROWS} are needed{why}")
+    distinct = table.frame["target"].unique()
+    if len(distinct) == 1:
+        kind = "class" if table.task == CLASSES else "value"
+        raise InputError(
+            f"{source}: all {len(table)} usable rows have the same {kind} in {target!r} ({distinct[0]}); "
+            "at least two are needed"
+        )
+
+
+def _parse_or_reason(text: str, largest_fragment: bool) -> Molecule | str:
+    try:
+        return parse_molecule(text, largest_fragment)
+    except MoleculeError as error:
+        return str(error)
+
+
+def _merge(
+    rows: list[tuple[int, str, Molecule, Any, dict[str, str]]], task: str, target: str, context: list[str]
+) -> tuple[pd.DataFrame, list[tuple[int, str, str]], list[str]]:
+    """One row per InChIKey (and context): numbers averaged, classes in conflict refused."""
+    groups: dict[str, list[tuple[int, str, Molecule, Any, dict[str, str]]]] = {}
+    for row in rows:
+        groups.setdefault(_row_id(row[2].inchikey, [row[4][column] for column in context]), []).append(row)
+    merged: list[dict[str, Any]] = []
+    conflicts: list[tuple[int, str, str]] = []
+    for row_id, members in groups.items():
+        line, given, molecule, _, cells = members[0]
+        values = [member[3] for member in members]
+        if task == CLASSES and len(set(values)) > 1:
+            found = ", ".join(sorted(set(values)))
+            lines = ", ".join(str(member[0]) for member in members)
+            conflicts += [
+                (member[0], str(member[3]), f"conflicting classes for one molecule: {found} (lines {lines})")
+                for member in members
+            ]
+            continue
+        merged.append(
+            {
+                "row_id": row_id,
+                "line": line,
+                "given": given,
+                "smiles": min(member[2].smiles for member in members),
+                "inchikey": molecule.inchikey,
+                "parent_keys": molecule.parent_keys,
+                "scaffold": molecule.scaffold,
+                "target": float(np.mean(np.sort(values))) if task == REGRESSION else values[0],
+                "n_merged": len(members),
+                "spread": float(max(values) - min(values)) if task == REGRESSION else 0.0,
+                **cells,
+            }
+        )
+    columns = ["row_id", "line", "given", "smiles", "inchikey", "parent_keys", "scaffold", "target"]
+    frame = pd.DataFrame(merged, columns=None if merged else [*columns, "n_merged", "spread"])
+    frame = frame.sort_values("row_id", ignore_index=True)
+    return frame, conflicts, _spread_warnings(frame, target) if task == REGRESSION and len(frame) > 1 else []
+
+
+def _spread_warnings(frame: pd.DataFrame, target: str) -> list[str]:
+    limit = SPREAD_WARNING * float(frame["target"].std())
+    wide = frame[frame["spread"] > limit].sort_values("spread", ascending=False)
+    if wide.empty:
+        return []
+    worst = wide.iloc[0]
+    return [
+        f"{len(wide)} {'molecule was' if len(wide) == 1 else 'molecules were'} measured more than once with values of {target!r} further apart than half "
+        f"the standard deviation of the table; the widest, {worst['given']} (line {worst['line']}), "
+        f"spans {worst['spread']:.4g}"
+    ]
+
+
+def _row_id(inchikey: str, context: list[str]) -> str:
+    if not context:
+        return inchikey
+    return f"{inchikey}/{hashlib.sha256(repr(context).encode()).hexdigest()[:8]}"
+
+
+def _with_twin_groups(frame: pd.DataFrame) -> pd.DataFrame:
+    """Replace the parent keys by one group label per set of molecules that share any of them."""
+    if frame.empty:
+        return frame.drop(columns="parent_keys").assign(twins="")
+    # A structure whose InChI failed is still its own molecule, so the full key is a third name.
+    keys = pd.DataFrame([(*pair, inchikey) for pair, inchikey in zip(frame["parent_keys"], frame["inchikey"], strict=True)])
+    return frame.drop(columns="parent_keys").assign(twins=joined_labels(*(keys[column] for column in keys.columns)))
+
+
+def joined_labels(*labels: Iterable[str]) -> np.ndarray:
+    """The finest grouping in which rows that share any of the given labels share a group.
+
+    Each group is named by the smallest of the first label's values in it, so the names do not
+    depend on the order of the rows.
+    """
+    columns = [np.asarray(list(column), dtype=object) for column in labels]
+    n, offset, edges = len(columns[0]), len(columns[0]), []
+    for column in columns:
+        codes = pd.factorize(column)[0]
+        edges.append(np.stack([np.arange(n), codes + offset]))
+        offset += int(codes.max(initial=-1)) + 1
+    left, right = np.concatenate(edges, axis=1)
+    graph = coo_matrix((np.ones(len(left), dtype=np.int8), (left, right)), shape=(offset, offset))
+    component = connected_components(graph, directed=False)[1][:n]
+    return pd.Series(columns[0]).groupby(component).transform("min").to_numpy(dtype=object)
+
+
+def _readable(column: str) -> str:
+    return re.sub(r"\s+", " ", column.replace("_", " ")).strip()
+
+
+def _stem(source: str) -> str:
+    base = re.split(r"[/\\]", source.removeprefix("hf:"))[-1]
+    return re.sub(r"(\.csv|\.tsv|\.txt|\.parquet|\.pq)?(\.gz)?$", "", base, flags=re.IGNORECASE) or base

