@@ -1,0 +1,98 @@
+"""All arms by name, from the trivial control to the language model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from pipeline.arms import baselines, language_model
+from pipeline.errors import unknown
+from pipeline.tables.targets import CLASSES, REGRESSION
+
+CONTROLS = {REGRESSION: "mean", CLASSES: "majority"}
+BASELINES: dict[str, Callable[[str, int, int], Any]] = {
+    "ngram-ridge": baselines.ngram_ridge,
+    "knn": baselines.knn,
+    "ridge": baselines.ridge,
+    "rf-bits": baselines.rf_bits,
+    "extratrees": baselines.extratrees,
+    "lightgbm": baselines.lightgbm,
+    "gp": baselines.gp,
+}
+LANGUAGE_MODELS: dict[str, Callable[..., Any]] = {
+    "lm-frozen": language_model.frozen,
+    "lm-head": language_model.head,
+    "lm-text": language_model.text,
+}
+# Arms whose prediction is the mean of the predictions of others; the members are never fitted twice.
+MEANS = {"ensemble": ("extratrees", "lightgbm", "gp"), "blend": ("ensemble", "lm-head")}
+ORDER = ("mean", "majority", *BASELINES, "ensemble", *LANGUAGE_MODELS, "blend")
+GROUPS = {
+    "baselines": (*BASELINES, "ensemble"),
+    "lm": (*LANGUAGE_MODELS, "blend"),
+    "all": (*BASELINES, "ensemble", *LANGUAGE_MODELS, "blend"),
+}
+DESCRIPTIONS = {
+    "mean": "predicts the training mean",
+    "majority": "answers the majority class, with the class shares as probabilities",
+    "ngram-ridge": "linear model on character n-grams of the SMILES: text without a language model",
+    "knn": "5 nearest neighbours by Tanimoto similarity of Morgan bits",
+    "ridge": "linear model on RDKit descriptors",
+    "rf-bits": "random forest of 100 trees on Morgan bits (weak reference)",
+    "extratrees": "500 extremely randomised trees on RDKit descriptors",
+    "lightgbm": "gradient boosting on Morgan counts and RDKit descriptors",
+    "gp": "Gaussian process, Tanimoto on Morgan counts + RBF on RDKit descriptors",
+    "ensemble": "mean of extratrees, lightgbm and gp",
+    "lm-frozen": "linear model on hidden states of the untouched language model",
+    "lm-head": "language model fine-tuned with LoRA and a linear head",
+    "lm-text": "language model fine-tuned with LoRA to write the answer as text",
+    "blend": "mean of ensemble and lm-head: does the language model add anything?",
+}
+
+
+def resolve_arms(names: Sequence[str], task: str) -> list[str]:
+    """Expand groups, add the trivial control, and put the arms in the order of the ladder.
+
+    Raises
+    ------
+    InputError
+        For a name that is neither an arm nor a group.
+    """
+    chosen = {CONTROLS[task]}
+    for name in names:
+        if name in GROUPS:
+            chosen.update(GROUPS[name])
+        elif name in ("mean", "majority"):
+            continue
+        elif name in ORDER:
+            chosen.add(name)
+        else:
+            raise unknown("arm", name, [*ORDER, *GROUPS])
+    return [name for name in ORDER if name in chosen]
+
+
+def is_language_model(arm: str) -> bool:
+    return arm in LANGUAGE_MODELS or any(map(is_language_model, MEANS.get(arm, ())))
+
+
+def fitted_arms(arm: str) -> tuple[str, ...]:
+    """The arms that are fitted for this one: itself, or the members of a mean, down to the last."""
+    if arm not in MEANS:
+        return (arm,)
+    return tuple(dict.fromkeys(leaf for member in MEANS[arm] for leaf in fitted_arms(member)))
+
+
+def make_arm(arm: str, task: str, *, seed: int, threads: int, **language_model_options: Any) -> Any:
+    """An unfitted estimator for any arm that is not a mean of others."""
+    if arm in CONTROLS.values():
+        return baselines.constant(task, seed, threads)
+    if arm in BASELINES:
+        return BASELINES[arm](task, seed, threads)
+    return LANGUAGE_MODELS[arm](task, seed=seed, **language_model_options)
+
+
+def mean_of(members: Sequence[np.ndarray]) -> np.ndarray:
+    """Prediction (or class probabilities) of a mean arm."""
+    return np.mean(np.stack(members), axis=0)

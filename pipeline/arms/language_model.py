@@ -1,0 +1,332 @@
+"""The language-model arms: a frozen model's features, a fine-tuned head, fine-tuned text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from pipeline.arms.baselines import ALPHAS
+from pipeline.lm.answers import AnswerTree, Reading, read_answers
+from pipeline.lm.defaults import training_settings
+from pipeline.lm.engine import Engine, Rows, shared_tokens
+from pipeline.lm.training import Head, pooled, train
+from pipeline.prompts.numbers import NumberFormat
+from pipeline.prompts.templates import PromptTemplate, completion
+from pipeline.tables.targets import CLASSES
+
+Progress = Callable[[int, int], None]
+_PREDICT_BATCH = 16
+
+
+def _silent(done: int, total: int) -> None:
+    """Report nothing."""
+
+
+class LanguageModelArm(BaseEstimator):
+    """What the language-model arms share: prompts, tokens, and the frozen engine.
+
+    Parameters
+    ----------
+    engine : Engine
+        Shared by all arms of a run; always left untouched.
+    template : PromptTemplate
+    steps : int, optional
+        Optimiser steps; by default a function of the number of training rows.
+    settings : dict, optional
+        Overrides of `TrainingSettings`.
+    seed : int
+    progress : callable
+        Told how many steps are done, of how many.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        template: PromptTemplate,
+        steps: int | None = None,
+        settings: dict[str, Any] | None = None,
+        seed: int = 0,
+        progress: Progress = _silent,
+    ) -> None:
+        self.engine = engine
+        self.template = template
+        self.steps = steps
+        self.settings = settings
+        self.seed = seed
+        self.progress = progress
+
+    def _prompts(self, X: Any) -> list[tuple[int, ...]]:
+        return [self.engine.encode(text) for text in self.template.render_all(X)]
+
+    def _shared(self) -> int:
+        """Tokens that open every prompt, found from molecules that have nothing in common."""
+        probes = [self.engine.encode(self.template.render(molecule)) for molecule in ("C", "[Na+]", "n1cccc1", "O=S")]
+        return shared_tokens(probes)
+
+    def _settings(self, n: int) -> Any:
+        return training_settings(n, self.steps, **(self.settings or {}))
+
+    def _pooled_output(self, prompts: list[tuple[int, ...]], function: Callable[[Rows], torch.Tensor]) -> np.ndarray:
+        """``function`` of the upper layers' output for each prompt. Shape (n, d)."""
+        order = sorted(range(len(prompts)), key=lambda row: (len(prompts[row]), prompts[row]))
+        result: dict[int, np.ndarray] = {}
+        self.engine.prepare(prompts, self.shared_)
+        for start in range(0, len(order), _PREDICT_BATCH):
+            members = order[start : start + _PREDICT_BATCH]
+            with torch.no_grad(), self.engine.precision():
+                rows = self.engine.run_upper(self.engine.rows([prompts[row] for row in members], self.shared_))
+            with torch.no_grad():
+                values = function(rows).float().cpu().numpy()
+            result.update(zip(members, values, strict=True))
+        return np.stack([result[row] for row in range(len(prompts))])
+
+
+class _Frozen(LanguageModelArm):
+    """A linear model on the pooled hidden states of the untouched language model."""
+
+    def fit(self, X: Any, y: np.ndarray, groups: Any = None) -> _Frozen:
+        self.shared_ = self._shared()
+        self.model_ = make_pipeline(StandardScaler(), self._linear()).fit(
+            self._pooled_output(self._prompts(X), pooled), y
+        )
+        if isinstance(self, ClassifierMixin):
+            self.classes_ = self.model_.classes_
+        return self
+
+    def _linear(self) -> Any:
+        if isinstance(self, ClassifierMixin):
+            return LogisticRegression(C=0.01, max_iter=2_000)
+        return RidgeCV(alphas=ALPHAS)
+
+    def predict(self, X: Any) -> np.ndarray:
+        return self.model_.predict(self._pooled_output(self._prompts(X), pooled))
+
+
+class FrozenRegressor(RegressorMixin, _Frozen):
+    """Ridge on hidden states."""
+
+
+class FrozenClassifier(ClassifierMixin, _Frozen):
+    """Logistic regression on hidden states."""
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        return self.model_.predict_proba(self._pooled_output(self._prompts(X), pooled))
+
+
+class _Tuned(LanguageModelArm):
+    """Adapters trained in `fit` and used in `predict`; between the two the engine is untouched."""
+
+    def _fit_adapters(
+        self,
+        texts: list[tuple[int, ...]],
+        loss: Callable[[Rows, list[int]], torch.Tensor],
+        head: Head | None,
+    ) -> None:
+        settings = self._settings(len(texts))
+        with self.engine.adapted(
+            rank=settings.rank, alpha=settings.alpha, dropout=settings.dropout, seed=self.seed
+        ) as model:
+            model.train()
+            parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+            if head is not None:
+                head.to(self.engine.device)
+                parameters += list(head.parameters())
+            self.curve_ = train(
+                self.engine, texts, self.shared_, loss, parameters, settings, self.seed, self.progress
+            )
+            self.adapter_ = {
+                name: parameter.detach().cpu().clone()
+                for name, parameter in model.named_parameters()
+                if parameter.requires_grad
+            }
+
+    def _with_adapters(self) -> Any:
+        return _loaded(self.engine, self._settings(1), self.adapter_)
+
+
+class _loaded:
+    """Context: the engine's model with trained adapters in place."""
+
+    def __init__(self, engine: Engine, settings: Any, weights: dict[str, torch.Tensor]) -> None:
+        self.context = engine.adapted(rank=settings.rank, alpha=settings.alpha, dropout=0.0, seed=0)
+        self.weights = weights
+
+    def __enter__(self) -> None:
+        model = self.context.__enter__()
+        model.eval()
+        model.load_state_dict(self.weights, strict=False)
+
+    def __exit__(self, *error: Any) -> None:
+        self.context.__exit__(*error)
+
+
+class _TunedHead(_Tuned):
+    """LoRA and a linear head on the pooled last hidden state."""
+
+    def _fit_head(self, X: Any, targets: torch.Tensor, outputs: int, criterion: Any) -> None:
+        prompts = self._prompts(X)
+        self.shared_ = self._shared()
+        torch.manual_seed(self.seed)
+        self.head_ = Head(self.engine.model.config.hidden_size, outputs)
+
+        def loss(rows: Rows, members: list[int]) -> torch.Tensor:
+            with torch.autocast(self.engine.device.type, enabled=False):
+                return criterion(self.head_(rows), targets[members].to(self.engine.device))
+
+        self._fit_adapters(prompts, loss, self.head_)
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        with self._with_adapters():
+            return self._pooled_output(self._prompts(X), self.head_)
+
+
+class HeadRegressor(RegressorMixin, _TunedHead):
+    """``lm-head`` for numbers: smooth-L1 loss on the standardised target."""
+
+    def fit(self, X: Any, y: np.ndarray, groups: Any = None) -> HeadRegressor:
+        y = np.asarray(y, dtype=np.float64)
+        self.mean_, self.scale_ = float(y.mean()), float(y.std()) or 1.0
+        scaled = torch.tensor((y - self.mean_) / self.scale_, dtype=torch.float32)[:, None]
+        self._fit_head(X, scaled, 1, torch.nn.SmoothL1Loss(beta=0.5))
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        return self.mean_ + self.scale_ * self._outputs(X)[:, 0].astype(np.float64)
+
+
+class HeadClassifier(ClassifierMixin, _TunedHead):
+    """``lm-head`` for classes: cross-entropy."""
+
+    def fit(self, X: Any, y: np.ndarray, groups: Any = None) -> HeadClassifier:
+        self.classes_, codes = np.unique(np.asarray(y), return_inverse=True)
+        self._fit_head(X, torch.tensor(codes), len(self.classes_), torch.nn.CrossEntropyLoss())
+        return self
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        logits = torch.tensor(self._outputs(X), dtype=torch.float64)
+        return torch.softmax(logits, dim=1).numpy()
+
+    def predict(self, X: Any) -> np.ndarray:
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+
+class _TunedText(_Tuned):
+    """LoRA on prompt and completion; the loss is on the completion and its end mark alone."""
+
+    def _fit_text(self, X: Any, answers: list[str]) -> None:
+        prompts = self._prompts(X)
+        self.shared_ = self._shared()
+        completions = [self._answer_ids(answer) for answer in answers]
+        texts = [prompt + ids for prompt, ids in zip(prompts, completions, strict=True)]
+
+        def loss(rows: Rows, members: list[int]) -> torch.Tensor:
+            return self._completion_loss(rows, [completions[row] for row in members])
+
+        self._fit_adapters(texts, loss, None)
+
+    def _answer_ids(self, answer: str) -> tuple[int, ...]:
+        return (*self.engine.encode(completion(answer)), self.engine.end_token)
+
+    def _completion_loss(self, rows: Rows, answers: list[tuple[int, ...]]) -> torch.Tensor:
+        """Mean over the rows of the negative log-probability of the answer per token.
+
+        Only the positions that predict a token of the answer get logits; which they are follows
+        from the lengths, since pad, end of text and end mark can be one id.
+        """
+        lengths = rows.lengths.tolist()
+        where = [
+            (row, lengths[row] - len(answer) - 1 + offset)
+            for row, answer in enumerate(answers)
+            for offset in range(len(answer))
+        ]
+        picked = rows.hidden[[row for row, _ in where], [position for _, position in where]]
+        labels = torch.tensor([token for answer in answers for token in answer], device=self.engine.device)
+        weight = torch.tensor([1.0 / len(answer) for answer in answers for _ in answer], device=self.engine.device)
+        losses = torch.nn.functional.cross_entropy(self.engine.logits(picked), labels, reduction="none")
+        return (losses * weight).sum() / len(answers)
+
+    def _read(self, X: Any, answers: list[str]) -> Reading:
+        tree = AnswerTree([self._answer_ids(answer) for answer in answers])
+        with self._with_adapters():
+            self.reading_ = read_answers(self.engine, self._prompts(X), self.shared_, tree)
+        return self.reading_
+
+
+class TextRegressor(RegressorMixin, _TunedText):
+    """``lm-text`` for numbers: written at a resolution fitted on the training rows.
+
+    The prediction is the median of the model's distribution over whole numbers; where its own
+    most probable answer is not a number, the training mean. After `predict`, ``reading_``,
+    ``means_``, ``lower_`` and ``upper_`` (5th and 95th percentile) describe the last call.
+    """
+
+    def fit(self, X: Any, y: np.ndarray, groups: Any = None) -> TextRegressor:
+        y = np.asarray(y, dtype=np.float64)
+        self.mean_ = float(y.mean())
+        self.format_ = NumberFormat.fit(y)
+        self._fit_text(X, [self.format_.write(value) for value in y])
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        reading = self._read(X, self.format_.texts())
+        values = self.format_.values
+        self.means_ = reading.probabilities @ values
+        self.lower_, median, self.upper_ = (
+            quantiles(reading.probabilities, values, self.format_.resolution, level) for level in (0.05, 0.5, 0.95)
+        )
+        return np.where(reading.parse_failed, self.mean_, median)
+
+
+class TextClassifier(ClassifierMixin, _TunedText):
+    """``lm-text`` for classes: the probability of each label, read in one walk of their tree."""
+
+    def fit(self, X: Any, y: np.ndarray, groups: Any = None) -> TextClassifier:
+        self.classes_ = np.unique(np.asarray(y))
+        self._fit_text(X, [str(label) for label in np.asarray(y)])
+        return self
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        return self._read(X, [str(label) for label in self.classes_]).probabilities
+
+    def predict(self, X: Any) -> np.ndarray:
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+
+def quantiles(probabilities: np.ndarray, values: np.ndarray, resolution: float, level: float) -> np.ndarray:
+    """Quantile of a distribution over equally spaced values, linear within each value's interval.
+
+    Parameters
+    ----------
+    probabilities : ndarray of shape (n, k)
+        Rows sum to 1.
+    values : ndarray of shape (k,)
+        Ascending, ``resolution`` apart; value v stands for the interval v ± resolution / 2.
+    level : float
+        Between 0 and 1.
+    """
+    cumulative = probabilities.cumsum(axis=1)
+    index = np.minimum((cumulative < level).sum(axis=1), len(values) - 1)
+    rows = np.arange(len(probabilities))
+    inside = probabilities[rows, index]
+    below = cumulative[rows, index] - inside
+    share = np.divide(level - below, inside, out=np.full(len(rows), 0.5), where=inside > 0)
+    return values[index] + resolution * (np.clip(share, 0, 1) - 0.5)
+
+
+def frozen(task: str, **options: Any) -> Any:
+    return (FrozenClassifier if task == CLASSES else FrozenRegressor)(**options)
+
+
+def head(task: str, **options: Any) -> Any:
+    return (HeadClassifier if task == CLASSES else HeadRegressor)(**options)
+
+
+def text(task: str, **options: Any) -> Any:
+    return (TextClassifier if task == CLASSES else TextRegressor)(**options)

@@ -1,0 +1,250 @@
+"""How long a run will take on this machine, from a short probe, and what fits into a budget."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from pipeline.arms.features import descriptors
+from pipeline.arms.ladder import CONTROLS, LANGUAGE_MODELS, fitted_arms, make_arm, resolve_arms
+from pipeline.errors import InputError
+from pipeline.experiment import (
+    INNER_FOLD_ROWS,
+    INNER_FOLDS,
+    Run,
+    fold_targets,
+    make_splits,
+    missing_cells,
+)
+from pipeline.files import write_atomically
+from pipeline.lm.defaults import training_settings
+from pipeline.tables.targets import CLASSES
+
+PROBE_ROWS = 160
+_CUBIC = ("gp", "ngram-ridge")  # their cost grows with the cube of the rows, the others' about linearly
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Seconds measured on this machine.
+
+    ``baseline`` is per fit at `PROBE_ROWS` rows; the language model's figures are per training
+    step of the run's batch, per text through the frozen layers, and per text read.
+    """
+
+    baseline: dict[str, float]
+    descriptors: float
+    step: float
+    frozen: float
+    read: float
+
+
+def probe(run: Run) -> Probe:
+    """Time a few real operations on rows of the table; nothing of it is kept."""
+    smiles = run.table.inputs["smiles"]
+    sample = smiles.iloc[np.linspace(0, len(smiles) - 1, 12).astype(int)]
+    started = time.perf_counter()
+    descriptors(sample)
+    per_molecule = (time.perf_counter() - started) / len(sample)
+    leaves = {leaf for arm in run.arms for leaf in fitted_arms(arm)}
+    step, frozen, read = _probe_engine(run) if leaves & set(LANGUAGE_MODELS) else (0.0, 0.0, 0.0)
+    return Probe(_probe_baselines(run, leaves - set(LANGUAGE_MODELS)), per_molecule, step, frozen, read)
+
+
+def _probe_baselines(run: Run, arms: set[str]) -> dict[str, float]:
+    fold = run.splits[0].folds[0]
+    y = fold_targets(run, fold)
+    rows = list(fold.train)[:PROBE_ROWS]
+    if run.task == CLASSES and y.loc[rows].nunique() < 2:
+        rows = list(fold.train)[:: max(1, len(fold.train) // PROBE_ROWS)]
+    X = run.table.inputs.loc[rows]
+    descriptors(X["smiles"])
+    seconds = {}
+    for arm in sorted(arms):
+        started = time.perf_counter()
+        make_arm(arm, run.task, seed=0, threads=run.threads).fit(X, y.loc[rows].to_numpy())
+        seconds[arm] = time.perf_counter() - started
+    return seconds
+
+
+def _probe_engine(run: Run) -> tuple[float, float, float]:
+    import torch
+
+    from pipeline.lm.engine import shared_tokens
+    from pipeline.lm.training import Head, train
+
+    engine = run.engine
+    prompts = sorted({engine.encode(text) for text in run.template.render_all(run.table.inputs)}, key=len)
+    middle = prompts[len(prompts) // 2 :][:16]
+    shared = min(shared_tokens([prompts[0], prompts[-1]]), shared_tokens(middle) if len(middle) > 1 else 0)
+    started = time.perf_counter()
+    engine.prepare(middle, shared)
+    frozen = (time.perf_counter() - started) / len(middle)
+    settings = training_settings(len(middle), 4)
+    with engine.adapted(rank=settings.rank, alpha=settings.alpha, dropout=0.0, seed=0) as model:
+        head = Head(engine.model.config.hidden_size, 1).to(engine.device)
+        parameters = [p for p in model.parameters() if p.requires_grad] + list(head.parameters())
+        marks: list[float] = []
+        train(
+            engine,
+            middle,
+            shared,
+            lambda rows, members: (head(rows) ** 2).mean(),
+            parameters,
+            settings,
+            0,
+            lambda done, total: marks.append(time.perf_counter()),
+        )
+        started = time.perf_counter()
+        with torch.no_grad(), engine.precision():
+            cache, _, hidden = engine.start_answers(middle, shared)
+            engine.logits(hidden)
+        read = (time.perf_counter() - started) / len(middle)
+    return float(np.min(np.diff(marks))), frozen, 3.0 * read
+
+
+def estimate(run: Run, measured: Probe) -> dict[str, float]:
+    """Seconds per arm over all cells that are still missing, and for the features they share."""
+    seconds: dict[str, float] = {}
+    missing = missing_cells(run)
+    texts: set[str] = set()
+    for _, fold, arm in missing:
+        n, tested = len(fold.train), len(fold.test)
+        if arm in LANGUAGE_MODELS:
+            cost = 0.0
+            kind = "text" if arm == "lm-text" else "prompt"
+            if kind not in texts:
+                cost += measured.frozen * len(run.table)
+                texts.add(kind)
+            if arm != "lm-frozen":
+                cost += measured.step * training_settings(n, run.config.steps or None).steps
+            cost += tested * measured.read if arm == "lm-text" else (n + tested) * measured.frozen * 0.5
+        else:
+            cost = _baseline_cost(measured.baseline.get(arm, 0.0), arm, n)
+        seconds[arm] = seconds.get(arm, 0.0) + cost
+    if any(arm not in LANGUAGE_MODELS and arm not in CONTROLS.values() for _, _, arm in missing):
+        seconds["features"] = measured.descriptors * len(run.table)
+    return seconds
+
+
+def _baseline_cost(at_probe: float, arm: str, n: int) -> float:
+    """One fit on all rows and the inner fits on which a baseline is chosen."""
+    inner = [n * (INNER_FOLDS - 1) / INNER_FOLDS] * INNER_FOLDS if n <= INNER_FOLD_ROWS else [0.8 * n]
+    return sum(_growth(at_probe, arm, rows) for rows in [n, *inner])
+
+
+def _growth(at_probe: float, arm: str, n: float) -> float:
+    ratio = n / PROBE_ROWS
+    if arm in _CUBIC:
+        # The likelihood is maximised on at most 1,500 rows; past that only one factorisation grows.
+        capped = min(ratio, 1_500 / PROBE_ROWS)
+        return at_probe * capped**2.2 * (1 + 0.02 * max(0.0, ratio - capped) ** 2)
+    return at_probe * max(ratio, 0.5)
+
+
+def _fewer_rows(n: int) -> Callable[[Run], tuple[Run, str] | None]:
+    def reduce(run: Run) -> tuple[Run, str] | None:
+        if len(run.table) <= n:
+            return None
+        note = f"{len(run.table) - n} of {len(run.table)} rows: {n} were drawn by seed"
+        smaller = replace(run, table=run.table.sample(n, run.config.seed))
+        make_splits(smaller)
+        return smaller, note
+
+    return reduce
+
+
+def _fewer_steps(steps: int) -> Callable[[Run], tuple[Run, str] | None]:
+    def reduce(run: Run) -> tuple[Run, str] | None:
+        usual = training_settings(max(len(fold.train) for split in run.splits for fold in split.folds)).steps
+        current = run.config.steps or usual
+        if current <= steps or not _language_models(run):
+            return None
+        note = f"optimiser steps of the language-model arms: {steps} instead of {usual}"
+        return replace(run, config=replace(run.config, steps=steps)), note
+
+    return reduce
+
+
+def _without(*arms: str) -> Callable[[Run], tuple[Run, str] | None]:
+    def reduce(run: Run) -> tuple[Run, str] | None:
+        dropped = [arm for arm in run.arms if set(arms) & {arm, *fitted_arms(arm)}]
+        kept = [arm for arm in run.arms if arm not in dropped]
+        if not dropped or set(kept) <= set(CONTROLS.values()):
+            return None
+        return replace(run, arms=resolve_arms(kept, run.task)), f"arms: {', '.join(dropped)}"
+
+    return reduce
+
+
+def _language_models(run: Run) -> bool:
+    return any(set(fitted_arms(arm)) & set(LANGUAGE_MODELS) for arm in run.arms)
+
+
+# What is given up first stands first; each is applied only if the estimate is still over the budget.
+REDUCTIONS: tuple[Callable[[Run], tuple[Run, str] | None], ...] = (
+    _fewer_rows(4_000),
+    _fewer_steps(480),
+    _fewer_rows(2_000),
+    _fewer_steps(320),
+    _without("lm-text"),
+    _fewer_steps(200),
+    _fewer_rows(1_000),
+    _fewer_steps(120),
+    _fewer_rows(500),
+    _without(*LANGUAGE_MODELS),
+    _without("gp"),
+    _without("extratrees", "lightgbm"),
+)
+
+
+def fit_budget(run: Run, measured: Probe, seconds: float) -> Run:
+    """Reduce the run until its estimate fits, and keep the choice in the run's folder.
+
+    A later start of the same command in the same folder takes the same choice, whatever its own
+    probe says, so that finished cells are found again.
+    """
+    path = run.out / "plan.json"
+    settings = {key: value for key, value in run.config.as_dict().items() if key != "out"}
+    identity = {"settings": settings, "table": run.table.fingerprint()}
+    chosen = _stored_choice(path, identity)
+    applied: list[int] = []
+    for index, reduction in enumerate(REDUCTIONS):
+        wanted = index in chosen if chosen is not None else sum(estimate(run, measured).values()) > seconds
+        reduced = reduction(run) if wanted else None
+        if reduced is not None:
+            run = replace(reduced[0], left_out=[*run.left_out, reduced[1]])
+            applied.append(index)
+    write_atomically(path, json.dumps({**identity, "reductions": applied}, indent=1))
+    return run
+
+
+def _stored_choice(path: Any, identity: dict[str, Any]) -> list[int] | None:
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return stored["reductions"] if {key: stored.get(key) for key in identity} == identity else None
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: ``40 s``, ``12 min``, ``1 h 20 min``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def check_room(run: Run) -> None:
+    """Raise `InputError` if the disk has clearly no room for the run's folder."""
+    import shutil
+
+    run.out.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(run.out).free
+    if free < 50_000_000:
+        raise InputError(f"{run.out}: only {free / 1e6:.0f} MB are free on this disk; a run needs about 50 MB")

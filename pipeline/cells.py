@@ -1,0 +1,102 @@
+"""One (dataset, split, fold, arm, seed, settings): the unit of work, named by all it depends on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import resource
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from pipeline import __version__
+from pipeline.files import write_atomically
+
+PACKAGES = (
+    "torch",
+    "transformers",
+    "peft",
+    "accelerate",
+    "tokenizers",
+    "rdkit",
+    "scikit-learn",
+    "lightgbm",
+    "numpy",
+    "scipy",
+    "pandas",
+)
+_CODE_FOLDERS = ("arms", "lm", "prompts", "splits", "tables")
+_CODE_FILES = ("experiment.py", "cells.py")
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that a number can depend on."""
+    found = {"chemtune": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+@cache
+def code_hash() -> str:
+    """Hash of the source files that a prediction can depend on."""
+    package = Path(__file__).resolve().parent
+    digest = hashlib.sha256()
+    paths = [path for folder in _CODE_FOLDERS for path in (package / folder).glob("*.py")]
+    for path in sorted([*paths, *(package / name for name in _CODE_FILES)]):
+        digest.update(path.relative_to(package).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def cell_id(key: dict[str, Any]) -> str:
+    """Name of a cell: a hash of its key, of the package versions and of the code."""
+    text = json.dumps({**key, "versions": versions(), "code": code_hash()}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def read_cell(folder: Path, name: str) -> dict[str, Any] | None:
+    """A finished cell, or None if it is not there (or was damaged, and must be made again)."""
+    path = folder / f"{name}.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if content.get("id") == name else None
+
+
+def write_cell(folder: Path, content: dict[str, Any]) -> None:
+    write_atomically(folder / f"{content['id']}.json", json.dumps(content))
+
+
+@contextmanager
+def measured(into: dict[str, Any]) -> Iterator[None]:
+    """Record ``seconds`` and ``peak_mb`` (largest resident memory meanwhile) of the block."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # Linux: forget the earlier peak
+    except OSError:
+        pass  # elsewhere the figure is the peak since the program started
+    start = time.perf_counter()
+    yield
+    into["seconds"] = time.perf_counter() - start
+    into["peak_mb"] = _peak_megabytes()
+
+
+def _peak_megabytes() -> float:
+    try:
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) / 1024
+    except OSError:
+        pass
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1024 * 1024 if platform.system() == "Darwin" else 1024)

@@ -1,0 +1,323 @@
+"""The command line: thin, every verb one function of the package."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table as Grid
+
+from pipeline import __version__
+from pipeline.errors import InputError
+from pipeline.experiment import Reporter
+
+app = typer.Typer(
+    name="chemtune",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Fine-tune a small language model on a table of molecules, next to strong classical baselines on the same "
+    "rows, and see where each fails.",
+)
+console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Source = Annotated[
+    str, typer.Argument(help="A CSV, TSV (also .gz) or Parquet file, a built-in table, or a Hugging Face dataset id.")
+]
+SmilesOption = Annotated[Optional[str], typer.Option("--smiles", help="Column that holds the SMILES.")]
+TargetOption = Annotated[Optional[str], typer.Option("--target", help="Column that holds the measured value or class.")]
+TaskOption = Annotated[Optional[str], typer.Option(help="auto, regression or classes; auto looks at the column.")]
+UnitsOption = Annotated[Optional[str], typer.Option(help="Units of the target, stated in the prompt and the report.")]
+NameOption = Annotated[Optional[str], typer.Option("--property-name", help="What the prompt calls the target.")]
+ContextOption = Annotated[
+    Optional[str], typer.Option(help="Columns the prompt states and the baselines get, such as solvent,temperature.")
+]
+FragmentOption = Annotated[
+    Optional[bool], typer.Option("--largest-fragment", help="Keep only the largest fragment of each structure.")
+]
+TemplateOption = Annotated[
+    Optional[str], typer.Option(help="Prompt with the fields {property}, {molecule} and {context}.")
+]
+
+
+class TerminalReporter(Reporter):
+    """Progress bars on a terminal, plain lines elsewhere."""
+
+    def __init__(self) -> None:
+        self.progress: Progress | None = None
+        self._bars: dict[str, Any] = {}
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        if not console.is_terminal:
+            yield
+            return
+        columns = (TextColumn("{task.description:<28}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console, transient=True) as self.progress:
+            yield
+        self.progress = None
+
+    def say(self, text: str) -> None:
+        self._clear()
+        console.print(text, markup=False)
+
+    def _clear(self) -> None:
+        if self.progress:
+            for bar in self._bars.values():
+                self.progress.remove_task(bar)
+        self._bars.clear()
+
+    def step(self, label: str, done: int, total: int) -> None:
+        if not self.progress:
+            return
+        if label not in self._bars:
+            self._clear()
+            self._bars[label] = self.progress.add_task(label, total=total)
+        self.progress.update(self._bars[label], completed=done, total=total)
+
+    def each(self, label: str) -> Callable[[Iterable[Any], int], Iterable[Any]]:
+        def wrapped(items: Iterable[Any], total: int) -> Iterator[Any]:
+            for done, item in enumerate(items):
+                if done % 20 == 0:
+                    self.step(label, done, total)
+                yield item
+            self._clear()
+
+        return wrapped
+
+
+def _quiet_libraries() -> None:
+    """Keep the model libraries' own progress bars and advice off the terminal."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+
+@app.command()
+def run(
+    source: Annotated[str, typer.Argument(help="A YAML file of settings, or a table as for [b]audit[/b].")],
+    smiles: SmilesOption = None,
+    target: TargetOption = None,
+    property_name: NameOption = None,
+    units: UnitsOption = None,
+    task: TaskOption = None,
+    bins: Annotated[Optional[int], typer.Option(help="Make this many classes of a number, by training quantiles.")] = None,
+    context: ContextOption = None,
+    largest_fragment: FragmentOption = None,
+    max_rows: Annotated[Optional[int], typer.Option(help="Use at most this many rows, drawn by seed.")] = None,
+    split: Annotated[
+        Optional[str],
+        typer.Option(help="Splits: random, scaffold, group:COLUMN, column:COLUMN, or a splits.csv of an earlier run."),
+    ] = None,
+    test_size: Annotated[Optional[float], typer.Option(help="Share of rows in a hold-out.")] = None,
+    folds: Annotated[Optional[int], typer.Option(help="Number of folds; 0 for a hold-out.")] = None,
+    arms: Annotated[Optional[str], typer.Option(help="Arms by name, or the groups baselines, lm, all.")] = None,
+    model: Annotated[Optional[str], typer.Option(help="Known model, Hugging Face id, or local folder.")] = None,
+    dtype: Annotated[Optional[str], typer.Option(help="auto, float32 or bfloat16.")] = None,
+    template: TemplateOption = None,
+    steps: Annotated[Optional[int], typer.Option(help="Optimiser steps of the LM arms; 0 follows the rows.")] = None,
+    seed: Annotated[Optional[int], typer.Option(help="Seed of the splits and of every arm.")] = None,
+    budget: Annotated[Optional[str], typer.Option(help="Time to keep within, such as 10m; says what it left out.")] = None,
+    keep_models: Annotated[Optional[bool], typer.Option("--keep-models", help="Keep the fitted arms.")] = None,
+    out: Annotated[Optional[str], typer.Option(help="Folder of the run; runs/<table> if not given.")] = None,
+) -> None:
+    """Compare a fine-tuned language model with classical baselines on random and shifted splits."""
+    given = {key: value for key, value in locals().items() if key != "source"}
+    from pipeline.budget import check_room, duration, estimate, fit_budget, probe
+    from pipeline.config import budget_seconds, make_config
+    from pipeline.experiment import execute, missing_cells, prepare
+    from pipeline.report.page import write_report
+
+    config = make_config(source, given)
+    reporter = TerminalReporter()
+    with reporter.running():
+        prepared = prepare(config, reporter)
+        check_room(prepared)
+        _say_plan(reporter, prepared)
+        seconds = budget_seconds(config.budget) if config.budget else 0.0
+        if missing_cells(prepared):
+            measured = probe(prepared)
+            if seconds:
+                prepared = fit_budget(prepared, measured, seconds)
+            for note in prepared.left_out:
+                reporter.say(f"Left out for the budget of {config.budget}: {note}.")
+            total = sum(estimate(prepared, measured).values())
+            reporter.say(f"Estimated time on this machine, from a short probe: {duration(total)}.")
+        outcome = execute(prepared)
+        report = write_report(outcome, prepared.out)
+    for verdict in outcome.verdicts:
+        console.print()
+        console.print(verdict.sentence, markup=False)
+    console.print(f"\nReport: {report}", markup=False)
+
+
+def _say_plan(reporter: Reporter, prepared: Any) -> None:
+    table, config = prepared.table, prepared.config
+    refused = f", {len(table.refused)} refused (see refused.csv)" if len(table.refused) else ""
+    reporter.say(f"{table.name}: {len(table)} molecules from {table.n_read} rows{refused}.")
+    task = f"{config.bins} classes by training quantiles" if config.bins else table.task
+    reporter.say(f"Task: {task} of {table.property_name!r}{f' in {table.units}' if table.units else ''} ({table.task_reason}).")
+    for warning in table.warnings:
+        reporter.say(f"Warning: {warning}.")
+    for split in prepared.splits:
+        sizes = ", ".join(f"{len(fold.train)}/{len(fold.test)}" for fold in split.folds)
+        reporter.say(f"Split {split.name} ({split.asked}): train/test {sizes}, {len(set(split.groups.values()))} groups.")
+        for note in split.notes:
+            reporter.say(f"  Note: {note}.")
+    reporter.say(f"Arms: {', '.join(prepared.arms)}. Seed {config.seed}. Folder: {prepared.out}")
+
+
+@app.command()
+def audit(
+    source: Source,
+    smiles: SmilesOption = None,
+    target: TargetOption = None,
+    task: TaskOption = None,
+    context: ContextOption = None,
+    largest_fragment: FragmentOption = None,
+    out: Annotated[Optional[str], typer.Option(help="Folder for audit.json and refused.csv.")] = None,
+) -> None:
+    """Look at a table before training: refusals, duplicates, labels, scaffolds, leaks of the notation."""
+    given = {key: value for key, value in locals().items() if key != "source"}
+    from pipeline.config import make_config
+    from pipeline.experiment import load_table
+    from pipeline.files import write_atomically, write_csv
+    from pipeline.tables.audit import audit_lines, audit_table
+
+    config = make_config(source, given)
+    reporter = TerminalReporter()
+    with reporter.running():
+        table = load_table(config, reporter)
+        found = audit_table(table)
+    for line in audit_lines(found):
+        console.print(line, markup=False)
+    if out:
+        folder = Path(out)
+        write_atomically(folder / "audit.json", json.dumps(found, indent=1, ensure_ascii=False))
+        write_csv(folder / "refused.csv", table.refused)
+        console.print(f"Written: {folder / 'audit.json'}, {folder / 'refused.csv'}", markup=False)
+
+
+@app.command()
+def prompts(
+    source: Source,
+    smiles: SmilesOption = None,
+    target: TargetOption = None,
+    property_name: NameOption = None,
+    units: UnitsOption = None,
+    task: TaskOption = None,
+    context: ContextOption = None,
+    template: TemplateOption = None,
+    largest_fragment: FragmentOption = None,
+    out: Annotated[Optional[Path], typer.Option(help="Write all pairs as JSON lines to this file.")] = None,
+    rows: Annotated[int, typer.Option(help="How many to show.")] = 5,
+) -> None:
+    """Show what the language model will read and write."""
+    given = {key: value for key, value in locals().items() if key not in ("source", "rows", "out")}
+    from pipeline.config import make_config
+    from pipeline.experiment import load_table
+    from pipeline.files import write_atomically
+    from pipeline.prompts.numbers import NumberFormat
+    from pipeline.prompts.templates import PromptTemplate, pairs
+    from pipeline.tables.targets import CLASSES
+
+    config = make_config(source, given)
+    reporter = TerminalReporter()
+    with reporter.running():
+        table = load_table(config, reporter)
+    template_used = PromptTemplate(table.property_name, table.units, config.template)
+    values = table.targets.to_numpy()
+    form = None if table.task == CLASSES else NumberFormat.fit(values)
+    answers = [str(value) if form is None else form.write(value) for value in values]
+    dataset = pairs(template_used.render_all(table.inputs), answers, END_MARK)
+    for row in dataset.select(range(min(rows, len(dataset)))):
+        console.print(f"{row['prompt']}[bold]{_escaped(row['completion'])}[/bold]" if console.is_terminal
+                      else f"{row['prompt']}{row['completion']}", markup=console.is_terminal)
+    if form is not None:
+        console.print(f"\nNumbers are written in steps of {form.resolution:g}, fitted on these {len(values)} rows; "
+                      f"a run fits them on its training rows.", markup=False)
+    console.print(f"{END_MARK} stands for the end-of-text token of the model in use.", markup=False)
+    if out:
+        lines = (json.dumps(row, ensure_ascii=False) for row in dataset)
+        write_atomically(out, "\n".join(lines) + "\n")
+        console.print(f"Written: {out} ({len(dataset)} pairs)", markup=False)
+
+
+END_MARK = "<|end|>"
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+@app.command()
+def data() -> None:
+    """List the built-in tables."""
+    from pipeline.tables.catalogue import cards
+
+    grid = Grid("name", "rows", "task", "target", "units", "licence", "citation", title="Built-in tables")
+    for card in cards().values():
+        grid.add_row(card.name, str(card.rows), card.task, card.property_name, card.units, card.licence, card.citation)
+    console.print(grid, width=None if console.is_terminal else 220)
+
+
+@app.command()
+def models() -> None:
+    """List the language models known by name."""
+    from pipeline.lm.weights import DEFAULT_MODEL, PACKAGED, local_folder
+
+    grid = Grid("name", "model", "download", "licence", "on this machine", "note", title="Models known by name")
+    for name, source in PACKAGED.items():
+        here = local_folder(name)
+        default = " (default)" if name == DEFAULT_MODEL else ""
+        grid.add_row(name + default, source.title, f"{source.megabytes} MB", source.licence, str(here) if here else "no", source.note)
+    console.print(grid, width=None if console.is_terminal else 220)
+    console.print("Any causal language model also works by Hugging Face id or local folder: --model owner/name.")
+
+
+def _version(value: bool) -> None:
+    if value:
+        console.print(f"chemtune {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[Optional[bool], typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = None,
+) -> None:
+    """Set up what all verbs share."""
+    _quiet_libraries()
+
+
+def entry() -> None:
+    """The ``chemtune`` command: exit status 0, or 2 with one clear line for bad input."""
+    try:
+        app()
+    except InputError as error:
+        errors.print(f"chemtune: {error}", markup=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        errors.print("chemtune: stopped; finished cells are kept, the same command goes on from here", markup=False)
+        sys.exit(130)
+    except OSError as error:
+        if error.errno != 28:  # ENOSPC
+            raise
+        errors.print("chemtune: the disk is full; finished cells are kept, free some space and run again", markup=False)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    entry()

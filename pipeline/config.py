@@ -1,0 +1,224 @@
+"""Settings of a run: a frozen dataclass from YAML and the command line, checked before anything starts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import yaml
+
+from pipeline.errors import InputError, nearest, unknown
+from pipeline.files import shipped_folder
+from pipeline.lm.weights import DEFAULT_MODEL
+from pipeline.prompts.templates import DEFAULT_TEMPLATE
+from pipeline.splits.build import check_name
+from pipeline.tables.catalogue import card, cards
+
+TASKS = ("auto", "regression", "classes")
+DTYPES = ("auto", "float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything a run depends on; every field is an option of the command line and a key of the YAML.
+
+    Attributes
+    ----------
+    table : str
+        Path of a CSV, TSV (or ``.gz``) or Parquet file, a Hugging Face dataset id, or the name of a built-in table.
+    smiles, target : str
+        Column names.
+    property_name, units : str
+        What the prompt calls the target.
+    task : {"auto", "regression", "classes"}
+    bins : int
+        Turn a number into this many classes by quantiles of the training rows; 0 leaves it a number.
+    context : tuple of str
+        Columns that the prompt states and the baselines get as features.
+    largest_fragment : bool
+        Keep only the largest fragment of each structure.
+    max_rows : int
+        Use at most this many rows, drawn by seed; 0 for all.
+    split : tuple of str
+    test_size : float
+        Share of rows in a hold-out.
+    folds : int
+        0 for a hold-out.
+    arms : tuple of str
+        Names of arms, or the groups ``baselines``, ``lm`` and ``all``.
+    model : str
+        Known name, Hugging Face id, or folder.
+    dtype : {"auto", "float32", "bfloat16"}
+    template : str
+        Of the prompt.
+    steps : int
+        Optimiser steps of the language-model arms; 0 lets them follow from the number of rows.
+    seed : int
+        Of the splits and of every arm.
+    budget : str
+        Time to keep within, such as ``10m``; empty for no limit.
+    keep_models : bool
+        Keep the fitted arms.
+    out : str
+        Folder of the run; empty for ``runs/<table>``.
+    """
+
+    table: str = ""
+    smiles: str = ""
+    target: str = ""
+    property_name: str = ""
+    units: str = ""
+    task: str = "auto"
+    bins: int = 0
+    context: tuple[str, ...] = ()
+    largest_fragment: bool = False
+    max_rows: int = 0
+    split: tuple[str, ...] = ("random", "scaffold")
+    test_size: float = 0.2
+    folds: int = 0
+    arms: tuple[str, ...] = ("all",)
+    model: str = DEFAULT_MODEL
+    dtype: str = "auto"
+    template: str = DEFAULT_TEMPLATE
+    steps: int = 0
+    seed: int = 0
+    budget: str = ""
+    keep_models: bool = False
+    out: str = ""
+
+    def __post_init__(self) -> None:
+        for name, value, choices in (("task", self.task, TASKS), ("dtype", self.dtype, DTYPES)):
+            if value not in choices:
+                raise unknown(name, value, choices)
+        if not 0.05 <= self.test_size <= 0.5:
+            raise InputError(f"test_size is {self.test_size}; it must lie between 0.05 and 0.5")
+        for name in ("bins", "folds"):
+            if getattr(self, name) < 0 or getattr(self, name) == 1:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be 0 or at least 2")
+        for name in ("max_rows", "steps", "seed"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} is {getattr(self, name)}; it must not be negative")
+        if self.bins and self.task == "classes":
+            raise InputError("bins makes classes of a number, but task says that the target is classes already")
+        if not self.split:
+            raise InputError("no split was named; give one or more, such as random,scaffold")
+        if not self.arms:
+            raise InputError("no arm was named; give one or more, such as ensemble,lm-head")
+        for split in self.split:
+            check_name(split)
+        if self.budget:
+            budget_seconds(self.budget)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+
+def budget_seconds(text: str) -> float:
+    """Seconds in ``90s``, ``10m``, ``1.5h`` or ``600``."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|h)?\s*", text.lower())
+    if not match or float(match[1]) == 0:
+        raise InputError(f"budget {text!r} is not a time; write it as 90s, 10m or 1.5h")
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2] or "s"]
+
+
+def _coerce(name: str, value: Any, kind: Any, where: str) -> Any:
+    if kind is bool and isinstance(value, bool):
+        return value
+    if kind is int and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    if kind is str and isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        return str(value)
+    if kind == tuple[str, ...]:
+        items = value.split(",") if isinstance(value, str) else value
+        if isinstance(items, (list, tuple)):
+            return tuple(str(item).strip() for item in items if str(item).strip())
+    expected = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}.get(kind, "a list of names")
+    raise InputError(f"{where}: {name} is {value!r}; expected {expected}")
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Settings from a YAML file, their names and types checked."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(content, Mapping):
+        raise InputError(f"{path}: expected settings as 'key: value' lines")
+    kinds = get_type_hints(RunConfig)
+    for key in content:
+        if key not in kinds:
+            names = [field.name for field in fields(RunConfig)]
+            raise InputError(f"{path}: unknown key {key!r}{nearest(str(key), names)}; the keys are {', '.join(names)}")
+    return {key: _coerce(key, value, kinds[key], str(path)) for key, value in content.items()}
+
+
+def make_config(source: str, given: Mapping[str, Any]) -> RunConfig:
+    """Merge defaults, the card of a built-in table, a YAML file and the command line, in that order.
+
+    Parameters
+    ----------
+    source : str
+        A YAML file, or what its key ``table`` may hold.
+    given : mapping
+        Options of the command line; those that are None were not given.
+    """
+    settings: dict[str, Any] = {}
+    if source.lower().endswith((".yaml", ".yml")):
+        path = Path(source)
+        if not path.exists():
+            path = shipped_folder("configs") / Path(source).name
+        if not path.exists():
+            shipped = sorted(file.name for file in shipped_folder("configs").glob("*.yaml"))
+            raise InputError(
+                f"no such file: {source}{nearest(Path(source).name, shipped)}; configs that come with chemtune: "
+                f"{', '.join(shipped)}"
+            )
+        settings = read_yaml(path)
+        beside = path.parent / str(settings.get("table", ""))
+        if not Path(settings.get("table", "")).exists() and beside.is_file():
+            settings["table"] = str(beside)
+    else:
+        settings["table"] = source
+    kinds = get_type_hints(RunConfig)
+    settings |= {
+        key: _coerce(key, value, kinds[key], "command line") for key, value in given.items() if value is not None
+    }
+    if not settings.get("table"):
+        raise InputError(f"{source}: no table is named; add a line such as 'table: my.csv'")
+    settings = _from_card(settings) | settings
+    if not settings.get("target"):
+        raise InputError(f"{settings['table']}: which column is the target? Name it with --target")
+    config = RunConfig(**settings)
+    return config if config.out else replace(config, out=str(Path("runs") / _run_name(config.table)))
+
+
+def _from_card(settings: dict[str, Any]) -> dict[str, Any]:
+    """What the card of a built-in table says, if the table is one and its own target is meant."""
+    name = settings["table"]
+    if Path(name).exists() or name not in cards():
+        return {}
+    about = card(name)
+    if settings.get("target", about.target) != about.target:
+        return {"smiles": about.smiles}
+    return {
+        "smiles": about.smiles,
+        "target": about.target,
+        "task": "auto" if settings.get("bins") else about.task,
+        "property_name": about.property_name,
+        "units": about.units,
+    }
+
+
+def _run_name(table: str) -> str:
+    base = re.split(r"[/\\]", table)[-1]
+    return re.sub(r"(\.csv|\.tsv|\.parquet|\.pq)?(\.gz)?$", "", base, flags=re.IGNORECASE) or "run"
+
+
+def write_yaml(config: RunConfig) -> str:
+    """The settings as YAML, as stored with the run."""
+    return yaml.safe_dump(config.as_dict(), sort_keys=False, allow_unicode=True, width=100)

@@ -1,0 +1,1 @@
+"""Metrics, intervals, paired comparison, and the verdict made from them."""

@@ -1,0 +1,168 @@
+"""Plain sentences, made from the numbers and from nothing else."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline.evaluation.bootstrap import MIN_GROUPS, interval
+from pipeline.evaluation.comparison import (
+    BETTER,
+    CANNOT_TELL,
+    CONTROL,
+    NO_DIFFERENCE,
+    REFERENCE,
+    WORSE,
+    Difference,
+    Evaluation,
+    differences,
+    drop,
+)
+from pipeline.evaluation.metrics import HIGHER_IS_BETTER, LABELS, PRIMARY
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer for one split.
+
+    ``learned`` says whether some arm beats the constant prediction; ``use`` names the arm to
+    use (None where nothing was learned or nothing can be told); ``sentence`` says it in words.
+    """
+
+    split: str
+    learned: bool
+    use: str | None
+    sentence: str
+    comparisons: tuple[Difference, ...]
+    against_control: tuple[Difference, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def verdicts(evaluations: Sequence[Evaluation], lm_arms: Sequence[str], units: str) -> list[Verdict]:
+    """One verdict per split; the comparisons of all splits are corrected as one family."""
+    control = CONTROL[evaluations[0].task]
+    against_reference = differences(evaluations, lm_arms, REFERENCE)
+    against_control = differences(evaluations, [REFERENCE, *lm_arms], control)
+    result = []
+    for evaluation in evaluations:
+        compared = [item for item in against_reference if item.split == evaluation.split]
+        controlled = [item for item in against_control if item.split == evaluation.split]
+        result.append(_verdict(evaluation, compared, controlled, units))
+    return result
+
+
+def _verdict(
+    evaluation: Evaluation, compared: list[Difference], controlled: list[Difference], units: str
+) -> Verdict:
+    def made(learned: bool, use: str | None, sentence: str) -> Verdict:
+        return Verdict(evaluation.split, learned, use, sentence, tuple(compared), tuple(controlled))
+
+    n, groups = len(evaluation.truth), evaluation.n_groups
+    where = f"On the {evaluation.split} split ({n} test molecules in {groups} groups)"
+    constant = "predicting the training mean" if evaluation.task == "regression" else "always answering the majority"
+    if groups < MIN_GROUPS:
+        return made(
+            False, None, f"{where} it cannot be told which arm is better: {MIN_GROUPS} independent test groups are needed."
+        )
+    learned = [item.arm for item in controlled if item.answer == BETTER]
+    if not learned:
+        return made(
+            False, None, f"{where} nothing was learned that this test set can show: no arm is better than {constant}."
+        )
+    winners = sorted((item for item in compared if item.answer == BETTER), key=_edge, reverse=True)
+    if REFERENCE not in evaluation.scores:
+        best = learned[0]
+        return made(True, best, f"{where} {best} is better than {constant}: {_score(evaluation, best, units)}. "
+                    "No baseline was run, so it cannot be told whether it was needed.")
+    name = reference_name(evaluation)
+    if winners:
+        best = winners[0]
+        also = [item.arm for item in winners[1:]]
+        more = f" ({_names(also)} also {'does' if len(also) == 1 else 'do'})" if also else ""
+        return made(True, best.arm, f"{where} use {best.arm}: {_score(evaluation, best.arm, units)}, better than "
+                    f"{name}, the baseline that validation prefers, by {_amount(best, units)}{more}.{_rest(compared, units)}")
+    if REFERENCE not in learned:
+        return made(True, learned[0], f"{where} use {learned[0]}: {_score(evaluation, learned[0], units)}, better than "
+                    f"{constant}, which {name}, the baseline that validation prefers, is not shown to be."
+                    f"{_rest(compared, units)}")
+    return made(True, _single_name(evaluation), f"{where} use {name}, the baseline that validation prefers: "
+                f"{_score(evaluation, REFERENCE, units)}.{_rest(compared, units)}")
+
+
+def reference_name(evaluation: Evaluation) -> str:
+    """The preferred baseline, or baselines where folds differ."""
+    counts = Counter(evaluation.reference)
+    if len(counts) == 1:
+        return evaluation.reference[0]
+    return " / ".join(f"{arm} ({count} folds)" for arm, count in counts.most_common())
+
+
+def _single_name(evaluation: Evaluation) -> str:
+    return Counter(evaluation.reference).most_common(1)[0][0]
+
+
+def _edge(item: Difference) -> float:
+    """The side of the interval nearest to no difference, as a gain."""
+    return item.low if HIGHER_IS_BETTER[item.metric] else -item.high
+
+
+def _rest(compared: list[Difference], units: str) -> str:
+    parts = []
+    worse = [f"{item.arm} by {_amount(item, units)}" for item in compared if item.answer == WORSE]
+    if worse:
+        parts.append(f" Worse than it: {_names(worse)}.")
+    same = [f"{item.arm} ({_signed(item, units)})" for item in compared if item.answer == NO_DIFFERENCE]
+    if same:
+        parts.append(f" No difference that this test set can show: {_names(same)}.")
+    unknown = [item.arm for item in compared if item.answer == CANNOT_TELL]
+    if unknown:
+        parts.append(f" Cannot tell: {_names(unknown)}.")
+    return "".join(parts)
+
+
+def _score(evaluation: Evaluation, arm: str, units: str) -> str:
+    metric = PRIMARY[evaluation.task]
+    samples = evaluation.scores[arm][metric]
+    low, high = interval(samples[1:])
+    suffix = f" {units}" if units and metric == "mae" else ""
+    return f"{LABELS[metric]} {number(samples[0])}{suffix} [{number(low)} to {number(high)}]"
+
+
+def _amount(item: Difference, units: str) -> str:
+    low, high = sorted((abs(item.low), abs(item.high))) if item.low * item.high > 0 else (item.low, item.high)
+    suffix = f" {units}" if units and item.metric == "mae" else ""
+    return f"{number(abs(item.value))}{suffix} [{number(low)} to {number(high)}]"
+
+
+def _signed(item: Difference, units: str) -> str:
+    suffix = f" {units}" if units and item.metric == "mae" else ""
+    return f"{item.value:+.3g}{suffix} [{item.low:+.3g} to {item.high:+.3g}]"
+
+
+def number(value: float) -> str:
+    """Three significant digits, without an exponent where that is readable."""
+    if not np.isfinite(value):
+        return "n/a"
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _names(items: Sequence[str]) -> str:
+    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1]
+
+
+def drop_sentence(easy: Evaluation, hard: Evaluation, arm: str, label: str, units: str) -> str:
+    """How an arm's metric changes from one split to the other."""
+    metric = PRIMARY[easy.task]
+    value, low, high = drop(easy, hard, arm)
+    suffix = f" {units}" if units and metric == "mae" else ""
+    return (
+        f"From {easy.split} to {hard.split} the {LABELS[metric]} of {label} goes from "
+        f"{number(easy.scores[arm][metric][0])} to {number(hard.scores[arm][metric][0])}{suffix} "
+        f"({value:+.3g} [{low:+.3g} to {high:+.3g}])."
+    )

@@ -1,0 +1,638 @@
+"""The whole run: plan it, fill its cells, and write what the folder of a run holds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.arms.features import descriptors
+from pipeline.arms.ladder import (
+    CONTROLS,
+    LANGUAGE_MODELS,
+    MEANS,
+    fitted_arms,
+    is_language_model,
+    make_arm,
+    mean_of,
+    resolve_arms,
+)
+from pipeline.cells import cell_id, measured, read_cell, versions, write_cell
+from pipeline.config import RunConfig, write_yaml
+from pipeline.errors import InputError
+from pipeline.evaluation.comparison import Evaluation, evaluate, metric_table
+from pipeline.evaluation.metrics import HIGHER_IS_BETTER, PRIMARY, auroc
+from pipeline.evaluation.verdict import Verdict, verdicts
+from pipeline.files import sha256, write_atomically, write_csv
+from pipeline.lm.defaults import TRAINED_LAYERS, training_settings
+from pipeline.lm.weights import PACKAGED
+from pipeline.prompts.numbers import NumberFormat
+from pipeline.prompts.templates import PromptTemplate, completion
+from pipeline.splits.build import build_split, columns_needed
+from pipeline.splits.card import split_card
+from pipeline.splits.splitters import Fold, Split, fold_numbers, hold_out
+from pipeline.tables.catalogue import card, cards
+from pipeline.tables.reading import read_table
+from pipeline.tables.table import Table, build_table, check_enough
+from pipeline.tables.targets import CLASSES, REGRESSION
+
+INNER_FOLDS = 3
+INNER_FOLD_ROWS = 1_500  # past this many training rows one inner hold-out is enough to choose a baseline
+INNER_HOLD_OUT = 0.2
+
+
+class Reporter:
+    """What a run tells while it goes; the command line replaces it by progress bars."""
+
+    def say(self, text: str) -> None:
+        """A line of text."""
+
+    def step(self, label: str, done: int, total: int) -> None:
+        """Progress within one cell."""
+
+    def each(self, label: str) -> Callable[[Iterable[Any], int], Iterable[Any]]:
+        """Wrap an iterable of known length so that its progress is shown."""
+        return lambda items, total: items
+
+
+@dataclass
+class Run:
+    """A run in the making: the settings, the cleaned table, its splits and arms."""
+
+    config: RunConfig
+    table: Table
+    splits: list[Split]
+    arms: list[str]
+    out: Path
+    reporter: Reporter
+    left_out: list[str] = field(default_factory=list)
+    threads: int = field(default_factory=lambda: os.cpu_count() or 1)
+    _engine: Any = None
+    _dtype: str = ""
+
+    @property
+    def task(self) -> str:
+        return CLASSES if self.config.bins else self.table.task
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(map(str, range(self.config.bins))) if self.config.bins else self.table.classes
+
+    @property
+    def template(self) -> PromptTemplate:
+        return PromptTemplate(self.table.property_name, self.table.units, self.config.template)
+
+    @property
+    def engine(self) -> Any:
+        """The language model, loaded when it is first needed."""
+        if self._engine is None:
+            from pipeline.lm.engine import Engine
+
+            self._engine = Engine.load(self.config.model, trained_layers=TRAINED_LAYERS, dtype=self.dtype)
+        return self._engine
+
+    @property
+    def dtype(self) -> str:
+        if not self._dtype:
+            self._dtype = self.config.dtype if self.config.dtype != "auto" else _probed_dtype()
+        return self._dtype
+
+
+def _probed_dtype() -> str:
+    import torch
+
+    from pipeline.lm.engine import choose_dtype
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return str(choose_dtype(device)).removeprefix("torch.")
+
+
+# -- preparing -------------------------------------------------------------------------------
+
+
+def load_table(config: RunConfig, reporter: Reporter) -> Table:
+    """Read and clean the table that the settings name."""
+    built_in = not Path(config.table).exists() and config.table in cards()
+    source = str(card(config.table).path) if built_in else config.table
+    raw = read_table(source)
+    return build_table(
+        raw,
+        smiles=config.smiles or None,
+        target=config.target,
+        task=REGRESSION if config.bins else config.task,
+        name=config.table if built_in else None,
+        property_name=config.property_name or None,
+        units=config.units,
+        context=config.context,
+        keep=[column for column in columns_needed(config.split) if column not in config.context],
+        largest_fragment=config.largest_fragment,
+        progress=reporter.each("reading molecules"),
+    )
+
+
+def prepare(config: RunConfig, reporter: Reporter) -> Run:
+    """Everything before training: the table, the rows that the model cannot take, and the splits."""
+    table = load_table(config, reporter)
+    run = Run(config, table, [], resolve_arms(config.arms, CLASSES if config.bins else table.task), Path(config.out), reporter)
+    if any(map(is_language_model, run.arms)):
+        refuse_long_rows(run)
+    if config.max_rows:
+        run.table = run.table.sample(config.max_rows, config.seed)
+    check_enough(run.table, config.table, config.target)
+    make_splits(run)
+    return run
+
+
+def make_splits(run: Run) -> None:
+    config = run.config
+    run.splits = [
+        build_split(run.table, name, test_size=config.test_size, folds=config.folds, seed=config.seed)
+        for name in config.split
+    ]
+    names = [split.name for split in run.splits]
+    repeated = next((name for name in names if names.count(name) > 1), None)
+    if repeated:
+        raise InputError(f"split {repeated!r} is named more than once")
+    if config.bins:
+        for split in run.splits:
+            for fold in split.folds:
+                binned(run.table.targets, fold, config.bins)
+
+
+def refuse_long_rows(run: Run) -> None:
+    """Refuse, for all arms, rows whose prompt and answer do not fit the model's context."""
+    from pipeline.lm.engine import tokenizer_and_limit
+
+    table = run.table
+    tokenizer, context_length = tokenizer_and_limit(run.config.model)
+
+    def count(text: str) -> int:
+        return len(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    answers = run.classes if run.task == CLASSES else NumberFormat.fit(table.targets.to_numpy()).texts()
+    limit = context_length - max(count(completion(answer)) for answer in answers) - 1
+    reasons = {}
+    for row_id, prompt in zip(table.inputs.index, run.template.render_all(table.inputs), strict=True):
+        tokens = count(prompt)
+        if tokens > limit:
+            reasons[row_id] = f"prompt of {tokens} tokens; {run.config.model} takes {limit} beside the answer"
+    run.table = table.refuse(reasons)
+    check_enough(run.table, run.config.table, run.config.target)
+
+
+def binned(targets: pd.Series, fold: Fold, bins: int) -> pd.Series:
+    """Classes ``0`` (lowest) to ``bins - 1`` by quantiles of the fold's training rows.
+
+    Raises
+    ------
+    InputError
+        If ties in the target leave a class without training or test rows.
+    """
+    train = targets.loc[list(fold.train)].to_numpy(dtype=np.float64)
+    edges = np.quantile(train, np.linspace(0, 1, bins + 1)[1:-1])
+    labels = pd.Series(np.searchsorted(edges, targets.to_numpy(dtype=np.float64), side="left"), index=targets.index)
+    for role, ids in (("training", fold.train), ("test", fold.test)):
+        missing = set(range(bins)) - set(labels.loc[list(ids)])
+        if missing:
+            raise InputError(
+                f"--bins {bins}: class {min(missing)} has no {role} row (cut at {', '.join(f'{edge:.4g}' for edge in edges)}); "
+                "use fewer bins or another split"
+            )
+    return labels.astype(str)
+
+
+def fold_targets(run: Run, fold: Fold) -> pd.Series:
+    """The targets as the arms of this fold see them."""
+    return binned(run.table.targets, fold, run.config.bins) if run.config.bins else run.table.targets
+
+
+# -- cells -----------------------------------------------------------------------------------
+
+
+def cell_key(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]:
+    """All that the numbers of a cell depend on, besides the code and the package versions."""
+    rows = hashlib.sha256(repr((fold.train, fold.test)).encode()).hexdigest()
+    key: dict[str, Any] = {
+        "table": run.table.fingerprint(),
+        "split": split.name,
+        "repeat": fold.repeat,
+        "fold": fold.fold,
+        "rows": rows,
+        "groups": hashlib.sha256(repr(sorted(split.groups.items())).encode()).hexdigest(),
+        "arm": arm,
+        "task": run.task,
+        "bins": run.config.bins,
+        "seed": run.config.seed,
+        "threads": run.threads,
+    }
+    if is_language_model(arm):
+        settings = training_settings(len(fold.train), run.config.steps or None)
+        key["language_model"] = {
+            "model": run.config.model,
+            "weights": _weights_identity(run.config.model),
+            "dtype": run.dtype,
+            "template": run.config.template,
+            "settings": {name: getattr(settings, name) for name in settings.__dataclass_fields__},
+            "trained_layers": TRAINED_LAYERS,
+        }
+    return key
+
+
+def _weights_identity(model: str) -> str:
+    if model in PACKAGED:
+        return PACKAGED[model].sha256
+    if Path(model).is_dir():
+        return " ".join(_hash_once(path) for path in sorted(Path(model).glob("*.safetensors")))
+    return model
+
+
+_hashes: dict[tuple[str, int, int], str] = {}
+
+
+def _hash_once(path: Path) -> str:
+    state = path.stat()
+    key = (str(path), state.st_size, state.st_mtime_ns)
+    if key not in _hashes:
+        _hashes[key] = sha256(path)
+    return _hashes[key]
+
+
+def missing_cells(run: Run) -> list[tuple[Split, Fold, str]]:
+    """The cells that must be fitted, in the order of work; means of arms cost nothing and are not listed."""
+    leaves = list(dict.fromkeys(leaf for arm in run.arms for leaf in fitted_arms(arm)))
+    return [
+        (split, fold, arm)
+        for split in run.splits
+        for fold in split.folds
+        for arm in leaves
+        if read_cell(run.out / "cells", cell_id(cell_key(run, split, fold, arm))) is None
+    ]
+
+
+def get_cell(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]:
+    """A cell from the folder, or made and kept there."""
+    key = cell_key(run, split, fold, arm)
+    name = cell_id(key)
+    found = read_cell(run.out / "cells", name)
+    if found is not None:
+        return found
+    made = _mean_cell(run, split, fold, arm) if arm in MEANS else _fitted_cell(run, split, fold, arm)
+    cell = {"id": name, "key": key, "row_id": list(fold.test), **made}
+    write_cell(run.out / "cells", cell)
+    return cell
+
+
+def _mean_cell(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]:
+    """Combine the members' predictions; nothing is fitted."""
+    members = [get_cell(run, split, fold, member) for member in MEANS[arm]]
+    cell: dict[str, Any] = {
+        "seconds": sum(member["seconds"] for member in members),
+        "peak_mb": max(member["peak_mb"] for member in members),
+    }
+    if run.task == CLASSES:
+        chances = mean_of([np.array(member["probabilities"]) for member in members])
+        cell["probabilities"] = chances.tolist()
+        cell["prediction"] = [run.classes[code] for code in chances.argmax(axis=1)]
+    else:
+        cell["prediction"] = mean_of([np.array(member["prediction"]) for member in members]).tolist()
+    cell["parse_failed"] = [False] * len(fold.test)
+    if all("validation" in member for member in members):
+        cell["validation"] = mean_of([np.array(member["validation"]) for member in members]).tolist()
+    return cell
+
+
+def _fitted_cell(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]:
+    X, y = run.table.inputs, fold_targets(run, fold)
+    train, test = list(fold.train), list(fold.test)
+    groups = np.array([split.groups[row_id] for row_id in train], dtype=object)
+    label = f"{split.name}{f' fold {fold.fold + 1}' if len(split.folds) > 1 else ''} {arm}"
+    cell: dict[str, Any] = {}
+    with measured(cell), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # convergence and rank warnings of single fits; results are validated
+        model = _new_arm(run, arm, label).fit(X.loc[train], y.loc[train].to_numpy(), groups=groups)
+        if run.task == CLASSES:
+            chances = _all_classes(model, run.classes, X.loc[test])
+            cell["probabilities"] = chances.tolist()
+            cell["prediction"] = [run.classes[code] for code in chances.argmax(axis=1)]
+        else:
+            cell["prediction"] = [float(value) for value in model.predict(X.loc[test])]
+    cell |= _particulars(model, run.task, X.loc[test])
+    if run.config.keep_models and arm in LANGUAGE_MODELS and hasattr(model, "adapter_"):
+        _keep_adapter(run, split, fold, arm, model)
+    elif run.config.keep_models:
+        _keep_baseline(run, split, fold, arm, model)
+    if arm not in LANGUAGE_MODELS:
+        cell["validation"] = _validation_predictions(run, arm, X.loc[train], y.loc[train], groups)
+    return cell
+
+
+def _new_arm(run: Run, arm: str, label: str) -> Any:
+    options: dict[str, Any] = {}
+    if arm in LANGUAGE_MODELS:
+        options = {
+            "engine": run.engine,
+            "template": run.template,
+            "steps": run.config.steps or None,
+            "progress": lambda done, total: run.reporter.step(label, done, total),
+        }
+    else:
+        run.reporter.step(label, 0, 1)
+    return make_arm(arm, run.task, seed=run.config.seed, threads=run.threads, **options)
+
+
+def _all_classes(model: Any, classes: tuple[str, ...], X: Any) -> np.ndarray:
+    """Class probabilities in the order of ``classes``, zero for a class the model has not seen."""
+    chances = np.zeros((len(X), len(classes)))
+    chances[:, [classes.index(str(label)) for label in model.classes_]] = model.predict_proba(X)
+    return chances
+
+
+def _particulars(model: Any, task: str, X: Any) -> dict[str, Any]:
+    """What single arms know beyond a prediction: bounds, parse failures, the training curve."""
+    extra: dict[str, Any] = {"parse_failed": [False] * len(X)}
+    if hasattr(model, "reading_"):
+        extra["parse_failed"] = model.reading_.parse_failed.tolist()
+        extra["well_formed"] = float(model.reading_.well_formed.mean())
+    if task == REGRESSION and hasattr(model, "lower_"):
+        extra |= {"lower": model.lower_.tolist(), "upper": model.upper_.tolist(), "mean": model.means_.tolist()}
+    elif task == REGRESSION and hasattr(model, "theta_"):
+        mean, deviation = model.predict(X, return_std=True)
+        extra |= {"lower": (mean - 1.645 * deviation).tolist(), "upper": (mean + 1.645 * deviation).tolist()}
+    if hasattr(model, "curve_"):
+        extra["curve"] = [round(value, 5) for value in model.curve_]
+    if hasattr(model, "format_"):
+        extra["number_format"] = {"decimals": model.format_.decimals, "low": model.format_.low, "high": model.format_.high}
+    return extra
+
+
+def _validation_predictions(run: Run, arm: str, X: pd.DataFrame, y: pd.Series, groups: np.ndarray) -> list[Any]:
+    """Out-of-fold predictions on training rows, for choosing a baseline; NaN where a row was not predicted.
+
+    The inner folds keep the groups of the split, so a baseline is chosen for the kind of test it
+    will face.
+    """
+    width = len(run.classes) if run.task == CLASSES else 1
+    result = np.full((len(y), width), np.nan)
+    for held in inner_folds(y, groups, run.task, run.config.seed):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = make_arm(arm, run.task, seed=run.config.seed, threads=run.threads)
+            model.fit(X[~held], y[~held].to_numpy(), groups=groups[~held])
+            result[held] = (
+                _all_classes(model, run.classes, X[held]) if run.task == CLASSES else model.predict(X[held])[:, None]
+            )
+    return result.tolist() if run.task == CLASSES else result[:, 0].tolist()
+
+
+def inner_folds(y: pd.Series, groups: np.ndarray, task: str, seed: int) -> list[np.ndarray]:
+    """Masks of the rows held out within the training rows; whole groups, stratified by class."""
+    strata = y.to_numpy() if task == CLASSES else np.zeros(len(y))
+    if len(set(groups)) < 2:
+        return []
+    if len(y) > INNER_FOLD_ROWS:
+        masks = [hold_out(groups, strata, INNER_HOLD_OUT, seed)]
+    else:
+        k = min(INNER_FOLDS, len(set(groups)))
+        numbers = fold_numbers(groups, strata, k, seed)
+        masks = [numbers == number for number in range(k)]
+    usable = [mask for mask in masks if task != CLASSES or len(set(strata[~mask])) == len(set(strata))]
+    return [mask for mask in usable if mask.any() and not mask.all()]
+
+
+def validation_score(validation: list[Any], y: pd.Series, task: str, classes: tuple[str, ...]) -> float:
+    """The primary metric on the out-of-fold predictions, larger is better; -inf without any."""
+    predicted = np.array(validation, dtype=np.float64)
+    known = np.isfinite(predicted if predicted.ndim == 1 else predicted[:, 0])
+    if not known.any():
+        return -np.inf
+    if task == REGRESSION:
+        return -float(np.abs(predicted[known] - y.to_numpy(dtype=np.float64)[known]).mean())
+    truth, weights = y.to_numpy().astype(str)[known], np.ones((1, int(known.sum())))
+    columns = [1] if len(classes) == 2 else range(len(classes))
+    values = [auroc(truth == classes[c], predicted[known][:, c], weights)[0] for c in columns]
+    finite = [value for value in values if np.isfinite(value)]
+    return float(np.mean(finite)) if finite else -np.inf
+
+
+def _keep_adapter(run: Run, split: Split, fold: Fold, arm: str, model: Any) -> None:
+    from safetensors.torch import save
+
+    tensors = {name: tensor.contiguous() for name, tensor in model.adapter_.items()}
+    if hasattr(model, "head_"):
+        tensors |= {f"head.{name}": value.detach().cpu().contiguous() for name, value in model.head_.state_dict().items()}
+    write_atomically(_model_path(run, split, fold, arm, "safetensors"), save(tensors))
+
+
+def _keep_baseline(run: Run, split: Split, fold: Fold, arm: str, model: Any) -> None:
+    from skops.io import dumps
+
+    model = make_plain(model)
+    write_atomically(_model_path(run, split, fold, arm, "skops"), dumps(model))
+
+
+def make_plain(model: Any) -> Any:
+    """A fitted arm without what only the run needs: the engine and the progress callback."""
+    for name in ("engine", "progress"):
+        if hasattr(model, name):
+            setattr(model, name, None)
+    return model
+
+
+def _model_path(run: Run, split: Split, fold: Fold, arm: str, suffix: str) -> Path:
+    return run.out / "models" / f"{split.name.replace(':', '_')}-{fold.repeat}-{fold.fold}-{arm}.{suffix}"
+
+
+# -- the run ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished run found; `pipeline.report` turns it into a page."""
+
+    config: RunConfig
+    table: Table
+    splits: tuple[Split, ...]
+    split_cards: tuple[dict[str, Any], ...]
+    arms: tuple[str, ...]
+    predictions: pd.DataFrame
+    metrics: pd.DataFrame
+    evaluations: tuple[Evaluation, ...]
+    verdicts: tuple[Verdict, ...]
+    cells: tuple[dict[str, Any], ...]
+    left_out: tuple[str, ...]
+    info: dict[str, Any]
+
+
+def execute(run: Run) -> Outcome:
+    """Fill all cells, evaluate them, and write the folder of the run except for the report."""
+    _write_inputs(run)
+    if any(arm not in (*LANGUAGE_MODELS, "blend", *CONTROLS.values()) for arm in run.arms) and missing_cells(run):
+        for smiles in run.reporter.each("descriptors")(run.table.frame["smiles"], len(run.table)):
+            descriptors([smiles])
+    finished: list[dict[str, Any]] = []
+    preferred: dict[str, dict[tuple[int, int], str]] = {}
+    for split in run.splits:
+        preferred[split.name] = {}
+        for fold in split.folds:
+            cells = {}
+            for arm in run.arms:
+                cells[arm] = get_cell(run, split, fold, arm)
+                run.reporter.say(_cell_line(run, split, fold, arm, cells[arm]))
+            choice = _preferred(run, split, fold, cells)
+            if choice:
+                preferred[split.name][fold.repeat, fold.fold] = choice
+            finished += cells.values()
+    predictions = _prediction_table(run, finished)
+    return _conclude(run, predictions, preferred, finished)
+
+
+def _cell_line(run: Run, split: Split, fold: Fold, arm: str, cell: dict[str, Any]) -> str:
+    metric = PRIMARY[run.task]
+    where = split.name + (f" fold {fold.fold + 1}/{len(split.folds)}" if len(split.folds) > 1 else "")
+    truth = fold_targets(run, fold).loc[list(fold.test)]
+    if run.task == REGRESSION:
+        value = float(np.abs(np.array(cell["prediction"]) - truth.to_numpy(dtype=np.float64)).mean())
+        score = f"{metric.upper()} {value:.4g} {run.table.units}".rstrip()
+    else:
+        score = f"{metric.upper()} {validation_score(cell['probabilities'], truth, run.task, run.classes):.3f}"
+    return f"{where:<20} {arm:<12} {score:<24} {cell['seconds']:7.1f} s"
+
+
+def _preferred(run: Run, split: Split, fold: Fold, cells: dict[str, dict[str, Any]]) -> str | None:
+    """The baseline with the best validation score on this fold's training rows."""
+    candidates = [arm for arm in run.arms if "validation" in cells[arm]]
+    if set(candidates) <= set(CONTROLS.values()):
+        return None
+    y = fold_targets(run, fold).loc[list(fold.train)]
+    scores = {arm: validation_score(cells[arm]["validation"], y, run.task, run.classes) for arm in candidates}
+    return max(scores, key=lambda arm: scores[arm])
+
+
+def _prediction_table(run: Run, cells: list[dict[str, Any]]) -> pd.DataFrame:
+    """One row per prediction, as described in the README."""
+    parts = []
+    truths: dict[tuple[str, int, int], pd.Series] = {
+        (split.name, fold.repeat, fold.fold): fold_targets(run, fold) for split in run.splits for fold in split.folds
+    }
+    for cell in cells:
+        key = cell["key"]
+        part = pd.DataFrame({"row_id": cell["row_id"], "prediction": cell["prediction"]})
+        part["truth"] = truths[key["split"], key["repeat"], key["fold"]].loc[cell["row_id"]].to_numpy()
+        for position, label in enumerate(run.classes if run.task == CLASSES else ()):
+            part[f"p_{label}"] = [row[position] for row in cell["probabilities"]]
+        for bound in ("lower", "upper"):
+            if run.task == REGRESSION:
+                part[bound] = cell.get(bound, [np.nan] * len(part))
+        part["parse_failed"] = cell["parse_failed"]
+        part["cell_id"], part["dataset"], part["arm"] = cell["id"], run.table.name, key["arm"]
+        part["split"], part["repeat"], part["fold"], part["seed"] = (
+            key["split"],
+            key["repeat"],
+            key["fold"],
+            key["seed"],
+        )
+        parts.append(part)
+    frame = pd.concat(parts, ignore_index=True)
+    first = ["cell_id", "dataset", "row_id", "split", "repeat", "fold", "seed", "arm", "truth", "prediction"]
+    return frame[[*first, *(column for column in frame.columns if column not in first)]]
+
+
+def _write_inputs(run: Run) -> None:
+    write_atomically(run.out / "config.yaml", write_yaml(run.config))
+    write_csv(run.out / "refused.csv", run.table.refused)
+    write_csv(run.out / "splits.csv", pd.concat([split.frame() for split in run.splits], ignore_index=True))
+
+
+def _conclude(
+    run: Run,
+    predictions: pd.DataFrame,
+    preferred: dict[str, dict[tuple[int, int], str]],
+    cells: list[dict[str, Any]],
+) -> Outcome:
+    evaluations = [
+        evaluate(
+            predictions[predictions["split"] == split.name],
+            task=run.task,
+            classes=run.classes,
+            groups=split.groups,
+            preferred=preferred[split.name],
+            seed=run.config.seed,
+        )
+        for split in run.splits
+    ]
+    metrics = pd.concat([metric_table(evaluation) for evaluation in evaluations], ignore_index=True)
+    lm_arms = [arm for arm in run.arms if is_language_model(arm)]
+    found = verdicts(evaluations, lm_arms, run.table.units)
+    split_cards = tuple(split_card(run.table, split) for split in run.splits)
+    write_atomically(run.out / "predictions.parquet", predictions.to_parquet(index=False))
+    write_csv(run.out / "metrics.csv", metrics)
+    info = {
+        "settings": run.config.as_dict(),
+        "task": run.task,
+        "task_reason": run.table.task_reason,
+        "rows": {"read": run.table.n_read, "refused": len(run.table.refused), "used": len(run.table)},
+        "left_out": run.left_out,
+        "versions": versions(),
+        "hardware": _hardware(),
+        "dtype": run.dtype if lm_arms else None,
+        "splits": list(split_cards),
+        "preferred_baseline": {
+            name: {f"{repeat}/{fold}": arm for (repeat, fold), arm in choices.items()}
+            for name, choices in preferred.items()
+        },
+        "higher_is_better": HIGHER_IS_BETTER,
+        "verdicts": [verdict.as_dict() for verdict in found],
+        "cells": [
+            {
+                "id": cell["id"],
+                **{name: cell["key"][name] for name in ("split", "repeat", "fold", "arm", "seed")},
+                "seconds": cell["seconds"],
+                "peak_mb": cell["peak_mb"],
+                **({"well_formed": cell["well_formed"]} if "well_formed" in cell else {}),
+                **({"settings": cell["key"]["language_model"]} if "language_model" in cell["key"] else {}),
+            }
+            for cell in cells
+        ],
+    }
+    write_atomically(run.out / "run.json", json.dumps(info, indent=1, ensure_ascii=False))
+    return Outcome(
+        run.config,
+        run.table,
+        tuple(run.splits),
+        split_cards,
+        tuple(run.arms),
+        predictions,
+        metrics,
+        tuple(evaluations),
+        tuple(found),
+        tuple(cells),
+        tuple(run.left_out),
+        info,
+    )
+
+
+def _hardware() -> dict[str, Any]:
+    import torch
+
+    model = ""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = [line for line in cpuinfo.read_text(encoding="utf-8").splitlines() if line.startswith("model name")]
+        model = lines[0].partition(":")[2].strip() if lines else ""
+    return {
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "processor": model or platform.processor(),
+        "cores": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
+    }

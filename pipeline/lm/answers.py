@@ -1,0 +1,174 @@
+"""Reading an answer: the model's distribution over all answers there are, never a sample.
+
+The answers form a tree over their tokens. Walking it from the root and normalising at each node
+over the tokens that lead to an answer gives the model's distribution over whole answers: for
+numbers, over whole numbers. A product of means per digit would be wrong across carries (199
+against 200), and would need one token per digit; a tree needs neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from pipeline.lm.engine import Engine
+
+MIN_MASS = 1e-3  # branches with less probability are not walked; their mass is spread over their answers
+MAX_WIDTH = 24  # branches walked per level and row
+BATCH = 16
+
+
+class AnswerTree:
+    """A prefix tree over answers as token sequences.
+
+    Parameters
+    ----------
+    answers : sequence of tuples of token ids
+        Each ends with the end token, so that no answer is the beginning of another.
+    """
+
+    def __init__(self, answers: Sequence[tuple[int, ...]]) -> None:
+        self.children: list[dict[int, int]] = [{}]
+        self.leaves: list[list[int]] = [[]]  # the answers below each node
+        self.answer_at: list[int] = [-1]
+        for number, answer in enumerate(answers):
+            node = 0
+            self.leaves[0].append(number)
+            for token in answer:
+                if token not in self.children[node]:
+                    self.children[node][token] = len(self.children)
+                    self.children.append({})
+                    self.leaves.append([])
+                    self.answer_at.append(-1)
+                node = self.children[node][token]
+                self.leaves[node].append(number)
+            if self.children[node] or self.answer_at[node] >= 0:
+                raise ValueError(f"answer {number} is the beginning or the repetition of another")
+            self.answer_at[node] = number
+        self.size = len(answers)
+        self.tokens = [np.array(list(children), dtype=np.int64) for children in self.children]
+
+
+@dataclass
+class Reading:
+    """What was read for each row.
+
+    ``probabilities`` of shape (n, answers) sum to 1 per row; ``well_formed`` (n,) is the
+    probability that the model, left alone, writes one of the answers; ``parse_failed`` (n,) is
+    True where its own most probable next tokens leave the tree.
+    """
+
+    probabilities: np.ndarray
+    well_formed: np.ndarray
+    parse_failed: np.ndarray
+
+
+@dataclass
+class _Branch:
+    node: int
+    slots: list[int]  # cache slots of the branch's own tokens
+    log_probability: float  # within the tree
+    log_raw: float  # of the unconstrained model
+    greedy: bool  # the model's own most probable tokens lead here
+
+
+def read_answers(
+    engine: Engine,
+    prompts: Sequence[tuple[int, ...]],
+    shared: int,
+    tree: AnswerTree,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Reading:
+    """Distribution over the answers for each prompt.
+
+    Parameters
+    ----------
+    prompts : sequence of tuples of token ids
+        All begin with the same ``shared`` tokens.
+    """
+    result = Reading(np.zeros((len(prompts), tree.size)), np.zeros(len(prompts)), np.ones(len(prompts), dtype=bool))
+    order = sorted(range(len(prompts)), key=lambda row: (len(prompts[row]), prompts[row]))
+    done = 0
+    for start in range(0, len(order), BATCH):
+        members = order[start : start + BATCH]
+        with torch.no_grad(), engine.precision():
+            _read_batch(engine, [prompts[row] for row in members], shared, tree, members, result)
+        done += len(members)
+        progress(done, len(prompts))
+    return result
+
+
+def _read_batch(
+    engine: Engine,
+    prompts: list[tuple[int, ...]],
+    shared: int,
+    tree: AnswerTree,
+    members: list[int],
+    result: Reading,
+) -> None:
+    cache, visible, hidden = engine.start_answers(prompts, shared)
+    log_vocabulary = torch.log_softmax(engine.logits(hidden), dim=-1)[:, None, :]
+    branches = [[_Branch(0, [], 0.0, 0.0, True)] for _ in prompts]
+    depth = 0
+    while any(branches):
+        following = [
+            _grow(tree, found, log_vocabulary[row].cpu().numpy(), result, members[row])
+            for row, found in enumerate(branches)
+        ]
+        width = max(map(len, following))
+        if width == 0:
+            return
+        slots = visible.shape[1]
+        tokens = torch.zeros(len(prompts), width, dtype=torch.long)
+        allowed = torch.zeros(len(prompts), width, slots + width, dtype=torch.bool)
+        allowed[:, :, :slots] = visible.cpu()[:, None, :]
+        allowed[:, :, slots:] = torch.eye(width, dtype=torch.bool)
+        for row, found in enumerate(following):
+            for column, (branch, token) in enumerate(found):
+                tokens[row, column] = token
+                allowed[row, column, branch.slots] = True
+                branch.slots.append(slots + column)
+        positions = torch.tensor([[len(ids) + depth] for ids in prompts]).expand(-1, width)
+        hidden = engine.extend_answers(
+            cache, tokens.to(engine.device), allowed.to(engine.device), positions.to(engine.device)
+        )
+        log_vocabulary = torch.log_softmax(engine.logits(hidden), dim=-1)
+        # Branch tokens are visible to their own descendants alone.
+        visible = torch.cat([visible, visible.new_zeros(len(prompts), width)], dim=1)
+        branches = [[branch for branch, _ in found] for found in following]
+        depth += 1
+
+
+def _grow(
+    tree: AnswerTree, branches: list[_Branch], log_vocabulary: np.ndarray, result: Reading, row: int
+) -> list[tuple[_Branch, int]]:
+    """Book the answers that end here and choose the branches to walk next."""
+    candidates: list[tuple[_Branch, int]] = []
+    for position, branch in enumerate(branches):
+        tokens = tree.tokens[branch.node]
+        raw = log_vocabulary[position, tokens].astype(np.float64)
+        within = raw - np.logaddexp.reduce(raw)
+        favourite = int(log_vocabulary[position].argmax())
+        for token, log_raw, log_within in zip(tokens.tolist(), raw, within, strict=True):
+            child = tree.children[branch.node][token]
+            greedy = branch.greedy and token == favourite
+            grown = _Branch(
+                child, list(branch.slots), branch.log_probability + log_within, branch.log_raw + log_raw, greedy
+            )
+            answer = tree.answer_at[child]
+            if answer >= 0:
+                result.probabilities[row, answer] += np.exp(grown.log_probability)
+                result.well_formed[row] += np.exp(grown.log_raw)
+                if greedy:
+                    result.parse_failed[row] = False
+            else:
+                candidates.append((grown, token))
+    candidates.sort(key=lambda item: (not item[0].greedy, -item[0].log_probability))
+    chosen = [item for item in candidates[:MAX_WIDTH] if item[0].greedy or item[0].log_probability > np.log(MIN_MASS)]
+    for branch, _ in candidates[len(chosen) :]:
+        below = tree.leaves[branch.node]
+        result.probabilities[row, below] += np.exp(branch.log_probability) / len(below)
+    return chosen

@@ -1,0 +1,432 @@
+"""A causal language model cut in two: frozen lower layers run once, upper layers trained.
+
+With LoRA on the top layers only, the activations that enter them never change, so they are
+computed once per distinct text and kept. The tokens that all prompts share (``What is the ...
+of``) are run once per batch; the rows attend to them through the key/value cache. Both are exact:
+`Engine` compares the cut forward with the plain one when it is made, and does not cut where the
+architecture does not allow it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from pipeline.errors import InputError
+from pipeline.lm.weights import resolve
+
+LENGTH_STEP = 8  # rows are padded to multiples of this, so that a text's batch shape is its own
+FROZEN_BATCH = 16
+CACHE_BYTES = 2_000_000_000
+_FINAL_NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f")
+
+
+@dataclass
+class Rows:
+    """Hidden states of a batch, without the shared prefix.
+
+    ``prefix`` has shape (1, P, d), ``hidden`` (B, T, d), ``lengths`` (B,) counts the valid
+    positions of each row of ``hidden``; rows are padded on the right.
+    """
+
+    prefix: torch.Tensor
+    hidden: torch.Tensor
+    lengths: torch.Tensor
+
+    @property
+    def valid(self) -> torch.Tensor:
+        """Shape (B, T): True where a token stands."""
+        return torch.arange(self.hidden.shape[1], device=self.hidden.device)[None, :] < self.lengths[:, None]
+
+
+def choose_dtype(device: torch.device) -> torch.dtype:
+    """bf16 where the device multiplies it at least 1.2 times as fast as fp32, measured by a short probe."""
+    import time
+
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    seconds = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        a, b = torch.ones(512, 576, dtype=dtype), torch.ones(1536, 576, dtype=dtype)
+        for _ in range(2):
+            nn.functional.linear(a, b)
+        best = float("inf")
+        for _ in range(5):
+            start = time.perf_counter()
+            nn.functional.linear(a, b)
+            best = min(best, time.perf_counter() - start)
+        seconds[dtype] = best
+    return torch.bfloat16 if seconds[torch.float32] > 1.2 * seconds[torch.bfloat16] else torch.float32
+
+
+class Engine:
+    """A language model and its tokenizer, ready to be adapted again and again.
+
+    Parameters
+    ----------
+    model : transformers causal language model
+    tokenizer : its tokenizer
+    trained_layers : int
+        How many of the top layers carry adapters.
+    dtype : torch.dtype
+        Of the frozen weights and of the matrix products; adapters and heads stay fp32.
+    device : torch.device
+    name : str
+        How the model was asked for.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        trained_layers: int,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | None = None,
+        name: str = "",
+    ) -> None:
+        self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.dtype = dtype
+        self.name = name
+        self.tokenizer = tokenizer
+        self.model = model.to(self.device).eval().requires_grad_(False)
+        self.model.config.use_cache = False
+        self.base = self.model.base_model
+        self.layers = _decoder_layers(self.base, self.model.config)
+        self.trained_layers = min(trained_layers, len(self.layers))
+        self._frozen: dict[tuple[int, ...], torch.Tensor] = {}
+        self._frozen_bytes = 0
+        self._frozen_prefix: tuple[tuple[int, ...], torch.Tensor] | None = None
+        self._cut(len(self.layers) - self.trained_layers)
+        if self.cut and not self._cut_is_exact():
+            self._cut(0)
+        self.model.to(dtype)
+
+    @classmethod
+    def load(cls, name: str, *, trained_layers: int, dtype: str = "auto") -> Engine:
+        """Load a model by known name, hub id or folder.
+
+        Raises
+        ------
+        InputError
+            If the weights cannot be had or are not a causal language model.
+        """
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
+        source = resolve(name)
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(source)
+            model = AutoModelForCausalLM.from_pretrained(
+                source, dtype=torch.float32, attn_implementation="eager", use_safetensors=True
+            )
+        except (OSError, ValueError, KeyError) as error:
+            raise _unloadable(name, error) from error
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        chosen = choose_dtype(device) if dtype == "auto" else getattr(torch, dtype)
+        return cls(model, tokenizer, trained_layers=trained_layers, dtype=chosen, device=device, name=name)
+
+    # -- text to tokens ------------------------------------------------------------------------
+
+    @property
+    def end_token(self) -> int:
+        return int(self.tokenizer.eos_token_id)
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Token ids without special tokens, never truncated."""
+        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    # -- the cut -------------------------------------------------------------------------------
+
+    def _cut(self, cut: int) -> None:
+        """Lower part: layers below ``cut``; upper part: the rest, with the final norm."""
+        self.cut = cut
+        self.lower = _part(self.base, self.layers, 0, cut, norm=False) if cut else None
+        self.upper = _part(self.base, self.layers, cut, len(self.layers), norm=True) if cut else self.base
+
+    def _cut_is_exact(self) -> bool:
+        ids = torch.arange(12, device=self.device)[None, :] % self.model.config.vocab_size
+        with torch.no_grad():
+            try:
+                plain = self.base(input_ids=ids, use_cache=False).last_hidden_state
+                rows = Rows(self.embed(ids[:, :4]), self.embed(ids[:, 4:]), torch.tensor([8], device=self.device))
+                cut = self.run_upper(self._run(self.lower, rows, want_prefix=True)).hidden
+            except (TypeError, ValueError, RuntimeError, AttributeError, IndexError, KeyError):
+                return False  # an architecture whose parts cannot run alone is trained uncut
+        return bool(torch.allclose(plain[:, 4:], cut, atol=1e-4, rtol=1e-4))
+
+    def embed(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.model.get_input_embeddings()(ids)
+
+    @contextmanager
+    def precision(self) -> Iterator[None]:
+        """bf16 products where that is the engine's type; everything else in fp32."""
+        enabled = self.dtype == torch.bfloat16
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled):
+            yield
+
+    def _run(self, part: Any, rows: Rows, want_prefix: bool) -> Rows:
+        """Run layers over a shared prefix once, and over the rows that attend to it."""
+        from transformers import DynamicCache
+
+        batch, length = rows.hidden.shape[:2]
+        shared = rows.prefix.shape[1]
+        cache, prefix_out = None, rows.prefix
+        if shared:
+            cache = DynamicCache()
+            positions = torch.arange(shared, device=self.device)[None, :]
+            mask = _additive(torch.ones(shared, shared, device=self.device).tril().bool()[None], rows.prefix.dtype)
+            out = part(
+                inputs_embeds=rows.prefix,
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+            )
+            if want_prefix:
+                prefix_out = out.last_hidden_state
+            if batch > 1:
+                cache.batch_repeat_interleave(batch)
+        causal = torch.ones(length, length, device=self.device).tril().bool()[None] & rows.valid[:, None, :]
+        allowed = torch.cat([causal.new_ones(batch, length, shared), causal], dim=2)
+        # A padded position may see itself, or its row of the softmax would be empty.
+        allowed = allowed | torch.cat(
+            [causal.new_zeros(length, shared), torch.eye(length, device=self.device).bool()], dim=1
+        )
+        hidden = part(
+            inputs_embeds=rows.hidden,
+            attention_mask=_additive(allowed, rows.hidden.dtype),
+            position_ids=torch.arange(shared, shared + length, device=self.device)[None, :].expand(batch, -1),
+            past_key_values=cache,
+            use_cache=cache is not None,
+        ).last_hidden_state
+        return Rows(prefix_out, hidden, rows.lengths)
+
+    def run_upper(self, rows: Rows) -> Rows:
+        """The upper layers and the final norm over activations that enter them."""
+        return self._run(self.upper, rows, want_prefix=False)
+
+    # -- frozen activations --------------------------------------------------------------------
+
+    def rows(self, texts: Sequence[tuple[int, ...]], shared: int) -> Rows:
+        """The activations that enter the upper layers, from the cache, padded into one batch.
+
+        Parameters
+        ----------
+        texts : sequence of tuples of token ids
+            All begin with the same ``shared`` tokens.
+        """
+        self.prepare(texts, shared)
+        assert self._frozen_prefix is not None
+        states = [self._frozen[ids] for ids in texts]
+        lengths = torch.tensor([len(state) for state in states], device=self.device)
+        hidden = nn.utils.rnn.pad_sequence(states, batch_first=True).to(self.device)
+        return Rows(self._frozen_prefix[1], hidden, lengths)
+
+    def prepare(self, texts: Sequence[tuple[int, ...]], shared: int) -> None:
+        """Run the frozen part for the texts that are not in the cache.
+
+        Every batch has the same number of rows and a width that follows from the text alone, so a
+        text's activations do not depend on what was computed before or beside it.
+        """
+        prefix = texts[0][:shared]
+        if self._frozen_prefix is None or self._frozen_prefix[0] != prefix:
+            self._frozen.clear()
+            self._frozen_bytes = 0
+            self._frozen_prefix = (prefix, self._freeze_prefix(prefix))
+        for ids in texts:
+            if ids[:shared] != prefix:
+                raise AssertionError(f"a text does not begin with the shared tokens: {self.tokenizer.decode(ids)!r}")
+        missing = sorted({ids for ids in texts} - self._frozen.keys(), key=lambda ids: (len(ids), ids))
+        widths: dict[int, list[tuple[int, ...]]] = {}
+        for ids in missing:
+            widths.setdefault(-(-(len(ids) - shared) // LENGTH_STEP) * LENGTH_STEP, []).append(ids)
+        if self._frozen_bytes > CACHE_BYTES:
+            keep = set(texts)
+            self._frozen = {ids: state for ids, state in self._frozen.items() if ids in keep}
+            self._frozen_bytes = sum(state.nbytes for state in self._frozen.values())
+        for width, members in widths.items():
+            for start in range(0, len(members), FROZEN_BATCH):
+                self._freeze(members[start : start + FROZEN_BATCH], shared, width)
+
+    def _freeze_prefix(self, prefix: tuple[int, ...]) -> torch.Tensor:
+        ids = torch.tensor([prefix], dtype=torch.long, device=self.device)
+        with torch.no_grad(), self.precision():
+            embedded = self.embed(ids)
+            if self.lower is None or not prefix:
+                return embedded
+            empty = Rows(embedded[:, :0], embedded, torch.tensor([len(prefix)], device=self.device))
+            return self._run(self.lower, empty, want_prefix=False).hidden
+
+    def _freeze(self, members: list[tuple[int, ...]], shared: int, width: int) -> None:
+        """Compute and keep one batch, filled up with empty rows to its full size."""
+        ids = torch.zeros(FROZEN_BATCH, width, dtype=torch.long)
+        lengths = torch.ones(FROZEN_BATCH, dtype=torch.long)
+        for row, text in enumerate(members):
+            ids[row, : len(text) - shared] = torch.tensor(text[shared:], dtype=torch.long)
+            lengths[row] = len(text) - shared
+        with torch.no_grad(), self.precision():
+            hidden = self.embed(ids.to(self.device))
+            if self.lower is not None:
+                prefix = self.embed(torch.tensor([members[0][:shared]], dtype=torch.long, device=self.device))
+                hidden = self._run(self.lower, Rows(prefix, hidden, lengths.to(self.device)), want_prefix=False).hidden
+        for row, text in enumerate(members):
+            state = hidden[row, : int(lengths[row])].to(self.dtype).cpu().clone()
+            self._frozen[text] = state
+            self._frozen_bytes += state.nbytes
+
+    # -- adapters ------------------------------------------------------------------------------
+
+    @contextmanager
+    def adapted(self, *, rank: int, alpha: int, dropout: float, seed: int) -> Iterator[Any]:
+        """The model with fresh LoRA adapters on all linear layers of the trained layers.
+
+        The seed is set before the adapters are drawn, so equal seeds start equal. On leaving, the
+        untouched model is back.
+        """
+        from peft import LoraConfig, get_peft_model
+
+        torch.manual_seed(seed)
+        config = LoraConfig(
+            r=rank,
+            lora_alpha=alpha,
+            lora_dropout=dropout,
+            target_modules=_linear_names(self.layers[0]),
+            layers_to_transform=list(range(len(self.layers) - self.trained_layers, len(self.layers))),
+            task_type="CAUSAL_LM",
+        )
+        adapted = get_peft_model(self.model, config, autocast_adapter_dtype=True)
+        try:
+            yield adapted
+        finally:
+            adapted.unload()
+            if hasattr(self.model, "peft_config"):
+                del self.model.peft_config
+            self.model.eval().requires_grad_(False)
+
+    # -- full forward, for reading answers ------------------------------------------------------
+
+    def start_answers(self, texts: Sequence[tuple[int, ...]], shared: int) -> tuple[Any, torch.Tensor, torch.Tensor]:
+        """Run prompts through the whole model and keep their keys and values.
+
+        Returns
+        -------
+        cache : key/value cache of ``shared`` + T slots
+        visible : bool tensor of shape (B, shared + T)
+            The slots that hold a token of the row.
+        hidden : tensor of shape (B, d)
+            Last hidden state of the last prompt token.
+        """
+        from transformers import DynamicCache
+
+        width = max(len(ids) for ids in texts) - shared
+        ids = torch.zeros(len(texts), width, dtype=torch.long)
+        lengths = torch.tensor([len(text) - shared for text in texts])
+        for row, text in enumerate(texts):
+            ids[row, : len(text) - shared] = torch.tensor(text[shared:], dtype=torch.long)
+        ids, lengths = ids.to(self.device), lengths.to(self.device)
+        cache = DynamicCache()
+        if shared:
+            prefix = torch.tensor([texts[0][:shared]], dtype=torch.long, device=self.device)
+            mask = torch.ones(1, shared, shared, device=self.device).tril().bool()
+            self._step(self.embed(prefix), mask, torch.arange(shared, device=self.device)[None, :], cache)
+            if len(texts) > 1:
+                cache.batch_repeat_interleave(len(texts))
+        rows = Rows(self.embed(ids[:1, :0]), self.embed(ids), lengths)
+        causal = torch.ones(width, width, device=self.device).tril().bool()[None] & rows.valid[:, None, :]
+        causal = causal | torch.eye(width, device=self.device).bool()[None]
+        allowed = torch.cat([causal.new_ones(len(texts), width, shared), causal], dim=2)
+        positions = torch.arange(shared, shared + width, device=self.device)[None, :].expand(len(texts), -1)
+        hidden = self._step(rows.hidden, allowed, positions, cache)
+        visible = torch.cat([causal.new_ones(len(texts), shared), rows.valid], dim=1)
+        return cache, visible, hidden[torch.arange(len(texts), device=self.device), lengths - 1]
+
+    def extend_answers(
+        self, cache: Any, tokens: torch.Tensor, allowed: torch.Tensor, positions: torch.Tensor
+    ) -> torch.Tensor:
+        """Run further tokens of shape (B, Q) that see the slots in ``allowed`` (B, Q, slots + Q)."""
+        return self._step(self.embed(tokens), allowed, positions, cache)
+
+    def _step(self, embedded: torch.Tensor, allowed: torch.Tensor, positions: torch.Tensor, cache: Any) -> torch.Tensor:
+        return self.base(
+            inputs_embeds=embedded,
+            attention_mask=_additive(allowed, embedded.dtype),
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+        ).last_hidden_state
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Next-token logits in fp32 for hidden states of shape (..., d)."""
+        return self.model.get_output_embeddings()(hidden).float()
+
+
+def _additive(allowed: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """A boolean mask (B, Q, K) as an additive one (B, 1, Q, K)."""
+    zero = torch.zeros((), dtype=dtype, device=allowed.device)
+    return torch.where(allowed, zero, torch.finfo(dtype).min)[:, None]
+
+
+def _decoder_layers(base: nn.Module, config: Any) -> nn.ModuleList:
+    for module in base.children():
+        if isinstance(module, nn.ModuleList) and len(module) == config.num_hidden_layers:
+            return module
+    raise InputError(f"{type(base).__name__}: the decoder layers were not found; choose another model with --model")
+
+
+def _part(base: Any, layers: nn.ModuleList, start: int, stop: int, norm: bool) -> Any:
+    """A view of the base model that runs only some layers; it shares all weights."""
+    part = copy.copy(base)
+    part._modules = dict(base._modules)
+    name = next(key for key, module in base._modules.items() if module is layers)
+    part._modules[name] = nn.ModuleList(layers[start:stop])
+    part.config = copy.copy(base.config)
+    part.config.num_hidden_layers = stop - start
+    if not norm:
+        for candidate in _FINAL_NORMS:
+            if candidate in part._modules:
+                part._modules[candidate] = nn.Identity()
+    return part
+
+
+def _linear_names(layer: nn.Module) -> list[str]:
+    """The last part of the names of a layer's linear modules, such as ``q_proj``."""
+    kinds = ("Linear", "Conv1D")
+    return sorted({name.rsplit(".", 1)[-1] for name, module in layer.named_modules() if type(module).__name__ in kinds})
+
+
+def tokenizer_and_limit(name: str) -> tuple[Any, int]:
+    """The tokenizer of a model and its context length in tokens, without loading the weights."""
+    from transformers import AutoConfig, AutoTokenizer
+
+    source = resolve(name)
+    try:
+        config = AutoConfig.from_pretrained(source)
+        return AutoTokenizer.from_pretrained(source), int(getattr(config, "max_position_embeddings", 0) or 1_000_000)
+    except (OSError, ValueError, KeyError) as error:
+        raise _unloadable(name, error) from error
+
+
+def _unloadable(name: str, error: Exception) -> InputError:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return InputError(
+        f"--model {name}: could not be loaded as a causal language model with safetensors weights ({reason}); "
+        "check the id and the network, give a local folder, or run the baselines alone with --arms baselines"
+    )
+
+
+def shared_tokens(texts: Sequence[tuple[int, ...]]) -> int:
+    """How many first tokens all texts have in common, leaving each at least one of its own."""
+    first, last = min(texts), max(texts)
+    limit = min(len(ids) for ids in texts) - 1
+    shared = 0
+    while shared < limit and first[shared] == last[shared]:
+        shared += 1
+    return shared

@@ -1,0 +1,122 @@
+"""Fine-tuning: batches by length, one optimiser loop, two kinds of loss."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from pipeline.lm.engine import Engine, Rows
+
+POOL_BATCHES = 8  # batches of similar length are cut from random pools of this many
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How an adapter is trained; the defaults are those of `pipeline.lm.defaults`."""
+
+    steps: int
+    learning_rate: float = 1e-3
+    batch_size: int = 16
+    rank: int = 16
+    alpha: int = 32
+    dropout: float = 0.0
+    warmup: float = 0.06
+    weight_decay: float = 0.01
+    clip: float = 1.0
+
+
+def batches(lengths: Sequence[int], size: int, steps: int, seed: int) -> Iterator[list[int]]:
+    """Index lists of rows of similar length; every row comes once per epoch, in a new order."""
+    rng = np.random.default_rng(seed)
+    produced = 0
+    while True:
+        order = rng.permutation(len(lengths))
+        epoch: list[list[int]] = []
+        for start in range(0, len(order), size * POOL_BATCHES):
+            pool = sorted(order[start : start + size * POOL_BATCHES].tolist(), key=lambda row: lengths[row])
+            epoch += [pool[cut : cut + size] for cut in range(0, len(pool), size)]
+        for index in rng.permutation(len(epoch)):
+            if produced == steps:
+                return
+            produced += 1
+            yield epoch[index]
+
+
+def train(
+    engine: Engine,
+    texts: Sequence[tuple[int, ...]],
+    shared: int,
+    loss: Callable[[Rows, list[int]], torch.Tensor],
+    parameters: list[nn.Parameter],
+    settings: TrainingSettings,
+    seed: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[float]:
+    """Train adapters (and a head) on cached activations.
+
+    Parameters
+    ----------
+    texts : sequence of tuples of token ids
+    shared : int
+        Number of first tokens all texts have in common.
+    loss : callable
+        From the upper layers' output and the row numbers of the batch to a scalar.
+    parameters : list of nn.Parameter
+        All that is trained.
+    progress : callable
+        Told after each step how many are done, of how many.
+
+    Returns
+    -------
+    list of float
+        The loss at each step.
+    """
+    from transformers import get_cosine_schedule_with_warmup
+
+    optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    warmup = math.ceil(settings.warmup * settings.steps)
+    schedule = get_cosine_schedule_with_warmup(optimiser, warmup, settings.steps)
+    torch.manual_seed(seed)
+    curve: list[float] = []
+    engine.prepare(texts, shared)
+    for members in batches([len(ids) for ids in texts], settings.batch_size, settings.steps, seed):
+        rows = engine.rows([texts[row] for row in members], shared)
+        with engine.precision():
+            value = loss(engine.run_upper(rows), members)
+        if not torch.isfinite(value):
+            raise FloatingPointError(
+                f"the training loss is {value.item()} at step {len(curve) + 1} of {settings.steps}; "
+                "lower the learning rate or use --dtype float32"
+            )
+        value.backward()
+        nn.utils.clip_grad_norm_(parameters, settings.clip)
+        optimiser.step()
+        schedule.step()
+        optimiser.zero_grad(set_to_none=True)
+        curve.append(value.item())
+        progress(len(curve), settings.steps)
+    return curve
+
+
+class Head(nn.Module):
+    """A linear layer over the mean of the last hidden states of a row's own tokens."""
+
+    def __init__(self, width: int, outputs: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, outputs)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, rows: Rows) -> torch.Tensor:
+        return self.linear(pooled(rows))
+
+
+def pooled(rows: Rows) -> torch.Tensor:
+    """Mean of the hidden states of each row without its padding and the shared prefix. Shape (B, d), fp32."""
+    weight = rows.valid.float()
+    return (rows.hidden.float() * weight[:, :, None]).sum(dim=1) / weight.sum(dim=1, keepdim=True)

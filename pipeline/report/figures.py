@@ -1,0 +1,206 @@
+"""The figures of a report, each an SVG text: plots by matplotlib, molecules by RDKit."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from rdkit import Chem, rdBase
+from rdkit.Chem.Draw import rdMolDraw2D
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+from pipeline.evaluation.comparison import CONTROL, Evaluation
+from pipeline.evaluation.metrics import LABELS, PRIMARY, positive_class
+
+matplotlib.rcParams.update(
+    {
+        "font.size": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "figure.constrained_layout.use": True,
+        "svg.hashsalt": "chemtune",
+        "text.parse_math": False,  # text of the table is text, not a formula
+    }
+)
+COLOURS = {
+    "mean": "#9aa0a6",
+    "majority": "#9aa0a6",
+    "ngram-ridge": "#b08968",
+    "knn": "#8d99ae",
+    "ridge": "#577590",
+    "rf-bits": "#6d6875",
+    "extratrees": "#43aa8b",
+    "lightgbm": "#90be6d",
+    "gp": "#4d908e",
+    "ensemble": "#277da1",
+    "lm-frozen": "#f9c74f",
+    "lm-head": "#f3722c",
+    "lm-text": "#f94144",
+    "blend": "#9d4edd",
+}
+MANY_POINTS = 400
+
+
+def _svg(figure: Any) -> str:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", dpi=110, metadata={"Date": None})
+    plt.close(figure)
+    return buffer.getvalue()
+
+
+def _axis_name(evaluation: Evaluation, units: str) -> str:
+    metric = PRIMARY[evaluation.task]
+    return f"{LABELS[metric]} ({units})" if units and metric == "mae" else LABELS[metric]
+
+
+def leaderboard(evaluations: Sequence[Evaluation], metrics: Any, arms: Sequence[str], units: str) -> str:
+    """Primary metric of every arm with its interval, one panel per split."""
+    metric = PRIMARY[evaluations[0].task]
+    figure, axes = plt.subplots(
+        1, len(evaluations), figsize=(4.2 * len(evaluations) + 1.2, 0.32 * len(arms) + 0.9), sharey=True, squeeze=False
+    )
+    for axis, evaluation in zip(axes[0], evaluations, strict=True):
+        rows = metrics[(metrics["split"] == evaluation.split) & (metrics["metric"] == metric)].set_index("arm")
+        for position, arm in enumerate(reversed(arms)):
+            row = rows.loc[arm]
+            low, high = (value if np.isfinite(value) else row["value"] for value in (row["low"], row["high"]))
+            axis.plot([low, high], [position, position], color=COLOURS[arm], lw=2.5, alpha=0.55)
+            axis.plot(row["value"], position, "o", color=COLOURS[arm], ms=6)
+        axis.set_yticks(range(len(arms)), list(reversed(arms)))
+        axis.set_xlabel(_axis_name(evaluation, units))
+        axis.set_title(f"{evaluation.split} (n = {len(evaluation.truth)})")
+        axis.grid(axis="x", alpha=0.25)
+    return _svg(figure)
+
+
+def slopes(evaluations: Sequence[Evaluation], arms: Sequence[str], units: str) -> str:
+    """Primary metric of each arm from split to split."""
+    metric = PRIMARY[evaluations[0].task]
+    figure, axis = plt.subplots(figsize=(2.6 + 1.5 * len(evaluations), 4.2))
+    ends = []
+    for arm in arms:
+        values = [evaluation.scores[arm][metric][0] for evaluation in evaluations]
+        axis.plot(range(len(values)), values, "o-", color=COLOURS[arm], ms=4, lw=1.6)
+        ends.append((values[-1], arm))
+    low, high = axis.get_ylim()
+    for height, (_, arm) in zip(_spread_out([end for end, _ in sorted(ends)], (high - low) / 22), sorted(ends), strict=True):
+        axis.annotate(arm, (len(evaluations) - 0.95, height), color=COLOURS[arm], va="center", fontsize=8, annotation_clip=False)
+    axis.set_xticks(range(len(evaluations)), [evaluation.split for evaluation in evaluations])
+    axis.set_xlim(-0.2, len(evaluations) - 0.25)
+    axis.set_ylabel(_axis_name(evaluations[0], units))
+    return _svg(figure)
+
+
+def _spread_out(heights: list[float], gap: float) -> list[float]:
+    """Label heights in ascending order, moved up so that none lies closer than ``gap`` to the one below."""
+    placed: list[float] = []
+    for height in heights:
+        placed.append(height if not placed or height - placed[-1] >= gap else placed[-1] + gap)
+    return placed
+
+
+def parity(evaluation: Evaluation, arms: Sequence[str], units: str) -> str:
+    """Predicted against measured, one panel per arm."""
+    figure, axes = plt.subplots(1, len(arms), figsize=(2.7 * len(arms), 2.9), sharex=True, sharey=True, squeeze=False)
+    low, high = float(evaluation.truth.min()), float(evaluation.truth.max())
+    for axis, arm in zip(axes[0], arms, strict=True):
+        many = len(evaluation.truth) > MANY_POINTS
+        axis.scatter(evaluation.truth, evaluation.predicted[arm], s=9, alpha=0.5, color=COLOURS[arm], lw=0, rasterized=many)
+        axis.plot([low, high], [low, high], color="#888888", lw=0.8)
+        axis.set_title(f"{arm}, {evaluation.split}")
+        axis.set_xlabel(f"measured{f' ({units})' if units else ''}")
+    axes[0][0].set_ylabel("predicted")
+    return _svg(figure)
+
+
+def class_curves(evaluation: Evaluation, arms: Sequence[str]) -> str:
+    """ROC, precision-recall and reliability of one class (with more than two: of the last in order)."""
+    positive = positive_class(evaluation.classes)
+    column = evaluation.classes.index(positive)
+    truth = evaluation.truth == positive
+    figure, axes = plt.subplots(1, 3, figsize=(10.2, 3.3))
+    for arm in arms:
+        chance = evaluation.probabilities[arm][:, column]
+        false, true, _ = roc_curve(truth, chance)
+        precision, recall, _ = precision_recall_curve(truth, chance)
+        axes[0].plot(false, true, color=COLOURS[arm], lw=1.4, label=arm)
+        axes[1].plot(recall, precision, color=COLOURS[arm], lw=1.4)
+        share, mean = calibration_curve(truth, chance, n_bins=10, strategy="quantile")
+        axes[2].plot(mean, share, "o-", color=COLOURS[arm], lw=1.2, ms=3)
+    axes[0].plot([0, 1], [0, 1], color="#888888", lw=0.8)
+    axes[2].plot([0, 1], [0, 1], color="#888888", lw=0.8)
+    axes[1].axhline(truth.mean(), color="#888888", lw=0.8)
+    names = (
+        ("false-positive rate", "true-positive rate", f"ROC, {evaluation.split}"),
+        ("recall", "precision", f"precision-recall of {positive}"),
+        ("predicted probability", "observed share", "reliability"),
+    )
+    for axis, (x, y, title) in zip(axes, names, strict=True):
+        axis.set(xlabel=x, ylabel=y, title=title, xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    axes[0].legend(frameon=False, fontsize=7)
+    return _svg(figure)
+
+
+def row_errors(evaluation: Evaluation, arm: str) -> np.ndarray:
+    """Absolute error, or one minus the probability given to the true class. Shape (n,)."""
+    if evaluation.task == "regression":
+        return np.abs(evaluation.predicted[arm] - evaluation.truth)
+    codes = np.searchsorted(evaluation.classes, evaluation.truth)
+    return 1.0 - evaluation.probabilities[arm][np.arange(len(codes)), codes]
+
+
+def error_by_similarity(evaluation: Evaluation, similarity: np.ndarray, arms: Sequence[str], units: str) -> str:
+    """Mean error in quarters of the test molecules, ordered by similarity to training."""
+    figure, axis = plt.subplots(figsize=(4.4, 3.2))
+    quarters = np.array_split(np.argsort(similarity, kind="stable"), 4)
+    centres = [float(similarity[part].mean()) for part in quarters]
+    for arm in arms:
+        errors = row_errors(evaluation, arm)
+        means = [float(errors[part].mean()) for part in quarters]
+        spread = [1.96 * float(errors[part].std(ddof=1)) / np.sqrt(len(part)) if len(part) > 1 else 0.0 for part in quarters]
+        axis.errorbar(centres, means, yerr=spread, fmt="o-", color=COLOURS[arm], lw=1.4, ms=4, capsize=2, label=arm)
+    axis.set_xlabel("Tanimoto similarity to the nearest training molecule\n(quarters of the test set)")
+    what = "1 − probability of the true class" if evaluation.task == "classes" else f"mean absolute error{f' ({units})' if units else ''}"
+    axis.set_ylabel(what)
+    axis.set_title(evaluation.split)
+    axis.legend(frameon=False, fontsize=7)
+    return _svg(figure)
+
+
+def training_curves(cells: Sequence[dict[str, Any]]) -> str:
+    """Loss against step of every fine-tuned cell, smoothed over 20 steps."""
+    figure, axis = plt.subplots(figsize=(6.4, 3.0))
+    for cell in cells:
+        curve, key = np.array(cell["curve"]), cell["key"]
+        width = min(20, len(curve))
+        smooth = np.convolve(curve, np.ones(width) / width, mode="valid")
+        style = "-" if key["split"] == "random" else "--"
+        label = f"{key['arm']}, {key['split']}" if key["fold"] == 0 else None
+        axis.plot(np.arange(width, len(curve) + 1), smooth, style, color=COLOURS[key["arm"]], lw=1.2, label=label)
+    axis.set(xlabel="optimiser step", ylabel="training loss", yscale="log")
+    axis.legend(frameon=False, fontsize=7)
+    return _svg(figure)
+
+
+def molecule(smiles: str, width: int = 210, height: int = 140) -> str:
+    """A drawing of one molecule."""
+    with rdBase.BlockLogs():
+        drawer = rdMolDraw2D.MolDraw2DSVG(width, height)
+        drawer.drawOptions().clearBackground = False
+        rdMolDraw2D.PrepareAndDrawMolecule(drawer, Chem.MolFromSmiles(smiles))
+        drawer.FinishDrawing()
+        return drawer.GetDrawingText()
+
+
+def main_arms(evaluation: Evaluation, arms: Sequence[str], reference: str) -> list[str]:
+    """The arms worth a panel of their own: the preferred baseline, the weak one, the language models."""
+    wanted = [reference, "rf-bits", "lm-head", "lm-text"]
+    shown = [arm for arm in dict.fromkeys(wanted) if arm in arms]
+    return shown or [arm for arm in arms if arm != CONTROL[evaluation.task]][:4] or list(arms[:1])

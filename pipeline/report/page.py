@@ -1,0 +1,235 @@
+"""One HTML file that explains a run, works offline, and can be printed."""
+
+from __future__ import annotations
+
+import base64
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from pipeline import __version__
+from pipeline.arms.features import nearest_neighbours
+from pipeline.arms.ladder import DESCRIPTIONS, is_language_model
+from pipeline.evaluation.comparison import CONTROL, REFERENCE, Evaluation
+from pipeline.evaluation.metrics import CLASS_METRICS, LABELS, PRIMARY, REGRESSION_METRICS, positive_class
+from pipeline.evaluation.verdict import drop_sentence, number, reference_name
+from pipeline.experiment import Outcome
+from pipeline.files import write_atomically
+from pipeline.report import figures
+from pipeline.splits.splitters import Split
+from pipeline.tables.targets import CLASSES
+
+WORST = 20
+REFUSED_SHOWN = 50
+
+
+def write_report(outcome: Outcome, out: Path) -> Path:
+    """Write ``report.html`` and ``figures/``; returns the path of the page."""
+    drawn = _figures(outcome)
+    for name, svg in drawn.items():
+        write_atomically(out / "figures" / f"{name}.svg", svg)
+    environment = Environment(
+        loader=PackageLoader("pipeline.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.globals["zip"] = zip
+    environment.filters |= {"number": number, "image": _image, "plain": plain}
+    page = environment.get_template("page.html.j2").render(**_content(outcome, out), figures=drawn)
+    path = out / "report.html"
+    write_atomically(path, page)
+    return path
+
+
+def _image(svg: str) -> str:
+    """An SVG as a data address: nothing in it can run or reach out."""
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode("utf-8")).decode("ascii")
+
+
+def _slug(name: str) -> str:
+    return "".join(character if character.isalnum() else "-" for character in name)
+
+
+def _figures(outcome: Outcome) -> dict[str, str]:
+    units, evaluations = outcome.table.units, outcome.evaluations
+    drawn = {"leaderboard": figures.leaderboard(evaluations, outcome.metrics, outcome.arms, units)}
+    if len(evaluations) > 1:
+        drawn["slopes"] = figures.slopes(evaluations, outcome.arms, units)
+    for evaluation, split in zip(evaluations, outcome.splits, strict=True):
+        shown = figures.main_arms(evaluation, outcome.arms, _reference_arm(outcome, evaluation))
+        name = _slug(evaluation.split)
+        if evaluation.task == CLASSES:
+            drawn[f"curves-{name}"] = figures.class_curves(evaluation, shown)
+        else:
+            drawn[f"parity-{name}"] = figures.parity(evaluation, shown, units)
+        similarity = _neighbours(outcome, evaluation, split)[0]
+        drawn[f"similarity-{name}"] = figures.error_by_similarity(evaluation, similarity, shown, units)
+    tuned = [cell for cell in outcome.cells if "curve" in cell]
+    if tuned:
+        drawn["training"] = figures.training_curves(tuned)
+    return drawn
+
+
+def _reference_arm(outcome: Outcome, evaluation: Evaluation) -> str:
+    """The baseline preferred in most folds, or the control where no baseline was run."""
+    if not evaluation.reference:
+        return CONTROL[evaluation.task]
+    return max(set(evaluation.reference), key=lambda arm: (evaluation.reference.count(arm), arm))
+
+
+def _neighbours(outcome: Outcome, evaluation: Evaluation, split: Split) -> tuple[np.ndarray, np.ndarray]:
+    """Similarity and row id of the nearest training molecule of each test row, in its own fold."""
+    smiles = outcome.table.inputs["smiles"]
+    similarity: dict[tuple[int, int, str], float] = {}
+    nearest: dict[tuple[int, int, str], str] = {}
+    for fold in split.folds:
+        best, index = nearest_neighbours(list(smiles.loc[list(fold.test)]), list(smiles.loc[list(fold.train)]))
+        for row_id, value, position in zip(fold.test, best, index, strict=True):
+            similarity[fold.repeat, fold.fold, row_id] = float(value)
+            nearest[fold.repeat, fold.fold, row_id] = fold.train[position]
+    keys = _row_keys(outcome, evaluation)
+    return np.array([similarity[key] for key in keys]), np.array([nearest[key] for key in keys], dtype=object)
+
+
+def _row_keys(outcome: Outcome, evaluation: Evaluation) -> list[tuple[int, int, str]]:
+    frame = outcome.predictions
+    part = frame[(frame["split"] == evaluation.split) & (frame["arm"] == outcome.arms[0])]
+    rows = part.sort_values(["repeat", "fold", "row_id"])[["repeat", "fold", "row_id"]]
+    return [(int(repeat), int(fold), str(row_id)) for repeat, fold, row_id in rows.to_numpy(dtype=object)]
+
+
+def _content(outcome: Outcome, out: Path) -> dict[str, Any]:
+    table, config = outcome.table, outcome.config
+    metrics = CLASS_METRICS if outcome.evaluations[0].task == CLASSES else REGRESSION_METRICS
+    return {
+        "version": __version__,
+        "title": table.name,
+        "task": outcome.evaluations[0].task,
+        "task_reason": table.task_reason,
+        "property": table.property_name,
+        "units": table.units,
+        "bins": config.bins,
+        "verdicts": outcome.verdicts,
+        "drops": _drops(outcome),
+        "left_out": outcome.left_out,
+        "rows": outcome.info["rows"],
+        "refused": table.refused.head(REFUSED_SHOWN).to_dict("records"),
+        "refused_total": len(table.refused),
+        "merged": int(table.frame["n_merged"].sum() - len(table)),
+        "warnings": table.warnings,
+        "split_cards": outcome.split_cards,
+        "metrics": [(metric, LABELS[metric]) for metric in metrics],
+        "primary": LABELS[PRIMARY[outcome.evaluations[0].task]],
+        "positive": positive_class(outcome.evaluations[0].classes) if outcome.evaluations[0].classes else "",
+        "classes": outcome.evaluations[0].classes,
+        "boards": [_board(outcome, evaluation, metrics) for evaluation in outcome.evaluations],
+        "comparisons": [_comparisons(verdict, evaluation) for verdict, evaluation in zip(outcome.verdicts, outcome.evaluations, strict=True)],
+        "descriptions": [(arm, DESCRIPTIONS[arm]) for arm in outcome.arms],
+        "answers": _answers(outcome),
+        "worst": [_worst(outcome, evaluation, split) for evaluation, split in zip(outcome.evaluations, outcome.splits, strict=True)],
+        "slugs": {evaluation.split: _slug(evaluation.split) for evaluation in outcome.evaluations},
+        "command": f"chemtune run {shlex.quote(str(out / 'config.yaml'))} --out {shlex.quote(str(out))}",
+        "info": outcome.info,
+        "settings": outcome.info["settings"],
+        "seconds": sum(cell["seconds"] for cell in outcome.cells if cell["key"]["arm"] not in ("ensemble", "blend")),
+        "peak_mb": max(cell["peak_mb"] for cell in outcome.cells),
+        "language_model": next((cell["key"]["language_model"] for cell in outcome.cells if "language_model" in cell["key"]), None),
+    }
+
+
+def _drops(outcome: Outcome) -> list[str]:
+    """From the first split to each other: the preferred baseline and every language-model arm."""
+    first, *others = outcome.evaluations
+    arms = [arm for arm in outcome.arms if is_language_model(arm)]
+    sentences = []
+    for other in others:
+        if REFERENCE in first.scores and REFERENCE in other.scores:
+            label = "the preferred baseline"
+            sentences.append(drop_sentence(first, other, REFERENCE, label, outcome.table.units))
+        sentences += [drop_sentence(first, other, arm, arm, outcome.table.units) for arm in arms]
+    return sentences
+
+
+def _board(outcome: Outcome, evaluation: Evaluation, metrics: tuple[str, ...]) -> dict[str, Any]:
+    rows = outcome.metrics[outcome.metrics["split"] == evaluation.split].set_index(["arm", "metric"])
+    order = outcome.arms
+    chosen = set(evaluation.reference)
+    return {
+        "split": evaluation.split,
+        "n": len(evaluation.truth),
+        "groups": evaluation.n_groups,
+        "reference": reference_name(evaluation) if evaluation.reference else "",
+        "rows": [
+            {
+                "arm": arm,
+                "weak": arm == "rf-bits",
+                "preferred": arm in chosen,
+                "cells": [
+                    {"value": row["value"], "low": row["low"], "high": row["high"]}
+                    for row in (rows.loc[(arm, metric)] for metric in metrics)
+                ],
+            }
+            for arm in order
+        ],
+    }
+
+
+def _comparisons(verdict: Any, evaluation: Evaluation) -> dict[str, Any]:
+    return {"split": evaluation.split, "rows": [*verdict.comparisons, *verdict.against_control]}
+
+
+def _answers(outcome: Outcome) -> list[dict[str, Any]]:
+    """How often lm-text's own answer was none, and how much probability it gives to proper ones."""
+    result = []
+    for cell in outcome.cells:
+        if "well_formed" in cell:
+            failed = int(np.sum(cell["parse_failed"]))
+            result.append(
+                {
+                    "arm": cell["key"]["arm"],
+                    "split": cell["key"]["split"],
+                    "fold": cell["key"]["fold"],
+                    "failed": failed,
+                    "n": len(cell["row_id"]),
+                    "well_formed": cell["well_formed"],
+                }
+            )
+    return result
+
+
+def _worst(outcome: Outcome, evaluation: Evaluation, split: Split) -> dict[str, Any]:
+    """The test molecules that the arm to look at gets most wrong, beside their nearest training neighbour."""
+    arms = [arm for arm in ("lm-head", "lm-text") if arm in outcome.arms]
+    arm = arms[0] if arms else _reference_arm(outcome, evaluation)
+    errors = figures.row_errors(evaluation, arm)
+    similarity, nearest = _neighbours(outcome, evaluation, split)
+    frame = outcome.table.frame.set_index("row_id")
+    rows = []
+    for index in np.argsort(-errors, kind="stable")[:WORST]:
+        row_id, neighbour = evaluation.row_ids[index], nearest[index]
+        others = {
+            name: evaluation.predicted[name][index]
+            for name in figures.main_arms(evaluation, outcome.arms, _reference_arm(outcome, evaluation))
+            if name != arm
+        }
+        rows.append(
+            {
+                "smiles": frame.loc[row_id, "smiles"],
+                "line": int(frame.loc[row_id, "line"]),
+                "truth": evaluation.truth[index],
+                "prediction": evaluation.predicted[arm][index],
+                "others": others,
+                "drawing": figures.molecule(frame.loc[row_id, "smiles"]),
+                "neighbour": frame.loc[neighbour, "smiles"],
+                "neighbour_truth": frame.loc[neighbour, "target"],
+                "neighbour_drawing": figures.molecule(frame.loc[neighbour, "smiles"]),
+                "similarity": float(similarity[index]),
+            }
+        )
+    return {"split": evaluation.split, "arm": arm, "rows": rows}
+
+
+def plain(value: Any) -> str:
+    """A number with three digits, or a class label as it is."""
+    return number(float(value)) if isinstance(value, (float, np.floating)) else str(value)

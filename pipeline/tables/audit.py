@@ -1,0 +1,142 @@
+"""What is in a table, and what could make a model look better than it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import r2_score, roc_auc_score
+from sklearn.model_selection import cross_val_predict
+from sklearn.pipeline import make_pipeline
+
+from pipeline.splits.groups import scaffold_groups, twin_groups
+from pipeline.splits.splitters import fold_numbers
+from pipeline.tables.table import Table
+from pipeline.tables.targets import CLASSES
+
+NOTATION_FOLDS = 5
+NOTATION_WARNING = 0.05
+NOTATION_ROWS = 5_000
+
+
+def audit_table(table: Table) -> dict[str, Any]:
+    """Counts, refusals, duplicates, labels, scaffolds, and whether the notation leaks the label."""
+    frame = table.frame
+    twins, scaffolds = pd.Series(twin_groups(table)), pd.Series(scaffold_groups(table))
+    cyclic = frame["scaffold"][frame["scaffold"] != ""].value_counts()
+    reasons = table.refused["reason"].str.split(":").str[0]
+    return {
+        "name": table.name,
+        "task": table.task,
+        "task_reason": table.task_reason,
+        "property": table.property_name,
+        "units": table.units,
+        "rows_read": table.n_read,
+        "molecules": len(frame),
+        "refused": {str(reason): int(count) for reason, count in reasons.value_counts().items()},
+        "first_refused": table.refused.head(5).to_dict("records"),
+        "duplicates": {
+            "merged_molecules": int((frame["n_merged"] > 1).sum()),
+            "merged_rows": int(frame["n_merged"].sum() - len(frame)),
+            "twin_molecules": int((twins.map(twins.value_counts()) > 1).sum()),
+            "conflicts": int(reasons.str.startswith("conflicting classes").sum()),
+            "largest_spread": float(frame["spread"].max()),
+        },
+        "labels": _labels(table),
+        "scaffolds": {
+            "groups": int(scaffolds.nunique()),
+            "acyclic_share": float((frame["scaffold"] == "").mean()),
+            "largest": str(cyclic.index[0]) if len(cyclic) else "",
+            "largest_share": float(cyclic.iloc[0] / len(frame)) if len(cyclic) else 0.0,
+            "singletons": int((scaffolds.value_counts() == 1).sum()),
+        },
+        "notation": notation_leak(table),
+        "warnings": list(table.warnings),
+    }
+
+
+def _labels(table: Table) -> dict[str, float]:
+    target = table.frame["target"]
+    if table.task == CLASSES:
+        return {str(label): int(count) for label, count in target.value_counts().items()}
+    quantiles = target.quantile([0, 0.25, 0.5, 0.75, 1])
+    names = ("min", "lower quartile", "median", "upper quartile", "max")
+    return {
+        **{name: float(value) for name, value in zip(names, quantiles, strict=True)},
+        "mean": float(target.mean()),
+        "standard deviation": float(target.std()),
+    }
+
+
+def notation_leak(table: Table, seed: int = 0) -> dict[str, Any]:
+    """How well character n-grams predict the label from SMILES as given, and from canonical ones.
+
+    Both are scored out of fold over twin groups (R2, or AUROC averaged over classes). Strings as
+    given that predict better than canonical ones carry the label in how they were written.
+    """
+    used = table.sample(NOTATION_ROWS, seed)
+    y = used.frame["target"].to_numpy()
+    strata = y if table.task == CLASSES else np.zeros(len(y))
+    folds = fold_numbers(twin_groups(used), strata, NOTATION_FOLDS, seed)
+    cv = [(np.flatnonzero(folds != k), np.flatnonzero(folds == k)) for k in range(NOTATION_FOLDS)]
+    if table.task == CLASSES and any(len(set(y[train])) < len(set(y)) for train, _ in cv):
+        return {"metric": "AUROC", "given": None, "canonical": None, "rows": len(used)}
+    scores = {name: _gram_score(used.frame[name], y, table.task, cv) for name in ("given", "smiles")}
+    metric = "AUROC" if table.task == CLASSES else "R2"
+    return {"metric": metric, "given": scores["given"], "canonical": scores["smiles"], "rows": len(used)}
+
+
+def _gram_score(texts: pd.Series, y: np.ndarray, task: str, cv: list[Any]) -> float:
+    grams = TfidfVectorizer(analyzer="char", ngram_range=(1, 3), lowercase=False, min_df=2)
+    if task != CLASSES:
+        model = make_pipeline(grams, Ridge(alpha=0.1))
+        return float(r2_score(y, cross_val_predict(model, texts, y, cv=cv)))
+    model = make_pipeline(grams, LogisticRegression(max_iter=1_000))
+    chances = cross_val_predict(model, texts, y, cv=cv, method="predict_proba")
+    classes = np.unique(y)
+    columns = [1] if len(classes) == 2 else range(len(classes))
+    return float(np.mean([roc_auc_score(y == classes[c], chances[:, c]) for c in columns]))
+
+
+def audit_lines(found: dict[str, Any]) -> list[str]:
+    """The audit in words, a line per finding."""
+    units = f" {found['units']}" if found["units"] else ""
+    refused = sum(found["refused"].values())
+    lines = [
+        f"{found['name']}: {found['molecules']} molecules from {found['rows_read']} rows, {refused} rows refused.",
+        f"Task: {found['task']} of {found['property']!r}{units} ({found['task_reason']}).",
+    ]
+    lines += [f"  refused {count}: {reason}" for reason, count in found["refused"].items()]
+    lines += [
+        f"    line {row['line']}, {row['column']} = {row['value']!r}: {row['reason']}" for row in found["first_refused"]
+    ]
+    same = found["duplicates"]
+    lines.append(
+        f"Duplicates: {same['merged_rows']} rows merged into {same['merged_molecules']} molecules; "
+        f"{same['twin_molecules']} molecules have a salt, tautomer or stereoisomer in the table; "
+        f"{same['conflicts']} rows refused for conflicting classes."
+    )
+    label_text = ", ".join(f"{name} {value:.4g}" for name, value in found["labels"].items())
+    lines.append(f"Labels: {label_text}.")
+    rings = found["scaffolds"]
+    lines.append(
+        f"Scaffolds: {rings['groups']} groups ({rings['singletons']} of one molecule), {rings['acyclic_share']:.0%} "
+        f"acyclic; the largest, {rings['largest'] or 'none'}, holds {rings['largest_share']:.0%} of the molecules."
+    )
+    note = found["notation"]
+    if note["given"] is None:
+        lines.append("Notation: a class is too small to measure whether the notation leaks the label.")
+    else:
+        lines.append(
+            f"Notation: character n-grams predict the label with {note['metric']} {note['given']:.3f} from the SMILES "
+            f"as given, {note['canonical']:.3f} from canonical ones (out of fold, {note['rows']} molecules)."
+        )
+        if note["given"] - note["canonical"] > NOTATION_WARNING:
+            lines.append(
+                "Warning: the strings as given say more than the molecules do; rows of different sources may be "
+                "written differently. chemtune trains on canonical SMILES."
+            )
+    return lines + [f"Warning: {warning}." for warning in found["warnings"]]
