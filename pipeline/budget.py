@@ -85,7 +85,7 @@ def _probe_engine(run: Run) -> tuple[float, float, float]:
     started = time.perf_counter()
     engine.prepare(middle, shared)
     frozen = (time.perf_counter() - started) / len(middle)
-    settings = training_settings(len(middle), 4)
+    settings = training_settings(len(middle), "lm-head", 4)
     with engine.adapted(rank=settings.rank, alpha=settings.alpha, dropout=0.0, seed=0) as model:
         head = Head(engine.model.config.hidden_size, 1).to(engine.device)
         parameters = [p for p in model.parameters() if p.requires_grad] + list(head.parameters())
@@ -122,7 +122,7 @@ def estimate(run: Run, measured: Probe) -> dict[str, float]:
                 cost += measured.frozen * len(run.table)
                 texts.add(kind)
             if arm != "lm-frozen":
-                cost += measured.step * training_settings(n, run.config.steps or None).steps
+                cost += measured.step * training_settings(n, arm, run.config.steps or None).steps
             cost += tested * measured.read if arm == "lm-text" else (n + tested) * measured.frozen * 0.5
         else:
             cost = _baseline_cost(measured.baseline.get(arm, 0.0), arm, n)
@@ -161,7 +161,7 @@ def _fewer_rows(n: int) -> Callable[[Run], tuple[Run, str] | None]:
 
 def _fewer_steps(steps: int) -> Callable[[Run], tuple[Run, str] | None]:
     def reduce(run: Run) -> tuple[Run, str] | None:
-        usual = training_settings(max(len(fold.train) for split in run.splits for fold in split.folds)).steps
+        usual = training_settings(max(len(fold.train) for split in run.splits for fold in split.folds), "lm-head").steps
         current = run.config.steps or usual
         if current <= steps or not _language_models(run):
             return None

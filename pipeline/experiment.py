@@ -235,7 +235,7 @@ def cell_key(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]:
         "threads": run.threads,
     }
     if is_language_model(arm):
-        settings = training_settings(len(fold.train), run.config.steps or None)
+        settings = training_settings(len(fold.train), arm, run.config.steps or None)
         key["language_model"] = {
             "model": run.config.model,
             "weights": _weights_identity(run.config.model),
@@ -363,7 +363,7 @@ def _particulars(model: Any, task: str, X: Any) -> dict[str, Any]:
         extra["parse_failed"] = model.reading_.parse_failed.tolist()
         extra["well_formed"] = float(model.reading_.well_formed.mean())
     if task == REGRESSION and hasattr(model, "lower_"):
-        extra |= {"lower": model.lower_.tolist(), "upper": model.upper_.tolist(), "mean": model.means_.tolist()}
+        extra |= {"lower": model.lower_.tolist(), "upper": model.upper_.tolist(), "median": model.medians_.tolist()}
     elif task == REGRESSION and hasattr(model, "theta_"):
         mean, deviation = model.predict(X, return_std=True)
         extra |= {"lower": (mean - 1.645 * deviation).tolist(), "upper": (mean + 1.645 * deviation).tolist()}

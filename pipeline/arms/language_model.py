@@ -71,7 +71,8 @@ class LanguageModelArm(BaseEstimator):
         return shared_tokens(probes)
 
     def _settings(self, n: int) -> Any:
-        return training_settings(n, self.steps, **(self.settings or {}))
+        arm = "lm-text" if isinstance(self, _TunedText) else "lm-head"
+        return training_settings(n, arm, self.steps, **(self.settings or {}))
 
     def _pooled_output(self, prompts: list[tuple[int, ...]], function: Callable[[Rows], torch.Tensor]) -> np.ndarray:
         """``function`` of the upper layers' output for each prompt. Shape (n, d)."""
@@ -262,9 +263,10 @@ class _TunedText(_Tuned):
 class TextRegressor(RegressorMixin, _TunedText):
     """``lm-text`` for numbers: written at a resolution fitted on the training rows.
 
-    The prediction is the median of the model's distribution over whole numbers; where its own
-    most probable answer is not a number, the training mean. After `predict`, ``reading_``,
-    ``means_``, ``lower_`` and ``upper_`` (5th and 95th percentile) describe the last call.
+    The prediction is the mean of the model's distribution over whole numbers (see
+    `pipeline.lm.defaults` for why); where its own most probable answer is not a number, the
+    training mean. After `predict`, ``reading_``, ``medians_``, ``lower_`` and ``upper_`` (5th and
+    95th percentile) describe the last call.
     """
 
     def fit(self, X: Any, y: np.ndarray, groups: Any = None) -> TextRegressor:
@@ -277,11 +279,10 @@ class TextRegressor(RegressorMixin, _TunedText):
     def predict(self, X: Any) -> np.ndarray:
         reading = self._read(X, self.format_.texts())
         values = self.format_.values
-        self.means_ = reading.probabilities @ values
-        self.lower_, median, self.upper_ = (
+        self.lower_, self.medians_, self.upper_ = (
             quantiles(reading.probabilities, values, self.format_.resolution, level) for level in (0.05, 0.5, 0.95)
         )
-        return np.where(reading.parse_failed, self.mean_, median)
+        return np.where(reading.parse_failed, self.mean_, reading.probabilities @ values)
 
 
 class TextClassifier(ClassifierMixin, _TunedText):
