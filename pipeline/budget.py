@@ -102,7 +102,7 @@ def _probe_engine(run: Run) -> tuple[float, float, float]:
         )
         started = time.perf_counter()
         with torch.no_grad(), engine.precision():
-            cache, _, hidden = engine.start_answers(middle, shared)
+            _, _, hidden = engine.start_answers(middle, shared)
             engine.logits(hidden)
         read = (time.perf_counter() - started) / len(middle)
     return float(np.min(np.diff(marks))), frozen, 3.0 * read

@@ -8,7 +8,7 @@ import platform
 import resource
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -81,10 +81,8 @@ def write_cell(folder: Path, content: dict[str, Any]) -> None:
 @contextmanager
 def measured(into: dict[str, Any]) -> Iterator[None]:
     """Record ``seconds`` and ``peak_mb`` (largest resident memory meanwhile) of the block."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # Linux: forget the earlier peak
-    except OSError:
-        pass  # elsewhere the figure is the peak since the program started
+    with suppress(OSError):  # Linux: forget the earlier peak; elsewhere it is that since the program started
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     start = time.perf_counter()
     yield
     into["seconds"] = time.perf_counter() - start
@@ -92,11 +90,9 @@ def measured(into: dict[str, Any]) -> Iterator[None]:
 
 
 def _peak_megabytes() -> float:
-    try:
+    with suppress(OSError):
         for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
             if line.startswith("VmHWM"):
                 return int(line.split()[1]) / 1024
-    except OSError:
-        pass
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1024 * 1024 if platform.system() == "Darwin" else 1024)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,6 +103,7 @@ def _quiet_libraries() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|peft|torch")
 
 
 @app.command()
@@ -112,7 +114,9 @@ def run(
     property_name: NameOption = None,
     units: UnitsOption = None,
     task: TaskOption = None,
-    bins: Annotated[Optional[int], typer.Option(help="Make this many classes of a number, by training quantiles.")] = None,
+    bins: Annotated[
+        Optional[int], typer.Option(help="Make this many classes of a number, by training quantiles.")
+    ] = None,
     context: ContextOption = None,
     largest_fragment: FragmentOption = None,
     max_rows: Annotated[Optional[int], typer.Option(help="Use at most this many rows, drawn by seed.")] = None,
@@ -128,7 +132,9 @@ def run(
     template: TemplateOption = None,
     steps: Annotated[Optional[int], typer.Option(help="Optimiser steps of the LM arms; 0 follows the rows.")] = None,
     seed: Annotated[Optional[int], typer.Option(help="Seed of the splits and of every arm.")] = None,
-    budget: Annotated[Optional[str], typer.Option(help="Time to keep within, such as 10m; says what it left out.")] = None,
+    budget: Annotated[
+        Optional[str], typer.Option(help="Time to keep within, such as 10m; says what it left out.")
+    ] = None,
     keep_models: Annotated[Optional[bool], typer.Option("--keep-models", help="Keep the fitted arms.")] = None,
     out: Annotated[Optional[str], typer.Option(help="Folder of the run; runs/<table> if not given.")] = None,
 ) -> None:
@@ -167,12 +173,16 @@ def _say_plan(reporter: Reporter, prepared: Any) -> None:
     refused = f", {len(table.refused)} refused (see refused.csv)" if len(table.refused) else ""
     reporter.say(f"{table.name}: {len(table)} molecules from {table.n_read} rows{refused}.")
     task = f"{config.bins} classes by training quantiles" if config.bins else table.task
-    reporter.say(f"Task: {task} of {table.property_name!r}{f' in {table.units}' if table.units else ''} ({table.task_reason}).")
+    reporter.say(
+        f"Task: {task} of {table.property_name!r}{f' in {table.units}' if table.units else ''} ({table.task_reason})."
+    )
     for warning in table.warnings:
         reporter.say(f"Warning: {warning}.")
     for split in prepared.splits:
         sizes = ", ".join(f"{len(fold.train)}/{len(fold.test)}" for fold in split.folds)
-        reporter.say(f"Split {split.name} ({split.asked}): train/test {sizes}, {len(set(split.groups.values()))} groups.")
+        reporter.say(
+            f"Split {split.name} ({split.asked}): train/test {sizes}, {len(set(split.groups.values()))} groups."
+        )
         for note in split.notes:
             reporter.say(f"  Note: {note}.")
     reporter.say(f"Arms: {', '.join(prepared.arms)}. Seed {config.seed}. Folder: {prepared.out}")
@@ -242,11 +252,18 @@ def prompts(
     answers = [str(value) if form is None else form.write(value) for value in values]
     dataset = pairs(template_used.render_all(table.inputs), answers, END_MARK)
     for row in dataset.select(range(min(rows, len(dataset)))):
-        console.print(f"{row['prompt']}[bold]{_escaped(row['completion'])}[/bold]" if console.is_terminal
-                      else f"{row['prompt']}{row['completion']}", markup=console.is_terminal)
+        console.print(
+            f"{row['prompt']}[bold]{_escaped(row['completion'])}[/bold]"
+            if console.is_terminal
+            else f"{row['prompt']}{row['completion']}",
+            markup=console.is_terminal,
+        )
     if form is not None:
-        console.print(f"\nNumbers are written in steps of {form.resolution:g}, fitted on these {len(values)} rows; "
-                      f"a run fits them on its training rows.", markup=False)
+        console.print(
+            f"\nNumbers are written in steps of {form.resolution:g}, fitted on these {len(values)} rows; "
+            f"a run fits them on its training rows.",
+            markup=False,
+        )
     console.print(f"{END_MARK} stands for the end-of-text token of the model in use.", markup=False)
     if out:
         lines = (json.dumps(row, ensure_ascii=False) for row in dataset)
@@ -283,7 +300,14 @@ def models() -> None:
     for name, source in PACKAGED.items():
         here = local_folder(name)
         default = " (default)" if name == DEFAULT_MODEL else ""
-        grid.add_row(name + default, source.title, f"{source.megabytes} MB", source.licence, str(here) if here else "no", source.note)
+        grid.add_row(
+            name + default,
+            source.title,
+            f"{source.megabytes} MB",
+            source.licence,
+            str(here) if here else "no",
+            source.note,
+        )
     console.print(grid, width=None if console.is_terminal else 220)
     console.print("Any causal language model also works by Hugging Face id or local folder: --model owner/name.")
 
@@ -296,7 +320,9 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def main(
-    version: Annotated[Optional[bool], typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = None,
+    version: Annotated[
+        Optional[bool], typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = None,
 ) -> None:
     """Set up what all verbs share."""
     _quiet_libraries()

@@ -137,7 +137,9 @@ def _coerce(name: str, value: Any, kind: Any, where: str) -> Any:
         items = value.split(",") if isinstance(value, str) else value
         if isinstance(items, (list, tuple)):
             return tuple(str(item).strip() for item in items if str(item).strip())
-    expected = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}.get(kind, "a list of names")
+    expected = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}.get(
+        kind, "a list of names"
+    )
     raise InputError(f"{where}: {name} is {value!r}; expected {expected}")
 
 

@@ -142,7 +142,9 @@ def load_table(config: RunConfig, reporter: Reporter) -> Table:
 def prepare(config: RunConfig, reporter: Reporter) -> Run:
     """Everything before training: the table, the rows that the model cannot take, and the splits."""
     table = load_table(config, reporter)
-    run = Run(config, table, [], resolve_arms(config.arms, CLASSES if config.bins else table.task), Path(config.out), reporter)
+    run = Run(
+        config, table, [], resolve_arms(config.arms, CLASSES if config.bins else table.task), Path(config.out), reporter
+    )
     if any(map(is_language_model, run.arms)):
         refuse_long_rows(run)
     if config.max_rows:
@@ -204,8 +206,8 @@ def binned(targets: pd.Series, fold: Fold, bins: int) -> pd.Series:
         missing = set(range(bins)) - set(labels.loc[list(ids)])
         if missing:
             raise InputError(
-                f"--bins {bins}: class {min(missing)} has no {role} row (cut at {', '.join(f'{edge:.4g}' for edge in edges)}); "
-                "use fewer bins or another split"
+                f"--bins {bins}: class {min(missing)} has no {role} row "
+                f"(cut at {', '.join(f'{edge:.4g}' for edge in edges)}); use fewer bins or another split"
             )
     return labels.astype(str)
 
@@ -370,7 +372,11 @@ def _particulars(model: Any, task: str, X: Any) -> dict[str, Any]:
     if hasattr(model, "curve_"):
         extra["curve"] = [round(value, 5) for value in model.curve_]
     if hasattr(model, "format_"):
-        extra["number_format"] = {"decimals": model.format_.decimals, "low": model.format_.low, "high": model.format_.high}
+        extra["number_format"] = {
+            "decimals": model.format_.decimals,
+            "low": model.format_.low,
+            "high": model.format_.high,
+        }
     return extra
 
 
@@ -428,7 +434,9 @@ def _keep_adapter(run: Run, split: Split, fold: Fold, arm: str, model: Any) -> N
 
     tensors = {name: tensor.contiguous() for name, tensor in model.adapter_.items()}
     if hasattr(model, "head_"):
-        tensors |= {f"head.{name}": value.detach().cpu().contiguous() for name, value in model.head_.state_dict().items()}
+        tensors |= {
+            f"head.{name}": value.detach().cpu().contiguous() for name, value in model.head_.state_dict().items()
+        }
     write_atomically(_model_path(run, split, fold, arm, "safetensors"), save(tensors))
 
 

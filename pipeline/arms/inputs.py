@@ -84,7 +84,7 @@ class MoleculeFeatures(TransformerMixin, BaseEstimator):
         context = as_frame(X).iloc[:, 1:].copy()
         for column in self.numeric_:
             context[column] = [_number_or_nan(value) for value in context[column]]
-        return context.fillna({column: 0.0 for column in self.numeric_})
+        return context.fillna(dict.fromkeys(self.numeric_, 0.0))
 
     def transform(self, X: Any) -> np.ndarray:
         smiles = smiles_of(X)

@@ -139,9 +139,7 @@ class _Tuned(LanguageModelArm):
             if head is not None:
                 head.to(self.engine.device)
                 parameters += list(head.parameters())
-            self.curve_ = train(
-                self.engine, texts, self.shared_, loss, parameters, settings, self.seed, self.progress
-            )
+            self.curve_ = train(self.engine, texts, self.shared_, loss, parameters, settings, self.seed, self.progress)
             self.adapter_ = {
                 name: parameter.detach().cpu().clone()
                 for name, parameter in model.named_parameters()

@@ -81,7 +81,9 @@ def evaluate(
         predicted[arm] = part["prediction"].to_numpy().astype(truth.dtype if task != CLASSES else str)
         if task == CLASSES:
             probabilities[arm] = part[[f"p_{label}" for label in classes]].to_numpy(dtype=np.float64)
-            _score_failures_as_wrong(part["parse_failed"].to_numpy(), truth, classes, predicted[arm], probabilities[arm])
+            _score_failures_as_wrong(
+                part["parse_failed"].to_numpy(), truth, classes, predicted[arm], probabilities[arm]
+            )
     if preferred:
         chosen = [preferred[key[0], key[1]] for key in index]
         predicted[REFERENCE] = np.array([predicted[arm][row] for row, arm in enumerate(chosen)])
@@ -99,9 +101,7 @@ def evaluate(
     }
     split = str(predictions["split"].iloc[0])
     reference = tuple(preferred[key] for key in sorted(preferred))
-    return Evaluation(
-        split, task, tuple(classes), row_ids, truth, labels, predicted, probabilities, scores, reference
-    )
+    return Evaluation(split, task, tuple(classes), row_ids, truth, labels, predicted, probabilities, scores, reference)
 
 
 def _score_failures_as_wrong(
@@ -122,7 +122,16 @@ def metric_table(evaluation: Evaluation) -> pd.DataFrame:
         for metric, samples in metrics.items():
             low, high = interval(samples[1:])
             rows.append(
-                (evaluation.split, arm, metric, float(samples[0]), low, high, len(evaluation.truth), evaluation.n_groups)
+                (
+                    evaluation.split,
+                    arm,
+                    metric,
+                    float(samples[0]),
+                    low,
+                    high,
+                    len(evaluation.truth),
+                    evaluation.n_groups,
+                )
             )
     return pd.DataFrame(rows, columns=["split", "arm", "metric", "value", "low", "high", "n", "groups"])
 

@@ -57,9 +57,7 @@ def verdicts(evaluations: Sequence[Evaluation], lm_arms: Sequence[str], units: s
     return result
 
 
-def _verdict(
-    evaluation: Evaluation, compared: list[Difference], controlled: list[Difference], units: str
-) -> Verdict:
+def _verdict(evaluation: Evaluation, compared: list[Difference], controlled: list[Difference], units: str) -> Verdict:
     def made(learned: bool, use: str | None, sentence: str) -> Verdict:
         return Verdict(evaluation.split, learned, use, sentence, tuple(compared), tuple(controlled))
 
@@ -68,7 +66,9 @@ def _verdict(
     constant = "predicting the training mean" if evaluation.task == "regression" else "always answering the majority"
     if groups < MIN_GROUPS:
         return made(
-            False, None, f"{where} it cannot be told which arm is better: {MIN_GROUPS} independent test groups are needed."
+            False,
+            None,
+            f"{where} it cannot be told which arm is better: {MIN_GROUPS} independent test groups are needed.",
         )
     learned = [item.arm for item in controlled if item.answer == BETTER]
     if not learned:
@@ -78,21 +78,37 @@ def _verdict(
     winners = sorted((item for item in compared if item.answer == BETTER), key=_edge, reverse=True)
     if REFERENCE not in evaluation.scores:
         best = learned[0]
-        return made(True, best, f"{where} {best} is better than {constant}: {_score(evaluation, best, units)}. "
-                    "No baseline was run, so it cannot be told whether it was needed.")
+        return made(
+            True,
+            best,
+            f"{where} {best} is better than {constant}: {_score(evaluation, best, units)}. "
+            "No baseline was run, so it cannot be told whether it was needed.",
+        )
     name = reference_name(evaluation)
     if winners:
-        best = winners[0]
+        winner = winners[0]
         also = [item.arm for item in winners[1:]]
         more = f" ({_names(also)} also {'does' if len(also) == 1 else 'do'})" if also else ""
-        return made(True, best.arm, f"{where} use {best.arm}: {_score(evaluation, best.arm, units)}, better than "
-                    f"{name}, the baseline that validation prefers, by {_amount(best, units)}{more}.{_rest(compared, units)}")
+        return made(
+            True,
+            winner.arm,
+            f"{where} use {winner.arm}: {_score(evaluation, winner.arm, units)}, better than "
+            f"{name}, the baseline that validation prefers, by {_amount(winner, units)}{more}.{_rest(compared, units)}",
+        )
     if REFERENCE not in learned:
-        return made(True, learned[0], f"{where} use {learned[0]}: {_score(evaluation, learned[0], units)}, better than "
-                    f"{constant}, which {name}, the baseline that validation prefers, is not shown to be."
-                    f"{_rest(compared, units)}")
-    return made(True, _single_name(evaluation), f"{where} use {name}, the baseline that validation prefers: "
-                f"{_score(evaluation, REFERENCE, units)}.{_rest(compared, units)}")
+        return made(
+            True,
+            learned[0],
+            f"{where} use {learned[0]}: {_score(evaluation, learned[0], units)}, better than "
+            f"{constant}, which {name}, the baseline that validation prefers, is not shown to be."
+            f"{_rest(compared, units)}",
+        )
+    return made(
+        True,
+        _single_name(evaluation),
+        f"{where} use {name}, the baseline that validation prefers: "
+        f"{_score(evaluation, REFERENCE, units)}.{_rest(compared, units)}",
+    )
 
 
 def reference_name(evaluation: Evaluation) -> str:

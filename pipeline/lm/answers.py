@@ -38,6 +38,8 @@ class AnswerTree:
             node = 0
             self.leaves[0].append(number)
             for token in answer:
+                if self.answer_at[node] >= 0:
+                    raise ValueError(f"answer {self.answer_at[node]} is the beginning of answer {number}")
                 if token not in self.children[node]:
                     self.children[node][token] = len(self.children)
                     self.children.append({})

@@ -244,7 +244,7 @@ class Engine:
         for ids in texts:
             if ids[:shared] != prefix:
                 raise AssertionError(f"a text does not begin with the shared tokens: {self.tokenizer.decode(ids)!r}")
-        missing = sorted({ids for ids in texts} - self._frozen.keys(), key=lambda ids: (len(ids), ids))
+        missing = sorted(set(texts) - self._frozen.keys(), key=lambda ids: (len(ids), ids))
         widths: dict[int, list[tuple[int, ...]]] = {}
         for ids in missing:
             widths.setdefault(-(-(len(ids) - shared) // LENGTH_STEP) * LENGTH_STEP, []).append(ids)

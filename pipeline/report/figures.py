@@ -90,8 +90,12 @@ def slopes(evaluations: Sequence[Evaluation], arms: Sequence[str], units: str) -
         axis.plot(range(len(values)), values, "o-", color=COLOURS[arm], ms=4, lw=1.6)
         ends.append((values[-1], arm))
     low, high = axis.get_ylim()
-    for height, (_, arm) in zip(_spread_out([end for end, _ in sorted(ends)], (high - low) / 22), sorted(ends), strict=True):
-        axis.annotate(arm, (len(evaluations) - 0.95, height), color=COLOURS[arm], va="center", fontsize=8, annotation_clip=False)
+    for height, (_, arm) in zip(
+        _spread_out([end for end, _ in sorted(ends)], (high - low) / 22), sorted(ends), strict=True
+    ):
+        axis.annotate(
+            arm, (len(evaluations) - 0.95, height), color=COLOURS[arm], va="center", fontsize=8, annotation_clip=False
+        )
     axis.set_xticks(range(len(evaluations)), [evaluation.split for evaluation in evaluations])
     axis.set_xlim(-0.2, len(evaluations) - 0.25)
     axis.set_ylabel(_axis_name(evaluations[0], units))
@@ -112,7 +116,9 @@ def parity(evaluation: Evaluation, arms: Sequence[str], units: str) -> str:
     low, high = float(evaluation.truth.min()), float(evaluation.truth.max())
     for axis, arm in zip(axes[0], arms, strict=True):
         many = len(evaluation.truth) > MANY_POINTS
-        axis.scatter(evaluation.truth, evaluation.predicted[arm], s=9, alpha=0.5, color=COLOURS[arm], lw=0, rasterized=many)
+        axis.scatter(
+            evaluation.truth, evaluation.predicted[arm], s=9, alpha=0.5, color=COLOURS[arm], lw=0, rasterized=many
+        )
         axis.plot([low, high], [low, high], color="#888888", lw=0.8)
         axis.set_title(f"{arm}, {evaluation.split}")
         axis.set_xlabel(f"measured{f' ({units})' if units else ''}")
@@ -164,10 +170,16 @@ def error_by_similarity(evaluation: Evaluation, similarity: np.ndarray, arms: Se
     for arm in arms:
         errors = row_errors(evaluation, arm)
         means = [float(errors[part].mean()) for part in quarters]
-        spread = [1.96 * float(errors[part].std(ddof=1)) / np.sqrt(len(part)) if len(part) > 1 else 0.0 for part in quarters]
+        spread = [
+            1.96 * float(errors[part].std(ddof=1)) / np.sqrt(len(part)) if len(part) > 1 else 0.0 for part in quarters
+        ]
         axis.errorbar(centres, means, yerr=spread, fmt="o-", color=COLOURS[arm], lw=1.4, ms=4, capsize=2, label=arm)
     axis.set_xlabel("Tanimoto similarity to the nearest training molecule\n(quarters of the test set)")
-    what = "1 − probability of the true class" if evaluation.task == "classes" else f"mean absolute error{f' ({units})' if units else ''}"
+    what = (
+        "1 − probability of the true class"
+        if evaluation.task == "classes"
+        else f"mean absolute error{f' ({units})' if units else ''}"
+    )
     axis.set_ylabel(what)
     axis.set_title(evaluation.split)
     axis.legend(frameon=False, fontsize=7)
@@ -193,7 +205,7 @@ def molecule(smiles: str, width: int = 210, height: int = 140) -> str:
     """A drawing of one molecule."""
     with rdBase.BlockLogs():
         drawer = rdMolDraw2D.MolDraw2DSVG(width, height)
-        drawer.drawOptions().clearBackground = False
+        drawer.drawOptions().clearBackground = False  # type: ignore[assignment]
         rdMolDraw2D.PrepareAndDrawMolecule(drawer, Chem.MolFromSmiles(smiles))
         drawer.FinishDrawing()
         return drawer.GetDrawingText()

@@ -32,7 +32,11 @@ def write_report(outcome: Outcome, out: Path) -> Path:
     for name, svg in drawn.items():
         write_atomically(out / "figures" / f"{name}.svg", svg)
     environment = Environment(
-        loader=PackageLoader("pipeline.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("pipeline.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.globals["zip"] = zip
     environment.filters |= {"number": number, "image": _image, "plain": plain}
@@ -124,17 +128,25 @@ def _content(outcome: Outcome, out: Path) -> dict[str, Any]:
         "positive": positive_class(outcome.evaluations[0].classes) if outcome.evaluations[0].classes else "",
         "classes": outcome.evaluations[0].classes,
         "boards": [_board(outcome, evaluation, metrics) for evaluation in outcome.evaluations],
-        "comparisons": [_comparisons(verdict, evaluation) for verdict, evaluation in zip(outcome.verdicts, outcome.evaluations, strict=True)],
+        "comparisons": [
+            _comparisons(verdict, evaluation)
+            for verdict, evaluation in zip(outcome.verdicts, outcome.evaluations, strict=True)
+        ],
         "descriptions": [(arm, DESCRIPTIONS[arm]) for arm in outcome.arms],
         "answers": _answers(outcome),
-        "worst": [_worst(outcome, evaluation, split) for evaluation, split in zip(outcome.evaluations, outcome.splits, strict=True)],
+        "worst": [
+            _worst(outcome, evaluation, split)
+            for evaluation, split in zip(outcome.evaluations, outcome.splits, strict=True)
+        ],
         "slugs": {evaluation.split: _slug(evaluation.split) for evaluation in outcome.evaluations},
         "command": f"chemtune run {shlex.quote(str(out / 'config.yaml'))} --out {shlex.quote(str(out))}",
         "info": outcome.info,
         "settings": outcome.info["settings"],
         "seconds": sum(cell["seconds"] for cell in outcome.cells if cell["key"]["arm"] not in ("ensemble", "blend")),
         "peak_mb": max(cell["peak_mb"] for cell in outcome.cells),
-        "language_model": next((cell["key"]["language_model"] for cell in outcome.cells if "language_model" in cell["key"]), None),
+        "language_model": next(
+            (cell["key"]["language_model"] for cell in outcome.cells if "language_model" in cell["key"]), None
+        ),
     }
 
 
@@ -152,8 +164,8 @@ def _drops(outcome: Outcome) -> list[str]:
 
 
 def _board(outcome: Outcome, evaluation: Evaluation, metrics: tuple[str, ...]) -> dict[str, Any]:
-    rows = outcome.metrics[outcome.metrics["split"] == evaluation.split].set_index(["arm", "metric"])
-    order = outcome.arms
+    part = outcome.metrics[outcome.metrics["split"] == evaluation.split]
+    rows = {(row["arm"], row["metric"]): row for row in part.to_dict("records")}
     chosen = set(evaluation.reference)
     return {
         "split": evaluation.split,
@@ -165,12 +177,9 @@ def _board(outcome: Outcome, evaluation: Evaluation, metrics: tuple[str, ...]) -
                 "arm": arm,
                 "weak": arm == "rf-bits",
                 "preferred": arm in chosen,
-                "cells": [
-                    {"value": row["value"], "low": row["low"], "high": row["high"]}
-                    for row in (rows.loc[(arm, metric)] for metric in metrics)
-                ],
+                "cells": [rows[arm, metric] for metric in metrics],
             }
-            for arm in order
+            for arm in outcome.arms
         ],
     }
 

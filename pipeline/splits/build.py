@@ -143,9 +143,10 @@ def _from_file(table: Table, path: str) -> Split:
     if missing:
         raise InputError(f"{path}: {len(missing)} row ids are not in the table, the first is {missing[0]!r}")
     folds = []
-    for (repeat, fold), part in frame.groupby(["repeat", "fold"], sort=True):
+    for _, part in frame.groupby(["repeat", "fold"], sort=True):
         test = part["role"].str.lower().map(_ROLES) == "test"
-        folds.append(Fold(int(repeat), int(fold), tuple(sorted(part["row_id"][~test])), tuple(sorted(part["row_id"][test]))))
+        repeat, fold = int(part["repeat"].iloc[0]), int(part["fold"].iloc[0])
+        folds.append(Fold(repeat, fold, tuple(sorted(part["row_id"][~test])), tuple(sorted(part["row_id"][test]))))
     in_file = dict(zip(raw.frame["row_id"], raw.frame["group"], strict=True)) if "group" in raw.frame.columns else {}
     labels = {
         row_id: in_file.get(row_id, twins)
@@ -162,7 +163,9 @@ def _without_straddlers(split: Split) -> Split:
         train = tuple(row_id for row_id in fold.train if split.groups[row_id] not in tested)
         dropped += len(fold.train) - len(train)
         folds.append(Fold(fold.repeat, fold.fold, train, fold.test))
-    note = f"{dropped} training rows were left out because a twin (salt, tautomer, stereoisomer) or group mate is tested"
+    note = (
+        f"{dropped} training rows were left out because a twin (salt, tautomer, stereoisomer) or group mate is tested"
+    )
     return Split(split.name, tuple(folds), split.groups, split.asked, (*split.notes, note) if dropped else split.notes)
 
 

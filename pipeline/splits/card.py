@@ -29,7 +29,7 @@ def split_card(table: Table, split: Split) -> dict[str, Any]:
     frame = table.frame.set_index("row_id")
     similarity = np.concatenate(
         [
-            nearest_neighbours(frame.loc[list(f.test), "smiles"], frame.loc[list(f.train), "smiles"])[0]
+            nearest_neighbours(list(frame.loc[list(f.test), "smiles"]), list(frame.loc[list(f.train), "smiles"]))[0]
             for f in split.folds
         ]
     )
@@ -40,7 +40,7 @@ def split_card(table: Table, split: Split) -> dict[str, Any]:
         "asked": split.asked,
         "n_train": [len(fold.train) for fold in split.folds],
         "n_test": [len(fold.test) for fold in split.folds],
-        "groups": int(len(sizes)),
+        "groups": len(sizes),
         "test_groups": len({split.groups[row_id] for row_id in tested}),
         "largest_group": int(sizes.max()),
         "acyclic": float((frame["scaffold"] == "").mean()),

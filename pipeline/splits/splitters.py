@@ -82,7 +82,7 @@ def hold_out(groups: np.ndarray, classes: np.ndarray, share: float, seed: int) -
                 chosen[index], total = True, grown
         if abs(total.sum() - wanted) <= TOLERANCE * len(groups):
             break
-    if abs(total.sum() - wanted) > TOLERANCE * len(groups):
+    if abs(total.sum() - wanted) > TOLERANCE * len(groups) or not chosen.any():
         chosen = _closest_sum(counts.sum(axis=1), wanted, order)
     return np.isin(groups, labels[chosen])
 

@@ -269,9 +269,9 @@ def _spread_warnings(frame: pd.DataFrame, target: str) -> list[str]:
         return []
     worst = wide.iloc[0]
     return [
-        f"{len(wide)} {'molecule was' if len(wide) == 1 else 'molecules were'} measured more than once with values of {target!r} further apart than half "
-        f"the standard deviation of the table; the widest, {worst['given']} (line {worst['line']}), "
-        f"spans {worst['spread']:.4g}"
+        f"{len(wide)} {'molecule was' if len(wide) == 1 else 'molecules were'} measured more than once with values of "
+        f"{target!r} further apart than half the standard deviation of the table; the widest, {worst['given']} "
+        f"(line {worst['line']}), spans {worst['spread']:.4g}"
     ]
 
 
@@ -286,7 +286,9 @@ def _with_twin_groups(frame: pd.DataFrame) -> pd.DataFrame:
     if frame.empty:
         return frame.drop(columns="parent_keys").assign(twins="")
     # A structure whose InChI failed is still its own molecule, so the full key is a third name.
-    keys = pd.DataFrame([(*pair, inchikey) for pair, inchikey in zip(frame["parent_keys"], frame["inchikey"], strict=True)])
+    keys = pd.DataFrame(
+        [(*pair, inchikey) for pair, inchikey in zip(frame["parent_keys"], frame["inchikey"], strict=True)]
+    )
     return frame.drop(columns="parent_keys").assign(twins=joined_labels(*(keys[column] for column in keys.columns)))
 
 

@@ -1,0 +1,27 @@
+# The two commands of the README: each sets up its own environment in .venv.
+PYTHON ?= python3.11
+BIN := .venv/bin
+SETUP := .venv/.complete
+
+.PHONY: demo test check clean
+
+demo: $(SETUP)
+	$(BIN)/chemtune run configs/photoswitch.yaml
+
+test: $(SETUP)
+	$(BIN)/python -m pytest
+
+check: $(SETUP)
+	$(BIN)/ruff check pipeline scripts tests
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -m slow
+
+# torch is asked for by its exact version first: an open range would bring several GB of CUDA packages.
+$(SETUP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $(SETUP)
+
+clean:
+	rm -rf .venv

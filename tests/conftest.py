@@ -1,0 +1,84 @@
+"""Shared fixtures: a random two-layer model with a character tokenizer, and small tables."""
+
+from __future__ import annotations
+
+import os
+import string
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # the tests must not depend on a hub
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+from pipeline.tables.catalogue import card
+from pipeline.tables.reading import read_table
+from pipeline.tables.table import Table, build_table
+
+SMILES = [f"{'C' * a}{group}" for a in range(1, 9) for group in ("O", "N", "Cl", "c1ccccc1", "C1CCCCC1", "c1ccncc1")]
+
+
+def tiny_model_folder(folder: Path, layers: int = 2, context: int = 512) -> Path:
+    """A random Llama with a character tokenizer whose pad, end and end-of-turn tokens are one id."""
+    import torch
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    characters = ["<end>", *string.printable.strip(), " ", "\u03c0", "\u2212"]
+    tokenizer = Tokenizer(models.WordLevel({c: i for i, c in enumerate(characters)}, unk_token="?"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), behavior="isolated")
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", pad_token="<end>")
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(characters),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=context,
+        bos_token_id=None,
+        eos_token_id=0,
+        pad_token_id=0,
+        tie_word_embeddings=True,
+        initializer_range=0.2,
+    )
+    model = LlamaForCausalLM(config)
+    torch.nn.init.normal_(model.get_input_embeddings().weight, std=0.2)  # a padding row starts as zeros
+    model.save_pretrained(folder)
+    fast.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory) -> Path:
+    return tiny_model_folder(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def tiny_engine(tiny_folder):
+    from pipeline.lm.engine import Engine
+
+    return Engine.load(str(tiny_folder), trained_layers=1, dtype="float32")
+
+
+@pytest.fixture(scope="session")
+def photoswitch() -> Table:
+    about = card("photoswitch")
+    raw = read_table(str(about.path))
+    return build_table(raw, smiles=about.smiles, target=about.target, property_name=about.property_name, units="nm")
+
+
+def write_table(path: Path, rows: list[tuple], header: str = "SMILES,value") -> Path:
+    path.write_text(header + "\n" + "".join(",".join(map(str, row)) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def alcohols(tmp_path) -> Path:
+    """48 molecules whose value follows from their length, with a little noise."""
+    noise = np.random.default_rng(0).normal(scale=0.1, size=len(SMILES))
+    return write_table(
+        tmp_path / "alcohols.csv", [(s, round(len(s) + e, 3)) for s, e in zip(SMILES, noise, strict=True)]
+    )

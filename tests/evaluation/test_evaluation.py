@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import spearmanr
+from sklearn import metrics as reference
+
+from pipeline.evaluation import metrics
+from pipeline.evaluation.bootstrap import group_weights, holm, two_sided_p
+from pipeline.evaluation.comparison import evaluate
+from pipeline.evaluation.verdict import verdicts
+
+RNG = np.random.default_rng(0)
+ONES = np.ones((1, 60))
+
+
+def test_regression_metrics_equal_scikit_learn_and_scipy():
+    truth, found = RNG.normal(size=60).round(1), RNG.normal(size=60).round(1)
+    scores = metrics.regression_scores(truth, found, np.zeros(60), ONES)
+    assert scores["mae"][0] == pytest.approx(reference.mean_absolute_error(truth, found))
+    assert scores["rmse"][0] == pytest.approx(reference.root_mean_squared_error(truth, found))
+    assert scores["r2"][0] == pytest.approx(reference.r2_score(truth, found))
+    assert scores["spearman"][0] == pytest.approx(spearmanr(truth, found).statistic)
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_class_metrics_equal_scikit_learn_with_ties(k):
+    classes = list("abc"[:k])
+    truth = RNG.choice(classes, 60)
+    chances = RNG.dirichlet(np.ones(k), 60).round(1) + 1e-3
+    chances /= chances.sum(axis=1, keepdims=True)
+    predicted = np.array(classes)[chances.argmax(axis=1)]
+    scores = metrics.class_scores(truth, predicted, chances, classes, ONES)
+    hot = np.stack([truth == c for c in classes], axis=1)
+    columns = [1] if k == 2 else range(k)
+    assert scores["auroc"][0] == pytest.approx(
+        np.mean([reference.roc_auc_score(hot[:, c], chances[:, c]) for c in columns])
+    )
+    assert scores["auprc"][0] == pytest.approx(
+        np.mean([reference.average_precision_score(hot[:, c], chances[:, c]) for c in columns])
+    )
+    assert scores["mcc"][0] == pytest.approx(reference.matthews_corrcoef(truth, predicted))
+    assert scores["balanced_accuracy"][0] == pytest.approx(reference.balanced_accuracy_score(truth, predicted))
+    assert scores["accuracy"][0] == pytest.approx(reference.accuracy_score(truth, predicted))
+    if k == 2:
+        assert scores["brier"][0] == pytest.approx(reference.brier_score_loss(hot[:, 1], chances[:, 1]))
+
+
+def test_weights_are_repetitions():
+    truth, found = RNG.normal(size=20), RNG.normal(size=20)
+    counts = RNG.integers(0, 4, 20)
+    weighted = metrics.regression_scores(truth, found, np.zeros(20), counts[None].astype(float))
+    repeated = metrics.regression_scores(
+        np.repeat(truth, counts), np.repeat(found, counts), np.zeros(counts.sum()), np.ones((1, counts.sum()))
+    )
+    for name in weighted:
+        assert weighted[name][0] == pytest.approx(repeated[name][0]), name
+    positive = truth > 0
+    assert metrics.auroc(positive, found, counts[None].astype(float))[0] == pytest.approx(
+        reference.roc_auc_score(np.repeat(positive, counts), np.repeat(found, counts))
+    )
+
+
+def test_the_constant_class_has_no_auroc_to_speak_of():
+    truth = np.array(["n"] * 57 + ["p"] * 3)
+    scores = metrics.class_scores(truth, np.full(60, "n"), np.tile([0.95, 0.05], (60, 1)), ["n", "p"], ONES)
+    assert scores["accuracy"][0] == pytest.approx(0.95)
+    assert scores["auroc"][0] == 0.5
+    assert scores["mcc"][0] == 0.0
+
+
+def test_whole_groups_are_resampled():
+    groups = np.repeat(["a", "b", "c"], 5)
+    weights = group_weights(groups, 0, 50)
+    assert all(len(set(row[groups == g])) == 1 for row in weights for g in "abc")
+    assert np.all(weights[:, ::5].sum(axis=1) == 3)
+
+
+def test_holm_by_hand():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert two_sided_p(np.zeros(100)) == 1.0
+
+
+def predictions(arms, truth, **columns):
+    rows = [
+        {
+            "row_id": f"r{i:03d}",
+            "split": "random",
+            "repeat": 0,
+            "fold": 0,
+            "arm": arm,
+            "truth": t,
+            "prediction": p,
+            "parse_failed": False,
+            **{key: value[i] for key, value in columns.items()},
+        }
+        for arm, values in arms.items()
+        for i, (t, p) in enumerate(zip(truth, values, strict=True))
+    ]
+    return pd.DataFrame(rows)
+
+
+def judged(arms, truth, groups=None, preferred="gp"):
+    groups = groups or {f"r{i:03d}": f"g{i}" for i in range(len(truth))}
+    found = evaluate(
+        predictions(arms, truth), task="regression", classes=(), groups=groups, preferred={(0, 0): preferred}
+    )
+    return verdicts([found], [arm for arm in arms if arm.startswith("lm")], "nm")[0]
+
+
+TRUTH = np.random.default_rng(1).normal(size=80)
+MEAN = np.zeros(80)
+GOOD = TRUTH + np.random.default_rng(2).normal(scale=0.3, size=80)
+POOR = TRUTH + np.random.default_rng(3).normal(scale=0.8, size=80)
+
+
+def test_the_verdict_names_a_better_language_model():
+    verdict = judged({"mean": MEAN, "gp": POOR, "lm-head": GOOD}, TRUTH)
+    assert verdict.use == "lm-head"
+    assert "better than gp" in verdict.sentence
+
+
+def test_the_verdict_says_when_the_language_model_loses():
+    verdict = judged({"mean": MEAN, "gp": GOOD, "lm-head": POOR}, TRUTH)
+    assert verdict.use == "gp"
+    assert "Worse than it: lm-head" in verdict.sentence
+
+
+def test_the_verdict_can_say_no_difference():
+    twin = TRUTH + np.random.default_rng(4).normal(scale=0.3, size=80)
+    verdict = judged({"mean": MEAN, "gp": GOOD, "lm-head": twin}, TRUTH)
+    assert "No difference that this test set can show: lm-head" in verdict.sentence
+
+
+def test_under_ten_groups_it_cannot_tell():
+    groups = {f"r{i:03d}": f"g{i % 3}" for i in range(80)}
+    verdict = judged({"mean": MEAN, "gp": GOOD, "lm-head": POOR}, TRUTH, groups)
+    assert verdict.use is None
+    assert "cannot be told" in verdict.sentence
+
+
+def test_on_noise_nothing_was_learned():
+    noise = np.random.default_rng(5).normal(scale=0.5, size=80)
+    verdict = judged({"mean": MEAN, "gp": noise}, TRUTH)
+    assert not verdict.learned
+    assert "nothing was learned" in verdict.sentence
+
+
+def test_equal_arms_are_seldom_called_different():
+    """Two arms of equal error: at the nominal 5 %, more than 18 of 200 would be a chance of under 1 in 100."""
+    claims = 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        truth = rng.normal(size=60)
+        arms = {"mean": np.zeros(60), "gp": truth + rng.normal(size=60), "lm-head": truth + rng.normal(size=60)}
+        claims += judged(arms, truth).comparisons[0].answer in ("better", "worse")
+    assert claims <= 18
+
+
+def test_a_class_parse_failure_counts_as_wrong():
+    truth = np.array(["a", "b"] * 30)
+    frame = predictions({"majority": ["a"] * 60, "lm-text": truth}, truth, p_a=[0.5] * 60, p_b=[0.5] * 60)
+    frame.loc[frame["arm"] == "lm-text", "parse_failed"] = True
+    found = evaluate(
+        frame, task="classes", classes=("a", "b"), groups={f"r{i:03d}": f"g{i}" for i in range(60)}, preferred={}
+    )
+    assert found.scores["lm-text"]["accuracy"][0] == 0.0
+    assert found.scores["lm-text"]["auroc"][0] == 0.5

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.errors import InputError
+from pipeline.prompts.numbers import MAX_ANSWERS, NumberFormat
+from pipeline.prompts.templates import PromptTemplate, completion, pairs
+
+
+def test_the_default_prompt_and_its_answer():
+    template = PromptTemplate("log solubility", "mol/L")
+    assert template.render("CCO") == "What is the log solubility in mol/L of CCO?"
+    assert completion("-1.5") == " -1.5"
+
+
+def test_context_is_stated_in_the_prompt():
+    X = pd.DataFrame({"smiles": ["C"], "solvent": ["MeCN"], "temperature": ["25"]})
+    assert PromptTemplate("rate").render_all(X) == ["What is the rate of C, solvent MeCN, temperature 25?"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{molecule} ", "white space"),
+        ("what?", "molecule"),
+        ("{molecul}?", "did you mean 'molecule'"),
+        ("{molecule", "braces"),
+    ],
+)
+def test_bad_templates_are_refused(text, words):
+    with pytest.raises(InputError, match=words):
+        PromptTemplate("x", text=text)
+
+
+def test_pairs_are_a_dataset_with_end_marks():
+    found = pairs(["p"], ["1"], "<end>")
+    assert found[0] == {"prompt": "p", "completion": " 1<end>"}
+
+
+@given(st.lists(st.floats(-1e5, 1e5), min_size=2, max_size=30).filter(lambda v: np.std(v) > 1e-3))
+def test_numbers_round_trip_at_their_resolution(values):
+    form = NumberFormat.fit(values)
+    for value in values:
+        text = form.write(value)
+        assert abs(float(text) - value) <= 0.5001 * form.resolution
+        assert text in form.texts()
+    assert len(form.values) <= MAX_ANSWERS
+    assert form.resolution <= np.std(values) / 10 * 1.0001 or len(form.values) > MAX_ANSWERS / 20
+
+
+def test_written_numbers_have_no_negative_zero_and_keep_their_decimals():
+    form = NumberFormat(1, -50, 50)
+    assert form.write(-0.04) == "0.0"
+    assert form.write(3.0) == "3.0"
+    assert NumberFormat(-2, 0, 10).write(449) == "400"

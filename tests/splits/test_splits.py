@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.errors import InputError
+from pipeline.files import write_csv
+from pipeline.splits.build import build_split
+from pipeline.splits.card import split_card
+from pipeline.splits.groups import scaffold_groups, twin_groups
+from pipeline.splits.splitters import TOLERANCE, fold_numbers, hold_out
+from pipeline.tables.catalogue import card
+from pipeline.tables.reading import read_table
+from pipeline.tables.table import build_table
+from tests.conftest import SMILES, write_table
+
+sizes = st.lists(st.integers(1, 12), min_size=2, max_size=40)
+
+
+def split(table, name="random", folds=0, seed=0, test_size=0.2):
+    return build_split(table, name, test_size=test_size, folds=folds, seed=seed)
+
+
+@settings(max_examples=60, deadline=None)
+@given(sizes, st.sampled_from([0.1, 0.2, 0.3]), st.integers(0, 5))
+def test_hold_out_is_sized_by_rows_where_the_groups_allow(group_sizes, share, seed):
+    groups = np.repeat([f"g{i}" for i in range(len(group_sizes))], group_sizes).astype(object)
+    test = hold_out(groups, np.zeros(len(groups)), share, seed)
+    reachable = {0}
+    for size in group_sizes:
+        reachable |= {total + size for total in reachable}
+    possible = min(abs(total - round(share * len(groups))) for total in reachable - {0, len(groups)})
+    off = abs(int(test.sum()) - round(share * len(groups)))
+    assert 0 < test.sum() < len(groups)
+    assert off <= max(possible, TOLERANCE * len(groups))
+    assert not set(groups[test]) & set(groups[~test])
+
+
+@settings(max_examples=40, deadline=None)
+@given(sizes, st.integers(2, 5), st.integers(0, 5))
+def test_folds_hold_whole_groups_and_are_even_up_to_the_largest(group_sizes, k, seed):
+    groups = np.repeat([f"g{i}" for i in range(len(group_sizes))], group_sizes).astype(object)
+    if len(group_sizes) < k:
+        with pytest.raises(InputError, match="folds"):
+            fold_numbers(groups, np.zeros(len(groups)), k, seed)
+        return
+    numbers = fold_numbers(groups, np.zeros(len(groups)), k, seed)
+    assert all(len(set(numbers[groups == group])) == 1 for group in set(groups))
+    got = np.bincount(numbers, minlength=k)
+    assert got.min() > 0
+    assert got.max() - got.min() <= max(group_sizes)
+
+
+@pytest.mark.parametrize("name", ["random", "scaffold"])
+@pytest.mark.parametrize("folds", [0, 5])
+def test_splits_do_not_depend_on_row_order_but_on_the_seed(photoswitch, name, folds):
+    shuffled = replace(photoswitch, frame=photoswitch.frame.sample(frac=1, random_state=3).reset_index(drop=True))
+    tests = [
+        [set(f.test) for f in split(t, name, folds, s).folds]
+        for t, s in ((photoswitch, 0), (shuffled, 0), (photoswitch, 1))
+    ]
+    assert tests[0] == tests[1]
+    assert tests[0] != tests[2]
+
+
+def test_twins_never_straddle(tmp_path):
+    salts = [(s + ".Cl", 2 * i) for i, s in enumerate(SMILES)]
+    rows = [*((s, i) for i, s in enumerate(SMILES)), *salts]
+    table = build_table(read_table(str(write_table(tmp_path / "t.csv", rows))), smiles="SMILES", target="value")
+    twins = dict(zip(table.frame["row_id"], twin_groups(table), strict=True))
+    for seed in range(5):
+        for fold in split(table, "random", seed=seed).folds:
+            assert not {twins[i] for i in fold.train} & {twins[i] for i in fold.test}
+
+
+def test_acyclic_molecules_are_their_own_scaffolds_and_reach_the_test_fold():
+    about = card("freesolv")
+    table = build_table(read_table(str(about.path)), smiles=about.smiles, target=about.target)
+    acyclic = table.frame["scaffold"] == ""
+    assert len(set(scaffold_groups(table)[acyclic])) == len(set(table.frame["twins"][acyclic]))
+    for seed in range(3):
+        facts = split_card(table, split(table, "scaffold", seed=seed))
+        assert abs(facts["acyclic_test"] - facts["acyclic"]) <= 0.05
+
+
+def test_scaffold_names_are_text_not_objects(photoswitch):
+    assert all(isinstance(label, str) for label in scaffold_groups(photoswitch))
+    assert len(set(scaffold_groups(photoswitch))) == 45
+
+
+def test_classes_are_stratified_and_a_missing_class_is_an_error(tmp_path):
+    rows = [(s, "ab"[i % 4 == 0]) for i, s in enumerate(SMILES)]
+    table = build_table(read_table(str(write_table(tmp_path / "t.csv", rows))), smiles="SMILES", target="value")
+    for fold in split(table, folds=4).folds:
+        assert 2 <= (table.targets.loc[list(fold.test)] == "b").sum() <= 4
+    lonely = [(s, "b" if i == 0 else "a") for i, s in enumerate(SMILES)]
+    table = build_table(read_table(str(write_table(tmp_path / "u.csv", lonely))), smiles="SMILES", target="value")
+    with pytest.raises(InputError, match="class 'b'"):
+        split(table, folds=4)
+
+
+def test_uneven_folds_are_said(photoswitch):
+    assert "196" in split(photoswitch, "scaffold", folds=5).notes[0]
+
+
+def test_fewer_groups_than_folds_is_one_line(photoswitch):
+    with pytest.raises(InputError, match="50 folds need at least 50 groups; there are 45"):
+        split(photoswitch, "scaffold", folds=50)
+
+
+def test_a_splits_file_of_an_earlier_run_gives_the_same_split(tmp_path, photoswitch):
+    first = split(photoswitch, "scaffold")
+    write_csv(tmp_path / "splits.csv", first.frame())
+    again = split(photoswitch, str(tmp_path / "splits.csv"))
+    assert [set(f.test) for f in again.folds] == [set(f.test) for f in first.folds]
+    assert again.groups == first.groups
+
+
+def test_columns_can_be_the_split_or_the_group(tmp_path):
+    rows = [(s, i, "test" if i % 5 == 0 else "train", f"lab{i % 7}") for i, s in enumerate(SMILES)]
+    path = write_table(tmp_path / "t.csv", rows, "SMILES,value,role,lab")
+    table = build_table(read_table(str(path)), smiles="SMILES", target="value", keep=["role", "lab"])
+    assert len(split(table, "column:role").folds[0].test) == sum(i % 5 == 0 for i in range(len(SMILES)))
+    fold = split(table, "group:lab").folds[0]
+    labs = table.frame.set_index("row_id")["lab"]
+    assert not set(labs.loc[list(fold.train)]) & set(labs.loc[list(fold.test)])
+
+
+def test_an_unknown_split_names_the_nearest(photoswitch):
+    with pytest.raises(InputError, match="did you mean 'scaffold'"):
+        split(photoswitch, "scafold")

@@ -1,0 +1,379 @@
+"""The command as a user types it, on small tables and a random two-layer model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.conftest import SMILES, tiny_model_folder, write_table
+
+FAST = "knn,ridge,rf-bits"
+
+
+def chemtune(*arguments, cwd: Path, env=None):
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", **(env or {})}
+    return subprocess.run(
+        [sys.executable, "-m", "pipeline.cli", *map(str, arguments)],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+
+
+def run_small(path, out, *more, arms=FAST, cwd=None):
+    return chemtune(
+        "run",
+        path,
+        "--smiles",
+        "SMILES",
+        "--target",
+        "value",
+        "--arms",
+        arms,
+        "--out",
+        out,
+        *more,
+        cwd=cwd or path.parent,
+    )
+
+
+def test_a_run_leaves_all_that_is_promised(alcohols, tiny_folder):
+    out = alcohols.parent / "out"
+    before = hashlib.sha256(alcohols.read_bytes()).digest()
+    arms = "all"
+    done = run_small(alcohols, out, "--model", tiny_folder, "--steps", 5, "--keep-models", "--units", "u", arms=arms)
+    assert done.returncode == 0, done.stderr
+    assert "On the random split" in done.stdout
+    for name in (
+        "config.yaml",
+        "refused.csv",
+        "splits.csv",
+        "predictions.parquet",
+        "metrics.csv",
+        "run.json",
+        "report.html",
+    ):
+        assert (out / name).stat().st_size > 0, name
+    frame = pd.read_parquet(out / "predictions.parquet")
+    assert {
+        "cell_id",
+        "dataset",
+        "row_id",
+        "split",
+        "repeat",
+        "fold",
+        "seed",
+        "arm",
+        "truth",
+        "prediction",
+        "lower",
+        "upper",
+        "parse_failed",
+    } <= set(frame.columns)
+    sizes = frame.groupby(["split", "arm"])["row_id"].apply(lambda ids: tuple(sorted(ids)))
+    assert all(sizes[split].nunique() == 1 for split in ("random", "scaffold"))
+    assert frame["arm"].nunique() == 13
+    info = json.loads((out / "run.json").read_text())
+    assert info["versions"]["torch"]
+    assert all(cell["seconds"] >= 0 and cell["peak_mb"] > 0 for cell in info["cells"])
+    adapters = list((out / "models").glob("*lm-head.safetensors"))
+    assert adapters
+    assert all(path.stat().st_size < 5_000_000 for path in adapters)
+    assert list((out / "models").glob("*gp.skops"))
+    assert hashlib.sha256(alcohols.read_bytes()).digest() == before
+    ensemble = frame[frame["arm"] == "ensemble"].set_index(["split", "row_id"])["prediction"]
+    members = (
+        frame[frame["arm"].isin(["extratrees", "lightgbm", "gp"])].groupby(["split", "row_id"])["prediction"].mean()
+    )
+    np.testing.assert_allclose(ensemble.sort_index(), members.sort_index())
+
+
+def test_two_folders_get_identical_predictions_and_a_second_run_fits_nothing(alcohols, tiny_folder):
+    frames = []
+    for name in ("a", "b"):
+        done = run_small(
+            alcohols, alcohols.parent / name, "--model", tiny_folder, "--steps", 3, arms="knn,lm-head,lm-text"
+        )
+        assert done.returncode == 0, done.stderr
+        frames.append(pd.read_parquet(alcohols.parent / name / "predictions.parquet"))
+    pd.testing.assert_frame_equal(*frames)
+    cells = {path: path.stat().st_mtime_ns for path in (alcohols.parent / "a/cells").glob("*.json")}
+    again = run_small(alcohols, alcohols.parent / "a", "--model", tiny_folder, "--steps", 3, arms="knn,lm-head,lm-text")
+    assert again.returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in (alcohols.parent / "a/cells").glob("*.json")} == cells
+
+
+def test_a_change_of_data_setting_version_or_code_misses_the_cell(alcohols, monkeypatch):
+    from pipeline import cells
+    from pipeline.config import make_config
+    from pipeline.experiment import Reporter, cell_key, prepare
+
+    def name(path=alcohols, **changes):
+        config = make_config(str(path), {"smiles": "SMILES", "target": "value", "arms": "ridge", "out": "x", **changes})
+        run = prepare(config, Reporter())
+        return cells.cell_id(cell_key(run, run.splits[0], run.splits[0].folds[0], "ridge"))
+
+    first = name()
+    assert name() == first
+    assert name(seed=1) != first
+    assert name(units="g") != first
+    lines = alcohols.read_text().splitlines()
+    changed = alcohols.with_name("changed.csv")
+    changed.write_text("\n".join([*lines[:-1], lines[-1].split(",")[0] + ",99.5"]) + "\n")
+    assert name(changed) != first
+    monkeypatch.setattr(cells, "versions", lambda: {"torch": "0"})
+    assert name() != first
+    monkeypatch.undo()
+    monkeypatch.setattr(cells, "code_hash", lambda: "other")
+    assert name() != first
+
+
+def test_language_model_settings_miss_the_cell(alcohols, tiny_folder):
+    from pipeline.config import make_config
+    from pipeline.experiment import Reporter, cell_key, prepare
+
+    def key(**changes):
+        given = {
+            "smiles": "SMILES",
+            "target": "value",
+            "arms": "lm-head",
+            "model": str(tiny_folder),
+            "out": "x",
+            **changes,
+        }
+        run = prepare(make_config(str(alcohols), given), Reporter())
+        return cell_key(run, run.splits[0], run.splits[0].folds[0], "lm-head")
+
+    assert key() == key()
+    assert key(steps=7) != key()
+    assert key(template="Tell me the {property} of {molecule}?") != key()
+
+
+def test_a_test_label_changes_no_prediction_and_no_choice(alcohols):
+    """Everything learned, the choice of the baseline included, comes from training rows."""
+    out = alcohols.parent / "one"
+    assert run_small(alcohols, out, "--split", "random").returncode == 0
+    splits = pd.read_csv(out / "splits.csv")
+    tested = set(splits[splits["role"] == "test"]["row_id"])
+    from pipeline.tables.molecules import parse_molecule
+
+    rows = [line.split(",") for line in alcohols.read_text().splitlines()[1:]]
+    shifted = [(s, float(v) + (50 if parse_molecule(s).inchikey in tested else 0)) for s, v in rows]
+    other = write_table(alcohols.parent / "shifted.csv", shifted)
+    assert run_small(other, alcohols.parent / "two", "--split", "random").returncode == 0
+    one, two = (pd.read_parquet(alcohols.parent / n / "predictions.parquet") for n in ("one", "two"))
+    np.testing.assert_array_equal(one["prediction"], two["prediction"])
+    chosen = [json.loads((alcohols.parent / n / "run.json").read_text())["preferred_baseline"] for n in ("one", "two")]
+    assert chosen[0] == chosen[1]
+
+
+def test_classes_bins_and_folds(alcohols):
+    done = run_small(alcohols, alcohols.parent / "bins", "--bins", 2, "--folds", 3, "--split", "random")
+    assert done.returncode == 0, done.stderr
+    frame = pd.read_parquet(alcohols.parent / "bins/predictions.parquet")
+    assert {"p_0", "p_1", "fold"} <= set(frame.columns)
+    assert set(frame["arm"]) == {"majority", "knn", "ridge", "rf-bits"}
+    metrics = pd.read_csv(alcohols.parent / "bins/metrics.csv")
+    assert {"auroc", "auprc", "mcc", "balanced_accuracy", "brier", "accuracy"} == set(metrics["metric"])
+
+
+def test_three_classes_with_every_kind_of_arm(tmp_path, tiny_folder):
+    rows = [(s, "abc"[i % 3]) for i, s in enumerate(SMILES)]
+    path = write_table(tmp_path / "t.csv", rows)
+    done = run_small(path, tmp_path / "out", "--split", "random", "--model", tiny_folder, "--steps", 3, arms="all")
+    assert done.returncode == 0, done.stderr
+    frame = pd.read_parquet(tmp_path / "out/predictions.parquet")
+    np.testing.assert_allclose(frame[["p_a", "p_b", "p_c"]].sum(axis=1), 1.0, atol=1e-6)
+
+
+def test_context_reaches_baselines_and_prompts(tmp_path, tiny_folder):
+    rows = [(s, i % 2 * 10 + 0.01 * i, ("MeCN", "hexane")[i % 2], 20 + i) for i, s in enumerate(SMILES)]
+    path = write_table(tmp_path / "t.csv", rows, "SMILES,value,solvent,temperature")
+    done = run_small(
+        path,
+        tmp_path / "out",
+        "--split",
+        "random",
+        "--context",
+        "solvent,temperature",
+        "--model",
+        tiny_folder,
+        "--steps",
+        3,
+        arms="ridge,knn,ngram-ridge,lm-head,lm-text",
+    )
+    assert done.returncode == 0, done.stderr
+    shown = chemtune("prompts", path, "--smiles", "SMILES", "--target", "value", "--context", "solvent", cwd=tmp_path)
+    assert "solvent MeCN?" in shown.stdout
+
+
+def test_killed_at_random_moments_it_ends_with_the_same_numbers(alcohols, tiny_folder):
+    options = [
+        "run",
+        alcohols,
+        "--smiles",
+        "SMILES",
+        "--target",
+        "value",
+        "--arms",
+        "knn,rf-bits,lm-head",
+        "--model",
+        tiny_folder,
+        "--steps",
+        30,
+    ]
+    assert chemtune(*options, "--out", "whole", cwd=alcohols.parent).returncode == 0
+    command = [sys.executable, "-m", "pipeline.cli", *map(str, options), "--out", "killed"]
+    rng = np.random.default_rng(int(time.time()))
+    for _ in range(3):
+        process = subprocess.Popen(command, cwd=alcohols.parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(float(rng.uniform(4, 12)))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert chemtune(*options, "--out", "killed", cwd=alcohols.parent).returncode == 0
+    whole, killed = (pd.read_parquet(alcohols.parent / n / "predictions.parquet") for n in ("whole", "killed"))
+    pd.testing.assert_frame_equal(whole, killed)
+    assert (alcohols.parent / "whole/metrics.csv").read_text() == (alcohols.parent / "killed/metrics.csv").read_text()
+
+
+def test_a_damaged_cell_is_made_again(alcohols):
+    out = alcohols.parent / "out"
+    assert run_small(alcohols, out).returncode == 0
+    before = pd.read_parquet(out / "predictions.parquet")
+    cell = next((out / "cells").glob("*.json"))
+    cell.write_text(cell.read_text()[:40])
+    assert run_small(alcohols, out).returncode == 0
+    pd.testing.assert_frame_equal(before, pd.read_parquet(out / "predictions.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere.csv", "--target", "value"], "no such file"),
+        (["alcohols.csv", "--target", "valeu"], "did you mean 'value'"),
+        (["alcohols.csv", "--target", "value", "--smiles", "SMILE"], "did you mean 'SMILES'"),
+        (["alcohols.csv"], "--target"),
+        (["alcohols.csv", "--target", "value", "--arms", "lightgmb"], "did you mean 'lightgbm'"),
+        (["alcohols.csv", "--target", "value", "--split", "scafold"], "did you mean 'scaffold'"),
+        (["alcohols.csv", "--target", "value", "--model", "smollm2"], "did you mean 'smollm2-135m'"),
+        (["alcohols.csv", "--target", "value", "--arms", "knn", "--folds", "60"], "60 folds need"),
+        (["alcohols.csv", "--target", "value", "--budget", "soon"], "budget"),
+        (["alcohols.csv", "--target", "value", "--template", "what?"], "molecule"),
+        (["settings.yaml"], "did you mean 'target'"),
+        (["broken.yaml"], "YAML"),
+        (["empty.csv", "--target", "value"], "empty"),
+        (["header.csv", "--target", "value"], "no rows"),
+        (["binary.csv", "--target", "value"], "binary"),
+        (["constant.csv", "--target", "value"], "same value"),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_status_2(alcohols, arguments, words):
+    folder = alcohols.parent
+    (folder / "settings.yaml").write_text("table: alcohols.csv\ntarte: value\n")
+    (folder / "broken.yaml").write_text("table: [alcohols\n")
+    (folder / "empty.csv").write_text("")
+    (folder / "header.csv").write_text("SMILES,value\n")
+    (folder / "binary.csv").write_bytes(bytes(range(256)) * 4)
+    write_table(folder / "constant.csv", [(s, 1) for s in SMILES])
+    if arguments[0] == "constant.csv":
+        arguments = [*arguments, "--task", "regression"]
+    done = chemtune("run", *arguments, cwd=folder)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert words in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_without_weights_and_network_the_baselines_still_run(alcohols, tmp_path):
+    """An unreachable index stands for no network."""
+    env = {
+        "CHEMTUNE_CACHE": str(tmp_path / "none"),
+        "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
+        "PIP_RETRIES": "0",
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(tmp_path),
+    }
+    options = ["run", alcohols, "--smiles", "SMILES", "--target", "value", "--out", "out"]
+    done = chemtune(*options, "--arms", "lm-head", cwd=alcohols.parent, env=env)
+    assert done.returncode == 2
+    assert "pip download" in done.stderr
+    assert "--arms baselines" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    done = chemtune(*options, "--arms", FAST, cwd=alcohols.parent, env=env)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_molecule_longer_than_the_context_is_refused_for_all_arms(alcohols, tmp_path):
+    model = tiny_model_folder(tmp_path / "short", context=60)
+    with alcohols.open("a") as file:
+        file.write("C" * 80 + ",80\n")
+    done = run_small(alcohols, tmp_path / "out", "--model", model, "--steps", 2, arms="knn,lm-head")
+    assert done.returncode == 0, done.stderr
+    refused = pd.read_csv(tmp_path / "out/refused.csv")
+    assert refused["line"].tolist() == [50]
+    assert "tokens" in refused["reason"][0]
+    assert pd.read_parquet(tmp_path / "out/predictions.parquet").groupby(["split", "arm"]).size().nunique() == 1
+
+
+def test_a_budget_leaves_out_and_says_so(alcohols, tiny_folder):
+    done = run_small(
+        alcohols, alcohols.parent / "out", "--model", tiny_folder, "--budget", "1s", arms="knn,gp,lm-head,lm-text"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Left out for the budget of 1s" in done.stdout
+    info = json.loads((alcohols.parent / "out/run.json").read_text())
+    assert info["left_out"]
+    report = (alcohols.parent / "out/report.html").read_text()
+    assert info["left_out"][0].split(":")[0] in report
+
+
+def test_text_of_the_table_cannot_become_markup(tmp_path):
+    evil = "<script>alert(1)</script>"
+    rows = [*((s, i) for i, s in enumerate(SMILES)), (evil, 1), ("C", "=cmd()")]
+    path = write_table(tmp_path / "t.csv", rows)
+    done = run_small(path, tmp_path / "out", "--property-name", evil, "--units", "<b>u</b>")
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "out/report.html").read_text()
+    assert "<script" not in page
+    assert "<b>u</b>" not in page
+    assert "'=cmd()" in (tmp_path / "out/refused.csv").read_text()
+
+
+def test_audit_data_models_and_prompts_speak(alcohols):
+    done = chemtune("audit", alcohols, "--target", "value", "--out", "audit", cwd=alcohols.parent)
+    assert done.returncode == 0, done.stderr
+    assert "48 molecules from 48 rows" in done.stdout
+    assert json.loads((alcohols.parent / "audit/audit.json").read_text())["molecules"] == 48
+    done = chemtune("prompts", alcohols, "--target", "value", "--out", "pairs.jsonl", cwd=alcohols.parent)
+    assert "What is the value of" in done.stdout
+    lines = (alcohols.parent / "pairs.jsonl").read_text().splitlines()
+    assert len(lines) == 48
+    assert set(json.loads(lines[0])) == {"prompt", "completion"}
+    assert "photoswitch" in chemtune("data", cwd=alcohols.parent).stdout
+    assert "smollm2-135m" in chemtune("models", cwd=alcohols.parent).stdout
+    for verb in ([], ["run"], ["audit"], ["prompts"]):
+        assert "Usage" in chemtune(*verb, "--help", cwd=alcohols.parent).stdout
+
+
+def test_yaml_settings_and_the_command_line_wins(alcohols):
+    (alcohols.parent / "run.yaml").write_text(
+        "table: alcohols.csv\nsmiles: SMILES\ntarget: value\narms: [knn]\nsplit: [random]\nseed: 3\n"
+    )
+    done = chemtune("run", "run.yaml", "--seed", 5, "--out", "out", cwd=alcohols.parent)
+    assert done.returncode == 0, done.stderr
+    stored = (alcohols.parent / "out/config.yaml").read_text()
+    assert "seed: 5" in stored
+    assert "- knn" in stored
