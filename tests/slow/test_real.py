@@ -1,0 +1,163 @@
+"""Real parts where a user would use them: the real weights, a real browser, a wheel outside the checkout."""
+
+from __future__ import annotations
+
+import http.server
+import shutil
+import subprocess
+import sys
+import threading
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.conftest import SMILES
+from tests.test_run import chemtune
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.fixture(scope="module")
+def real_run(tmp_path_factory) -> Path:
+    """A short run of the real model: 120 photoswitches, few steps."""
+    folder = tmp_path_factory.mktemp("real")
+    done = chemtune("run", "photoswitch", "--max-rows", 120, "--steps", 20, "--out", "out", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "out"
+
+
+def test_the_real_model_runs_end_to_end(real_run):
+    frame = pd.read_parquet(real_run / "predictions.parquet")
+    assert set(frame["arm"]) >= {"lm-head", "lm-text", "lm-frozen", "blend", "ensemble"}
+    assert np.isfinite(frame["prediction"].astype(float)).all()
+
+
+def test_real_tokenizer_splits_prompt_and_answer_alike():
+    from pipeline.lm.engine import tokenizer_and_limit
+    from pipeline.prompts.templates import PromptTemplate, completion
+
+    tokenizer, limit = tokenizer_and_limit("smollm2-135m")
+    assert limit == 8192
+    for smiles in SMILES:
+        prompt = PromptTemplate("log solubility", "mol/L").render(smiles)
+        for answer in ("-12.50", "3", "BBB+"):
+            parts = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in (prompt, completion(answer))]
+            assert parts[0] + parts[1] == tokenizer(prompt + completion(answer), add_special_tokens=False)["input_ids"]
+
+
+def test_real_cached_layers_equal_the_plain_forward_in_fp32():
+    import torch
+
+    from pipeline.lm.engine import Engine, shared_tokens
+    from pipeline.prompts.templates import PromptTemplate
+
+    engine = Engine.load("smollm2-135m", trained_layers=10, dtype="float32")
+    assert engine.cut == 20
+    ids = [engine.encode(PromptTemplate("mass", "u").render(smiles)) for smiles in SMILES[:6]]
+    shared = shared_tokens(ids)
+    with torch.no_grad():
+        rows = engine.run_upper(engine.rows(ids, shared))
+        for row, text in enumerate(ids):
+            expected = engine.base(input_ids=torch.tensor([text])).last_hidden_state[0, shared:]
+            torch.testing.assert_close(rows.hidden[row, : len(text) - shared], expected, atol=2e-3, rtol=2e-3)
+
+
+def test_real_bf16_activations_do_not_depend_on_company():
+    import torch
+
+    from pipeline.lm.engine import Engine, shared_tokens
+    from pipeline.prompts.templates import PromptTemplate
+
+    engine = Engine.load("smollm2-135m", trained_layers=10, dtype="bfloat16")
+    ids = [engine.encode(PromptTemplate("mass", "u").render(smiles)) for smiles in SMILES]
+    shared = shared_tokens(ids)
+    engine.prepare(ids, shared)
+    together = {text: engine._frozen[text] for text in ids}
+    engine._frozen.clear()
+    for text in ids[::9]:
+        engine.prepare([text], shared)
+        assert torch.equal(engine._frozen[text], together[text])
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    requested: ClassVar[list[str]] = []
+
+    def log_message(self, *arguments) -> None:
+        self.requested.append(str(arguments[1]))
+
+
+def test_the_report_in_a_browser_has_its_pieces_and_asks_for_nothing(real_run):
+    from selenium import webdriver
+    from selenium.webdriver.common.by import By
+
+    assert shutil.which("chromium"), "this test needs Debian's chromium and chromium-driver"
+    assert (real_run / "report.html").stat().st_size < 5_000_000
+    _Quiet.requested.clear()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(real_run)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium")
+    for flag in (
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--disable-sync",
+        "--no-first-run",
+        "--disable-component-update",
+    ):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
+    try:
+        browser.get(f"http://127.0.0.1:{server.server_address[1]}/report.html")
+        for section in ("verdict", "leaderboard", "errors", "data", "splits", "training", "answers", "rebuild"):
+            assert browser.find_elements(By.ID, section), section
+        images = browser.find_elements(By.TAG_NAME, "img")
+        assert len(images) > 40
+        assert all(browser.execute_script("return arguments[0].naturalWidth > 0", image) for image in images)
+        assert len(browser.find_elements(By.CSS_SELECTOR, "table.board tbody tr")) == 2 * 13
+        assert browser.get_log("browser") == []
+    finally:
+        browser.quit()
+        server.shutdown()
+    assert len(_Quiet.requested) == 1, _Quiet.requested
+
+
+def test_the_wheel_works_outside_the_checkout(tmp_path, alcohols):
+    """Installed without its dependencies into an empty environment that borrows them from this one."""
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "-o", tmp_path / "dist", ROOT], check=True, capture_output=True
+    )
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "env"], check=True)
+    python = tmp_path / "env/bin/python"
+    subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", wheel], check=True)
+    site = next(Path(path) for path in sys.path if path.endswith("site-packages"))
+    own = next((tmp_path / "env/lib").glob("python*/site-packages"))
+    (own / "borrowed.pth").write_text(f"{site}\n")
+    for arguments in (["data"], ["run", alcohols, "--target", "value", "--arms", "knn,gp", "--out", tmp_path / "out"]):
+        done = subprocess.run(
+            [tmp_path / "env/bin/chemtune", *map(str, arguments)], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+    found = subprocess.run(
+        [python, "-c", "import pipeline; print(pipeline.__file__)"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert str(own) in found.stdout
+    assert not list(own.glob("data"))
+    assert not list(own.glob("configs"))
+    assert (tmp_path / "out/report.html").exists()
+
+
+@pytest.mark.parametrize("config", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_config_starts_and_ends(config, tmp_path):
+    """Each as it is, but for the baselines alone on few rows: the files themselves must be right."""
+    done = chemtune("run", config, "--arms", "ridge,rf-bits", "--max-rows", 300, "--out", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out/report.html").exists()
