@@ -45,6 +45,9 @@ class OverFeatures(BaseEstimator):
     def fit(self, X: Any, y: np.ndarray, groups: Any = None) -> OverFeatures:
         self.features_ = clone(self.features).fit(X)
         self.model_ = clone(self.model).fit(self.features_.transform(X), y)
+        if hasattr(self.model_, "n_jobs"):
+            # Threads of a forest add up the trees in the order they finish, which changes the last bit.
+            self.model_.n_jobs = 1
         if hasattr(self.model_, "classes_"):
             self.classes_ = self.model_.classes_
         return self

@@ -78,9 +78,9 @@ def evaluate(
     predicted, probabilities = {}, {}
     for arm in arms:
         part = wide.xs(arm, level="arm").loc[index]
-        predicted[arm] = part["prediction"].to_numpy().astype(truth.dtype if task != CLASSES else str)
+        predicted[arm] = np.array(part["prediction"], dtype=truth.dtype if task != CLASSES else str)
         if task == CLASSES:
-            probabilities[arm] = part[[f"p_{label}" for label in classes]].to_numpy(dtype=np.float64)
+            probabilities[arm] = np.array(part[[f"p_{label}" for label in classes]], dtype=np.float64)
             _score_failures_as_wrong(
                 part["parse_failed"].to_numpy(), truth, classes, predicted[arm], probabilities[arm]
             )
