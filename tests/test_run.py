@@ -28,7 +28,7 @@ def chemtune(*arguments, cwd: Path, env=None):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=1200,
         check=False,
     )
 
