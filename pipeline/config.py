@@ -13,7 +13,7 @@ import yaml
 from pipeline.errors import InputError, nearest, unknown
 from pipeline.files import shipped_folder
 from pipeline.lm.weights import DEFAULT_MODEL
-from pipeline.prompts.templates import DEFAULT_TEMPLATE
+from pipeline.prompts.templates import DEFAULT_TEMPLATE, PromptTemplate
 from pipeline.splits.build import check_name
 from pipeline.tables.catalogue import card, cards
 
@@ -109,6 +109,7 @@ class RunConfig:
             raise InputError("no arm was named; give one or more, such as ensemble,lm-head")
         for split in self.split:
             check_name(split)
+        PromptTemplate(self.property_name, self.units, self.template)
         if self.budget:
             budget_seconds(self.budget)
 
