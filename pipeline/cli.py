@@ -14,6 +14,7 @@ from typing import Annotated, Any, Optional
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column
 from rich.table import Table as Grid
 
 from pipeline import __version__
@@ -29,7 +30,8 @@ app = typer.Typer(
     help="Fine-tune a small language model on a table of molecules, next to strong classical baselines on the same "
     "rows, and see where each fails.",
 )
-console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+_TERMINAL = sys.stdout.isatty()
+console = Console(highlight=False, soft_wrap=not _TERMINAL, width=None if _TERMINAL else 220)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Source = Annotated[
@@ -285,10 +287,12 @@ def data() -> None:
     """List the built-in tables."""
     from pipeline.tables.catalogue import cards
 
-    grid = Grid("name", "rows", "task", "target", "units", "licence", "citation", title="Built-in tables")
+    grid = Grid(
+        Column("name", no_wrap=True), "rows", "task", "target", "units", "licence", "citation", title="Built-in tables"
+    )
     for card in cards().values():
         grid.add_row(card.name, str(card.rows), card.task, card.property_name, card.units, card.licence, card.citation)
-    console.print(grid, width=None if console.is_terminal else 220)
+    console.print(grid)
 
 
 @app.command()
@@ -296,7 +300,15 @@ def models() -> None:
     """List the language models known by name."""
     from pipeline.lm.weights import DEFAULT_MODEL, PACKAGED, local_folder
 
-    grid = Grid("name", "model", "download", "licence", "on this machine", "note", title="Models known by name")
+    grid = Grid(
+        Column("name", no_wrap=True),
+        "model",
+        "download",
+        "licence",
+        "on this machine",
+        "note",
+        title="Models known by name",
+    )
     for name, source in PACKAGED.items():
         here = local_folder(name)
         default = " (default)" if name == DEFAULT_MODEL else ""
@@ -308,7 +320,7 @@ def models() -> None:
             str(here) if here else "no",
             source.note,
         )
-    console.print(grid, width=None if console.is_terminal else 220)
+    console.print(grid)
     console.print("Any causal language model also works by Hugging Face id or local folder: --model owner/name.")
 
 

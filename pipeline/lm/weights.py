@@ -112,6 +112,9 @@ def _dequantise(gguf: Path, folder: Path) -> None:
     """GGUF to fp32 safetensors. Without ``dequantize`` transformers keeps the tensors quantised,
     and such a model can be neither trained nor saved."""
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
 
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     model = AutoModelForCausalLM.from_pretrained(
