@@ -37,7 +37,7 @@ from pipeline.lm.defaults import TRAINED_LAYERS, training_settings
 from pipeline.lm.weights import PACKAGED
 from pipeline.prompts.numbers import NumberFormat
 from pipeline.prompts.templates import PromptTemplate, completion
-from pipeline.splits.build import build_split, columns_needed
+from pipeline.splits.build import build_splits, columns_needed
 from pipeline.splits.card import split_card
 from pipeline.splits.splitters import Fold, Split, fold_numbers, hold_out
 from pipeline.tables.catalogue import card, cards
@@ -157,8 +157,9 @@ def prepare(config: RunConfig, reporter: Reporter) -> Run:
 def make_splits(run: Run) -> None:
     config = run.config
     run.splits = [
-        build_split(run.table, name, test_size=config.test_size, folds=config.folds, seed=config.seed)
+        split
         for name in config.split
+        for split in build_splits(run.table, name, test_size=config.test_size, folds=config.folds, seed=config.seed)
     ]
     names = [split.name for split in run.splits]
     repeated = next((name for name in names if names.count(name) > 1), None)

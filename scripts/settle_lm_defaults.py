@@ -19,7 +19,7 @@ import numpy as np
 from pipeline.arms import language_model
 from pipeline.lm.engine import Engine
 from pipeline.prompts.templates import PromptTemplate
-from pipeline.splits.build import build_split
+from pipeline.splits.build import build_splits
 from pipeline.splits.splitters import hold_out
 from pipeline.tables.catalogue import card
 from pipeline.tables.reading import read_table
@@ -40,7 +40,7 @@ def main() -> None:
     for name in options.tables:
         about = card(name)
         table = build_table(read_table(str(about.path)), smiles=about.smiles, target=about.target, task=about.task)
-        split = build_split(table, "random", test_size=0.2, folds=0, seed=0)
+        (split,) = build_splits(table, "random", test_size=0.2, folds=0, seed=0)
         rows = np.array(split.folds[0].train, dtype=object)
         labels = np.array([split.groups[row] for row in rows], dtype=object)
         strata = table.targets.loc[rows].to_numpy() if table.task == CLASSES else np.zeros(len(rows))

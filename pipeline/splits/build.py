@@ -30,8 +30,8 @@ def check_name(name: str) -> None:
         raise unknown("split", name, _FORMS)
 
 
-def build_split(table: Table, name: str, *, test_size: float, folds: int, seed: int) -> Split:
-    """Make one split of a table and check its invariants.
+def build_splits(table: Table, name: str, *, test_size: float, folds: int, seed: int) -> list[Split]:
+    """Make the splits of a table that a name stands for (a file may hold several) and check their invariants.
 
     Parameters
     ----------
@@ -50,14 +50,15 @@ def build_split(table: Table, name: str, *, test_size: float, folds: int, seed: 
     """
     check_name(name)
     if name.endswith(".csv"):
-        split = _from_file(table, name)
+        made = _from_file(table, name)
     elif name.startswith("column:"):
-        split = _from_column(table, name)
+        made = [_from_column(table, name)]
     else:
         groups = column_groups(table, name[6:]) if name.startswith("group:") else GROUPINGS[name](table)
-        split = _from_groups(table, name, groups, test_size, folds, seed)
-    _check(table, split)
-    return split
+        made = [_from_groups(table, name, groups, test_size, folds, seed)]
+    for split in made:
+        _check(table, split)
+    return made
 
 
 def _from_groups(table: Table, name: str, groups: np.ndarray, test_size: float, folds: int, seed: int) -> Split:
@@ -124,34 +125,45 @@ def _from_column(table: Table, name: str) -> Split:
     return _without_straddlers(Split(name, (fold,), labels, f"column {column!r}", tuple(notes)))
 
 
-def _from_file(table: Table, path: str) -> Split:
+def _from_file(table: Table, path: str) -> list[Split]:
+    """The splits in a file with the columns ``row_id`` and ``role``, and if it has them ``split``,
+    ``repeat``, ``fold`` and ``group``, as ``splits.csv`` of a run."""
     raw = read_table(path)
     frame = pd.DataFrame({column: require_column(raw, column, "--split") for column in ("row_id", "role")})
     for column in ("repeat", "fold"):
-        frame[column] = pd.to_numeric(raw.frame[column]).astype(int) if column in raw.frame.columns else 0
-    name = Path(path).stem
-    if "split" in raw.frame.columns:
-        names = raw.frame["split"].unique()
-        if len(names) > 1:
-            raise InputError(f"{path}: holds several splits ({', '.join(names)}); keep the rows of one of them")
-        name = str(names[0])
-    strange = sorted(set(frame["role"].str.lower()) - set(_ROLES))
-    if strange:
-        raise InputError(f"{path}: the role {strange[0]!r} is not train, valid or test")
-    known = set(table.frame["row_id"])
-    missing = [row_id for row_id in frame["row_id"] if row_id not in known]
-    if missing:
-        raise InputError(f"{path}: {len(missing)} row ids are not in the table, the first is {missing[0]!r}")
+        frame[column] = _whole_numbers(raw.frame[column], path, column) if column in raw.frame.columns else 0
+    frame["split"] = raw.frame["split"] if "split" in raw.frame.columns else Path(path).stem
+    frame["role"] = frame["role"].str.strip().str.lower().map(_ROLES)
+    if frame["role"].isna().any():
+        line = int(frame.index[frame["role"].isna()][0])
+        raise InputError(f"{path}, line {line}: the role {raw.frame['role'][line]!r} is not train, valid or test")
+    missing = frame[~frame["row_id"].isin(set(table.frame["row_id"]))]
+    if len(missing):
+        raise InputError(
+            f"{path}: {len(missing)} row ids are not in the table, the first is {missing['row_id'].iloc[0]!r} "
+            f"(line {missing.index[0]})"
+        )
+    twins = dict(zip(table.frame["row_id"], twin_groups(table), strict=True))
+    frame["group"] = raw.frame["group"] if "group" in raw.frame.columns else frame["row_id"].map(twins)
+    return [_split_from_rows(str(name), rows, twins, path) for name, rows in frame.groupby("split", sort=False)]
+
+
+def _whole_numbers(values: pd.Series, path: str, column: str) -> pd.Series:
+    numbers = pd.to_numeric(values, errors="coerce")
+    wrong = numbers.isna() | (numbers % 1 != 0)
+    if wrong.any():
+        line = values.index[wrong][0]
+        raise InputError(f"{path}, line {line}: {column} is {values[line]!r}; expected a whole number")
+    return numbers.astype(int)
+
+
+def _split_from_rows(name: str, rows: pd.DataFrame, twins: dict[str, str], path: str) -> Split:
     folds = []
-    for _, part in frame.groupby(["repeat", "fold"], sort=True):
-        test = part["role"].str.lower().map(_ROLES) == "test"
+    for _, part in rows.groupby(["repeat", "fold"], sort=True):
+        test = part["role"] == "test"
         repeat, fold = int(part["repeat"].iloc[0]), int(part["fold"].iloc[0])
         folds.append(Fold(repeat, fold, tuple(sorted(part["row_id"][~test])), tuple(sorted(part["row_id"][test]))))
-    in_file = dict(zip(raw.frame["row_id"], raw.frame["group"], strict=True)) if "group" in raw.frame.columns else {}
-    labels = {
-        row_id: in_file.get(row_id, twins)
-        for row_id, twins in zip(table.frame["row_id"], twin_groups(table), strict=True)
-    }
+    labels = twins | dict(zip(rows["row_id"], rows["group"], strict=True))
     return _without_straddlers(Split(name, tuple(folds), labels, f"file {path}"))
 
 

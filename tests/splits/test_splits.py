@@ -3,13 +3,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import InputError
 from pipeline.files import write_csv
-from pipeline.splits.build import build_split
+from pipeline.splits.build import build_splits
 from pipeline.splits.card import split_card
 from pipeline.splits.groups import scaffold_groups, twin_groups
 from pipeline.splits.splitters import TOLERANCE, fold_numbers, hold_out
@@ -22,7 +23,8 @@ sizes = st.lists(st.integers(1, 12), min_size=2, max_size=40)
 
 
 def split(table, name="random", folds=0, seed=0, test_size=0.2):
-    return build_split(table, name, test_size=test_size, folds=folds, seed=seed)
+    (made,) = build_splits(table, name, test_size=test_size, folds=folds, seed=seed)
+    return made
 
 
 @settings(max_examples=60, deadline=None)
@@ -118,6 +120,26 @@ def test_a_splits_file_of_an_earlier_run_gives_the_same_split(tmp_path, photoswi
     again = split(photoswitch, str(tmp_path / "splits.csv"))
     assert [set(f.test) for f in again.folds] == [set(f.test) for f in first.folds]
     assert again.groups == first.groups
+
+
+def test_a_file_with_several_splits_gives_all_of_them(tmp_path, photoswitch):
+    made = [split(photoswitch, name) for name in ("random", "scaffold")]
+    write_csv(tmp_path / "splits.csv", pd.concat([one.frame() for one in made]))
+    again = build_splits(photoswitch, str(tmp_path / "splits.csv"), test_size=0.2, folds=0, seed=9)
+    assert [one.name for one in again] == ["random", "scaffold"]
+    assert [set(one.folds[0].test) for one in again] == [set(one.folds[0].test) for one in made]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [("role", "neither", "line 2"), ("fold", "x", "line 2: fold"), ("row_id", "nobody", "not in the table")],
+)
+def test_a_broken_splits_file_names_the_line(tmp_path, photoswitch, column, value, words):
+    frame = split(photoswitch).frame().astype(str)
+    frame.loc[0, column] = value
+    write_csv(tmp_path / "splits.csv", frame)
+    with pytest.raises(InputError, match=words):
+        split(photoswitch, str(tmp_path / "splits.csv"))
 
 
 def test_columns_can_be_the_split_or_the_group(tmp_path):
