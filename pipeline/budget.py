@@ -23,9 +23,14 @@ from pipeline.experiment import (
 )
 from pipeline.files import write_atomically
 from pipeline.lm.defaults import training_settings
+from pipeline.prompts.numbers import NumberFormat
+from pipeline.prompts.templates import completion
 from pipeline.tables.targets import CLASSES
 
 PROBE_ROWS = 160
+PROBE_PROMPTS = 96
+PROBE_STEPS = 7
+PROBE_READ = 16
 _CUBIC = ("gp", "ngram-ridge")  # their cost grows with the cube of the rows, the others' about linearly
 
 
@@ -73,26 +78,26 @@ def _probe_baselines(run: Run, arms: set[str]) -> dict[str, float]:
 
 
 def _probe_engine(run: Run) -> tuple[float, float, float]:
-    import torch
-
+    """Seconds per training step, per text through the frozen layers, and per text read."""
     from pipeline.lm.engine import shared_tokens
     from pipeline.lm.training import Head, train
 
     engine = run.engine
-    prompts = sorted({engine.encode(text) for text in run.template.render_all(run.table.inputs)}, key=len)
-    middle = prompts[len(prompts) // 2 :][:16]
-    shared = min(shared_tokens([prompts[0], prompts[-1]]), shared_tokens(middle) if len(middle) > 1 else 0)
+    prompts = sorted({engine.encode(text) for text in run.template.render_all(run.table.inputs)})
+    chosen = np.random.default_rng(0).permutation(len(prompts))[:PROBE_PROMPTS]
+    sample = [prompts[index] for index in chosen]
+    shared = shared_tokens(prompts)
     started = time.perf_counter()
-    engine.prepare(middle, shared)
-    frozen = (time.perf_counter() - started) / len(middle)
-    settings = training_settings(len(middle), "lm-head", 4)
+    engine.prepare(sample, shared)
+    frozen = (time.perf_counter() - started) / len(sample)
+    settings = training_settings(len(sample), "lm-head", PROBE_STEPS)
     with engine.adapted(rank=settings.rank, alpha=settings.alpha, dropout=0.0, seed=0) as model:
         head = Head(engine.model.config.hidden_size, 1).to(engine.device)
         parameters = [p for p in model.parameters() if p.requires_grad] + list(head.parameters())
         marks: list[float] = []
         train(
             engine,
-            middle,
+            sample,
             shared,
             lambda rows, members: (head(rows) ** 2).mean(),
             parameters,
@@ -100,12 +105,20 @@ def _probe_engine(run: Run) -> tuple[float, float, float]:
             0,
             lambda done, total: marks.append(time.perf_counter()),
         )
-        started = time.perf_counter()
-        with torch.no_grad(), engine.precision():
-            _, _, hidden = engine.start_answers(middle, shared)
-            engine.logits(hidden)
-        read = (time.perf_counter() - started) / len(middle)
-    return float(np.min(np.diff(marks))), frozen, 3.0 * read
+        read = _probe_reading(run, sample[:PROBE_READ], shared) if "lm-text" in run.arms else 0.0
+    return float(np.mean(np.diff(marks))), frozen, read
+
+
+def _probe_reading(run: Run, prompts: list[tuple[int, ...]], shared: int) -> float:
+    """Seconds per text; an untrained model walks more of the tree than a trained one, so this is on the safe side."""
+    from pipeline.lm.answers import AnswerTree, read_answers
+
+    engine = run.engine
+    answers = run.classes if run.task == CLASSES else NumberFormat.fit(run.table.targets.to_numpy()).texts()
+    tree = AnswerTree([(*engine.encode(completion(answer)), engine.end_token) for answer in answers])
+    started = time.perf_counter()
+    read_answers(engine, prompts, shared, tree)
+    return (time.perf_counter() - started) / len(prompts)
 
 
 def estimate(run: Run, measured: Probe) -> dict[str, float]:

@@ -19,7 +19,7 @@ from rich.table import Table as Grid
 
 from pipeline import __version__
 from pipeline.errors import InputError
-from pipeline.experiment import Reporter
+from pipeline.reporter import Reporter
 
 app = typer.Typer(
     name="chemtune",
@@ -102,6 +102,7 @@ class TerminalReporter(Reporter):
 def _quiet_libraries() -> None:
     """Keep the model libraries' own progress bars and advice off the terminal."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TQDM_DISABLE", "1")  # read when tqdm is first imported
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

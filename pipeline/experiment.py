@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import warnings
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +36,7 @@ from pipeline.lm.defaults import TRAINED_LAYERS, training_settings
 from pipeline.lm.weights import PACKAGED
 from pipeline.prompts.numbers import NumberFormat
 from pipeline.prompts.templates import PromptTemplate, completion
+from pipeline.reporter import Reporter
 from pipeline.splits.build import build_splits, columns_needed
 from pipeline.splits.card import split_card
 from pipeline.splits.splitters import Fold, Split, fold_numbers, hold_out
@@ -48,20 +48,6 @@ from pipeline.tables.targets import CLASSES, REGRESSION
 INNER_FOLDS = 3
 INNER_FOLD_ROWS = 1_500  # past this many training rows one inner hold-out is enough to choose a baseline
 INNER_HOLD_OUT = 0.2
-
-
-class Reporter:
-    """What a run tells while it goes; the command line replaces it by progress bars."""
-
-    def say(self, text: str) -> None:
-        """A line of text."""
-
-    def step(self, label: str, done: int, total: int) -> None:
-        """Progress within one cell."""
-
-    def each(self, label: str) -> Callable[[Iterable[Any], int], Iterable[Any]]:
-        """Wrap an iterable of known length so that its progress is shown."""
-        return lambda items, total: items
 
 
 @dataclass

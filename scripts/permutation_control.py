@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.config import make_config
-from pipeline.experiment import Reporter, execute, prepare
+from pipeline.experiment import execute, prepare
+from pipeline.reporter import Reporter
 
 
 def main() -> None:

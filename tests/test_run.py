@@ -119,7 +119,8 @@ def test_two_folders_get_identical_predictions_and_a_second_run_fits_nothing(alc
 def test_a_change_of_data_setting_version_or_code_misses_the_cell(alcohols, monkeypatch):
     from pipeline import cells
     from pipeline.config import make_config
-    from pipeline.experiment import Reporter, cell_key, prepare
+    from pipeline.experiment import cell_key, prepare
+    from pipeline.reporter import Reporter
 
     def name(path=alcohols, **changes):
         config = make_config(str(path), {"smiles": "SMILES", "target": "value", "arms": "ridge", "out": "x", **changes})
@@ -143,7 +144,8 @@ def test_a_change_of_data_setting_version_or_code_misses_the_cell(alcohols, monk
 
 def test_language_model_settings_miss_the_cell(alcohols, tiny_folder):
     from pipeline.config import make_config
-    from pipeline.experiment import Reporter, cell_key, prepare
+    from pipeline.experiment import cell_key, prepare
+    from pipeline.reporter import Reporter
 
     def key(**changes):
         given = {
