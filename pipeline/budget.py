@@ -160,37 +160,41 @@ def _growth(at_probe: float, arm: str, n: float) -> float:
     return at_probe * max(ratio, 0.5)
 
 
-def _fewer_rows(n: int) -> Callable[[Run], tuple[Run, str] | None]:
-    def reduce(run: Run) -> tuple[Run, str] | None:
+Reduction = Callable[[Run], Run | None]
+
+
+def _fewer_rows(n: int) -> Reduction:
+    def reduce(run: Run) -> Run | None:
         if len(run.table) <= n:
             return None
-        note = f"{len(run.table) - n} of {len(run.table)} rows: {n} were drawn by seed"
         smaller = replace(run, table=run.table.sample(n, run.config.seed))
         make_splits(smaller)
-        return smaller, note
+        return smaller
 
     return reduce
 
 
-def _fewer_steps(steps: int) -> Callable[[Run], tuple[Run, str] | None]:
-    def reduce(run: Run) -> tuple[Run, str] | None:
-        usual = training_settings(max(len(fold.train) for split in run.splits for fold in split.folds), "lm-head").steps
-        current = run.config.steps or usual
-        if current <= steps or not _language_models(run):
+def _steps(run: Run) -> int:
+    """Most optimiser steps that a language-model arm of this run takes."""
+    rows = max(len(fold.train) for split in run.splits for fold in split.folds)
+    return run.config.steps or training_settings(rows, "lm-head").steps
+
+
+def _fewer_steps(steps: int) -> Reduction:
+    def reduce(run: Run) -> Run | None:
+        if _steps(run) <= steps or not _language_models(run):
             return None
-        note = f"optimiser steps of the language-model arms: {steps} instead of {usual}"
-        return replace(run, config=replace(run.config, steps=steps)), note
+        return replace(run, config=replace(run.config, steps=steps))
 
     return reduce
 
 
-def _without(*arms: str) -> Callable[[Run], tuple[Run, str] | None]:
-    def reduce(run: Run) -> tuple[Run, str] | None:
-        dropped = [arm for arm in run.arms if set(arms) & {arm, *fitted_arms(arm)}]
-        kept = [arm for arm in run.arms if arm not in dropped]
-        if not dropped or set(kept) <= set(CONTROLS.values()):
+def _without(*arms: str) -> Reduction:
+    def reduce(run: Run) -> Run | None:
+        kept = [arm for arm in run.arms if not set(arms) & {arm, *fitted_arms(arm)}]
+        if kept == run.arms or set(kept) <= set(CONTROLS.values()):
             return None
-        return replace(run, arms=resolve_arms(kept, run.task)), f"arms: {', '.join(dropped)}"
+        return replace(run, arms=resolve_arms(kept, run.task))
 
     return reduce
 
@@ -200,7 +204,7 @@ def _language_models(run: Run) -> bool:
 
 
 # What is given up first stands first; each is applied only if the estimate is still over the budget.
-REDUCTIONS: tuple[Callable[[Run], tuple[Run, str] | None], ...] = (
+REDUCTIONS: tuple[Reduction, ...] = (
     _fewer_rows(4_000),
     _fewer_steps(480),
     _fewer_rows(2_000),
@@ -227,14 +231,29 @@ def fit_budget(run: Run, measured: Probe, seconds: float) -> Run:
     identity = {"settings": settings, "table": run.table.fingerprint()}
     chosen = _stored_choice(path, identity)
     applied: list[int] = []
+    smaller = run
     for index, reduction in enumerate(REDUCTIONS):
-        wanted = index in chosen if chosen is not None else sum(estimate(run, measured).values()) > seconds
-        reduced = reduction(run) if wanted else None
+        wanted = index in chosen if chosen is not None else sum(estimate(smaller, measured).values()) > seconds
+        reduced = reduction(smaller) if wanted else None
         if reduced is not None:
-            run = replace(reduced[0], left_out=[*run.left_out, reduced[1]])
+            smaller = reduced
             applied.append(index)
     write_atomically(path, json.dumps({**identity, "reductions": applied}, indent=1))
-    return run
+    return replace(smaller, left_out=[*run.left_out, *_left_out(run, smaller)])
+
+
+def _left_out(whole: Run, smaller: Run) -> list[str]:
+    """What the smaller run lacks, a line each."""
+    notes = []
+    if len(smaller.table) < len(whole.table):
+        kept = len(smaller.table)
+        notes.append(f"{len(whole.table) - kept} of {len(whole.table)} rows: {kept} were drawn by seed")
+    dropped = [arm for arm in whole.arms if arm not in smaller.arms]
+    if dropped:
+        notes.append(f"arms: {', '.join(dropped)}")
+    if _language_models(smaller) and _steps(smaller) < _steps(whole):
+        notes.append(f"optimiser steps of the language-model arms: {_steps(smaller)} instead of {_steps(whole)}")
+    return notes
 
 
 def _stored_choice(path: Any, identity: dict[str, Any]) -> list[int] | None:

@@ -136,6 +136,8 @@ def _rest(compared: list[Difference], units: str) -> str:
     same = [f"{item.arm} ({_signed(item, units)})" for item in compared if item.answer == NO_DIFFERENCE]
     if same:
         parts.append(f" No difference that this test set can show: {_names(same)}.")
+    if any(item.answer == NO_DIFFERENCE and item.low * item.high > 0 for item in compared):
+        parts.append(" The intervals are those of single comparisons; the answers are corrected for their number.")
     unknown = [item.arm for item in compared if item.answer == CANNOT_TELL]
     if unknown:
         parts.append(f" Cannot tell: {_names(unknown)}.")
