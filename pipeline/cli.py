@@ -192,6 +192,161 @@ def _say_plan(reporter: Reporter, prepared: Any) -> None:
 
 
 @app.command()
+def fit(
+    source: Annotated[
+        Optional[str], typer.Argument(help="A table or YAML file as for [b]run[/b]; with --run, that run's own table.")
+    ] = None,
+    arm: Annotated[str, typer.Option(help="Which arm to fit, or best: the one the verdict of --run says to use.")] = "",
+    run: Annotated[
+        Optional[Path], typer.Option("--run", help="A finished run: its settings, and its scores for the model card.")
+    ] = None,
+    smiles: SmilesOption = None,
+    target: TargetOption = None,
+    property_name: NameOption = None,
+    units: UnitsOption = None,
+    task: TaskOption = None,
+    bins: Annotated[Optional[int], typer.Option(help="Make this many classes of a number, by quantiles.")] = None,
+    context: ContextOption = None,
+    largest_fragment: FragmentOption = None,
+    max_rows: Annotated[Optional[int], typer.Option(help="Use at most this many rows, drawn by seed.")] = None,
+    model: Annotated[Optional[str], typer.Option(help="Known model, Hugging Face id, or local folder.")] = None,
+    dtype: Annotated[Optional[str], typer.Option(help="auto, float32 or bfloat16.")] = None,
+    template: TemplateOption = None,
+    steps: Annotated[Optional[int], typer.Option(help="Optimiser steps of the LM arms; 0 follows the rows.")] = None,
+    seed: Annotated[Optional[int], typer.Option(help="Seed of the arm and of its calibration.")] = None,
+    out: Annotated[Optional[Path], typer.Option(help="Folder of the model; models/<table>-<arm> if not given.")] = None,
+) -> None:
+    """Fit one arm on all rows and save it as a folder to predict with."""
+    given = {key: value for key, value in locals().items() if key not in ("source", "arm", "run", "out")}
+    from pipeline.config import make_config
+    from pipeline.fitting import best_arm, fit_model, read_run
+
+    if run is not None:
+        finished = read_run(run)
+        source, given = _from_run(run, finished["settings"], source, given)
+        arm = best_arm(finished, run) if arm in ("", "best") else arm
+    if not source:
+        raise InputError("which table? Give a file, a built-in table, or a finished run with --run")
+    if arm in ("", "best"):
+        raise InputError(
+            "which arm? Name one with --arm (such as ensemble or lm-head), or give a finished run with --run"
+        )
+    config = make_config(source, given)
+    folder = out or Path("models") / f"{Path(config.out).name}-{arm}"
+    reporter = TerminalReporter()
+    with reporter.running():
+        fitted = fit_model(config, arm, reporter, run)
+        fitted.save(folder)
+    for line in _model_lines(fitted.about, folder):
+        console.print(line, markup=False)
+
+
+def _from_run(
+    folder: Path, settings: dict[str, Any], source: str | None, given: dict[str, Any]
+) -> tuple[str, dict[str, Any]]:
+    """The table and settings of a run, under what the command line says."""
+    kept = {key: settings[key] for key in given if settings.get(key) not in (None, "", 0, [], False)}
+    return source or str(settings["table"]), kept | {key: value for key, value in given.items() if value is not None}
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="Folder of a model made by [b]fit[/b].")],
+    source: Annotated[Optional[str], typer.Argument(help="A CSV, TSV (also .gz) or Parquet file of molecules.")] = None,
+    smiles: Annotated[
+        Optional[list[str]],
+        typer.Option("--smiles", help="With a file: its SMILES column. Without: a molecule; may be repeated."),
+    ] = None,
+    out: Annotated[Optional[Path], typer.Option(help="Output: .csv, .tsv (also .gz) or .parquet.")] = None,
+    level: Annotated[float, typer.Option(help="Coverage of the interval.", min=0.5, max=0.99)] = 0.9,
+    workers: Annotated[int, typer.Option(help="Processes for features; 0 for one per core.", min=0)] = 0,
+) -> None:
+    """Predict new molecules, each with an interval, its nearest training molecule and an in-domain flag."""
+    from pipeline.models.folder import changed_versions, load_model
+    from pipeline.predicting import Predictor, predict_file
+
+    loaded = load_model(model)
+    changed = changed_versions(loaded.about)
+    if changed:
+        errors.print(f"Note: the model was made with other versions: {', '.join(changed)}.", markup=False)
+    if source is None:
+        if not smiles:
+            raise InputError('what to predict? Give a file, or a molecule with --smiles "CCO"')
+        if loaded.context:
+            raise InputError(f"the model needs {', '.join(loaded.context)} beside the SMILES; give a file")
+        _print_predictions(Predictor(loaded, level, 1), smiles)
+        return
+    if smiles and len(smiles) > 1:
+        raise InputError(f"{source}: name one column with --smiles, not {len(smiles)}")
+    target = out or Path(f"{Path(source).name.split('.')[0]}-predicted.csv")
+    reporter = TerminalReporter()
+    with reporter.running():
+        summary = predict_file(
+            loaded, source, target, reporter, smiles=smiles[0] if smiles else "", level=level, workers=workers
+        )
+    console.print(
+        f"{summary.predicted} of {summary.rows} rows predicted, {summary.outside} of them outside of the model's "
+        f"domain. Written: {summary.out}",
+        markup=False,
+    )
+    for problem, count in summary.problems.most_common(5):
+        console.print(f"  {count} without: {problem}", markup=False)
+
+
+def _print_predictions(predictor: Any, smiles: list[str]) -> None:
+    import pandas as pd
+
+    found = predictor.frame(smiles, pd.DataFrame(index=range(len(smiles))), [""] * len(smiles))
+    units = predictor.model.about["units"]
+    for text, (_, row) in zip(smiles, found.iterrows(), strict=True):
+        if row["problem"]:
+            console.print(f"{text}: {row['problem']}", markup=False)
+            continue
+        if predictor.model.classes:
+            shares = ", ".join(f"{label} {row[f'p_{label}']:.2f}" for label in predictor.model.classes)
+            answer = f"{row['prediction']} ({shares})"
+        else:
+            bounds = "" if pd.isna(row["lower"]) else f" [{row['lower']:.4g} to {row['upper']:.4g}]"
+            answer = f"{row['prediction']:.4g}{f' {units}' if units else ''}{bounds}"
+        where = "" if row["in_domain"] else "; outside of the model's domain"
+        console.print(
+            f"{text}: {answer}; nearest training molecule {row['nearest_training_molecule']} "
+            f"(similarity {row['similarity']:.2f}){where}",
+            markup=False,
+        )
+
+
+@app.command()
+def show(model: Annotated[Path, typer.Argument(help="Folder of a model made by [b]fit[/b].")]) -> None:
+    """Say what a model folder holds, after checking that its files are whole."""
+    from pipeline.models.folder import changed_versions, describe_folder
+
+    about = describe_folder(model)
+    for line in _model_lines(about, model):
+        console.print(line, markup=False)
+    changed = changed_versions(about)
+    if changed:
+        console.print(f"Made with other versions: {', '.join(changed)}.", markup=False)
+
+
+def _model_lines(about: dict[str, Any], folder: Path) -> list[str]:
+    from pipeline.models.card import score_lines
+
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    units = f" in {about['units']}" if about["units"] else ""
+    lines = [
+        f"{folder}: {about['arm']} for {about['property_name']}{units} ({about['task']}), "
+        f"{about['n_train']} molecules of {about['data']['source']}, seed {about['seed']}, {size / 1e6:.1f} MB.",
+        *(line.removeprefix("- ") for line in score_lines(about)),
+    ]
+    if about["language_model"]:
+        lines.append(f"Needs the base model {about['language_model']['model']}.")
+    if about["context"]:
+        lines.append(f"Needs the columns {', '.join(about['context'])} beside the SMILES.")
+    return lines
+
+
+@app.command()
 def audit(
     source: Source,
     smiles: SmilesOption = None,

@@ -31,9 +31,9 @@ from pipeline.errors import InputError
 from pipeline.evaluation.comparison import Evaluation, evaluate, metric_table
 from pipeline.evaluation.metrics import HIGHER_IS_BETTER, PRIMARY, auroc
 from pipeline.evaluation.verdict import Verdict, verdicts
-from pipeline.files import sha256, write_atomically, write_csv
+from pipeline.files import write_atomically, write_csv
 from pipeline.lm.defaults import TRAINED_LAYERS, training_settings
-from pipeline.lm.weights import PACKAGED
+from pipeline.lm.weights import weights_identity
 from pipeline.prompts.numbers import NumberFormat
 from pipeline.prompts.templates import PromptTemplate, completion
 from pipeline.reporter import Reporter
@@ -186,9 +186,8 @@ def binned(targets: pd.Series, fold: Fold, bins: int) -> pd.Series:
     InputError
         If ties in the target leave a class without training or test rows.
     """
-    train = targets.loc[list(fold.train)].to_numpy(dtype=np.float64)
-    edges = np.quantile(train, np.linspace(0, 1, bins + 1)[1:-1])
-    labels = pd.Series(np.searchsorted(edges, targets.to_numpy(dtype=np.float64), side="left"), index=targets.index)
+    edges = _bin_edges(targets.loc[list(fold.train)], bins)
+    labels = _cut(targets, edges)
     for role, ids in (("training", fold.train), ("test", fold.test)):
         missing = set(range(bins)) - set(labels.loc[list(ids)])
         if missing:
@@ -197,6 +196,23 @@ def binned(targets: pd.Series, fold: Fold, bins: int) -> pd.Series:
                 f"(cut at {', '.join(f'{edge:.4g}' for edge in edges)}); use fewer bins or another split"
             )
     return labels.astype(str)
+
+
+def binned_all(targets: pd.Series, bins: int) -> tuple[pd.Series, list[float]]:
+    """Classes by quantiles of all rows, for a model that is trained on all of them; and the edges."""
+    edges = _bin_edges(targets, bins)
+    labels = _cut(targets, edges)
+    if labels.nunique() < bins:
+        raise InputError(f"--bins {bins}: ties in the target leave only {labels.nunique()} classes; use fewer bins")
+    return labels.astype(str), [float(edge) for edge in edges]
+
+
+def _bin_edges(values: pd.Series, bins: int) -> np.ndarray:
+    return np.quantile(values.to_numpy(dtype=np.float64), np.linspace(0, 1, bins + 1)[1:-1])
+
+
+def _cut(values: pd.Series, edges: np.ndarray) -> pd.Series:
+    return pd.Series(np.searchsorted(edges, values.to_numpy(dtype=np.float64), side="left"), index=values.index)
 
 
 def fold_targets(run: Run, fold: Fold) -> pd.Series:
@@ -227,32 +243,13 @@ def cell_key(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]:
         settings = training_settings(len(fold.train), arm, run.config.steps or None)
         key["language_model"] = {
             "model": run.config.model,
-            "weights": _weights_identity(run.config.model),
+            "weights": weights_identity(run.config.model),
             "dtype": run.dtype,
             "template": run.config.template,
             "settings": {name: getattr(settings, name) for name in settings.__dataclass_fields__},
             "trained_layers": TRAINED_LAYERS,
         }
     return key
-
-
-def _weights_identity(model: str) -> str:
-    if model in PACKAGED:
-        return PACKAGED[model].sha256
-    if Path(model).is_dir():
-        return " ".join(_hash_once(path) for path in sorted(Path(model).glob("*.safetensors")))
-    return model
-
-
-_hashes: dict[tuple[str, int, int], str] = {}
-
-
-def _hash_once(path: Path) -> str:
-    state = path.stat()
-    key = (str(path), state.st_size, state.st_mtime_ns)
-    if key not in _hashes:
-        _hashes[key] = sha256(path)
-    return _hashes[key]
 
 
 def missing_cells(run: Run) -> list[tuple[Split, Fold, str]]:
@@ -572,6 +569,7 @@ def _conclude(
     write_csv(run.out / "metrics.csv", metrics)
     info = {
         "settings": run.config.as_dict(),
+        "table": run.table.fingerprint(),
         "task": run.task,
         "task_reason": run.table.task_reason,
         "rows": {"read": run.table.n_read, "refused": len(run.table.refused), "used": len(run.table)},

@@ -144,10 +144,15 @@ def _descriptor_features() -> MoleculeFeatures:
     return MoleculeFeatures((descriptors,), (CleanDescriptors(),))
 
 
+def _nothing(X: Any) -> np.ndarray:
+    return np.zeros((len(as_frame(X)), 1))
+
+
 def constant(task: str, seed: int, threads: int) -> Any:
     """``mean`` for numbers, ``majority`` for classes (its probabilities are the class shares)."""
-    nothing = FunctionTransformer(lambda X: np.zeros((len(as_frame(X)), 1)))
-    return _over(task, nothing, DummyClassifier(strategy="prior") if task == CLASSES else DummyRegressor())
+    return _over(
+        task, FunctionTransformer(_nothing), DummyClassifier(strategy="prior") if task == CLASSES else DummyRegressor()
+    )
 
 
 def ngram_ridge(task: str, seed: int, threads: int) -> Any:

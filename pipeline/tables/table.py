@@ -27,7 +27,7 @@ from pipeline.tables.targets import (
 
 MIN_ROWS = 20
 SPREAD_WARNING = 0.5  # of the target's standard deviation
-_SMILES_NAMES = ("smiles", "canonical_smiles", "isomeric_smiles", "structure", "molecule")
+SMILES_NAMES = ("smiles", "canonical_smiles", "isomeric_smiles", "structure", "molecule")
 REFUSED_COLUMNS = ["line", "column", "value", "reason"]
 
 
@@ -102,7 +102,7 @@ class Table:
 def find_smiles_column(raw: RawTable) -> str:
     """The column that is called SMILES or the like, when the user named none."""
     by_lower = {column.lower().replace(" ", "_"): column for column in raw.frame.columns}
-    for name in _SMILES_NAMES:
+    for name in SMILES_NAMES:
         if name in by_lower:
             return by_lower[name]
     columns = ", ".join(map(repr, raw.frame.columns[:30]))

@@ -1,0 +1,49 @@
+"""Applicability domain: is a molecule like those the model was trained on?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.arms.features import morgan_bits, tanimoto
+
+DOMAIN_SHARE = 0.05  # of the training molecules lie outside by construction
+_BLOCK = 512
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The training molecules and how near a new one must lie.
+
+    ``smiles`` are the canonical training molecules, ``bits`` their Morgan fingerprints of radius 2,
+    packed, of shape (n, 256) bytes; ``threshold`` is the Tanimoto similarity to the nearest of them
+    from which a molecule counts as inside.
+    """
+
+    smiles: tuple[str, ...]
+    bits: np.ndarray
+    threshold: float
+
+    @classmethod
+    def fit(cls, smiles: Sequence[str], groups: np.ndarray) -> Domain:
+        """The threshold leaves out the 5 % of training molecules that are least like any other group's."""
+        bits = morgan_bits(smiles)
+        nearest = np.zeros(len(bits))
+        for start in range(0, len(bits), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            similarity = tanimoto(bits[block], bits)
+            similarity[groups[block, None] == groups[None, :]] = 0.0
+            nearest[block] = similarity.max(axis=1)
+        return cls(tuple(smiles), np.packbits(bits, axis=1), float(np.quantile(nearest, DOMAIN_SHARE)))
+
+    def nearest(self, smiles: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """``(similarity, index)`` of the nearest training molecule. Shapes (n,)."""
+        pool, queries = np.unpackbits(self.bits, axis=1), morgan_bits(smiles)
+        similarity, index = np.empty(len(queries)), np.empty(len(queries), dtype=int)
+        for start in range(0, len(queries), _BLOCK):
+            block = tanimoto(queries[start : start + _BLOCK], pool)
+            index[start : start + _BLOCK] = block.argmax(axis=1)
+            similarity[start : start + _BLOCK] = block.max(axis=1)
+        return similarity, index

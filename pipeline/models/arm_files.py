@@ -1,0 +1,175 @@
+"""Fitted arms to files and back: skops for scikit-learn, safetensors for the language model.
+
+Nothing here is unpickled. A skops file may hold only the types of `_TRUSTED` beside those that
+skops itself knows.
+"""
+
+from __future__ import annotations
+
+import copy
+import zipfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.arms.gaussian_process import GaussianProcess, GaussianProcessLabels
+from pipeline.arms.ladder import LANGUAGE_MODELS, MeanArm
+from pipeline.errors import InputError
+from pipeline.prompts.numbers import NumberFormat
+from pipeline.prompts.templates import PromptTemplate
+
+_TRUSTED = {
+    "collections.OrderedDict",
+    "lightgbm.basic.Booster",
+    "lightgbm.sklearn.LGBMClassifier",
+    "lightgbm.sklearn.LGBMRegressor",
+    "pipeline.arms.baselines.CharacterGrams",
+    "pipeline.arms.baselines.ClassifierOverFeatures",
+    "pipeline.arms.baselines.RegressorOverFeatures",
+    "pipeline.arms.baselines.TanimotoClassifier",
+    "pipeline.arms.baselines.TanimotoRegressor",
+    "pipeline.arms.baselines._SparseRidge",
+    "pipeline.arms.baselines._by_similarity",
+    "pipeline.arms.baselines._nothing",
+    "pipeline.arms.features.CleanDescriptors",
+    "pipeline.arms.features.descriptors",
+    "pipeline.arms.features.morgan_bits",
+    "pipeline.arms.features.morgan_counts",
+    "pipeline.arms.gaussian_process.GaussianProcess",
+    "pipeline.arms.gaussian_process.GaussianProcessLabels",
+    "pipeline.arms.inputs.MoleculeFeatures",
+    "sklearn.tree._tree.Tree",
+}
+EngineSource = Callable[[], Any]
+
+
+def write_arm(folder: Path, name: str, model: Any) -> dict[str, Any]:
+    """Write a fitted arm below ``folder`` and return the description that `read_arm` needs."""
+    if isinstance(model, MeanArm):
+        return {"members": {member: write_arm(folder, member, arm) for member, arm in model.members.items()}}
+    if name in LANGUAGE_MODELS:
+        return _write_language_model(folder, name, model)
+    _write_skops(folder / f"{name}.skops", _slim(model))
+    return {"skops": f"{name}.skops"}
+
+
+def read_arm(
+    folder: Path,
+    name: str,
+    description: dict[str, Any],
+    *,
+    task: str,
+    classes: tuple[str, ...],
+    template: PromptTemplate,
+    engine: EngineSource,
+) -> Any:
+    """The arm that `write_arm` wrote; ``engine`` is called if it needs a language model."""
+    options: dict[str, Any] = {"task": task, "classes": classes, "template": template, "engine": engine}
+    if "members" in description:
+        members = {member: read_arm(folder, member, part, **options) for member, part in description["members"].items()}
+        mean = MeanArm(members)
+        if classes:
+            mean.classes_ = np.array(classes)
+        return mean
+    if name not in LANGUAGE_MODELS:
+        return _read_skops(folder / description["skops"])
+    return _read_language_model(folder, name, description, **options)
+
+
+def _slim(model: Any) -> Any:
+    """A Gaussian process without the factor that only its own deviations need: n x n numbers."""
+    if isinstance(model, GaussianProcess):
+        model = copy.copy(model)
+        model.__dict__.pop("factor_", None)
+    elif isinstance(model, GaussianProcessLabels):
+        model = copy.copy(model)
+        model.members_ = [_slim(member) for member in model.members_]
+    return model
+
+
+def _write_skops(path: Path, model: Any) -> None:
+    from skops.io import dumps
+
+    path.write_bytes(dumps(model, compression=zipfile.ZIP_DEFLATED))
+
+
+def _read_skops(path: Path) -> Any:
+    from skops.io import get_untrusted_types, loads
+
+    data = path.read_bytes()
+    strange = sorted(set(get_untrusted_types(data=data)) - _TRUSTED)
+    if strange:
+        raise InputError(f"{path}: holds a {strange[0]}, which no chemtune model does; the file is not loaded")
+    return loads(data, trusted=sorted(_TRUSTED))
+
+
+def _write_language_model(folder: Path, name: str, model: Any) -> dict[str, Any]:
+    from safetensors.torch import save_file
+
+    description: dict[str, Any] = {"shared": model.shared_}
+    if name == "lm-frozen":
+        _write_skops(folder / "lm-frozen.skops", model.model_)
+        return {**description, "skops": "lm-frozen.skops"}
+    settings = model.settings_
+    description |= {"settings": asdict(settings), "adapter": name}
+    with model.engine.adapted(rank=settings.rank, alpha=settings.alpha, dropout=0.0, seed=0) as adapted:
+        adapted.load_state_dict(model.adapter_, strict=False)
+        adapted.peft_config["default"].base_model_name_or_path = model.engine.name
+        adapted.save_pretrained(str(folder / name), save_embedding_layers=False)
+    (folder / name / "README.md").unlink(missing_ok=True)
+    if hasattr(model, "head_"):
+        tensors = {key: value.detach().cpu().contiguous() for key, value in model.head_.state_dict().items()}
+        save_file(tensors, folder / name / "head.safetensors")
+    if hasattr(model, "scale_"):
+        description |= {"mean": model.mean_, "scale": model.scale_}
+    elif hasattr(model, "format_"):
+        description |= {"mean": model.mean_, "number_format": asdict(model.format_)}
+    return description
+
+
+def _read_language_model(
+    folder: Path,
+    name: str,
+    description: dict[str, Any],
+    *,
+    task: str,
+    classes: tuple[str, ...],
+    template: PromptTemplate,
+    engine: EngineSource,
+) -> Any:
+    from safetensors.torch import load_file
+
+    from pipeline.lm.training import Head, TrainingSettings
+
+    model = LANGUAGE_MODELS[name](task, engine=engine(), template=template)
+    model.shared_ = description["shared"]
+    if classes:
+        model.classes_ = np.array(classes)
+    if name == "lm-frozen":
+        model.model_ = _read_skops(folder / description["skops"])
+        return model
+    model.settings_ = TrainingSettings(**description["settings"])
+    weights = load_file(folder / description["adapter"] / "adapter_model.safetensors")
+    model.adapter_ = {_with_adapter_name(key): tensor for key, tensor in weights.items()}
+    head = folder / description["adapter"] / "head.safetensors"
+    if head.exists():
+        tensors = load_file(head)
+        model.head_ = Head(model.engine.model.config.hidden_size, len(tensors["linear.bias"]))
+        model.head_.load_state_dict(tensors)
+        model.head_.to(model.engine.device)
+    if "mean" in description:
+        model.mean_ = description["mean"]
+    if "scale" in description:
+        model.scale_ = description["scale"]
+    if "number_format" in description:
+        model.format_ = NumberFormat(**description["number_format"])
+    return model
+
+
+def _with_adapter_name(key: str) -> str:
+    """PEFT leaves the adapter's name out of its files: ``...lora_A.weight`` is ``...lora_A.default.weight``."""
+    module, _, kind = key.rpartition(".")
+    return f"{module}.default.{kind}"

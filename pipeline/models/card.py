@@ -1,0 +1,71 @@
+"""The model card that writes itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.arms.ladder import DESCRIPTIONS
+from pipeline.evaluation.verdict import number
+
+
+def model_card(about: dict[str, Any], size: int) -> str:
+    """``README.md`` of a model folder."""
+    units = f" in {about['units']}" if about["units"] else ""
+    lines = [
+        f"# {about['property_name']}: {about['arm']}",
+        "",
+        f"Predicts {about['property_name']}{units} from a SMILES ({about['task']}"
+        + (f": {', '.join(about['classes'])})." if about["classes"] else ")."),
+        f"Made by chemtune {about['versions']['chemtune']}; {size / 1e6:.1f} MB.",
+        "",
+        "## Use",
+        "",
+        "    chemtune predict THIS_FOLDER new.csv --out predicted.csv",
+        '    chemtune predict THIS_FOLDER --smiles "CCO"',
+        "",
+        "## Model",
+        "",
+        f"- {about['arm']}: {DESCRIPTIONS[about['arm']]}.",
+        f"- Trained on {about['n_train']} molecules of `{about['data']['source']}` "
+        f"(column `{about['target']}`), seed {about['seed']}.",
+    ]
+    if about["language_model"]:
+        base = about["language_model"]
+        lines.append(
+            f"- Base model {base['model']} ({base['licence']}), not in this folder; the prompt is "
+            f"`{about['template']}`, computed in {base['dtype']}."
+        )
+    if about["context"]:
+        lines.append(
+            f"- Needs the columns {', '.join(f'`{column}`' for column in about['context'])} beside the SMILES."
+        )
+    lines += ["", "## How good it is", "", *score_lines(about)]
+    lines += [
+        "",
+        "## Limits",
+        "",
+        f"- `in_domain` is false where no training molecule has a Tanimoto similarity of at least "
+        f"{about['domain']['threshold']:.2f} (Morgan, radius 2), which leaves out the 5 % of the training molecules "
+        "that are least like the others. Outside, expect larger errors than the intervals say.",
+        "- The bounds hold for molecules like those it was trained on; new scaffolds are a shift.",
+        f"- `training.parquet` holds the {about['n_train']} training structures: whoever gets this folder gets them.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def score_lines(about: dict[str, Any]) -> list[str]:
+    """What was measured of the model, a list item each."""
+    calibration, units = about["calibration"], f" {about['units']}" if about["units"] else ""
+    lines = []
+    if calibration["n"]:
+        metric, value = calibration["metric"], calibration["value"]
+        lines.append(
+            f"- {metric} {number(value)}{units if metric == 'MAE' else ''} on {calibration['n']} molecules, "
+            f"{calibration['how']}."
+        )
+    for score in about["scores"]:
+        lines.append(
+            f"- {score['split']} split of `{score['run']}`: {score['metric']} {number(score['value'])} "
+            f"[{number(score['low'])} to {number(score['high'])}], n = {score['n']}."
+        )
+    return lines or ["- Not measured."]

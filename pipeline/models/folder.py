@@ -1,0 +1,228 @@
+"""A fitted model and the folder it lives in."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.cells import versions
+from pipeline.errors import InputError
+from pipeline.evaluation.domain import Domain
+from pipeline.evaluation.intervals import DEFAULT_LEVEL, conformal_radius
+from pipeline.files import sha256, write_atomically
+from pipeline.models.arm_files import read_arm, write_arm
+from pipeline.models.card import model_card
+from pipeline.prompts.templates import PromptTemplate
+from pipeline.tables.targets import CLASSES
+
+FORMAT = 1
+_DESCRIPTION = "model.json"
+
+
+@dataclass
+class SavedModel:
+    """A fitted arm with what is needed to use it honestly on new molecules.
+
+    ``about`` is what `model.json` says; ``residuals`` are truth minus
+    prediction on rows that the model was not trained on, empty where there are none.
+    """
+
+    arm: Any
+    about: dict[str, Any]
+    domain: Domain
+    residuals: np.ndarray
+
+    @property
+    def task(self) -> str:
+        return str(self.about["task"])
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(self.about["classes"])
+
+    @property
+    def context(self) -> tuple[str, ...]:
+        return tuple(self.about["context"])
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predicted values, or classes, of canonical SMILES (context columns beside them). Shape (n,)."""
+        return self.arm.predict(X)
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Class probabilities in the order of ``classes``. Shape (n, classes)."""
+        chances = np.zeros((len(X), len(self.classes)))
+        chances[:, [self.classes.index(str(label)) for label in self.arm.classes_]] = self.arm.predict_proba(X)
+        return chances
+
+    def describe(self, X: pd.DataFrame, level: float = DEFAULT_LEVEL) -> pd.DataFrame:
+        """All that is said of each molecule: prediction, bounds or probabilities, nearest neighbour, domain.
+
+        Parameters
+        ----------
+        X : DataFrame
+            Canonical SMILES in the first column, then the context columns.
+        level : float
+            Coverage asked of the interval.
+        """
+        smiles = [str(text) for text in X.iloc[:, 0]]
+        if self.task == CLASSES:
+            chances = self.predict_proba(X)
+            found: dict[str, Any] = {"prediction": np.array(self.classes, dtype=object)[chances.argmax(axis=1)]}
+            found |= {f"p_{label}": chances[:, column] for column, label in enumerate(self.classes)}
+        else:
+            values, radius = self.predict(X), conformal_radius(self.residuals, level)
+            known = np.isfinite(radius)
+            found = {
+                "prediction": values,
+                "lower": values - radius if known else np.full(len(values), np.nan),
+                "upper": values + radius if known else np.full(len(values), np.nan),
+            }
+        similarity, index = self.domain.nearest(smiles)
+        found["nearest_training_molecule"] = [self.domain.smiles[position] for position in index]
+        found["similarity"] = similarity
+        found["in_domain"] = similarity >= self.domain.threshold
+        return pd.DataFrame(found, index=X.index)
+
+    def columns(self) -> list[str]:
+        """The columns that `describe` gives."""
+        own = [f"p_{label}" for label in self.classes] if self.task == CLASSES else ["lower", "upper"]
+        return ["prediction", *own, "nearest_training_molecule", "similarity", "in_domain"]
+
+    def save(self, folder: Path) -> None:
+        """Write the model as a folder, all of it or nothing.
+
+        Raises
+        ------
+        InputError
+            If the folder holds something that is not a chemtune model.
+        """
+        if folder.exists() and any(folder.iterdir()) and not (folder / _DESCRIPTION).exists():
+            raise InputError(f"{folder}: is there and is not a chemtune model; give another folder with --out")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        try:
+            self._write(work)
+            if folder.exists():
+                shutil.rmtree(folder)
+            work.chmod(0o755)
+            work.replace(folder)
+        except BaseException:
+            shutil.rmtree(work, ignore_errors=True)
+            raise
+
+    def _write(self, work: Path) -> None:
+        from safetensors.numpy import save_file
+
+        parts = write_arm(work, self.about["arm"], self.arm)
+        save_file({"bits": self.domain.bits, "residuals": self.residuals}, work / "training.safetensors")
+        pd.DataFrame({"smiles": self.domain.smiles}).to_parquet(work / "training.parquet", index=False)
+        about = {
+            "format": FORMAT,
+            **self.about,
+            "domain": {"threshold": self.domain.threshold, "training_molecules": len(self.domain.smiles)},
+            "parts": parts,
+        }
+        files = sorted(path for path in work.rglob("*") if path.is_file())
+        about["files"] = {path.relative_to(work).as_posix(): sha256(path) for path in files}
+        write_atomically(work / "README.md", model_card(about, sum(path.stat().st_size for path in files)))
+        for path in files:
+            path.chmod(0o644)
+        write_atomically(work / _DESCRIPTION, json.dumps(about, indent=1, ensure_ascii=False))
+
+
+def describe_folder(folder: Path) -> dict[str, Any]:
+    """``model.json`` of a model folder whose files are all there and as they were written.
+
+    Raises
+    ------
+    InputError
+        If it is not a model folder, was cut short or changed, or was made by a newer chemtune.
+    """
+    path = folder / _DESCRIPTION
+    if not path.exists():
+        raise InputError(f"{folder}: not a chemtune model (there is no {_DESCRIPTION}); make one with chemtune fit")
+    try:
+        about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        made_by, files = int(about["format"]), dict(about["files"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: damaged ({type(error).__name__}: {error}); fit the model again") from error
+    if made_by > FORMAT:
+        raise InputError(
+            f"{folder}: made by chemtune {about.get('versions', {}).get('chemtune', 'of a later version')} in format "
+            f"{made_by}; this chemtune reads up to format {FORMAT}: update chemtune"
+        )
+    for name, expected in files.items():
+        file = folder / name
+        if not file.resolve().is_relative_to(folder.resolve()):
+            raise InputError(f"{path}: names a file outside of the folder ({name!r}); the model is not loaded")
+        if not file.is_file():
+            raise InputError(f"{folder}: the file {name} is missing; copy the whole folder again")
+        if sha256(file) != expected:
+            raise InputError(f"{folder}: the file {name} is not the one that was saved; copy the whole folder again")
+    return about
+
+
+def load_model(folder: Path, engine: Any = None) -> SavedModel:
+    """Load a model folder; ``engine`` may be given where the language model is already in memory.
+
+    Raises
+    ------
+    InputError
+        As `describe_folder`, and if the base weights are not those the adapter was trained on.
+    """
+    from safetensors.numpy import load_file
+
+    about = describe_folder(folder)
+    try:
+        arrays = load_file(folder / "training.safetensors")
+        smiles = pd.read_parquet(folder / "training.parquet")["smiles"]
+        domain = Domain(tuple(smiles), arrays["bits"], float(about["domain"]["threshold"]))
+        arm = read_arm(
+            folder,
+            about["arm"],
+            about["parts"],
+            task=about["task"],
+            classes=tuple(about["classes"]),
+            template=PromptTemplate(about["property_name"], about["units"], about["template"]),
+            engine=lambda: engine or load_engine(about["language_model"], folder),
+        )
+    except (KeyError, TypeError, OSError) as error:
+        raise InputError(f"{folder}: cannot be read as a model ({type(error).__name__}: {error})") from error
+    kept = {key: value for key, value in about.items() if key not in ("format", "domain", "parts")}
+    return SavedModel(arm, kept, domain, arrays["residuals"])
+
+
+_engines: dict[tuple[str, int, str], Any] = {}
+
+
+def load_engine(wanted: dict[str, Any], folder: Path | str) -> Any:
+    """The engine of a base model, loaded once per process and checked against the weights it was trained on."""
+    from pipeline.lm.engine import Engine
+    from pipeline.lm.weights import weights_identity
+
+    if weights_identity(wanted["model"]) != wanted["weights"]:
+        raise InputError(
+            f"{folder}: was trained on other weights than those of {wanted['model']} on this machine; "
+            "put the original base model there"
+        )
+    key = (wanted["model"], wanted["trained_layers"], wanted["dtype"])
+    if key not in _engines:
+        _engines[key] = Engine.load(wanted["model"], trained_layers=wanted["trained_layers"], dtype=wanted["dtype"])
+    return _engines[key]
+
+
+def changed_versions(about: dict[str, Any]) -> list[str]:
+    """Packages whose version here is not the one the model was made with, in words."""
+    here = versions()
+    return [
+        f"{package} {version} (here {here[package]})"
+        for package, version in about["versions"].items()
+        if package in here and here[package] != version
+    ]

@@ -1,0 +1,293 @@
+"""A fitted model over a file of molecules: in chunks, restartable, every row in its place."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+
+from pipeline.arms.features import compute_features, forget_features, remember_features
+from pipeline.arms.ladder import FEATURES, fitted_arms, is_language_model
+from pipeline.errors import InputError, nearest
+from pipeline.files import write_atomically
+from pipeline.lm.engine import tokenizer_and_limit
+from pipeline.models.folder import SavedModel
+from pipeline.prompts.numbers import NumberFormat
+from pipeline.prompts.templates import PromptTemplate, completion
+from pipeline.reporter import Reporter
+from pipeline.tables.molecules import MoleculeError, canonical_smiles
+from pipeline.tables.streaming import DAMAGE, encode_chunk, join_chunks, open_stream, output_format
+from pipeline.tables.table import SMILES_NAMES
+from pipeline.tables.targets import CLASSES
+
+CHUNK_ROWS = 1_000
+PROBLEM = "problem"
+
+
+@dataclass
+class Summary:
+    """What came of a file: rows read, rows predicted, and how often each problem occurred."""
+
+    out: Path
+    rows: int = 0
+    predicted: int = 0
+    outside: int = 0
+    problems: Counter[str] = field(default_factory=Counter)
+    reused: int = 0
+
+
+class Predictor:
+    """A model with what turns raw rows into predictions or the reason why there is none.
+
+    Parameters
+    ----------
+    model : SavedModel
+    level : float
+        Coverage asked of the interval.
+    workers : int
+        Processes that compute features.
+    """
+
+    def __init__(self, model: SavedModel, level: float, workers: int) -> None:
+        self.model = model
+        self.level = level
+        self.workers = workers
+        leaves = fitted_arms(model.about["arm"])
+        kinds = {"bits", *(kind for leaf in leaves for kind in FEATURES.get(leaf, ()))}
+        self.kinds = sorted(kinds)
+        self._count: Callable[[str], int] | None = None
+        if is_language_model(model.about["arm"]):
+            self._count, self._limit = _token_limit(model)
+        self._template = PromptTemplate(model.about["property_name"], model.about["units"], model.about["template"])
+
+    def frame(self, smiles: list[str], context: pd.DataFrame, damage: list[str]) -> pd.DataFrame:
+        """One row per row given: the model's columns, and ``problem`` where they are empty.
+
+        Parameters
+        ----------
+        smiles : list of str
+            As given.
+        context : DataFrame
+            The model's context columns as text, one row each; may have no column.
+        damage : list of str
+            Why a row could not be read; empty for whole rows.
+        """
+        canonical, problems = self._molecules(smiles)
+        problems = [broken or problem for broken, problem in zip(damage, problems, strict=True)]
+        for column in context.columns:
+            for row, value in enumerate(context[column]):
+                if not value and not problems[row]:
+                    problems[row] = f"missing context value in {column!r}"
+        X = pd.DataFrame({"smiles": canonical, **{column: context[column].to_numpy() for column in context.columns}})
+        if self._count:
+            for row, prompt in enumerate(self._template.render_all(X)):
+                if not problems[row] and self._count(prompt) > self._limit:
+                    problems[row] = f"prompt of {self._count(prompt)} tokens; the model takes {self._limit}"
+        good = [row for row, problem in enumerate(problems) if not problem]
+        found = pd.DataFrame(index=range(len(smiles)), columns=self.model.columns(), dtype=object)
+        if good:
+            described = self.model.describe(X.iloc[good], self.level)
+            found.loc[good, described.columns] = described.to_numpy(dtype=object)
+        forget_features()
+        if self._count:
+            _engine_of(self.model.arm).forget()
+        return _typed(found, self.model).assign(**{PROBLEM: problems})
+
+    def _molecules(self, smiles: list[str]) -> tuple[list[str], list[str]]:
+        """Canonical SMILES and problems; the features that the arm needs are computed beside them."""
+        distinct = list(dict.fromkeys(smiles))
+        pieces = np.array_split(np.array(distinct, dtype=object), max(1, min(self.workers, len(distinct) // 50)))
+        largest = self.model.about["largest_fragment"]
+        answers = joblib.Parallel(n_jobs=len(pieces))(
+            joblib.delayed(_understand)(list(piece), largest, self.kinds) for piece in pieces
+        )
+        known: dict[str, tuple[str, str]] = {}
+        for piece, (canonical, problems, good, features) in zip(pieces, answers, strict=True):
+            known |= dict(zip(piece, zip(canonical, problems, strict=True), strict=True))
+            remember_features(good, features)
+        return [known[text][0] for text in smiles], [known[text][1] for text in smiles]
+
+
+def _understand(
+    texts: list[str], largest_fragment: bool, kinds: list[str]
+) -> tuple[list[str], list[str], list[str], dict[str, list[np.ndarray]]]:
+    canonical, problems = [], []
+    for text in texts:
+        try:
+            canonical.append(canonical_smiles(text, largest_fragment))
+            problems.append("")
+        except MoleculeError as error:
+            canonical.append("")
+            problems.append(str(error))
+    good = list(dict.fromkeys(smiles for smiles in canonical if smiles))
+    return canonical, problems, good, compute_features(good, kinds)
+
+
+def _token_limit(model: SavedModel) -> tuple[Callable[[str], int], int]:
+    """How tokens of a prompt are counted, and how many fit beside the longest answer."""
+    about = model.about
+    tokenizer, context_length = tokenizer_and_limit(about["language_model"]["model"])
+
+    def count(text: str) -> int:
+        return len(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    form: NumberFormat | None = getattr(model.arm, "format_", None)
+    answers = form.texts() if form else list(model.classes)
+    longest = max((count(completion(answer)) for answer in answers), default=0)
+    return count, context_length - longest - 1
+
+
+def _engine_of(arm: Any) -> Any:
+    members = getattr(arm, "members", None)
+    if members is None:
+        return getattr(arm, "engine", None)
+    return next(engine for member in members.values() if (engine := _engine_of(member)) is not None)
+
+
+def _typed(frame: pd.DataFrame, model: SavedModel) -> pd.DataFrame:
+    """Columns of one type whatever a chunk holds, so that chunks fit together."""
+    text = {"nearest_training_molecule", *(["prediction"] if model.task == CLASSES else [])}
+    types = {name: "string" if name in text else "Float64" for name in frame.columns} | {"in_domain": "boolean"}
+    return frame.astype(types)
+
+
+def predict_file(
+    model: SavedModel,
+    source: str,
+    out: Path,
+    reporter: Reporter,
+    *,
+    smiles: str = "",
+    level: float = 0.9,
+    workers: int = 0,
+    chunk_rows: int = CHUNK_ROWS,
+) -> Summary:
+    """Predict every row of a file and write the file again with the model's columns beside its own.
+
+    Finished chunks are kept in a hidden folder beside ``out`` until the end, each named by what it
+    was made from, so the same command goes on after an interruption and never mixes inputs.
+
+    Raises
+    ------
+    InputError
+        If the input cannot be read, lacks a column the model needs, or is the output.
+    """
+    form = output_format(out)
+    stream = open_stream(source)
+    if out.exists() and out.samefile(stream.path):
+        raise InputError(f"--out {out}: is the input itself; chemtune never writes over it")
+    column = smiles_column(stream.columns, smiles, model.about["smiles"], source)
+    for needed in model.context:
+        if needed not in stream.columns:
+            raise InputError(
+                f"{source}: the model needs the column {needed!r}{nearest(needed, stream.columns)}; "
+                f"the columns are {', '.join(map(repr, stream.columns[:30]))}"
+            )
+    predictor = Predictor(model, level, workers or os.cpu_count() or 1)
+    names = _free_names([*model.columns(), PROBLEM], stream.columns)
+    identity = _identity(model, level, form, column)
+    parts = out.with_name(f".{out.name}.parts")
+    summary, made = Summary(out), []
+    for number, chunk in enumerate(_with_progress(stream, chunk_rows, reporter)):
+        part = parts / f"{number:07d}-{_chunk_hash(chunk, identity, number)}"
+        tally = part.with_suffix(".json")
+        if not (part.exists() and tally.exists()):
+            frame = _predict_chunk(predictor, chunk, column, names)
+            write_atomically(part, encode_chunk(frame, form, first=number == 0))
+            write_atomically(tally, json.dumps(_tally(frame, names)))
+        else:
+            summary.reused += len(chunk)
+        _add(summary, json.loads(tally.read_text(encoding="utf-8")), len(chunk))
+        made.append(part)
+    join_chunks(made, form, out)
+    shutil.rmtree(parts)
+    return summary
+
+
+def smiles_column(columns: list[str], asked: str, trained: str, source: str) -> str:
+    """The column of the input that holds the molecules: as asked, as in training, or one called SMILES."""
+    if asked:
+        if asked in columns:
+            return asked
+        raise InputError(
+            f"{source}: no column {asked!r} for --smiles{nearest(asked, columns)}; the columns are "
+            f"{', '.join(map(repr, columns[:30]))}"
+        )
+    if trained in columns:
+        return trained
+    by_lower = {column.lower().replace(" ", "_"): column for column in columns}
+    for name in SMILES_NAMES:
+        if name in by_lower:
+            return by_lower[name]
+    raise InputError(
+        f"{source}: which column holds the SMILES? Name it with --smiles; the columns are "
+        f"{', '.join(map(repr, columns[:30]))}"
+    )
+
+
+def _with_progress(stream: Any, size: int, reporter: Reporter) -> Iterator[pd.DataFrame]:
+    done = 0
+    reporter.step("predicting", 0, stream.n_rows)
+    for chunk in stream.chunks(size):
+        yield chunk
+        done += len(chunk)
+        reporter.step("predicting", done, stream.n_rows)
+
+
+def _predict_chunk(predictor: Predictor, chunk: pd.DataFrame, column: str, names: dict[str, str]) -> pd.DataFrame:
+    smiles = [_cell(value) for value in chunk[column]]
+    context = pd.DataFrame({name: [_cell(value) for value in chunk[name]] for name in predictor.model.context})
+    found = predictor.frame(smiles, context, list(chunk[DAMAGE])).rename(columns=names)
+    return pd.concat([chunk.drop(columns=DAMAGE), found], axis=1)
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None or value is pd.NA or value != value else str(value).strip()
+
+
+def _free_names(ours: list[str], theirs: list[str]) -> dict[str, str]:
+    """Our columns under names that the input does not use."""
+    names: dict[str, str] = {}
+    for name in ours:
+        free = name
+        while free in theirs:
+            free = f"chemtune_{free}"
+        names[name] = free
+    return names
+
+
+def _identity(model: SavedModel, level: float, form: str, column: str) -> str:
+    about = json.dumps([model.about, level, form, column], sort_keys=True, default=str)
+    return hashlib.sha256(about.encode()).hexdigest()
+
+
+def _chunk_hash(chunk: pd.DataFrame, identity: str, number: int) -> str:
+    digest = hashlib.sha256(f"{identity} {number} {list(chunk.columns)}".encode())
+    digest.update(pd.util.hash_pandas_object(chunk.astype(str), index=False).to_numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _tally(frame: pd.DataFrame, names: dict[str, str]) -> dict[str, Any]:
+    problems = frame[names[PROBLEM]].str.partition(":")[0]
+    return {
+        "predicted": int((problems == "").sum()),
+        "outside": int((~frame[names["in_domain"]].fillna(True)).sum()),
+        "problems": dict(Counter(problem for problem in problems if problem)),
+    }
+
+
+def _add(summary: Summary, tally: dict[str, Any], rows: int) -> None:
+    summary.rows += rows
+    summary.predicted += tally["predicted"]
+    summary.outside += tally["outside"]
+    summary.problems.update(tally["problems"])

@@ -1,0 +1,236 @@
+"""Tables too large for memory: read and written in chunks, every row in its place."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import pandas as pd
+
+from pipeline.errors import InputError
+from pipeline.files import spreadsheet_safe
+from pipeline.tables.reading import (
+    check_header,
+    guess_delimiter,
+    looks_binary,
+    read_table,
+)
+
+_SAMPLE = 1_000_000
+_CELL_LIMIT = 1_000_000  # characters; a quote that is never closed would swallow the rest of the file
+DAMAGE = "__damage__"
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A table that is read in chunks.
+
+    ``columns`` are the header cells, ``n_rows`` the number of rows below it. `chunks` gives frames
+    of text (Parquet: of the file's own types) with one more column, `DAMAGE`: why the cells of a
+    row do not fit the header, or an empty string.
+    """
+
+    path: Path
+    columns: list[str]
+    n_rows: int
+    layout: dict[str, Any]
+
+    def chunks(self, size: int) -> Iterator[pd.DataFrame]:
+        if self.layout["kind"] == "parquet":
+            yield from _parquet_chunks(self.path, size)
+            return
+        _, rows = _header_and_rows(self.path, self.layout)
+        held: list[list[str]] = []
+        for row in rows:
+            held.append(_fitted_to(row, len(self.columns)))
+            if len(held) == size:
+                yield pd.DataFrame(held, columns=[*self.columns, DAMAGE], dtype=str)
+                held = []
+        if held:
+            yield pd.DataFrame(held, columns=[*self.columns, DAMAGE], dtype=str)
+
+
+def open_stream(source: str) -> Stream:
+    """Look through a CSV or TSV (also gzipped) or Parquet file once: its header, layout and number of rows.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it is empty, binary, damaged, or has a header only.
+    """
+    path = Path(source)
+    if not path.is_file():
+        read_table(source)  # says why not
+        raise InputError(f"{source}: only files on this machine can be predicted")
+    if path.suffix.lower() in (".parquet", ".pq"):
+        return _open_parquet(path)
+    with _opened(path) as file:
+        sample = _start(source, file)
+    if looks_binary(sample):
+        raise InputError(f"{source}: a binary file, not a table of text (CSV, TSV, .gz of these, or Parquet)")
+    problems = []
+    for encoding in _encodings(sample):
+        for strict in (True, False):
+            layout: dict[str, Any] = {"kind": "text", "encoding": encoding, "strict": strict}
+            try:
+                text = sample.decode(encoding, errors="ignore")
+                if not text.strip():
+                    raise InputError(f"{source}: the file is empty")
+                layout["delimiter"] = guess_delimiter(text, path)
+                header, rows = _header_and_rows(path, layout)
+                columns = check_header(source, header)
+                n_rows = sum(1 for _ in rows)
+            except UnicodeDecodeError as error:
+                problems.append(str(error))
+                break
+            except csv.Error as error:
+                if "unexpected end of data" in str(error) or "field larger" in str(error):
+                    raise InputError(f"{source}: a double quote is opened and never closed ({error})") from error
+                problems.append(str(error))
+                continue
+            except (OSError, EOFError) as error:
+                raise InputError(f"{source}: the file is damaged or cut short ({error})") from error
+            if n_rows == 0:
+                raise InputError(f"{source}: the file has a header but no rows")
+            return Stream(path, columns, n_rows, layout)
+    raise InputError(f"{source}: not readable as a table of text ({problems[-1]})")
+
+
+def _start(source: str, file: IO[bytes]) -> bytes:
+    try:
+        return file.read(_SAMPLE)
+    except (OSError, EOFError) as error:
+        raise InputError(f"{source}: the gzip file is damaged or cut short ({error})") from error
+
+
+def _opened(path: Path) -> IO[bytes]:
+    with open(path, "rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    return gzip.open(path, "rb") if packed else open(path, "rb")  # type: ignore[return-value]
+
+
+def _encodings(sample: bytes) -> list[str]:
+    if sample.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return ["utf-16"]
+    return ["utf-8-sig", "cp1252", "latin-1"]
+
+
+def _rows(path: Path, layout: dict[str, Any]) -> Iterator[list[str]]:
+    csv.field_size_limit(_CELL_LIMIT)
+    with _opened(path) as binary, io.TextIOWrapper(binary, encoding=layout["encoding"], newline="") as text:
+        yield from csv.reader(text, delimiter=layout["delimiter"], strict=layout["strict"])
+
+
+def _header_and_rows(path: Path, layout: dict[str, Any]) -> tuple[list[str], Iterator[list[str]]]:
+    """The first line that is not blank, and the rows below it.
+
+    A blank line is no row, except where there is one column: there it is an empty cell.
+    """
+    rows = _rows(path, layout)
+    header = next(cells for cells in rows if cells)
+    return header, (cells or [""] for cells in rows if cells or len(header) == 1)
+
+
+def _fitted_to(cells: list[str], width: int) -> list[str]:
+    """The cells of a row, as many as the header has, and what was wrong with their number."""
+    if len(cells) > width and not any(cell.strip() for cell in cells[width:]):
+        cells = cells[:width]
+    damage = "" if len(cells) == width else f"row has {len(cells)} cells where the header has {width}"
+    return [*cells[:width], *[""] * (width - len(cells)), damage]
+
+
+def _open_parquet(path: Path) -> Stream:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        file = parquet.ParquetFile(path)
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{path}: not a readable Parquet file ({str(error).splitlines()[0]})") from error
+    if file.metadata.num_rows == 0:
+        raise InputError(f"{path}: the table has no rows")
+    return Stream(path, list(file.schema_arrow.names), file.metadata.num_rows, {"kind": "parquet"})
+
+
+def _parquet_chunks(path: Path, size: int) -> Iterator[pd.DataFrame]:
+    """Frames of exactly ``size`` rows (the last may be smaller), whatever the row groups."""
+    from pyarrow import parquet
+
+    rest: pd.DataFrame | None = None
+    for batch in parquet.ParquetFile(path).iter_batches(batch_size=size):
+        frame = batch.to_pandas()
+        frame = frame if rest is None else pd.concat([rest, frame], ignore_index=True)
+        while len(frame) >= size:
+            yield frame.iloc[:size].reset_index(drop=True).assign(**{DAMAGE: ""})
+            frame = frame.iloc[size:]
+        rest = frame if len(frame) else None
+    if rest is not None:
+        yield rest.reset_index(drop=True).assign(**{DAMAGE: ""})
+
+
+# -- writing ---------------------------------------------------------------------------------
+
+FORMATS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
+
+
+def output_format(path: Path) -> str:
+    """Which of `FORMATS` a file name asks for.
+
+    Raises
+    ------
+    InputError
+        If it asks for none of them.
+    """
+    for suffix in sorted(FORMATS, key=len, reverse=True):
+        if path.name.lower().endswith(suffix):
+            return suffix
+    raise InputError(f"--out {path}: the name must end in {', '.join(FORMATS)}")
+
+
+def encode_chunk(frame: pd.DataFrame, form: str, first: bool) -> bytes:
+    """A chunk in the output's format; chunks of text formats can be joined byte by byte."""
+    if form == ".parquet":
+        buffer = io.BytesIO()
+        frame.to_parquet(buffer, index=False)
+        return buffer.getvalue()
+    safe = frame.copy()
+    for column in safe.columns:
+        if not pd.api.types.is_numeric_dtype(safe[column]) and not pd.api.types.is_bool_dtype(safe[column]):
+            safe[column] = safe[column].map(spreadsheet_safe)
+    names = [spreadsheet_safe(name) for name in safe.columns]
+    text = safe.to_csv(index=False, header=names if first else False, sep="\t" if ".tsv" in form else ",")
+    data = text.encode("utf-8")
+    # Members of a gzip file may follow one another; without a time stamp equal content gives equal bytes.
+    return gzip.compress(data, mtime=0) if form.endswith(".gz") else data
+
+
+def join_chunks(parts: list[Path], form: str, out: Path) -> None:
+    """Put chunks together as one file, in one step."""
+    import os
+    import shutil
+
+    temporary = out.with_name(f".{out.name}.joining")
+    if form == ".parquet":
+        _join_parquet(parts, temporary)
+    else:
+        with open(temporary, "wb") as target:
+            for part in parts:
+                with open(part, "rb") as source:
+                    shutil.copyfileobj(source, target)
+    os.replace(temporary, out)
+
+
+def _join_parquet(parts: list[Path], target: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    schema = pa.unify_schemas([parquet.read_schema(part) for part in parts], promote_options="permissive")
+    schema = schema.remove_metadata()
+    with parquet.ParquetWriter(target, schema) as writer:
+        for part in parts:
+            writer.write_table(parquet.read_table(part).replace_schema_metadata().cast(schema))

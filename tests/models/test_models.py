@@ -1,0 +1,286 @@
+"""A model taken home: what comes back from its folder is what went in, or a clear refusal."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.arms.ladder import BASELINES, CONTROLS
+from pipeline.config import make_config
+from pipeline.errors import InputError
+from pipeline.evaluation.domain import Domain
+from pipeline.evaluation.intervals import conformal_radius
+from pipeline.fitting import fit_model
+from pipeline.models.folder import describe_folder, load_model
+from pipeline.predicting import predict_file
+from pipeline.reporter import Reporter
+from pipeline.tables.targets import CLASSES, REGRESSION
+from tests.conftest import SMILES, write_table
+from tests.test_run import chemtune
+
+NEW = ["CCCO", "c1ccccc1CCN", "CC(=O)O", "CCCCCCCCCl", "C1CCCCC1CCC"]
+PREDICT = """
+import sys, pandas as pd
+from pathlib import Path
+from pipeline.models.folder import load_model
+model = load_model(Path(sys.argv[1]))
+X = pd.DataFrame({"smiles": sys.argv[2].split()})
+values = model.predict_proba(X) if model.classes else model.predict(X)
+print(values.ravel().tolist())
+"""
+
+
+def fitted(alcohols, arm, *, model="smollm2-135m", **more):
+    given = {"smiles": "SMILES", "target": "value", "steps": 3, "dtype": "float32", "model": str(model), **more}
+    return fit_model(make_config(str(alcohols), given), arm, Reporter())
+
+
+def in_a_fresh_process(folder):
+    done = subprocess.run(
+        [sys.executable, "-c", PREDICT, str(folder), " ".join(NEW)], capture_output=True, text=True, check=True
+    )
+    return np.array(json.loads(done.stdout.splitlines()[-1]))
+
+
+def before_saving(model):
+    X = pd.DataFrame({"smiles": NEW})
+    return (model.predict_proba(X) if model.classes else model.predict(X)).ravel()
+
+
+@pytest.mark.parametrize("bins", [0, 2])
+@pytest.mark.parametrize("arm", [None, *BASELINES, "ensemble"])
+def test_a_baseline_predicts_the_same_after_loading(alcohols, tmp_path, arm, bins):
+    model = fitted(alcohols, arm or CONTROLS[CLASSES if bins else REGRESSION], bins=bins)
+    model.save(tmp_path / "model")
+    X = pd.DataFrame({"smiles": NEW})
+    again = load_model(tmp_path / "model")
+    np.testing.assert_array_equal(before_saving(again), before_saving(model))
+    pd.testing.assert_frame_equal(again.describe(X), model.describe(X))
+
+
+@pytest.mark.parametrize("bins", [0, 2])
+@pytest.mark.parametrize("arm", ["lm-frozen", "lm-head", "lm-text"])
+def test_a_language_model_predicts_the_same_in_a_fresh_process(alcohols, tiny_folder, tmp_path, arm, bins):
+    model = fitted(alcohols, arm, model=tiny_folder, bins=bins)
+    model.save(tmp_path / "model")
+    np.testing.assert_array_equal(in_a_fresh_process(tmp_path / "model"), before_saving(model))
+    assert sum(path.stat().st_size for path in (tmp_path / "model").rglob("*") if path.is_file()) < 5_000_000
+
+
+def test_the_blend_predicts_the_same_in_a_fresh_process(alcohols, tiny_folder, tmp_path):
+    model = fitted(alcohols, "blend", model=tiny_folder)
+    model.save(tmp_path / "model")
+    np.testing.assert_array_equal(in_a_fresh_process(tmp_path / "model"), before_saving(model))
+
+
+def test_peft_itself_loads_the_adapter(alcohols, tiny_folder, tmp_path):
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    model = fitted(alcohols, "lm-text", model=tiny_folder)
+    model.save(tmp_path / "model")
+    base = AutoModelForCausalLM.from_pretrained(tiny_folder, dtype=torch.float32, attn_implementation="eager")
+    ids = torch.tensor([model.arm.engine.encode("What is the value of CCO?")])
+    with torch.no_grad():
+        plain = base(ids).logits
+        theirs = PeftModel.from_pretrained(base, tmp_path / "model" / "lm-text").eval()(ids).logits
+        with model.arm._with_adapters():
+            ours = model.arm.engine.model(ids).logits
+    torch.testing.assert_close(theirs, ours)
+    assert not torch.allclose(theirs, plain)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved")
+    path = write_table(folder / "t.csv", [(s, len(s)) for s in SMILES])
+    fitted(path, "ridge").save(folder / "model")
+    return folder / "model"
+
+
+def copy_of(saved, tmp_path):
+    import shutil
+
+    return shutil.copytree(saved, tmp_path / "copy")
+
+
+def test_a_changed_file_is_refused(saved, tmp_path):
+    folder = copy_of(saved, tmp_path)
+    data = (folder / "ridge.skops").read_bytes()
+    (folder / "ridge.skops").write_bytes(data[:-10] + b"0123456789")
+    with pytest.raises(InputError, match=r"ridge\.skops is not the one that was saved"):
+        load_model(folder)
+
+
+def test_a_folder_cut_short_is_refused(saved, tmp_path):
+    folder = copy_of(saved, tmp_path)
+    (folder / "training.parquet").unlink()
+    with pytest.raises(InputError, match=r"training\.parquet is missing"):
+        load_model(folder)
+    (folder / "model.json").write_text('{"format": 1, "fil')
+    with pytest.raises(InputError, match="damaged"):
+        load_model(folder)
+
+
+def test_a_model_of_a_later_format_is_refused(saved, tmp_path):
+    folder = copy_of(saved, tmp_path)
+    about = json.loads((folder / "model.json").read_text()) | {"format": 99}
+    (folder / "model.json").write_text(json.dumps(about))
+    with pytest.raises(InputError, match="update chemtune"):
+        describe_folder(folder)
+
+
+def test_a_path_out_of_the_folder_is_refused(saved, tmp_path):
+    folder = copy_of(saved, tmp_path)
+    about = json.loads((folder / "model.json").read_text())
+    about["files"]["../../x"] = "0"
+    (folder / "model.json").write_text(json.dumps(about))
+    with pytest.raises(InputError, match="outside of the folder"):
+        describe_folder(folder)
+
+
+def test_a_foreign_type_in_a_skops_file_is_refused(saved, tmp_path):
+    from sklearn.preprocessing import FunctionTransformer
+    from skops.io import dumps
+
+    from pipeline.files import sha256
+
+    folder = copy_of(saved, tmp_path)
+    (folder / "ridge.skops").write_bytes(dumps(FunctionTransformer(subprocess.run)))
+    about = json.loads((folder / "model.json").read_text())
+    about["files"]["ridge.skops"] = sha256(folder / "ridge.skops")
+    (folder / "model.json").write_text(json.dumps(about))
+    with pytest.raises(InputError, match="which no chemtune model does"):
+        load_model(folder)
+
+
+def test_saving_never_replaces_what_is_not_a_model(saved, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years")
+    with pytest.raises(InputError, match="not a chemtune model"):
+        load_model(saved).save(tmp_path / "mine")
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years"
+
+
+BAD_ROWS = [("CCO", "a"), ("C(C", "=1+1"), ("", "b"), ("CCN", "c"), ("CCO,x", "d"), ("not a molecule", "-2")]
+
+
+def bad_table(path):
+    path.write_text("id,SMILES\n" + "".join(f"{note},{text}\n" for text, note in BAD_ROWS), encoding="utf-8")
+    return path
+
+
+def test_every_row_comes_back_in_its_place(saved, tmp_path):
+    source = bad_table(tmp_path / "in.csv")
+    before = source.read_bytes()
+    summary = predict_file(load_model(saved), str(source), tmp_path / "out.csv", Reporter(), chunk_rows=2, workers=1)
+    found = pd.read_csv(tmp_path / "out.csv", dtype=str, keep_default_na=False)
+    assert list(found["id"]) == ["a", "'=1+1", "b", "c", "d", "-2"]
+    assert list(found["problem"] == "") == [True, False, False, True, False, False]
+    assert list(found["prediction"] == "") == [False, True, True, False, True, True]
+    assert (summary.rows, summary.predicted) == (6, 2)
+    assert source.read_bytes() == before
+
+
+@pytest.mark.parametrize("form", [".csv", ".csv.gz", ".tsv", ".parquet"])
+def test_forms_of_output_agree_and_the_chunk_size_does_not_matter(saved, tmp_path, form):
+    source = bad_table(tmp_path / "in.csv")
+    model = load_model(saved)
+    frames = []
+    for size in (2, 100):
+        out = tmp_path / f"out{size}{form}"
+        predict_file(model, str(source), out, Reporter(), chunk_rows=size, workers=1)
+        frames.append(
+            pd.read_parquet(out) if form == ".parquet" else pd.read_csv(out, sep="\t" if form == ".tsv" else ",")
+        )
+    pd.testing.assert_frame_equal(frames[0], frames[1])
+    assert len(frames[0]) == len(BAD_ROWS)
+
+
+def test_a_parquet_table_keeps_its_types(saved, tmp_path):
+    frame = pd.DataFrame({"SMILES": [*SMILES, None], "n": range(len(SMILES) + 1), "prediction": 1.5})
+    frame.to_parquet(tmp_path / "in.parquet")
+    out = tmp_path / "out.parquet"
+    predict_file(load_model(saved), str(tmp_path / "in.parquet"), out, Reporter(), chunk_rows=7, workers=1)
+    found = pd.read_parquet(out)
+    pd.testing.assert_frame_equal(found[["n", "prediction"]], frame[["n", "prediction"]])
+    assert found["chemtune_prediction"].notna().sum() == len(SMILES)
+    assert found["problem"].iloc[-1] == "empty SMILES"
+
+
+def test_an_interrupted_prediction_goes_on_and_ends_the_same(saved, tmp_path):
+    source = write_table(tmp_path / "in.csv", [(s, 0) for s in SMILES])
+    model = load_model(saved)
+    whole = tmp_path / "whole.csv"
+    predict_file(model, str(source), whole, Reporter(), chunk_rows=10, workers=1)
+
+    class Killed(Reporter):
+        def step(self, label, done, total):
+            if done >= 30:
+                raise KeyboardInterrupt
+
+    out = tmp_path / "out.csv"
+    with pytest.raises(KeyboardInterrupt):
+        predict_file(model, str(source), out, Killed(), chunk_rows=10, workers=1)
+    assert not out.exists()
+    summary = predict_file(model, str(source), out, Reporter(), chunk_rows=10, workers=1)
+    assert summary.reused == 30
+    assert out.read_bytes() == whole.read_bytes()
+    assert not list(tmp_path.glob(".out.csv*"))
+
+
+def test_the_input_is_never_the_output(saved, tmp_path):
+    source = bad_table(tmp_path / "in.csv")
+    with pytest.raises(InputError, match="is the input itself"):
+        predict_file(load_model(saved), str(source), source, Reporter())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "empty"), (b"SMILES\n", "no rows"), (b"\x00\x01\x02", "binary"), (b'SMILES,a\n"CCO,1\n', "never closed")],
+)
+def test_unreadable_input_is_one_line(saved, tmp_path, content, message):
+    (tmp_path / "in.csv").write_bytes(content)
+    done = chemtune("predict", saved, "in.csv", "--out", "out.csv", cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_the_best_arm_of_a_run_goes_home(alcohols):
+    cwd = alcohols.parent
+    common = ("--smiles", "SMILES", "--target", "value")
+    done = chemtune("run", alcohols, *common, "--arms", "knn,ridge", "--split", "random", "--out", "r", cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    done = chemtune("fit", "--arm", "best", "--run", "r", "--out", "m", cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    about = describe_folder(cwd / "m")
+    assert about["arm"] == json.loads((cwd / "r" / "run.json").read_text())["verdicts"][0]["use"]
+    assert about["scores"][0]["split"] == "random"
+    assert "random split of `r`" in (cwd / "m" / "README.md").read_text()
+    done = chemtune("predict", "m", "--smiles", "CCCO", "--smiles", "C(C", cwd=cwd)
+    assert done.returncode == 0
+    assert "unparsable SMILES" in done.stdout
+    assert "nearest training molecule CCCO" in done.stdout
+
+
+def test_the_radius_is_the_finite_sample_quantile():
+    residuals = np.array([-1.0, 2.0, -3.0, 4.0, 5.0, -6.0, 7.0, 8.0, -9.0])
+    assert conformal_radius(residuals, 0.9) == 9.0
+    assert conformal_radius(residuals, 0.5) == 5.0
+    assert conformal_radius(residuals[:-1], 0.9) == np.inf
+
+
+def test_the_domain_ignores_a_molecules_own_group():
+    smiles = ["CCO", "OCC", "CCCCCCCC", "CCCCCCCCC", "c1ccncc1"]
+    domain = Domain.fit(smiles, np.array(["a", "a", "b", "c", "d"]))
+    similarity, index = domain.nearest(["CCO", "c1ccncc1C"])
+    assert similarity[0] == 1.0
+    assert index[1] == 4
+    assert domain.threshold < 0.5
