@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import json
 import os
 import signal
@@ -10,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -21,11 +24,30 @@ FAST = "knn,ridge,rf-bits"
 
 
 def chemtune(*arguments, cwd: Path, env=None):
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", **(env or {})}
+    """The command in this process: its parsing, output and exit status without the seconds of its start."""
+    from pipeline import cli
+
+    out, err, status = io.StringIO(), io.StringIO(), 0
+    with (
+        mock.patch.object(sys, "argv", ["chemtune", *map(str, arguments)]),
+        mock.patch.dict(os.environ, env or {}),
+        contextlib.chdir(cwd),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            cli.entry()
+        except SystemExit as end:
+            status = int(end.code or 0)
+    return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
+
+
+def chemtune_afresh(*arguments, cwd: Path):
+    """The command in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "pipeline.cli", *map(str, arguments)],
         cwd=cwd,
-        env=environment,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
         capture_output=True,
         text=True,
         timeout=1200,
@@ -103,10 +125,10 @@ def test_a_run_leaves_all_that_is_promised(alcohols, tiny_folder):
 
 def test_two_folders_get_identical_predictions_and_a_second_run_fits_nothing(alcohols, tiny_folder):
     frames = []
-    for name in ("a", "b"):
-        done = run_small(
-            alcohols, alcohols.parent / name, "--model", tiny_folder, "--steps", 3, arms="knn,lm-head,lm-text"
-        )
+    for name, command in (("a", chemtune), ("b", chemtune_afresh)):
+        options = ("--smiles", "SMILES", "--target", "value", "--arms", "knn,lm-head,lm-text")
+        where = ("--out", alcohols.parent / name)
+        done = command("run", alcohols, *options, "--model", tiny_folder, "--steps", 3, *where, cwd=alcohols.parent)
         assert done.returncode == 0, done.stderr
         frames.append(pd.read_parquet(alcohols.parent / name / "predictions.parquet"))
     pd.testing.assert_frame_equal(*frames)

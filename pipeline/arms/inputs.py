@@ -12,6 +12,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from pipeline.tables.molecules import MoleculeError, canonical_smiles
 from pipeline.tables.targets import TargetError, parse_number
 
 
@@ -31,6 +32,25 @@ def as_frame(X: Any) -> pd.DataFrame:
     if texts.ndim != 1:
         raise ValueError(f"X must be a one-dimensional array of SMILES or a data frame, got {texts.ndim} dimensions")
     return pd.DataFrame({"smiles": texts})
+
+
+def canonical_frame(X: Any, largest_fragment: bool = False) -> pd.DataFrame:
+    """`as_frame` with canonical SMILES, for molecules that come straight from a user.
+
+    Raises
+    ------
+    ValueError
+        For a SMILES that cannot be parsed, naming its position and text.
+    """
+    frame = as_frame(X).copy()
+    canonical = []
+    for position, text in enumerate(frame.iloc[:, 0]):
+        try:
+            canonical.append(canonical_smiles(str(text), largest_fragment))
+        except MoleculeError as error:
+            raise ValueError(f"X[{position}] is {text!r}: {error}") from None
+    frame.isetitem(0, canonical)
+    return frame
 
 
 def smiles_of(X: Any) -> list[str]:
@@ -95,6 +115,38 @@ class MoleculeFeatures(TransformerMixin, BaseEstimator):
         if as_frame(X).shape[1] > 1:
             blocks.append(np.asarray(self.context_.transform(self._context(X)), dtype=np.float64))
         return np.hstack(blocks)
+
+
+class MolecularFeatures(TransformerMixin, BaseEstimator):
+    """Fingerprints and descriptors of SMILES, side by side, as a scikit-learn transformer.
+
+    Parameters
+    ----------
+    kinds : tuple of {"bits", "counts", "descriptors"}
+        Morgan bits or counts of radius 2 (2048 columns), and RDKit's 2D descriptors: undefined
+        values filled, standardised and clipped with what the training rows show.
+    """
+
+    def __init__(self, kinds: tuple[str, ...] = ("counts", "descriptors")) -> None:
+        self.kinds = kinds
+
+    def fit(self, X: Any, y: Any = None) -> MolecularFeatures:
+        """Learn medians and scales of the descriptors from SMILES (context columns beside them)."""
+        from pipeline.arms.features import CleanDescriptors, descriptors, morgan_bits, morgan_counts
+
+        functions = {"bits": morgan_bits, "counts": morgan_counts, "descriptors": descriptors}
+        for kind in self.kinds:
+            if kind not in functions:
+                raise ValueError(f"kinds holds {kind!r}; expected some of {', '.join(functions)}")
+        self.blocks_ = MoleculeFeatures(
+            tuple(functions[kind] for kind in self.kinds),
+            tuple(CleanDescriptors() if kind == "descriptors" else None for kind in self.kinds),
+        ).fit(canonical_frame(X))
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Shape (n, number of features)."""
+        return self.blocks_.transform(canonical_frame(X))
 
 
 def _number_or_nan(text: str) -> float:

@@ -407,6 +407,17 @@ def _linear_names(layer: nn.Module) -> list[str]:
     return sorted({name.rsplit(".", 1)[-1] for name, module in layer.named_modules() if type(module).__name__ in kinds})
 
 
+_shared: dict[tuple[str, int, str], Engine] = {}
+
+
+def shared_engine(name: str, trained_layers: int, dtype: str) -> Engine:
+    """An engine that is loaded once per process, however many estimators use it."""
+    key = (name, trained_layers, dtype)
+    if key not in _shared:
+        _shared[key] = Engine.load(name, trained_layers=trained_layers, dtype=dtype)
+    return _shared[key]
+
+
 def tokenizer_and_limit(name: str) -> tuple[Any, int]:
     """The tokenizer of a model and its context length in tokens, without loading the weights."""
     from transformers import AutoConfig, AutoTokenizer

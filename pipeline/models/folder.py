@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.arms.inputs import canonical_frame
 from pipeline.cells import versions
 from pipeline.errors import InputError
 from pipeline.evaluation.domain import Domain
@@ -52,11 +53,20 @@ class SavedModel:
         return tuple(self.about["context"])
 
     def predict(self, X: Any) -> np.ndarray:
-        """Predicted values, or classes, of canonical SMILES (context columns beside them). Shape (n,)."""
-        return self.arm.predict(X)
+        """Predicted values, or classes, of SMILES (context columns beside them). Shape (n,).
+
+        Raises
+        ------
+        ValueError
+            For a SMILES that cannot be parsed, naming its position.
+        """
+        return self.arm.predict(canonical_frame(X, self.about["largest_fragment"]))
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Class probabilities in the order of ``classes``. Shape (n, classes)."""
+        return self._chances(canonical_frame(X, self.about["largest_fragment"]))
+
+    def _chances(self, X: pd.DataFrame) -> np.ndarray:
         chances = np.zeros((len(X), len(self.classes)))
         chances[:, [self.classes.index(str(label)) for label in self.arm.classes_]] = self.arm.predict_proba(X)
         return chances
@@ -73,11 +83,11 @@ class SavedModel:
         """
         smiles = [str(text) for text in X.iloc[:, 0]]
         if self.task == CLASSES:
-            chances = self.predict_proba(X)
+            chances = self._chances(X)
             found: dict[str, Any] = {"prediction": np.array(self.classes, dtype=object)[chances.argmax(axis=1)]}
             found |= {f"p_{label}": chances[:, column] for column, label in enumerate(self.classes)}
         else:
-            values, radius = self.predict(X), conformal_radius(self.residuals, level)
+            values, radius = self.arm.predict(X), conformal_radius(self.residuals, level)
             known = np.isfinite(radius)
             found = {
                 "prediction": values,
@@ -199,12 +209,9 @@ def load_model(folder: Path, engine: Any = None) -> SavedModel:
     return SavedModel(arm, kept, domain, arrays["residuals"])
 
 
-_engines: dict[tuple[str, int, str], Any] = {}
-
-
 def load_engine(wanted: dict[str, Any], folder: Path | str) -> Any:
     """The engine of a base model, loaded once per process and checked against the weights it was trained on."""
-    from pipeline.lm.engine import Engine
+    from pipeline.lm.engine import shared_engine
     from pipeline.lm.weights import weights_identity
 
     if weights_identity(wanted["model"]) != wanted["weights"]:
@@ -212,10 +219,7 @@ def load_engine(wanted: dict[str, Any], folder: Path | str) -> Any:
             f"{folder}: was trained on other weights than those of {wanted['model']} on this machine; "
             "put the original base model there"
         )
-    key = (wanted["model"], wanted["trained_layers"], wanted["dtype"])
-    if key not in _engines:
-        _engines[key] = Engine.load(wanted["model"], trained_layers=wanted["trained_layers"], dtype=wanted["dtype"])
-    return _engines[key]
+    return shared_engine(wanted["model"], wanted["trained_layers"], wanted["dtype"])
 
 
 def changed_versions(about: dict[str, Any]) -> list[str]:

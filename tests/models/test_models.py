@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -10,14 +11,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.arms.ladder import BASELINES, CONTROLS
+from pipeline.arms.ladder import BASELINES, CONTROLS, make_whole
 from pipeline.config import make_config
 from pipeline.errors import InputError
 from pipeline.evaluation.domain import Domain
 from pipeline.evaluation.intervals import conformal_radius
 from pipeline.fitting import fit_model
+from pipeline.models.arm_files import read_arm, write_arm
 from pipeline.models.folder import describe_folder, load_model
 from pipeline.predicting import predict_file
+from pipeline.prompts.templates import PromptTemplate
 from pipeline.reporter import Reporter
 from pipeline.tables.targets import CLASSES, REGRESSION
 from tests.conftest import SMILES, write_table
@@ -25,13 +28,14 @@ from tests.test_run import chemtune
 
 NEW = ["CCCO", "c1ccccc1CCN", "CC(=O)O", "CCCCCCCCCl", "C1CCCCC1CCC"]
 PREDICT = """
-import sys, pandas as pd
+import json, sys, pandas as pd
 from pathlib import Path
 from pipeline.models.folder import load_model
-model = load_model(Path(sys.argv[1]))
 X = pd.DataFrame({"smiles": sys.argv[2].split()})
-values = model.predict_proba(X) if model.classes else model.predict(X)
-print(values.ravel().tolist())
+for folder in sorted(Path(sys.argv[1]).iterdir()):
+    model = load_model(folder)
+    values = model.predict_proba(X) if model.classes else model.predict(X)
+    print(json.dumps([folder.name, values.ravel().tolist()]))
 """
 
 
@@ -40,42 +44,43 @@ def fitted(alcohols, arm, *, model="smollm2-135m", **more):
     return fit_model(make_config(str(alcohols), given), arm, Reporter())
 
 
-def in_a_fresh_process(folder):
-    done = subprocess.run(
-        [sys.executable, "-c", PREDICT, str(folder), " ".join(NEW)], capture_output=True, text=True, check=True
+def predicted(model):
+    X = pd.DataFrame({"smiles": NEW})
+    return (model.predict_proba(X) if model.classes else model.predict(X)).ravel().tolist()
+
+
+@pytest.mark.parametrize("task", [REGRESSION, CLASSES])
+@pytest.mark.parametrize("arm", [None, *BASELINES])
+def test_a_baseline_predicts_the_same_after_reading(tmp_path, arm, task):
+    y = np.array([len(text) for text in SMILES], dtype=float)
+    model = make_whole(arm or CONTROLS[task], task, seed=0, threads=2)
+    model.fit(np.array(SMILES), y if task == REGRESSION else np.where(y > np.median(y), "long", "short"))
+    description = write_arm(tmp_path, "arm", model)
+    again = read_arm(
+        tmp_path, "arm", description, task=task, classes=("long", "short"), template=PromptTemplate("x"), engine=None
     )
-    return np.array(json.loads(done.stdout.splitlines()[-1]))
+    how = "predict" if task == REGRESSION else "predict_proba"
+    np.testing.assert_array_equal(getattr(again, how)(np.array(NEW)), getattr(model, how)(np.array(NEW)))
 
 
-def before_saving(model):
-    X = pd.DataFrame({"smiles": NEW})
-    return (model.predict_proba(X) if model.classes else model.predict(X)).ravel()
-
-
-@pytest.mark.parametrize("bins", [0, 2])
-@pytest.mark.parametrize("arm", [None, *BASELINES, "ensemble"])
-def test_a_baseline_predicts_the_same_after_loading(alcohols, tmp_path, arm, bins):
-    model = fitted(alcohols, arm or CONTROLS[CLASSES if bins else REGRESSION], bins=bins)
-    model.save(tmp_path / "model")
-    X = pd.DataFrame({"smiles": NEW})
-    again = load_model(tmp_path / "model")
-    np.testing.assert_array_equal(before_saving(again), before_saving(model))
-    pd.testing.assert_frame_equal(again.describe(X), model.describe(X))
-
-
-@pytest.mark.parametrize("bins", [0, 2])
-@pytest.mark.parametrize("arm", ["lm-frozen", "lm-head", "lm-text"])
-def test_a_language_model_predicts_the_same_in_a_fresh_process(alcohols, tiny_folder, tmp_path, arm, bins):
-    model = fitted(alcohols, arm, model=tiny_folder, bins=bins)
-    model.save(tmp_path / "model")
-    np.testing.assert_array_equal(in_a_fresh_process(tmp_path / "model"), before_saving(model))
-    assert sum(path.stat().st_size for path in (tmp_path / "model").rglob("*") if path.is_file()) < 5_000_000
-
-
-def test_the_blend_predicts_the_same_in_a_fresh_process(alcohols, tiny_folder, tmp_path):
-    model = fitted(alcohols, "blend", model=tiny_folder)
-    model.save(tmp_path / "model")
-    np.testing.assert_array_equal(in_a_fresh_process(tmp_path / "model"), before_saving(model))
+def test_models_predict_the_same_in_a_fresh_process(alcohols, tiny_folder, tmp_path):
+    expected = {}
+    for arm, bins in [*itertools.product(("lm-frozen", "lm-head", "lm-text"), (0, 2)), ("blend", 0)]:
+        model = fitted(alcohols, arm, model=tiny_folder, bins=bins)
+        folder = tmp_path / "models" / f"{arm}-{bins}"
+        model.save(folder)
+        expected[folder.name] = predicted(model)
+        if arm != "blend":
+            assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 5_000_000
+    done = subprocess.run(
+        [sys.executable, "-c", PREDICT, str(tmp_path / "models"), " ".join(NEW)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if line.startswith("[")]
+    assert dict(map(json.loads, lines)) == expected
 
 
 def test_peft_itself_loads_the_adapter(alcohols, tiny_folder, tmp_path):
@@ -245,12 +250,11 @@ def test_the_input_is_never_the_output(saved, tmp_path):
     ("content", "message"),
     [(b"", "empty"), (b"SMILES\n", "no rows"), (b"\x00\x01\x02", "binary"), (b'SMILES,a\n"CCO,1\n', "never closed")],
 )
-def test_unreadable_input_is_one_line(saved, tmp_path, content, message):
+def test_unreadable_input_is_an_error_of_one_line(saved, tmp_path, content, message):
     (tmp_path / "in.csv").write_bytes(content)
-    done = chemtune("predict", saved, "in.csv", "--out", "out.csv", cwd=tmp_path)
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    with pytest.raises(InputError, match=message) as raised:
+        predict_file(load_model(saved), str(tmp_path / "in.csv"), tmp_path / "out.csv", Reporter())
+    assert "\n" not in str(raised.value)
 
 
 def test_the_best_arm_of_a_run_goes_home(alcohols):

@@ -1,0 +1,208 @@
+"""The language model as scikit-learn estimators over arrays of SMILES."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils.validation import check_is_fitted
+
+from pipeline.arms.inputs import canonical_frame
+from pipeline.arms.ladder import LANGUAGE_MODELS
+from pipeline.cells import versions
+from pipeline.evaluation.domain import Domain
+from pipeline.lm.defaults import TRAINED_LAYERS
+from pipeline.lm.weights import DEFAULT_MODEL, PACKAGED, weights_identity
+from pipeline.models.folder import SavedModel, load_model
+from pipeline.prompts.templates import DEFAULT_TEMPLATE, PromptTemplate
+from pipeline.tables.targets import CLASSES, REGRESSION
+
+READOUTS = ("head", "text")
+
+
+class _Lora(BaseEstimator):
+    """A small language model fine-tuned with LoRA.
+
+    Parameters
+    ----------
+    property_name : str
+        What the prompt calls the target.
+    units : str
+        Stated behind the property; may be empty.
+    readout : {"head", "text"}
+        A linear head on the pooled last hidden state, or the answer written as text.
+    model : str
+        Known name, Hugging Face id, or folder of a causal language model.
+    template : str
+        Prompt with the fields ``{property}``, ``{molecule}`` and ``{context}``.
+    trained_layers : int
+        How many of the top layers carry adapters; the layers below are run once per molecule.
+    rank : int
+        Of the adapters.
+    learning_rate : float
+    steps : int, optional
+        Optimiser steps; by default they follow from the number of training rows.
+    batch_size : int
+    dtype : {"auto", "float32", "bfloat16"}
+        Of the matrix products; ``auto`` measures which is faster here.
+    random_state : int
+
+    Attributes
+    ----------
+    arm_ : estimator
+        The fitted arm.
+    n_train_ : int
+    """
+
+    def __init__(
+        self,
+        property_name: str = "value",
+        units: str = "",
+        readout: str = "head",
+        model: str = DEFAULT_MODEL,
+        template: str = DEFAULT_TEMPLATE,
+        trained_layers: int = TRAINED_LAYERS,
+        rank: int = 16,
+        learning_rate: float = 1e-3,
+        steps: int | None = None,
+        batch_size: int = 16,
+        dtype: str = "auto",
+        random_state: int = 0,
+    ) -> None:
+        self.property_name = property_name
+        self.units = units
+        self.readout = readout
+        self.model = model
+        self.template = template
+        self.trained_layers = trained_layers
+        self.rank = rank
+        self.learning_rate = learning_rate
+        self.steps = steps
+        self.batch_size = batch_size
+        self.dtype = dtype
+        self.random_state = random_state
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        tags.non_deterministic = False
+        return tags
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        """Fine-tune on SMILES (or a data frame with context columns beside them) and targets of shape (n,).
+
+        Raises
+        ------
+        ValueError
+            For a SMILES that cannot be parsed, lengths that differ, an unknown readout, or sample weights,
+            which the loss does not use.
+        """
+        from pipeline.lm.engine import shared_engine
+
+        if sample_weight is not None:
+            raise ValueError(f"{type(self).__name__} does not use sample_weight; repeat rows instead")
+        if self.readout not in READOUTS:
+            raise ValueError(f"readout is {self.readout!r}; expected one of {', '.join(READOUTS)}")
+        frame, targets = canonical_frame(X), np.asarray(y)
+        if targets.shape != (len(frame),):
+            raise ValueError(f"X has {len(frame)} rows and y has shape {targets.shape}; expected ({len(frame)},)")
+        self.arm_ = LANGUAGE_MODELS[self._arm_name()](
+            self._task(),
+            engine=shared_engine(self.model, self.trained_layers, self.dtype),
+            template=PromptTemplate(self.property_name, self.units, self.template),
+            steps=self.steps,
+            settings={
+                "rank": self.rank,
+                "alpha": 2 * self.rank,
+                "learning_rate": self.learning_rate,
+                "batch_size": self.batch_size,
+            },
+            seed=self.random_state,
+        ).fit(frame, targets)
+        self.n_train_ = len(frame)
+        self._smiles = list(frame.iloc[:, 0])
+        self._context = [str(column) for column in frame.columns[1:]]
+        return self
+
+    def _arm_name(self) -> str:
+        return f"lm-{self.readout}"
+
+    def _task(self) -> str:
+        return CLASSES if isinstance(self, ClassifierMixin) else REGRESSION
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predicted values or classes. Shape (n,)."""
+        check_is_fitted(self, "arm_")
+        return self.arm_.predict(canonical_frame(X))
+
+    def save(self, folder: str | Path) -> None:
+        """Write a model folder that `load` and ``chemtune predict`` read.
+
+        It carries no intervals: for those fit with ``chemtune fit``, which calibrates on held-out rows.
+        """
+        check_is_fitted(self, "arm_")
+        packaged = PACKAGED.get(self.model)
+        about = {
+            "arm": self._arm_name(),
+            "task": self._task(),
+            "classes": [str(label) for label in getattr(self, "classes_", ())],
+            "target": self.property_name,
+            "property_name": self.property_name,
+            "units": self.units,
+            "smiles": "smiles",
+            "context": self._context,
+            "largest_fragment": False,
+            "representation": "canonical SMILES",
+            "template": self.template,
+            "language_model": {
+                "model": self.model,
+                "weights": weights_identity(self.model),
+                "dtype": str(self.arm_.engine.dtype).removeprefix("torch."),
+                "trained_layers": self.trained_layers,
+                "licence": packaged.licence if packaged else "see its own card",
+            },
+            "n_train": self.n_train_,
+            "refused": 0,
+            "seed": self.random_state,
+            "data": {"source": "an array in Python", "fingerprint": ""},
+            "versions": versions(),
+            "calibration": {"how": "", "n": 0, "metric": "", "value": None},
+            "scores": [],
+            "bin_edges": [],
+        }
+        domain = Domain.fit(self._smiles, np.array(self._smiles, dtype=object))
+        SavedModel(self.arm_, about, domain, np.zeros(0)).save(Path(folder))
+
+
+class LoraRegressor(RegressorMixin, _Lora):
+    __doc__ = (_Lora.__doc__ or "").replace("A small language model", "Regression with a small language model")
+
+
+class LoraClassifier(ClassifierMixin, _Lora):
+    __doc__ = (_Lora.__doc__ or "").replace("A small language model", "Classes from a small language model")
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> LoraClassifier:
+        """As for regression; ``classes_`` holds the labels in sorted order."""
+        super().fit(X, y, sample_weight)
+        self.classes_ = self.arm_.classes_
+        return self
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Class probabilities in the order of ``classes_``. Shape (n, classes)."""
+        check_is_fitted(self, "arm_")
+        return self.arm_.predict_proba(canonical_frame(X))
+
+
+def load(folder: str | Path) -> SavedModel:
+    """The model in a folder written by ``save`` or ``chemtune fit``, ready to ``predict``.
+
+    Raises
+    ------
+    InputError
+        If the folder is not a model, was cut short or changed, or was made by a newer chemtune.
+    """
+    return load_model(Path(folder))
