@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
 import json
@@ -271,6 +272,30 @@ def test_killed_at_random_moments_it_ends_with_the_same_numbers(alcohols, tiny_f
     whole, killed = (pd.read_parquet(alcohols.parent / n / "predictions.parquet") for n in ("whole", "killed"))
     pd.testing.assert_frame_equal(whole, killed)
     assert (alcohols.parent / "whole/metrics.csv").read_text() == (alcohols.parent / "killed/metrics.csv").read_text()
+
+
+def test_a_full_disk_is_one_line_and_finished_cells_stay(alcohols, monkeypatch):
+    from pipeline import cells
+
+    write, written = cells.write_atomically, []
+
+    def full_after_two(path, content):
+        if len(written) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written.append(path)
+        write(path, content)
+
+    monkeypatch.setattr(cells, "write_atomically", full_after_two)
+    out = alcohols.parent / "out"
+    done = run_small(alcohols, out)
+    assert done.returncode == 2
+    assert "the disk is full" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    kept = {path: path.stat().st_mtime_ns for path in (out / "cells").glob("*.json")}
+    assert len(kept) == 2
+    monkeypatch.undo()
+    assert run_small(alcohols, out).returncode == 0
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in kept.items())
 
 
 def test_a_damaged_cell_is_made_again(alcohols):

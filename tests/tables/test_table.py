@@ -56,9 +56,18 @@ def test_unusable_structures_give_a_reason(text):
 
 
 def test_every_refused_row_comes_out_with_line_and_reason(tmp_path):
-    bad = [("C1CC", 1), ("", 2), ("CCO", "nan"), ("CCS", ">10"), ("CCF", "inf"), ("CCBr", "5 µM")]
+    bad = [
+        ("C1CC", 1),
+        ("", 2),
+        ("CCO", "nan"),
+        ("CCS", ">10"),
+        ("CCF", "inf"),
+        ("CCBr", "5 µM"),
+        ("C" * 3_000, 1),
+    ]
     table = build(write_table(tmp_path / "t.csv", filled(bad)), task=REGRESSION)
-    assert table.refused["line"].tolist() == [2, 3, 4, 5, 6, 7]
+    assert table.refused["line"].tolist() == [2, 3, 4, 5, 6, 7, 8]
+    assert "3000 characters" in table.refused["reason"].iloc[-1]
     assert table.refused["reason"].str.len().min() > 0
     assert len(table) + len(table.refused) == table.n_read
 
