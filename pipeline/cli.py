@@ -35,7 +35,8 @@ console = Console(highlight=False, soft_wrap=not _TERMINAL, width=None if _TERMI
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Source = Annotated[
-    str, typer.Argument(help="A CSV, TSV (also .gz) or Parquet file, a built-in table, or a Hugging Face dataset id.")
+    str,
+    typer.Argument(help="A CSV, TSV (also .gz), Parquet, Excel or SDF file, a built-in table, or a Hugging Face id."),
 ]
 SmilesOption = Annotated[Optional[str], typer.Option("--smiles", help="Column that holds the SMILES.")]
 TargetOption = Annotated[Optional[str], typer.Option("--target", help="Column that holds the measured value or class.")]
@@ -252,7 +253,9 @@ def _from_run(
 @app.command()
 def predict(
     model: Annotated[Path, typer.Argument(help="Folder of a model made by [b]fit[/b].")],
-    source: Annotated[Optional[str], typer.Argument(help="A CSV, TSV (also .gz) or Parquet file of molecules.")] = None,
+    source: Annotated[
+        Optional[str], typer.Argument(help="A CSV, TSV (also .gz), Parquet, Excel or SDF file of molecules.")
+    ] = None,
     smiles: Annotated[
         Optional[list[str]],
         typer.Option("--smiles", help="With a file: its SMILES column. Without: a molecule; may be repeated."),

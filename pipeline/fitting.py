@@ -62,7 +62,7 @@ def fit_model(config: RunConfig, arm: str, reporter: Reporter, run_folder: Path 
         if not scores:
             reporter.say(f"Warning: {run_folder} has no score of {arm} on these rows; none goes into the model card.")
     groups = twin_groups(run.table)
-    residuals, calibration = _calibrate(run, arm, X, y, groups)
+    residuals, calibration = calibrate(run, arm, X, y, groups)
     reporter.say(f"{arm} on all {len(y)} molecules")
     model = _fitted(run, arm, X, y, groups, f"{arm} on all rows")
     about = _about(run, arm, len(y)) | {
@@ -88,7 +88,7 @@ def _fitted(run: Run, arm: str, X: pd.DataFrame, y: pd.Series, groups: np.ndarra
         return model.fit(X, y.to_numpy(), groups=groups)
 
 
-def _calibrate(
+def calibrate(
     run: Run, arm: str, X: pd.DataFrame, y: pd.Series, groups: np.ndarray
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Residuals on rows held out of a fit, and a score on the same rows."""

@@ -15,6 +15,9 @@ import pandas as pd
 
 from pipeline.errors import InputError, nearest
 
+EXCEL = (".xlsx", ".xlsm")
+SDF_STRUCTURE = "structure"  # the column that holds the SMILES of an SDF record
+UNREADABLE = "(unreadable record)"
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _HUGGING_FACE_ID = re.compile(r"^(hf:)?[\w.-]+/[\w.-]+(:[\w.-]+)?$")
 
@@ -35,7 +38,7 @@ class RawTable:
 
 
 def read_table(source: str) -> RawTable:
-    """Read a CSV, TSV (also gzipped), a Parquet file, or a Hugging Face dataset by id.
+    """Read a CSV, TSV (also gzipped), Parquet, Excel or SDF file, or a Hugging Face dataset by id.
 
     Raises
     ------
@@ -49,9 +52,13 @@ def read_table(source: str) -> RawTable:
         siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         raise InputError(f"no such file: {source}{nearest(path.name, siblings)}")
     if path.is_dir():
-        raise InputError(f"{source} is a folder; give a table file (CSV, TSV, .gz of these, or Parquet)")
+        raise InputError(f"{source} is a folder; give a table file (CSV, TSV, .gz of these, Parquet, Excel or SDF)")
     if path.suffix.lower() in (".parquet", ".pq"):
         return _from_frame(source, _read_parquet(path))
+    if path.suffix.lower() in EXCEL:
+        return _from_frame(source, _read_excel(path))
+    if is_sdf(path):
+        return _read_sdf(source, path)
     return _read_delimited(source, path)
 
 
@@ -60,6 +67,38 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         return pd.read_parquet(path)
     except Exception as error:  # pyarrow raises many kinds; each means: not readable as Parquet
         raise InputError(f"{path}: not a readable Parquet file ({str(error).splitlines()[0]})") from error
+
+
+def is_sdf(path: Path) -> bool:
+    return path.name.lower().endswith((".sdf", ".sdf.gz"))
+
+
+def _read_excel(path: Path) -> pd.DataFrame:
+    """The first sheet of a workbook; its row numbers are the lines of the table."""
+    try:
+        return pd.read_excel(path, engine="openpyxl", dtype=object, keep_default_na=False)
+    except Exception as error:  # openpyxl raises many kinds; each means: not readable as a workbook
+        raise InputError(f"{path}: not a readable Excel file ({str(error).splitlines()[0]})") from error
+
+
+def _read_sdf(source: str, path: Path) -> RawTable:
+    """One row per record: its structure as SMILES, and its data fields. Lines are record numbers."""
+    from rdkit import Chem, rdBase
+
+    data = _read_bytes(source, path)
+    records: list[dict[str, str]] = []
+    with rdBase.BlockLogs():
+        for molecule in Chem.ForwardSDMolSupplier(io.BytesIO(data)):
+            if molecule is None:
+                records.append({SDF_STRUCTURE: UNREADABLE})
+                continue
+            fields = {name: str(value) for name, value in molecule.GetPropsAsDict(autoConvertStrings=False).items()}
+            records.append({SDF_STRUCTURE: Chem.MolToSmiles(molecule), **fields})
+    if not records or all(record == {SDF_STRUCTURE: UNREADABLE} for record in records):
+        raise InputError(f"{source}: not a readable SDF file (no record holds a structure)")
+    raw = _from_frame(source, pd.DataFrame(records))
+    raw.frame.index = pd.RangeIndex(1, len(records) + 1, name="line")
+    return raw
 
 
 def _read_hugging_face(source: str) -> RawTable:
@@ -127,7 +166,9 @@ def _decode(source: str, data: bytes) -> str:
         except UnicodeDecodeError as error:
             raise InputError(f"{source}: starts like UTF-16 but is not ({error})") from error
     if looks_binary(data):
-        raise InputError(f"{source}: a binary file, not a table of text (CSV, TSV, .gz of these, or Parquet)")
+        raise InputError(
+            f"{source}: a binary file, not a table of text (CSV, TSV, .gz of these, Parquet, Excel or SDF)"
+        )
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -15,8 +15,10 @@ import pandas as pd
 from pipeline.errors import InputError
 from pipeline.files import spreadsheet_safe
 from pipeline.tables.reading import (
+    EXCEL,
     check_header,
     guess_delimiter,
+    is_sdf,
     looks_binary,
     read_table,
 )
@@ -44,6 +46,11 @@ class Stream:
         if self.layout["kind"] == "parquet":
             yield from _parquet_chunks(self.path, size)
             return
+        if self.layout["kind"] == "frame":
+            frame = self.layout["frame"]
+            for start in range(0, len(frame), size):
+                yield frame.iloc[start : start + size].reset_index(drop=True).assign(**{DAMAGE: ""})
+            return
         _, rows = _header_and_rows(self.path, self.layout)
         held: list[list[str]] = []
         for row in rows:
@@ -56,7 +63,7 @@ class Stream:
 
 
 def open_stream(source: str) -> Stream:
-    """Look through a CSV or TSV (also gzipped) or Parquet file once: its header, layout and number of rows.
+    """Look through a CSV or TSV (also gzipped), Parquet, Excel or SDF file once: header, layout, number of rows.
 
     Raises
     ------
@@ -69,10 +76,15 @@ def open_stream(source: str) -> Stream:
         raise InputError(f"{source}: only files on this machine can be predicted")
     if path.suffix.lower() in (".parquet", ".pq"):
         return _open_parquet(path)
+    if path.suffix.lower() in EXCEL or is_sdf(path):  # such files are small enough to be read whole
+        frame = read_table(source).frame
+        return Stream(path, list(frame.columns), len(frame), {"kind": "frame", "frame": frame})
     with _opened(path) as file:
         sample = _start(source, file)
     if looks_binary(sample):
-        raise InputError(f"{source}: a binary file, not a table of text (CSV, TSV, .gz of these, or Parquet)")
+        raise InputError(
+            f"{source}: a binary file, not a table of text (CSV, TSV, .gz of these, Parquet, Excel or SDF)"
+        )
     problems = []
     for encoding in _encodings(sample):
         for strict in (True, False):

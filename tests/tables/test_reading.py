@@ -4,6 +4,7 @@ import gzip
 
 import pandas as pd
 import pytest
+from rdkit import Chem
 
 from pipeline.errors import InputError
 from pipeline.tables.reading import read_table
@@ -68,3 +69,33 @@ def test_missing_file_names_the_nearest(tmp_path):
     (tmp_path / "molecules.csv").write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match=r"molecules\.csv"):
         read_table(str(tmp_path / "molecule.csv"))
+
+
+def test_excel_rows_are_lines(tmp_path):
+    frame = pd.DataFrame({"SMILES": ["CCO", "CCN"], "pKi": [1.5, None], "note": ["a", "b"]})
+    frame.to_excel(tmp_path / "t.xlsx", index=False)
+    raw = read_table(str(tmp_path / "t.xlsx"))
+    assert raw.frame.loc[2].tolist() == ["CCO", "1.5", "a"]
+    assert raw.frame.loc[3].tolist() == ["CCN", "", "b"]
+
+
+@pytest.mark.parametrize("name", ["t.sdf", "t.sdf.gz"])
+def test_sdf_records_keep_their_fields_and_places(tmp_path, name):
+    blocks = []
+    for text, value in (("CCO", "1.5"), ("c1ccccc1", ">10")):
+        blocks.append(Chem.MolToMolBlock(Chem.MolFromSmiles(text)) + f"> <pKi>\n{value}\n\n$$$$\n")
+    blocks.insert(1, "broken\n\n\nnot a counts line\nM  END\n$$$$\n")
+    data = "".join(blocks).encode()
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+    frame = read_table(str(tmp_path / name)).frame
+    assert frame["structure"].tolist() == ["CCO", "(unreadable record)", "c1ccccc1"]
+    assert frame["pKi"].tolist() == ["1.5", "", ">10"]
+    assert frame.index.tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("name", ["t.xlsx", "t.sdf"])
+def test_a_file_that_is_not_what_its_name_says_is_one_line(tmp_path, name):
+    (tmp_path / name).write_bytes(b"SMILES,value\nCCO,1\n")
+    with pytest.raises(InputError, match="not a readable") as caught:
+        read_table(str(tmp_path / name))
+    assert "\n" not in str(caught.value)
