@@ -165,6 +165,14 @@ def test_a_foreign_type_in_a_skops_file_is_refused(saved, tmp_path):
         load_model(folder)
 
 
+def test_the_card_says_where_classes_of_a_number_are_cut(alcohols, tmp_path):
+    model = fitted(alcohols, "knn", bins=2, units="u")
+    model.save(tmp_path / "model")
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert f"cut at {model.about['bin_edges'][0]:.3g} u." in card
+    assert "AUROC" in card
+
+
 def test_saving_never_replaces_what_is_not_a_model(saved, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years")
