@@ -35,6 +35,11 @@ def model_card(about: dict[str, Any], size: int) -> str:
             f"- Base model {base['model']} ({base['licence']}), not in this folder; the prompt is "
             f"`{about['template']}`, computed in {base['dtype']}."
         )
+    if about["bin_edges"]:
+        cuts = ", ".join(number(edge) for edge in about["bin_edges"])
+        lines.append(
+            f"- The classes are intervals of the number, lowest first, cut at {cuts} {about['units']}".rstrip() + "."
+        )
     if about["context"]:
         lines.append(
             f"- Needs the columns {', '.join(f'`{column}`' for column in about['context'])} beside the SMILES."
