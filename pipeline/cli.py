@@ -53,6 +53,11 @@ TemplateOption = Annotated[
     Optional[str], typer.Option(help="Prompt with the fields {property}, {molecule} and {context}.")
 ]
 
+MaxRowsOption = Annotated[Optional[int], typer.Option(help="Use at most this many rows, drawn by seed.")]
+ModelOption = Annotated[Optional[str], typer.Option(help="Known model, Hugging Face id, or local folder.")]
+DtypeOption = Annotated[Optional[str], typer.Option(help="auto, float32 or bfloat16.")]
+StepsOption = Annotated[Optional[int], typer.Option(help="Optimiser steps of the LM arms; 0 follows the rows.")]
+
 
 class TerminalReporter(Reporter):
     """Progress bars on a terminal, plain lines elsewhere."""
@@ -123,7 +128,7 @@ def run(
     ] = None,
     context: ContextOption = None,
     largest_fragment: FragmentOption = None,
-    max_rows: Annotated[Optional[int], typer.Option(help="Use at most this many rows, drawn by seed.")] = None,
+    max_rows: MaxRowsOption = None,
     split: Annotated[
         Optional[str],
         typer.Option(help="Splits: random, scaffold, group:COLUMN, column:COLUMN, or a splits.csv of an earlier run."),
@@ -131,10 +136,10 @@ def run(
     test_size: Annotated[Optional[float], typer.Option(help="Share of rows in a hold-out.")] = None,
     folds: Annotated[Optional[int], typer.Option(help="Number of folds; 0 for a hold-out.")] = None,
     arms: Annotated[Optional[str], typer.Option(help="Arms by name, or the groups baselines, lm, all.")] = None,
-    model: Annotated[Optional[str], typer.Option(help="Known model, Hugging Face id, or local folder.")] = None,
-    dtype: Annotated[Optional[str], typer.Option(help="auto, float32 or bfloat16.")] = None,
+    model: ModelOption = None,
+    dtype: DtypeOption = None,
     template: TemplateOption = None,
-    steps: Annotated[Optional[int], typer.Option(help="Optimiser steps of the LM arms; 0 follows the rows.")] = None,
+    steps: StepsOption = None,
     seed: Annotated[Optional[int], typer.Option(help="Seed of the splits and of every arm.")] = None,
     budget: Annotated[
         Optional[str], typer.Option(help="Time to keep within, such as 10m; says what it left out.")
@@ -209,23 +214,23 @@ def fit(
     bins: Annotated[Optional[int], typer.Option(help="Make this many classes of a number, by quantiles.")] = None,
     context: ContextOption = None,
     largest_fragment: FragmentOption = None,
-    max_rows: Annotated[Optional[int], typer.Option(help="Use at most this many rows, drawn by seed.")] = None,
-    model: Annotated[Optional[str], typer.Option(help="Known model, Hugging Face id, or local folder.")] = None,
-    dtype: Annotated[Optional[str], typer.Option(help="auto, float32 or bfloat16.")] = None,
+    max_rows: MaxRowsOption = None,
+    model: ModelOption = None,
+    dtype: DtypeOption = None,
     template: TemplateOption = None,
-    steps: Annotated[Optional[int], typer.Option(help="Optimiser steps of the LM arms; 0 follows the rows.")] = None,
+    steps: StepsOption = None,
     seed: Annotated[Optional[int], typer.Option(help="Seed of the arm and of its calibration.")] = None,
     out: Annotated[Optional[Path], typer.Option(help="Folder of the model; models/<table>-<arm> if not given.")] = None,
 ) -> None:
     """Fit one arm on all rows and save it as a folder to predict with."""
     given = {key: value for key, value in locals().items() if key not in ("source", "arm", "run", "out")}
     from pipeline.config import make_config
-    from pipeline.fitting import best_arm, fit_model, read_run
+    from pipeline.fitting import FinishedRun, fit_model
 
-    if run is not None:
-        finished = read_run(run)
-        source, given = _from_run(run, finished["settings"], source, given)
-        arm = best_arm(finished, run) if arm in ("", "best") else arm
+    finished = FinishedRun.read(run) if run else None
+    if finished:
+        source, given = _from_run(finished.settings, source, given)
+        arm = finished.best_arm() if arm in ("", "best") else arm
     if not source:
         raise InputError("which table? Give a file, a built-in table, or a finished run with --run")
     if arm in ("", "best"):
@@ -236,15 +241,13 @@ def fit(
     folder = out or Path("models") / f"{Path(config.out).name}-{arm}"
     reporter = TerminalReporter()
     with reporter.running():
-        fitted = fit_model(config, arm, reporter, run)
+        fitted = fit_model(config, arm, reporter, finished)
         fitted.save(folder)
     for line in _model_lines(fitted.about, folder):
         console.print(line, markup=False)
 
 
-def _from_run(
-    folder: Path, settings: dict[str, Any], source: str | None, given: dict[str, Any]
-) -> tuple[str, dict[str, Any]]:
+def _from_run(settings: dict[str, Any], source: str | None, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """The table and settings of a run, under what the command line says."""
     kept = {key: settings[key] for key in given if settings.get(key) not in (None, "", 0, [], False)}
     return source or str(settings["table"]), kept | {key: value for key, value in given.items() if value is not None}

@@ -11,11 +11,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from pipeline.arms.inputs import canonical_frame
 from pipeline.arms.ladder import LANGUAGE_MODELS
-from pipeline.cells import versions
 from pipeline.evaluation.domain import Domain
 from pipeline.lm.defaults import TRAINED_LAYERS
-from pipeline.lm.weights import DEFAULT_MODEL, PACKAGED, weights_identity
-from pipeline.models.folder import SavedModel, load_model
+from pipeline.lm.weights import DEFAULT_MODEL
+from pipeline.models.folder import SavedModel, about_language_model, about_model, load_model
 from pipeline.prompts.templates import DEFAULT_TEMPLATE, PromptTemplate
 from pipeline.tables.targets import CLASSES, REGRESSION
 
@@ -145,35 +144,19 @@ class _Lora(BaseEstimator):
         It carries no intervals: for those fit with ``chemtune fit``, which calibrates on held-out rows.
         """
         check_is_fitted(self, "arm_")
-        packaged = PACKAGED.get(self.model)
-        about = {
-            "arm": self._arm_name(),
-            "task": self._task(),
-            "classes": [str(label) for label in getattr(self, "classes_", ())],
-            "target": self.property_name,
-            "property_name": self.property_name,
-            "units": self.units,
-            "smiles": "smiles",
-            "context": self._context,
-            "largest_fragment": False,
-            "representation": "canonical SMILES",
-            "template": self.template,
-            "language_model": {
-                "model": self.model,
-                "weights": weights_identity(self.model),
-                "dtype": str(self.arm_.engine.dtype).removeprefix("torch."),
-                "trained_layers": self.trained_layers,
-                "licence": packaged.licence if packaged else "see its own card",
-            },
-            "n_train": self.n_train_,
-            "refused": 0,
-            "seed": self.random_state,
-            "data": {"source": "an array in Python", "fingerprint": ""},
-            "versions": versions(),
-            "calibration": {"how": "", "n": 0, "metric": "", "value": None},
-            "scores": [],
-            "bin_edges": [],
-        }
+        dtype = str(self.arm_.engine.dtype).removeprefix("torch.")
+        about = about_model(
+            arm=self._arm_name(),
+            task=self._task(),
+            classes=[str(label) for label in getattr(self, "classes_", ())],
+            target=self.property_name,
+            template=self.arm_.template,
+            context=self._context,
+            n_train=self.n_train_,
+            seed=self.random_state,
+            source="an array in Python",
+            language_model=about_language_model(self.model, dtype, self.trained_layers),
+        )
         domain = Domain.fit(self._smiles, np.array(self._smiles, dtype=object))
         SavedModel(self.arm_, about, domain, np.zeros(0)).save(Path(folder))
 

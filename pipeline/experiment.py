@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,10 @@ from pipeline.arms.ladder import (
     CONTROLS,
     LANGUAGE_MODELS,
     MEANS,
+    class_chances,
     fitted_arms,
     is_language_model,
-    make_arm,
+    make_whole,
     mean_of,
     resolve_arms,
 )
@@ -35,7 +37,7 @@ from pipeline.files import write_atomically, write_csv
 from pipeline.lm.defaults import TRAINED_LAYERS, training_settings
 from pipeline.lm.weights import weights_identity
 from pipeline.prompts.numbers import NumberFormat
-from pipeline.prompts.templates import PromptTemplate, completion
+from pipeline.prompts.templates import PromptTemplate
 from pipeline.reporter import Reporter
 from pipeline.splits.build import build_splits, columns_needed
 from pipeline.splits.card import split_card
@@ -127,16 +129,21 @@ def load_table(config: RunConfig, reporter: Reporter) -> Table:
 
 def prepare(config: RunConfig, reporter: Reporter) -> Run:
     """Everything before training: the table, the rows that the model cannot take, and the splits."""
+    run = start(config, config.arms, reporter)
+    make_splits(run)
+    return run
+
+
+def start(config: RunConfig, arms: Sequence[str], reporter: Reporter) -> Run:
+    """The cleaned table with the rows that all of the arms can take; no split yet."""
     table = load_table(config, reporter)
-    run = Run(
-        config, table, [], resolve_arms(config.arms, CLASSES if config.bins else table.task), Path(config.out), reporter
-    )
+    names = resolve_arms(arms, CLASSES if config.bins else table.task)
+    run = Run(config, table, [], names, Path(config.out), reporter)
     if any(map(is_language_model, run.arms)):
         refuse_long_rows(run)
     if config.max_rows:
         run.table = run.table.sample(config.max_rows, config.seed)
     check_enough(run.table, config.table, config.target)
-    make_splits(run)
     return run
 
 
@@ -159,16 +166,11 @@ def make_splits(run: Run) -> None:
 
 def refuse_long_rows(run: Run) -> None:
     """Refuse, for all arms, rows whose prompt and answer do not fit the model's context."""
-    from pipeline.lm.engine import tokenizer_and_limit
+    from pipeline.lm.engine import prompt_limit
 
     table = run.table
-    tokenizer, context_length = tokenizer_and_limit(run.config.model)
-
-    def count(text: str) -> int:
-        return len(tokenizer(text, add_special_tokens=False)["input_ids"])
-
     answers = run.classes if run.task == CLASSES else NumberFormat.fit(table.targets.to_numpy()).texts()
-    limit = context_length - max(count(completion(answer)) for answer in answers) - 1
+    count, limit = prompt_limit(run.config.model, answers)
     reasons = {}
     for row_id, prompt in zip(table.inputs.index, run.template.render_all(table.inputs), strict=True):
         tokens = count(prompt)
@@ -304,9 +306,9 @@ def _fitted_cell(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]
     cell: dict[str, Any] = {}
     with measured(cell), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # convergence and rank warnings of single fits; results are validated
-        model = _new_arm(run, arm, label).fit(X.loc[train], y.loc[train].to_numpy(), groups=groups)
+        model = new_arm(run, arm, label).fit(X.loc[train], y.loc[train].to_numpy(), groups=groups)
         if run.task == CLASSES:
-            chances = _all_classes(model, run.classes, X.loc[test])
+            chances = class_chances(model, run.classes, X.loc[test])
             cell["probabilities"] = chances.tolist()
             cell["prediction"] = [run.classes[code] for code in chances.argmax(axis=1)]
         else:
@@ -321,9 +323,10 @@ def _fitted_cell(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]
     return cell
 
 
-def _new_arm(run: Run, arm: str, label: str) -> Any:
+def new_arm(run: Run, arm: str, label: str) -> Any:
+    """An unfitted estimator of this run; ``label`` names it in the progress."""
     options: dict[str, Any] = {}
-    if arm in LANGUAGE_MODELS:
+    if is_language_model(arm):
         options = {
             "engine": run.engine,
             "template": run.template,
@@ -332,14 +335,7 @@ def _new_arm(run: Run, arm: str, label: str) -> Any:
         }
     else:
         run.reporter.step(label, 0, 1)
-    return make_arm(arm, run.task, seed=run.config.seed, threads=run.threads, **options)
-
-
-def _all_classes(model: Any, classes: tuple[str, ...], X: Any) -> np.ndarray:
-    """Class probabilities in the order of ``classes``, zero for a class the model has not seen."""
-    chances = np.zeros((len(X), len(classes)))
-    chances[:, [classes.index(str(label)) for label in model.classes_]] = model.predict_proba(X)
-    return chances
+    return make_whole(arm, run.task, seed=run.config.seed, threads=run.threads, **options)
 
 
 def _particulars(model: Any, task: str, X: Any) -> dict[str, Any]:
@@ -370,17 +366,41 @@ def _validation_predictions(run: Run, arm: str, X: pd.DataFrame, y: pd.Series, g
     The inner folds keep the groups of the split, so a baseline is chosen for the kind of test it
     will face.
     """
-    width = len(run.classes) if run.task == CLASSES else 1
-    result = np.full((len(y), width), np.nan)
-    for held in inner_folds(y, groups, run.task, run.config.seed):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model = make_arm(arm, run.task, seed=run.config.seed, threads=run.threads)
-            model.fit(X[~held], y[~held].to_numpy(), groups=groups[~held])
-            result[held] = (
-                _all_classes(model, run.classes, X[held]) if run.task == CLASSES else model.predict(X[held])[:, None]
-            )
+    masks = inner_folds(y, groups, run.task, run.config.seed)
+    label = f"choosing a baseline: {arm}"
+    result = held_out_predictions(run, masks, lambda number: new_arm(run, arm, label), X, y, groups)
     return result.tolist() if run.task == CLASSES else result[:, 0].tolist()
+
+
+def held_out_predictions(
+    run: Run,
+    masks: Sequence[np.ndarray],
+    make: Callable[[int], Any],
+    X: pd.DataFrame,
+    y: pd.Series,
+    groups: np.ndarray,
+) -> np.ndarray:
+    """Predict each mask's rows by an arm fitted on the others; NaN where no mask holds a row.
+
+    Parameters
+    ----------
+    masks : sequence of ndarray of bool, shape (n,)
+    make : callable
+        From the number of the mask to an unfitted arm.
+
+    Returns
+    -------
+    ndarray of shape (n, 1), or (n, classes) with probabilities
+    """
+    result = np.full((len(y), len(run.classes) if run.task == CLASSES else 1), np.nan)
+    for number, held in enumerate(masks):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # convergence and rank warnings of single fits; results are scored
+            model = make(number).fit(X[~held], y[~held].to_numpy(), groups=groups[~held])
+            result[held] = (
+                class_chances(model, run.classes, X[held]) if run.task == CLASSES else model.predict(X[held])[:, None]
+            )
+    return result
 
 
 def inner_folds(y: pd.Series, groups: np.ndarray, task: str, seed: int) -> list[np.ndarray]:

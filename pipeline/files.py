@@ -42,11 +42,16 @@ def spreadsheet_safe(value: Any) -> Any:
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
     """Write a table atomically, its text cells safe to open in a spreadsheet."""
+    write_atomically(path, spreadsheet_frame(frame).to_csv(index=False))
+
+
+def spreadsheet_frame(frame: pd.DataFrame) -> pd.DataFrame:
+    """A table whose header and text cells are `spreadsheet_safe`."""
     safe = frame.copy()
     for column in safe.columns:
         if not pd.api.types.is_numeric_dtype(safe[column]):
             safe[column] = safe[column].map(spreadsheet_safe)
-    write_atomically(path, safe.to_csv(index=False))
+    return safe.rename(columns=spreadsheet_safe)
 
 
 def sha256(path: Path) -> str:

@@ -16,18 +16,18 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from pipeline.arms.features import compute_features, forget_features, remember_features
+from pipeline.arms.features import compute_features, remember_features
 from pipeline.arms.ladder import FEATURES, fitted_arms, is_language_model
-from pipeline.errors import InputError, nearest
+from pipeline.errors import InputError
 from pipeline.files import write_atomically
-from pipeline.lm.engine import tokenizer_and_limit
+from pipeline.lm.engine import prompt_limit
 from pipeline.models.folder import SavedModel
 from pipeline.prompts.numbers import NumberFormat
-from pipeline.prompts.templates import PromptTemplate, completion
+from pipeline.prompts.templates import PromptTemplate
 from pipeline.reporter import Reporter
 from pipeline.tables.molecules import MoleculeError, canonical_smiles
+from pipeline.tables.reading import check_column, find_smiles_column
 from pipeline.tables.streaming import DAMAGE, encode_chunk, join_chunks, open_stream, output_format
-from pipeline.tables.table import SMILES_NAMES
 from pipeline.tables.targets import CLASSES
 
 CHUNK_ROWS = 1_000
@@ -67,7 +67,9 @@ class Predictor:
         self.kinds = sorted(kinds)
         self._count: Callable[[str], int] | None = None
         if is_language_model(model.about["arm"]):
-            self._count, self._limit = _token_limit(model)
+            form: NumberFormat | None = getattr(model.arm, "format_", None)
+            answers = form.texts() if form else model.classes
+            self._count, self._limit = prompt_limit(model.about["language_model"]["model"], answers)
         self._template = PromptTemplate(model.about["property_name"], model.about["units"], model.about["template"])
 
     def frame(self, smiles: list[str], context: pd.DataFrame, damage: list[str]) -> pd.DataFrame:
@@ -98,9 +100,7 @@ class Predictor:
         if good:
             described = self.model.describe(X.iloc[good], self.level)
             found.loc[good, described.columns] = described.to_numpy(dtype=object)
-        forget_features()
-        if self._count:
-            _engine_of(self.model.arm).forget()
+        self.model.forget()
         return _typed(found, self.model).assign(**{PROBLEM: problems})
 
     def _molecules(self, smiles: list[str]) -> tuple[list[str], list[str]]:
@@ -131,27 +131,6 @@ def _understand(
             problems.append(str(error))
     good = list(dict.fromkeys(smiles for smiles in canonical if smiles))
     return canonical, problems, good, compute_features(good, kinds)
-
-
-def _token_limit(model: SavedModel) -> tuple[Callable[[str], int], int]:
-    """How tokens of a prompt are counted, and how many fit beside the longest answer."""
-    about = model.about
-    tokenizer, context_length = tokenizer_and_limit(about["language_model"]["model"])
-
-    def count(text: str) -> int:
-        return len(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-    form: NumberFormat | None = getattr(model.arm, "format_", None)
-    answers = form.texts() if form else list(model.classes)
-    longest = max((count(completion(answer)) for answer in answers), default=0)
-    return count, context_length - longest - 1
-
-
-def _engine_of(arm: Any) -> Any:
-    members = getattr(arm, "members", None)
-    if members is None:
-        return getattr(arm, "engine", None)
-    return next(engine for member in members.values() if (engine := _engine_of(member)) is not None)
 
 
 def _typed(frame: pd.DataFrame, model: SavedModel) -> pd.DataFrame:
@@ -188,11 +167,7 @@ def predict_file(
         raise InputError(f"--out {out}: is the input itself; chemtune never writes over it")
     column = smiles_column(stream.columns, smiles, model.about["smiles"], source)
     for needed in model.context:
-        if needed not in stream.columns:
-            raise InputError(
-                f"{source}: the model needs the column {needed!r}{nearest(needed, stream.columns)}; "
-                f"the columns are {', '.join(map(repr, stream.columns[:30]))}"
-            )
+        check_column(stream.columns, needed, "the model's context", source)
     predictor = Predictor(model, level, workers or os.cpu_count() or 1)
     names = _free_names([*model.columns(), PROBLEM], stream.columns)
     identity = _identity(model, level, form, column)
@@ -217,22 +192,8 @@ def predict_file(
 def smiles_column(columns: list[str], asked: str, trained: str, source: str) -> str:
     """The column of the input that holds the molecules: as asked, as in training, or one called SMILES."""
     if asked:
-        if asked in columns:
-            return asked
-        raise InputError(
-            f"{source}: no column {asked!r} for --smiles{nearest(asked, columns)}; the columns are "
-            f"{', '.join(map(repr, columns[:30]))}"
-        )
-    if trained in columns:
-        return trained
-    by_lower = {column.lower().replace(" ", "_"): column for column in columns}
-    for name in SMILES_NAMES:
-        if name in by_lower:
-            return by_lower[name]
-    raise InputError(
-        f"{source}: which column holds the SMILES? Name it with --smiles; the columns are "
-        f"{', '.join(map(repr, columns[:30]))}"
-    )
+        return check_column(columns, asked, "--smiles", source)
+    return trained if trained in columns else find_smiles_column(columns, source)
 
 
 def _with_progress(stream: Any, size: int, reporter: Reporter) -> Iterator[pd.DataFrame]:

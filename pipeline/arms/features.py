@@ -12,6 +12,7 @@ from rdkit.Chem import Descriptors, rdFingerprintGenerator
 from sklearn.base import BaseEstimator, TransformerMixin
 
 FINGERPRINT_SIZE = 2048
+NEIGHBOUR_BLOCK = 512  # queries compared with the pool at a time
 _CACHE_ROWS = 60_000
 _cached: dict[str, dict[str, np.ndarray]] = {}
 
@@ -105,13 +106,17 @@ def tanimoto(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def nearest_neighbours(smiles: Sequence[str], references: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """``(similarity, index)`` of the most similar reference for each molecule. Shapes (n,)."""
-    queries, pool = morgan_bits(smiles), morgan_bits(references)
+    return nearest_rows(morgan_bits(smiles), morgan_bits(references))
+
+
+def nearest_rows(queries: np.ndarray, pool: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``(similarity, index)`` of the most similar row of ``pool`` for each query. Shapes (n,)."""
     best = np.empty(len(queries), dtype=np.float64)
     index = np.empty(len(queries), dtype=int)
-    for start in range(0, len(queries), 512):
-        block = tanimoto(queries[start : start + 512], pool)
-        index[start : start + 512] = block.argmax(axis=1)
-        best[start : start + 512] = block.max(axis=1)
+    for start in range(0, len(queries), NEIGHBOUR_BLOCK):
+        block = tanimoto(queries[start : start + NEIGHBOUR_BLOCK], pool)
+        index[start : start + NEIGHBOUR_BLOCK] = block.argmax(axis=1)
+        best[start : start + NEIGHBOUR_BLOCK] = block.max(axis=1)
     return best, index
 
 

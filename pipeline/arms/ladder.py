@@ -103,6 +103,13 @@ def make_arm(arm: str, task: str, *, seed: int, threads: int, **language_model_o
     return LANGUAGE_MODELS[arm](task, seed=seed, **language_model_options)
 
 
+def class_chances(model: Any, classes: Sequence[str], X: Any) -> np.ndarray:
+    """Probabilities in the order of ``classes``, zero for a class the model has not seen. Shape (n, classes)."""
+    chances = np.zeros((len(X), len(classes)))
+    chances[:, [classes.index(str(label)) for label in model.classes_]] = model.predict_proba(X)
+    return chances
+
+
 def mean_of(members: Sequence[np.ndarray]) -> np.ndarray:
     """Prediction (or class probabilities) of a mean arm."""
     return np.mean(np.stack(members), axis=0)
@@ -135,6 +142,13 @@ class MeanArm(BaseEstimator):
 
     def predict_proba(self, X: Any) -> np.ndarray:
         return mean_of([member.predict_proba(X) for member in self.members.values()])
+
+
+def engines(model: Any) -> list[Any]:
+    """The engines under a fitted arm: none for a baseline."""
+    if isinstance(model, MeanArm):
+        return [engine for member in model.members.values() for engine in engines(member)]
+    return [model.engine] if hasattr(model, "engine") else []
 
 
 def make_whole(arm: str, task: str, *, seed: int, threads: int, **language_model_options: Any) -> Any:

@@ -147,19 +147,20 @@ class _Tuned(LanguageModelArm):
                 if parameter.requires_grad
             }
 
-    def _with_adapters(self) -> Any:
+    def with_adapters(self) -> Any:
+        """Context: the engine's model with the trained adapters in place."""
         return _loaded(self.engine, self.settings_, self.adapter_)
 
 
 @contextmanager
-def _loaded(engine: Engine, settings: Any, weights: dict[str, torch.Tensor]) -> Iterator[None]:
+def _loaded(engine: Engine, settings: Any, weights: dict[str, torch.Tensor]) -> Iterator[Any]:
     """The engine's model with trained adapters in place."""
     with engine.adapted(rank=settings.rank, alpha=settings.alpha, dropout=0.0, seed=0) as model:
         strange = model.load_state_dict(weights, strict=False).unexpected_keys
         if strange:
             raise ValueError(f"the adapter does not fit the model: there is no {strange[0]!r}")
         model.eval()
-        yield
+        yield model
 
 
 class _TunedHead(_Tuned):
@@ -178,7 +179,7 @@ class _TunedHead(_Tuned):
         self._fit_adapters(prompts, loss, self.head_)
 
     def _outputs(self, X: Any) -> np.ndarray:
-        with self._with_adapters():
+        with self.with_adapters():
             return self._pooled_output(self._prompts(X), self.head_)
 
 
@@ -249,7 +250,7 @@ class _TunedText(_Tuned):
 
     def _read(self, X: Any, answers: list[str]) -> Reading:
         tree = AnswerTree([self._answer_ids(answer) for answer in answers])
-        with self._with_adapters():
+        with self.with_adapters():
             self.reading_ = read_answers(self.engine, self._prompts(X), self.shared_, tree)
         return self.reading_
 

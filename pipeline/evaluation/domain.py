@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.arms.features import morgan_bits, tanimoto
+from pipeline.arms.features import NEIGHBOUR_BLOCK, morgan_bits, nearest_rows, tanimoto
 
 DOMAIN_SHARE = 0.05  # of the training molecules lie outside by construction
-_BLOCK = 512
 
 
 @dataclass(frozen=True)
@@ -31,8 +30,8 @@ class Domain:
         """The threshold leaves out the 5 % of training molecules that are least like any other group's."""
         bits = morgan_bits(smiles)
         nearest = np.zeros(len(bits))
-        for start in range(0, len(bits), _BLOCK):
-            block = slice(start, start + _BLOCK)
+        for start in range(0, len(bits), NEIGHBOUR_BLOCK):
+            block = slice(start, start + NEIGHBOUR_BLOCK)
             similarity = tanimoto(bits[block], bits)
             similarity[groups[block, None] == groups[None, :]] = 0.0
             nearest[block] = similarity.max(axis=1)
@@ -40,10 +39,4 @@ class Domain:
 
     def nearest(self, smiles: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """``(similarity, index)`` of the nearest training molecule. Shapes (n,)."""
-        pool, queries = np.unpackbits(self.bits, axis=1), morgan_bits(smiles)
-        similarity, index = np.empty(len(queries)), np.empty(len(queries), dtype=int)
-        for start in range(0, len(queries), _BLOCK):
-            block = tanimoto(queries[start : start + _BLOCK], pool)
-            index[start : start + _BLOCK] = block.argmax(axis=1)
-            similarity[start : start + _BLOCK] = block.max(axis=1)
-        return similarity, index
+        return nearest_rows(morgan_bits(smiles), np.unpackbits(self.bits, axis=1))

@@ -10,7 +10,7 @@ architecture does not allow it.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +20,7 @@ from torch import nn
 
 from pipeline.errors import InputError
 from pipeline.lm.weights import resolve
+from pipeline.prompts.templates import completion
 
 LENGTH_STEP = 8  # rows are padded to multiples of this, so that a text's batch shape is its own
 FROZEN_BATCH = 16
@@ -428,6 +429,17 @@ def tokenizer_and_limit(name: str) -> tuple[Any, int]:
         return AutoTokenizer.from_pretrained(source), int(getattr(config, "max_position_embeddings", 0) or 1_000_000)
     except (OSError, ValueError, KeyError) as error:
         raise _unloadable(name, error) from error
+
+
+def prompt_limit(name: str, answers: Sequence[str]) -> tuple[Callable[[str], int], int]:
+    """How tokens of a text are counted, and how many a prompt may have beside the longest of the answers."""
+    tokenizer, context_length = tokenizer_and_limit(name)
+
+    def count(text: str) -> int:
+        return len(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    longest = max((count(completion(answer)) for answer in answers), default=0)
+    return count, context_length - longest - 1
 
 
 def _unloadable(name: str, error: Exception) -> InputError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import zipfile
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,6 @@ _TRUSTED = {
     "pipeline.arms.inputs.MoleculeFeatures",
     "sklearn.tree._tree.Tree",
 }
-EngineSource = Callable[[], Any]
 
 
 def write_arm(folder: Path, name: str, model: Any) -> dict[str, Any]:
@@ -56,27 +55,28 @@ def write_arm(folder: Path, name: str, model: Any) -> dict[str, Any]:
     return {"skops": f"{name}.skops"}
 
 
-def read_arm(
-    folder: Path,
-    name: str,
-    description: dict[str, Any],
-    *,
-    task: str,
-    classes: tuple[str, ...],
-    template: PromptTemplate,
-    engine: EngineSource,
-) -> Any:
-    """The arm that `write_arm` wrote; ``engine`` is called if it needs a language model."""
-    options: dict[str, Any] = {"task": task, "classes": classes, "template": template, "engine": engine}
+@dataclass(frozen=True)
+class ArmSetting:
+    """What the parts of a model have in common; ``engine`` is called if one needs a language model."""
+
+    task: str
+    classes: tuple[str, ...]
+    template: PromptTemplate
+    engine: Callable[[], Any]
+
+
+def read_arm(folder: Path, name: str, description: dict[str, Any], setting: ArmSetting) -> Any:
+    """The arm that `write_arm` wrote."""
     if "members" in description:
-        members = {member: read_arm(folder, member, part, **options) for member, part in description["members"].items()}
-        mean = MeanArm(members)
-        if classes:
-            mean.classes_ = np.array(classes)
+        mean = MeanArm(
+            {member: read_arm(folder, member, part, setting) for member, part in description["members"].items()}
+        )
+        if setting.classes:
+            mean.classes_ = np.array(setting.classes)
         return mean
     if name not in LANGUAGE_MODELS:
         return _read_skops(folder / description["skops"])
-    return _read_language_model(folder, name, description, **options)
+    return _read_language_model(folder, name, description, setting)
 
 
 def _slim(model: Any) -> Any:
@@ -113,10 +113,8 @@ def _write_language_model(folder: Path, name: str, model: Any) -> dict[str, Any]
     if name == "lm-frozen":
         _write_skops(folder / "lm-frozen.skops", model.model_)
         return {**description, "skops": "lm-frozen.skops"}
-    settings = model.settings_
-    description |= {"settings": asdict(settings), "adapter": name}
-    with model.engine.adapted(rank=settings.rank, alpha=settings.alpha, dropout=0.0, seed=0) as adapted:
-        adapted.load_state_dict(model.adapter_, strict=False)
+    description |= {"settings": asdict(model.settings_), "adapter": name}
+    with model.with_adapters() as adapted:
         adapted.peft_config["default"].base_model_name_or_path = model.engine.name
         adapted.save_pretrained(str(folder / name), save_embedding_layers=False)
     (folder / name / "README.md").unlink(missing_ok=True)
@@ -130,24 +128,15 @@ def _write_language_model(folder: Path, name: str, model: Any) -> dict[str, Any]
     return description
 
 
-def _read_language_model(
-    folder: Path,
-    name: str,
-    description: dict[str, Any],
-    *,
-    task: str,
-    classes: tuple[str, ...],
-    template: PromptTemplate,
-    engine: EngineSource,
-) -> Any:
+def _read_language_model(folder: Path, name: str, description: dict[str, Any], setting: ArmSetting) -> Any:
     from safetensors.torch import load_file
 
     from pipeline.lm.training import Head, TrainingSettings
 
-    model = LANGUAGE_MODELS[name](task, engine=engine(), template=template)
+    model = LANGUAGE_MODELS[name](setting.task, engine=setting.engine(), template=setting.template)
     model.shared_ = description["shared"]
-    if classes:
-        model.classes_ = np.array(classes)
+    if setting.classes:
+        model.classes_ = np.array(setting.classes)
     if name == "lm-frozen":
         model.model_ = _read_skops(folder / description["skops"])
         return model

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.arms.features import forget_features
 from pipeline.arms.inputs import canonical_frame
+from pipeline.arms.ladder import class_chances, engines
 from pipeline.cells import versions
 from pipeline.errors import InputError
 from pipeline.evaluation.domain import Domain
 from pipeline.evaluation.intervals import DEFAULT_LEVEL, conformal_radius
 from pipeline.files import sha256, write_atomically
-from pipeline.models.arm_files import read_arm, write_arm
+from pipeline.lm.engine import shared_engine
+from pipeline.lm.weights import PACKAGED, weights_identity
+from pipeline.models.arm_files import ArmSetting, read_arm, write_arm
 from pipeline.models.card import model_card
 from pipeline.prompts.templates import PromptTemplate
 from pipeline.tables.targets import CLASSES
@@ -64,12 +69,7 @@ class SavedModel:
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Class probabilities in the order of ``classes``. Shape (n, classes)."""
-        return self._chances(canonical_frame(X, self.about["largest_fragment"]))
-
-    def _chances(self, X: pd.DataFrame) -> np.ndarray:
-        chances = np.zeros((len(X), len(self.classes)))
-        chances[:, [self.classes.index(str(label)) for label in self.arm.classes_]] = self.arm.predict_proba(X)
-        return chances
+        return class_chances(self.arm, self.classes, canonical_frame(X, self.about["largest_fragment"]))
 
     def describe(self, X: pd.DataFrame, level: float = DEFAULT_LEVEL) -> pd.DataFrame:
         """All that is said of each molecule: prediction, bounds or probabilities, nearest neighbour, domain.
@@ -83,7 +83,7 @@ class SavedModel:
         """
         smiles = [str(text) for text in X.iloc[:, 0]]
         if self.task == CLASSES:
-            chances = self._chances(X)
+            chances = class_chances(self.arm, self.classes, X)
             found: dict[str, Any] = {"prediction": np.array(self.classes, dtype=object)[chances.argmax(axis=1)]}
             found |= {f"p_{label}": chances[:, column] for column, label in enumerate(self.classes)}
         else:
@@ -99,6 +99,12 @@ class SavedModel:
         found["similarity"] = similarity
         found["in_domain"] = similarity >= self.domain.threshold
         return pd.DataFrame(found, index=X.index)
+
+    def forget(self) -> None:
+        """Empty the caches of features and activations, for streams of molecules that never come again."""
+        forget_features()
+        for engine in engines(self.arm):
+            engine.forget()
 
     def columns(self) -> list[str]:
         """The columns that `describe` gives."""
@@ -147,6 +153,63 @@ class SavedModel:
         write_atomically(work / _DESCRIPTION, json.dumps(about, indent=1, ensure_ascii=False))
 
 
+def about_model(
+    *,
+    arm: str,
+    task: str,
+    classes: Sequence[str],
+    target: str,
+    template: PromptTemplate,
+    context: Sequence[str],
+    n_train: int,
+    seed: int,
+    source: str,
+    fingerprint: str = "",
+    smiles: str = "smiles",
+    largest_fragment: bool = False,
+    refused: int = 0,
+    language_model: dict[str, Any] | None = None,
+    calibration: dict[str, Any] | None = None,
+    scores: Sequence[dict[str, Any]] = (),
+    bin_edges: Sequence[float] = (),
+) -> dict[str, Any]:
+    """What ``model.json`` says of a fitted arm, in the order in which it is written."""
+    return {
+        "arm": arm,
+        "task": task,
+        "classes": list(classes),
+        "target": target,
+        "property_name": template.property_name,
+        "units": template.units,
+        "smiles": smiles,
+        "context": list(context),
+        "largest_fragment": largest_fragment,
+        "representation": "canonical SMILES",
+        "template": template.text,
+        "language_model": language_model,
+        "n_train": n_train,
+        "refused": refused,
+        "seed": seed,
+        "data": {"source": source, "fingerprint": fingerprint},
+        "versions": versions(),
+        "calibration": calibration or {"how": "", "n": 0, "metric": "", "value": None},
+        "scores": list(scores),
+        "bin_edges": list(bin_edges),
+    }
+
+
+def about_language_model(model: str, dtype: str, trained_layers: int) -> dict[str, Any]:
+    """Which base model an arm needs, as `load_engine` reads it."""
+    packaged = PACKAGED.get(model)
+    return {
+        "model": model,
+        "weights": weights_identity(model),
+        "dtype": dtype,
+        "trained_layers": trained_layers,
+        "licence": packaged.licence if packaged else "see its own card",
+    }
+
+
 def describe_folder(folder: Path) -> dict[str, Any]:
     """``model.json`` of a model folder whose files are all there and as they were written.
 
@@ -179,8 +242,8 @@ def describe_folder(folder: Path) -> dict[str, Any]:
     return about
 
 
-def load_model(folder: Path, engine: Any = None) -> SavedModel:
-    """Load a model folder; ``engine`` may be given where the language model is already in memory.
+def load_model(folder: Path) -> SavedModel:
+    """Load a model folder.
 
     Raises
     ------
@@ -194,15 +257,13 @@ def load_model(folder: Path, engine: Any = None) -> SavedModel:
         arrays = load_file(folder / "training.safetensors")
         smiles = pd.read_parquet(folder / "training.parquet")["smiles"]
         domain = Domain(tuple(smiles), arrays["bits"], float(about["domain"]["threshold"]))
-        arm = read_arm(
-            folder,
-            about["arm"],
-            about["parts"],
-            task=about["task"],
-            classes=tuple(about["classes"]),
-            template=PromptTemplate(about["property_name"], about["units"], about["template"]),
-            engine=lambda: engine or load_engine(about["language_model"], folder),
+        setting = ArmSetting(
+            about["task"],
+            tuple(about["classes"]),
+            PromptTemplate(about["property_name"], about["units"], about["template"]),
+            lambda: load_engine(about["language_model"], folder),
         )
+        arm = read_arm(folder, about["arm"], about["parts"], setting)
     except (KeyError, TypeError, OSError) as error:
         raise InputError(f"{folder}: cannot be read as a model ({type(error).__name__}: {error})") from error
     kept = {key: value for key, value in about.items() if key not in ("format", "domain", "parts")}
@@ -211,9 +272,6 @@ def load_model(folder: Path, engine: Any = None) -> SavedModel:
 
 def load_engine(wanted: dict[str, Any], folder: Path | str) -> Any:
     """The engine of a base model, loaded once per process and checked against the weights it was trained on."""
-    from pipeline.lm.engine import shared_engine
-    from pipeline.lm.weights import weights_identity
-
     if weights_identity(wanted["model"]) != wanted["weights"]:
         raise InputError(
             f"{folder}: was trained on other weights than those of {wanted['model']} on this machine; "

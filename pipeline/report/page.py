@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,14 @@ from pipeline.splits.splitters import Split
 from pipeline.tables.targets import CLASSES
 
 WORST = 20
+Neighbours = tuple[np.ndarray, np.ndarray]
 REFUSED_SHOWN = 50
 
 
 def write_report(outcome: Outcome, out: Path) -> Path:
     """Write ``report.html`` and ``figures/``; returns the path of the page."""
-    drawn = _figures(outcome)
+    neighbours = [_neighbours(outcome, *pair) for pair in zip(outcome.evaluations, outcome.splits, strict=True)]
+    drawn = _figures(outcome, [similarity for similarity, _ in neighbours])
     for name, svg in drawn.items():
         write_atomically(out / "figures" / f"{name}.svg", svg)
     environment = Environment(
@@ -40,7 +43,7 @@ def write_report(outcome: Outcome, out: Path) -> Path:
     )
     environment.globals["zip"] = zip
     environment.filters |= {"number": number, "image": _image, "plain": plain}
-    page = environment.get_template("page.html.j2").render(**_content(outcome, out), figures=drawn)
+    page = environment.get_template("page.html.j2").render(**_content(outcome, out, neighbours), figures=drawn)
     path = out / "report.html"
     write_atomically(path, page)
     return path
@@ -55,19 +58,18 @@ def _slug(name: str) -> str:
     return "".join(character if character.isalnum() else "-" for character in name)
 
 
-def _figures(outcome: Outcome) -> dict[str, str]:
+def _figures(outcome: Outcome, similarities: Sequence[np.ndarray]) -> dict[str, str]:
     units, evaluations = outcome.table.units, outcome.evaluations
     drawn = {"leaderboard": figures.leaderboard(evaluations, outcome.metrics, outcome.arms, units)}
     if len(evaluations) > 1:
         drawn["slopes"] = figures.slopes(evaluations, outcome.arms, units)
-    for evaluation, split in zip(evaluations, outcome.splits, strict=True):
+    for evaluation, similarity in zip(evaluations, similarities, strict=True):
         shown = figures.main_arms(evaluation, outcome.arms, _reference_arm(outcome, evaluation))
         name = _slug(evaluation.split)
         if evaluation.task == CLASSES:
             drawn[f"curves-{name}"] = figures.class_curves(evaluation, shown)
         else:
             drawn[f"parity-{name}"] = figures.parity(evaluation, shown, units)
-        similarity = _neighbours(outcome, evaluation, split)[0]
         drawn[f"similarity-{name}"] = figures.error_by_similarity(evaluation, similarity, shown, units)
     tuned = [cell for cell in outcome.cells if "curve" in cell]
     if tuned:
@@ -82,7 +84,7 @@ def _reference_arm(outcome: Outcome, evaluation: Evaluation) -> str:
     return max(set(evaluation.reference), key=lambda arm: (evaluation.reference.count(arm), arm))
 
 
-def _neighbours(outcome: Outcome, evaluation: Evaluation, split: Split) -> tuple[np.ndarray, np.ndarray]:
+def _neighbours(outcome: Outcome, evaluation: Evaluation, split: Split) -> Neighbours:
     """Similarity and row id of the nearest training molecule of each test row, in its own fold."""
     smiles = outcome.table.inputs["smiles"]
     similarity: dict[tuple[int, int, str], float] = {}
@@ -103,7 +105,7 @@ def _row_keys(outcome: Outcome, evaluation: Evaluation) -> list[tuple[int, int, 
     return [(int(repeat), int(fold), str(row_id)) for repeat, fold, row_id in rows.to_numpy(dtype=object)]
 
 
-def _content(outcome: Outcome, out: Path) -> dict[str, Any]:
+def _content(outcome: Outcome, out: Path, neighbours: Sequence[Neighbours]) -> dict[str, Any]:
     table, config = outcome.table, outcome.config
     metrics = CLASS_METRICS if outcome.evaluations[0].task == CLASSES else REGRESSION_METRICS
     return {
@@ -135,8 +137,8 @@ def _content(outcome: Outcome, out: Path) -> dict[str, Any]:
         "descriptions": [(arm, DESCRIPTIONS[arm]) for arm in outcome.arms],
         "answers": _answers(outcome),
         "worst": [
-            _worst(outcome, evaluation, split)
-            for evaluation, split in zip(outcome.evaluations, outcome.splits, strict=True)
+            _worst(outcome, evaluation, *nearest)
+            for evaluation, nearest in zip(outcome.evaluations, neighbours, strict=True)
         ],
         "slugs": {evaluation.split: _slug(evaluation.split) for evaluation in outcome.evaluations},
         "command": f"chemtune run {shlex.quote(str(out / 'config.yaml'))} --out {shlex.quote(str(out))}",
@@ -207,12 +209,11 @@ def _answers(outcome: Outcome) -> list[dict[str, Any]]:
     return result
 
 
-def _worst(outcome: Outcome, evaluation: Evaluation, split: Split) -> dict[str, Any]:
+def _worst(outcome: Outcome, evaluation: Evaluation, similarity: np.ndarray, nearest: np.ndarray) -> dict[str, Any]:
     """The test molecules that the arm to look at gets most wrong, beside their nearest training neighbour."""
     arms = [arm for arm in ("lm-head", "lm-text") if arm in outcome.arms]
     arm = arms[0] if arms else _reference_arm(outcome, evaluation)
     errors = figures.row_errors(evaluation, arm)
-    similarity, nearest = _neighbours(outcome, evaluation, split)
     frame = outcome.table.frame.set_index("row_id")
     rows = []
     for index in np.argsort(-errors, kind="stable")[:WORST]:

@@ -9,21 +9,19 @@ import numpy as np
 from sklearn.model_selection import BaseCrossValidator
 
 from pipeline.arms.inputs import smiles_of
+from pipeline.splits.groups import scaffold_labels
 from pipeline.splits.splitters import fold_numbers, hold_out
 from pipeline.tables.molecules import parse_molecule
-from pipeline.tables.table import joined_labels
+from pipeline.tables.table import twin_labels
 
 
 def molecule_groups(X: Any, scaffold: bool) -> np.ndarray:
     """Group labels of SMILES: twins (salts, tautomers, stereoisomers) joined, and scaffolds if asked. Shape (n,)."""
     molecules = [parse_molecule(text) for text in smiles_of(X)]
-    twins = joined_labels(
-        [molecule.parent_keys[0] for molecule in molecules], [molecule.parent_keys[1] for molecule in molecules]
-    )
+    twins = twin_labels([molecule.parent_keys for molecule in molecules], [molecule.inchikey for molecule in molecules])
     if not scaffold:
         return twins
-    own = [molecule.scaffold or f"acyclic:{twin}" for molecule, twin in zip(molecules, twins, strict=True)]
-    return joined_labels(own, twins)
+    return scaffold_labels(np.array([molecule.scaffold for molecule in molecules], dtype=object), twins)
 
 
 class _MoleculeKFold(BaseCrossValidator):

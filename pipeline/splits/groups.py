@@ -19,8 +19,11 @@ def scaffold_groups(table: Table) -> np.ndarray:
 
     Twins whose frameworks differ (tautomers can) are joined, so that the groups are pure for both.
     """
-    twins = twin_groups(table)
-    scaffolds = table.frame["scaffold"].to_numpy(dtype=object)
+    return scaffold_labels(table.frame["scaffold"].to_numpy(dtype=object), twin_groups(table))
+
+
+def scaffold_labels(scaffolds: np.ndarray, twins: np.ndarray) -> np.ndarray:
+    """`scaffold_groups` from the scaffold (empty if acyclic) and the twin label of each molecule. Shape (n,)."""
     own = np.where(scaffolds == "", "acyclic:" + twins.astype(str), scaffolds)
     return joined_labels(own, twins)
 

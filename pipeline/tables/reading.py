@@ -18,6 +18,7 @@ from pipeline.errors import InputError, nearest
 EXCEL = (".xlsx", ".xlsm")
 SDF_STRUCTURE = "structure"  # the column that holds the SMILES of an SDF record
 UNREADABLE = "(unreadable record)"
+_SMILES_NAMES = ("smiles", "canonical_smiles", "isomeric_smiles", "structure", "molecule")
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _HUGGING_FACE_ID = re.compile(r"^(hf:)?[\w.-]+/[\w.-]+(:[\w.-]+)?$")
 
@@ -135,11 +136,9 @@ def _read_delimited(source: str, path: Path) -> RawTable:
         raise InputError(f"{source}: the file has a header but no rows")
     kept, lines, ragged = [], [], []
     for line, cells in rows:
-        if len(cells) > len(header) and all(not cell.strip() for cell in cells[len(header) :]):
-            cells = cells[: len(header)]
-        if len(cells) != len(header):
-            found = delimiter.join(cells)
-            ragged.append((line, found, f"row has {len(cells)} cells where the header has {len(header)}"))
+        cells, damage = trim_cells(cells, len(header))
+        if damage:
+            ragged.append((line, delimiter.join(cells), damage))
             continue
         kept.append(cells)
         lines.append(line)
@@ -165,23 +164,23 @@ def _decode(source: str, data: bytes) -> str:
             return data.decode("utf-16")
         except UnicodeDecodeError as error:
             raise InputError(f"{source}: starts like UTF-16 but is not ({error})") from error
-    if looks_binary(data):
-        raise InputError(
-            f"{source}: a binary file, not a table of text (CSV, TSV, .gz of these, Parquet, Excel or SDF)"
-        )
+    refuse_binary(source, data)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         return data.decode("cp1252", errors="replace")
 
 
-def looks_binary(data: bytes) -> bool:
-    """Whether bytes hold what no table of text does: zeros, or more than a few control characters."""
+def refuse_binary(source: str, data: bytes) -> None:
+    """Raise `InputError` for bytes that no table of text holds: zeros, or more than a few control characters."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return False
+        return
     start = data[:4096]
     control = sum(1 for byte in start if byte < 32 and byte not in b"\t\r\n\f")
-    return b"\x00" in data or control > 0.02 * len(start)
+    if b"\x00" in data or control > 0.02 * len(start):
+        raise InputError(
+            f"{source}: a binary file, not a table of text (CSV, TSV, .gz of these, Parquet, Excel or SDF)"
+        )
 
 
 def guess_delimiter(text: str, path: Path) -> str:
@@ -221,6 +220,13 @@ def _parse(source: str, text: str, delimiter: str) -> tuple[list[str], list[tupl
     return check_header(source, rows[0][1]), rows[1:]
 
 
+def trim_cells(cells: list[str], width: int) -> tuple[list[str], str]:
+    """A row without empty cells beyond the header's, and what is wrong with the number of the others."""
+    if len(cells) > width and not any(cell.strip() for cell in cells[width:]):
+        cells = cells[:width]
+    return cells, "" if len(cells) == width else f"row has {len(cells)} cells where the header has {width}"
+
+
 def check_header(source: str, cells: list[str]) -> list[str]:
     """Column names from the header's cells; an empty one is called by its position.
 
@@ -238,13 +244,32 @@ def check_header(source: str, cells: list[str]) -> list[str]:
 
 def require_column(raw: RawTable, column: str, option: str) -> pd.Series:
     """The named column, or an error that lists the columns there are and the nearest one."""
-    if column in raw.frame.columns:
-        return raw.frame[column]
-    columns = ", ".join(map(repr, raw.frame.columns[:30]))
+    return raw.frame[check_column(list(raw.frame.columns), column, option, raw.source)]
+
+
+def check_column(columns: list[str], column: str, option: str, source: str) -> str:
+    """The name itself, or an error that lists the columns there are and the nearest one."""
+    if column in columns:
+        return column
     hint = ""
-    if len(raw.frame.columns) == 1:
+    if len(columns) == 1:
         hint = "; only one column was found: is the delimiter a comma, semicolon, tab or bar?"
     raise InputError(
-        f"{raw.source}: no column {column!r} for {option}{nearest(column, raw.frame.columns)}; "
-        f"the columns are {columns}{hint}"
+        f"{source}: no column {column!r} for {option}{nearest(column, columns)}; "
+        f"the columns are {_listed(columns)}{hint}"
     )
+
+
+def find_smiles_column(columns: list[str], source: str) -> str:
+    """The column that is called SMILES or the like, when the user named none."""
+    by_lower = {column.lower().replace(" ", "_"): column for column in columns}
+    for name in _SMILES_NAMES:
+        if name in by_lower:
+            return by_lower[name]
+    raise InputError(
+        f"{source}: which column holds the SMILES? Name it with --smiles; the columns are {_listed(columns)}"
+    )
+
+
+def _listed(columns: list[str]) -> str:
+    return ", ".join(map(repr, columns[:30]))

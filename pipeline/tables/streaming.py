@@ -13,14 +13,15 @@ from typing import IO, Any
 import pandas as pd
 
 from pipeline.errors import InputError
-from pipeline.files import spreadsheet_safe
+from pipeline.files import spreadsheet_frame
 from pipeline.tables.reading import (
     EXCEL,
     check_header,
     guess_delimiter,
     is_sdf,
-    looks_binary,
     read_table,
+    refuse_binary,
+    trim_cells,
 )
 
 _SAMPLE = 1_000_000
@@ -81,10 +82,7 @@ def open_stream(source: str) -> Stream:
         return Stream(path, list(frame.columns), len(frame), {"kind": "frame", "frame": frame})
     with _opened(path) as file:
         sample = _start(source, file)
-    if looks_binary(sample):
-        raise InputError(
-            f"{source}: a binary file, not a table of text (CSV, TSV, .gz of these, Parquet, Excel or SDF)"
-        )
+    refuse_binary(source, sample)
     problems = []
     for encoding in _encodings(sample):
         for strict in (True, False):
@@ -150,9 +148,7 @@ def _header_and_rows(path: Path, layout: dict[str, Any]) -> tuple[list[str], Ite
 
 def _fitted_to(cells: list[str], width: int) -> list[str]:
     """The cells of a row, as many as the header has, and what was wrong with their number."""
-    if len(cells) > width and not any(cell.strip() for cell in cells[width:]):
-        cells = cells[:width]
-    damage = "" if len(cells) == width else f"row has {len(cells)} cells where the header has {width}"
+    cells, damage = trim_cells(cells, width)
     return [*cells[:width], *[""] * (width - len(cells)), damage]
 
 
@@ -210,12 +206,7 @@ def encode_chunk(frame: pd.DataFrame, form: str, first: bool) -> bytes:
         buffer = io.BytesIO()
         frame.to_parquet(buffer, index=False)
         return buffer.getvalue()
-    safe = frame.copy()
-    for column in safe.columns:
-        if not pd.api.types.is_numeric_dtype(safe[column]) and not pd.api.types.is_bool_dtype(safe[column]):
-            safe[column] = safe[column].map(spreadsheet_safe)
-    names = [spreadsheet_safe(name) for name in safe.columns]
-    text = safe.to_csv(index=False, header=names if first else False, sep="\t" if ".tsv" in form else ",")
+    text = spreadsheet_frame(frame).to_csv(index=False, header=first, sep="\t" if ".tsv" in form else ",")
     data = text.encode("utf-8")
     # Members of a gzip file may follow one another; without a time stamp equal content gives equal bytes.
     return gzip.compress(data, mtime=0) if form.endswith(".gz") else data

@@ -15,7 +15,7 @@ from scipy.sparse.csgraph import connected_components
 
 from pipeline.errors import InputError, unknown
 from pipeline.tables.molecules import Molecule, MoleculeError, parse_molecule
-from pipeline.tables.reading import RawTable, require_column
+from pipeline.tables.reading import RawTable, find_smiles_column, require_column
 from pipeline.tables.targets import (
     CLASSES,
     REGRESSION,
@@ -27,7 +27,6 @@ from pipeline.tables.targets import (
 
 MIN_ROWS = 20
 SPREAD_WARNING = 0.5  # of the target's standard deviation
-SMILES_NAMES = ("smiles", "canonical_smiles", "isomeric_smiles", "structure", "molecule")
 REFUSED_COLUMNS = ["line", "column", "value", "reason"]
 
 
@@ -99,16 +98,6 @@ class Table:
         return replace(self, frame=self.frame.iloc[chosen].reset_index(drop=True))
 
 
-def find_smiles_column(raw: RawTable) -> str:
-    """The column that is called SMILES or the like, when the user named none."""
-    by_lower = {column.lower().replace(" ", "_"): column for column in raw.frame.columns}
-    for name in SMILES_NAMES:
-        if name in by_lower:
-            return by_lower[name]
-    columns = ", ".join(map(repr, raw.frame.columns[:30]))
-    raise InputError(f"{raw.source}: which column holds the SMILES? Name it with --smiles; the columns are {columns}")
-
-
 def build_table(
     raw: RawTable,
     *,
@@ -144,7 +133,7 @@ def build_table(
     InputError
         If a column is missing, or too little is left to learn from.
     """
-    smiles = smiles or find_smiles_column(raw)
+    smiles = smiles or find_smiles_column(list(raw.frame.columns), raw.source)
     structures = require_column(raw, smiles, "--smiles")
     values = require_column(raw, target, "--target")
     extra = {column: require_column(raw, column, "--context") for column in context}
@@ -285,11 +274,14 @@ def _with_twin_groups(frame: pd.DataFrame) -> pd.DataFrame:
     """Replace the parent keys by one group label per set of molecules that share any of them."""
     if frame.empty:
         return frame.drop(columns="parent_keys").assign(twins="")
+    return frame.drop(columns="parent_keys").assign(twins=twin_labels(frame["parent_keys"], frame["inchikey"]))
+
+
+def twin_labels(parent_keys: Iterable[tuple[str, str]], inchikeys: Iterable[str]) -> np.ndarray:
+    """One label per set of molecules that share any name. Shape (n,)."""
     # A structure whose InChI failed is still its own molecule, so the full key is a third name.
-    keys = pd.DataFrame(
-        [(*pair, inchikey) for pair, inchikey in zip(frame["parent_keys"], frame["inchikey"], strict=True)]
-    )
-    return frame.drop(columns="parent_keys").assign(twins=joined_labels(*(keys[column] for column in keys.columns)))
+    names = [(*pair, inchikey) for pair, inchikey in zip(parent_keys, inchikeys, strict=True)]
+    return joined_labels(*zip(*names, strict=True))
 
 
 def joined_labels(*labels: Iterable[str]) -> np.ndarray:

@@ -17,7 +17,7 @@ from pipeline.errors import InputError
 from pipeline.evaluation.domain import Domain
 from pipeline.evaluation.intervals import conformal_radius
 from pipeline.fitting import fit_model
-from pipeline.models.arm_files import read_arm, write_arm
+from pipeline.models.arm_files import ArmSetting, read_arm, write_arm
 from pipeline.models.folder import describe_folder, load_model
 from pipeline.predicting import predict_file
 from pipeline.prompts.templates import PromptTemplate
@@ -56,9 +56,8 @@ def test_a_baseline_predicts_the_same_after_reading(tmp_path, arm, task):
     model = make_whole(arm or CONTROLS[task], task, seed=0, threads=2)
     model.fit(np.array(SMILES), y if task == REGRESSION else np.where(y > np.median(y), "long", "short"))
     description = write_arm(tmp_path, "arm", model)
-    again = read_arm(
-        tmp_path, "arm", description, task=task, classes=("long", "short"), template=PromptTemplate("x"), engine=None
-    )
+    setting = ArmSetting(task, ("long", "short"), PromptTemplate("x"), lambda: None)
+    again = read_arm(tmp_path, "arm", description, setting)
     how = "predict" if task == REGRESSION else "predict_proba"
     np.testing.assert_array_equal(getattr(again, how)(np.array(NEW)), getattr(model, how)(np.array(NEW)))
 
@@ -83,6 +82,17 @@ def test_models_predict_the_same_in_a_fresh_process(alcohols, tiny_folder, tmp_p
     assert dict(map(json.loads, lines)) == expected
 
 
+@pytest.mark.parametrize("arm", ["lm-head", "blend"])
+def test_a_language_model_predicts_a_file(alcohols, tiny_folder, tmp_path, arm):
+    model = fitted(alcohols, arm, model=tiny_folder)
+    source = write_table(tmp_path / "in.csv", [(s, 0) for s in (*NEW, "C(C", "C" * 600)])
+    summary = predict_file(model, str(source), tmp_path / "out.csv", Reporter(), workers=1)
+    assert (summary.rows, summary.predicted) == (len(NEW) + 2, len(NEW))
+    found = pd.read_csv(tmp_path / "out.csv")
+    np.testing.assert_allclose(found["prediction"][: len(NEW)], predicted(model), rtol=1e-5)
+    assert "tokens" in found["problem"].iloc[-1]
+
+
 def test_peft_itself_loads_the_adapter(alcohols, tiny_folder, tmp_path):
     import torch
     from peft import PeftModel
@@ -95,7 +105,7 @@ def test_peft_itself_loads_the_adapter(alcohols, tiny_folder, tmp_path):
     with torch.no_grad():
         plain = base(ids).logits
         theirs = PeftModel.from_pretrained(base, tmp_path / "model" / "lm-text").eval()(ids).logits
-        with model.arm._with_adapters():
+        with model.arm.with_adapters():
             ours = model.arm.engine.model(ids).logits
     torch.testing.assert_close(theirs, ours)
     assert not torch.allclose(theirs, plain)
