@@ -124,7 +124,7 @@ class FinishedRun:
         """Raise `InputError` if the folder holds no finished run."""
         try:
             info = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-            if not {"settings", "task", "verdicts"} <= set(info):
+            if not (isinstance(info, dict) and all(info.get(key) for key in ("settings", "task", "verdicts"))):
                 raise ValueError("it lacks settings, task or verdicts")
         except (OSError, ValueError) as error:
             raise InputError(f"{folder}: not the folder of a finished run (no readable run.json)") from error

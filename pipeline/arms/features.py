@@ -12,7 +12,7 @@ from rdkit.Chem import Descriptors, rdFingerprintGenerator
 from sklearn.base import BaseEstimator, TransformerMixin
 
 FINGERPRINT_SIZE = 2048
-NEIGHBOUR_BLOCK = 512  # queries compared with the pool at a time
+_NEIGHBOUR_BLOCK = 512  # queries compared with the pool at a time
 _CACHE_ROWS = 60_000
 _cached: dict[str, dict[str, np.ndarray]] = {}
 
@@ -109,14 +109,23 @@ def nearest_neighbours(smiles: Sequence[str], references: Sequence[str]) -> tupl
     return nearest_rows(morgan_bits(smiles), morgan_bits(references))
 
 
-def nearest_rows(queries: np.ndarray, pool: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """``(similarity, index)`` of the most similar row of ``pool`` for each query. Shapes (n,)."""
+def nearest_rows(
+    queries: np.ndarray, pool: np.ndarray, apart: tuple[np.ndarray, np.ndarray] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """``(similarity, index)`` of the most similar row of ``pool`` for each query. Shapes (n,).
+
+    ``apart`` holds a group per query and per row of the pool; rows of a query's own group count as
+    having nothing in common with it.
+    """
     best = np.empty(len(queries), dtype=np.float64)
     index = np.empty(len(queries), dtype=int)
-    for start in range(0, len(queries), NEIGHBOUR_BLOCK):
-        block = tanimoto(queries[start : start + NEIGHBOUR_BLOCK], pool)
-        index[start : start + NEIGHBOUR_BLOCK] = block.argmax(axis=1)
-        best[start : start + NEIGHBOUR_BLOCK] = block.max(axis=1)
+    for start in range(0, len(queries), _NEIGHBOUR_BLOCK):
+        block = slice(start, start + _NEIGHBOUR_BLOCK)
+        similarity = tanimoto(queries[block], pool)
+        if apart is not None:
+            similarity[apart[0][block, None] == apart[1][None, :]] = 0.0
+        index[block] = similarity.argmax(axis=1)
+        best[block] = similarity.max(axis=1)
     return best, index
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.arms.features import NEIGHBOUR_BLOCK, morgan_bits, nearest_rows, tanimoto
+from pipeline.arms.features import morgan_bits, nearest_rows
 
 DOMAIN_SHARE = 0.05  # of the training molecules lie outside by construction
 
@@ -29,12 +29,7 @@ class Domain:
     def fit(cls, smiles: Sequence[str], groups: np.ndarray) -> Domain:
         """The threshold leaves out the 5 % of training molecules that are least like any other group's."""
         bits = morgan_bits(smiles)
-        nearest = np.zeros(len(bits))
-        for start in range(0, len(bits), NEIGHBOUR_BLOCK):
-            block = slice(start, start + NEIGHBOUR_BLOCK)
-            similarity = tanimoto(bits[block], bits)
-            similarity[groups[block, None] == groups[None, :]] = 0.0
-            nearest[block] = similarity.max(axis=1)
+        nearest, _ = nearest_rows(bits, bits, apart=(groups, groups))
         return cls(tuple(smiles), np.packbits(bits, axis=1), float(np.quantile(nearest, DOMAIN_SHARE)))
 
     def nearest(self, smiles: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -24,8 +24,8 @@ from pipeline.splits.splitters import Split
 from pipeline.tables.targets import CLASSES
 
 WORST = 20
-Neighbours = tuple[np.ndarray, np.ndarray]
 REFUSED_SHOWN = 50
+Neighbours = tuple[np.ndarray, np.ndarray]  # as `_neighbours` gives them
 
 
 def write_report(outcome: Outcome, out: Path) -> Path:

@@ -16,7 +16,7 @@ from pipeline.config import make_config
 from pipeline.errors import InputError
 from pipeline.evaluation.domain import Domain
 from pipeline.evaluation.intervals import conformal_radius
-from pipeline.fitting import fit_model
+from pipeline.fitting import FinishedRun, fit_model
 from pipeline.models.arm_files import ArmSetting, read_arm, write_arm
 from pipeline.models.folder import describe_folder, load_model
 from pipeline.predicting import predict_file
@@ -290,6 +290,16 @@ def test_the_best_arm_of_a_run_goes_home(alcohols):
     assert done.returncode == 0
     assert "unparsable SMILES" in done.stdout
     assert "nearest training molecule CCCO" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "null", "5", "[]", "{}", '{"settings": {"table": "x"}, "task": "regression", "verdicts": []}']
+)
+def test_a_damaged_run_is_an_error_of_one_line(tmp_path, content):
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises(InputError, match="not the folder of a finished run") as raised:
+        FinishedRun.read(tmp_path)
+    assert "\n" not in str(raised.value)
 
 
 def test_the_radius_is_the_finite_sample_quantile():
