@@ -46,6 +46,21 @@ NameOption = Annotated[Optional[str], typer.Option("--property-name", help="What
 ContextOption = Annotated[
     Optional[str], typer.Option(help="Columns the prompt states and the baselines get, such as solvent,temperature.")
 ]
+TransformOption = Annotated[
+    Optional[str],
+    typer.Option(help="Model the target as log10 or pIC50 (needs its units); predictions come back in its units."),
+]
+BoundsOption = Annotated[
+    Optional[str],
+    typer.Option(
+        help="Values such as >10: refuse (default), limit (train on the limit), or censored (one-sided where the arm "
+        "can, lm-head and blend; others take the limit). Bounds are never scored."
+    ),
+]
+AnnotatedOption = Annotated[
+    Optional[str],
+    typer.Option(help="Values such as 1.2±0.3, 5 µM, ~5: refuse (default) or accept (the number; units converted)."),
+]
 FragmentOption = Annotated[
     Optional[bool], typer.Option("--largest-fragment", help="Keep only the largest fragment of each structure.")
 ]
@@ -123,6 +138,9 @@ def run(
     property_name: NameOption = None,
     units: UnitsOption = None,
     task: TaskOption = None,
+    transform: TransformOption = None,
+    bounds: BoundsOption = None,
+    annotated: AnnotatedOption = None,
     bins: Annotated[
         Optional[int], typer.Option(help="Make this many classes of a number, by training quantiles.")
     ] = None,
@@ -149,32 +167,48 @@ def run(
 ) -> None:
     """Compare a fine-tuned language model with classical baselines on random and shifted splits."""
     given = {key: value for key, value in locals().items() if key != "source"}
-    from pipeline.budget import check_room, duration, estimate, fit_budget, probe
-    from pipeline.config import budget_seconds, make_config
-    from pipeline.experiment import execute, missing_cells, prepare
+    from pipeline.budget import check_room
+    from pipeline.config import budget_seconds, write_yaml
+    from pipeline.experiment import open_job, prepare
+    from pipeline.files import write_atomically
     from pipeline.report.page import write_report
 
-    config = make_config(source, given)
+    job = open_job(source, given)
+    configs, folder = job.configs, Path(job.settings["out"])
+    share = budget_seconds(configs[0].budget) / len(configs) if configs[0].budget else 0.0
     reporter = TerminalReporter()
     with reporter.running():
-        prepared = prepare(config, reporter)
-        check_room(prepared)
-        _say_plan(reporter, prepared)
-        seconds = budget_seconds(config.budget) if config.budget else 0.0
-        if missing_cells(prepared):
-            measured = probe(prepared)
-            if seconds:
-                prepared = fit_budget(prepared, measured, seconds)
-            for note in prepared.left_out:
-                reporter.say(f"Left out for the budget of {config.budget}: {note}.")
-            total = sum(estimate(prepared, measured).values())
-            reporter.say(f"Estimated time on this machine, from a short probe: {duration(total)}.")
-        outcome = execute(prepared)
-        report = write_report(outcome, prepared.out)
-    for verdict in outcome.verdicts:
-        console.print()
-        console.print(verdict.sentence, markup=False)
+        prepared = []
+        for config in configs:
+            prepared.append(prepare(config, reporter, job.raw))
+            check_room(prepared[-1])
+            _say_plan(reporter, prepared[-1])
+        outcomes = [_within_budget(reporter, one, share) for one in prepared]
+        if len(configs) > 1:
+            write_atomically(folder / "config.yaml", write_yaml(job.settings))
+        report = write_report(outcomes, folder)
+    for outcome in outcomes:
+        for verdict in outcome.verdicts:
+            console.print()
+            name = f"{outcome.config.target}: " if len(outcomes) > 1 else ""
+            console.print(f"{name}{verdict.sentence}", markup=False)
     console.print(f"\nReport: {report}", markup=False)
+
+
+def _within_budget(reporter: Reporter, prepared: Any, seconds: float) -> Any:
+    """Fill the cells of a run, after a probe and what follows from it for the budget (0 for none)."""
+    from pipeline.budget import duration, estimate, fit_budget, probe
+    from pipeline.experiment import execute, missing_cells
+
+    if missing_cells(prepared):
+        measured = probe(prepared)
+        if seconds:
+            prepared = fit_budget(prepared, measured, seconds)
+        for note in prepared.left_out:
+            reporter.say(f"Left out for the budget of {prepared.config.budget}: {note}.")
+        total = sum(estimate(prepared, measured).values())
+        reporter.say(f"Estimated time on this machine, from a short probe: {duration(total)}.")
+    return execute(prepared)
 
 
 def _say_plan(reporter: Reporter, prepared: Any) -> None:
@@ -185,6 +219,11 @@ def _say_plan(reporter: Reporter, prepared: Any) -> None:
     reporter.say(
         f"Task: {task} of {table.property_name!r}{f' in {table.units}' if table.units else ''} ({table.task_reason})."
     )
+    if table.scale.transform:
+        reporter.say(f"The target is {table.scale.explained()}.")
+    bounds = int((~table.exact).sum())
+    if bounds:
+        reporter.say(f"{bounds} targets are bounds (such as >10): trained on, not scored.")
     for warning in table.warnings:
         reporter.say(f"Warning: {warning}.")
     for split in prepared.splits:
@@ -211,6 +250,9 @@ def fit(
     property_name: NameOption = None,
     units: UnitsOption = None,
     task: TaskOption = None,
+    transform: TransformOption = None,
+    bounds: BoundsOption = None,
+    annotated: AnnotatedOption = None,
     bins: Annotated[Optional[int], typer.Option(help="Make this many classes of a number, by quantiles.")] = None,
     context: ContextOption = None,
     largest_fragment: FragmentOption = None,
@@ -224,7 +266,7 @@ def fit(
 ) -> None:
     """Fit one arm on all rows and save it as a folder to predict with."""
     given = {key: value for key, value in locals().items() if key not in ("source", "arm", "run", "out")}
-    from pipeline.config import make_config
+    from pipeline.experiment import open_job
     from pipeline.fitting import FinishedRun, fit_model
 
     finished = FinishedRun.read(run) if run else None
@@ -237,14 +279,16 @@ def fit(
         raise InputError(
             "which arm? Name one with --arm (such as ensemble or lm-head), or give a finished run with --run"
         )
-    config = make_config(source, given)
-    folder = out or Path("models") / f"{Path(config.out).name}-{arm}"
+    job = open_job(source, given)
+    whole = out or Path("models") / f"{Path(job.settings['out']).name}-{arm}"
     reporter = TerminalReporter()
-    with reporter.running():
-        fitted = fit_model(config, arm, reporter, finished)
-        fitted.save(folder)
-    for line in _model_lines(fitted.about, folder):
-        console.print(line, markup=False)
+    for config in job.configs:
+        folder = job.folder(config, whole)
+        with reporter.running():
+            fitted = fit_model(config, arm, reporter, finished, job.raw)
+            fitted.save(folder)
+        for line in _model_lines(fitted.about, folder):
+            console.print(line, markup=False)
 
 
 def _from_run(settings: dict[str, Any], source: str | None, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -303,7 +347,7 @@ def _print_predictions(predictor: Any, smiles: list[str]) -> None:
     import pandas as pd
 
     found = predictor.frame(smiles, pd.DataFrame(index=range(len(smiles))), [""] * len(smiles))
-    units = predictor.model.about["units"]
+    units = predictor.model.scale.units
     for text, (_, row) in zip(smiles, found.iterrows(), strict=True):
         if row["problem"]:
             console.print(f"{text}: {row['problem']}", markup=False)
@@ -313,7 +357,9 @@ def _print_predictions(predictor: Any, smiles: list[str]) -> None:
             answer = f"{row['prediction']} ({shares})"
         else:
             bounds = "" if pd.isna(row["lower"]) else f" [{row['lower']:.4g} to {row['upper']:.4g}]"
+            modelled = predictor.model.scale.transform
             answer = f"{row['prediction']:.4g}{f' {units}' if units else ''}{bounds}"
+            answer += f" ({modelled} {row[modelled]:.4g})" if modelled else ""
         where = "" if row["in_domain"] else "; outside of the model's domain"
         console.print(
             f"{text}: {answer}; nearest training molecule {row['nearest_training_molecule']} "
@@ -357,27 +403,32 @@ def audit(
     source: Source,
     smiles: SmilesOption = None,
     target: TargetOption = None,
+    units: UnitsOption = None,
     task: TaskOption = None,
+    transform: TransformOption = None,
+    bounds: BoundsOption = None,
+    annotated: AnnotatedOption = None,
     context: ContextOption = None,
     largest_fragment: FragmentOption = None,
     out: Annotated[Optional[str], typer.Option(help="Folder for audit.json and refused.csv.")] = None,
 ) -> None:
     """Look at a table before training: refusals, duplicates, labels, scaffolds, leaks of the notation."""
     given = {key: value for key, value in locals().items() if key != "source"}
-    from pipeline.config import make_config
-    from pipeline.experiment import load_table
+    from pipeline.experiment import load_table, open_job
     from pipeline.files import write_atomically, write_csv
     from pipeline.tables.audit import audit_lines, audit_table
 
-    config = make_config(source, given)
+    job = open_job(source, given)
     reporter = TerminalReporter()
-    with reporter.running():
-        table = load_table(config, reporter)
-        found = audit_table(table)
-    for line in audit_lines(found):
-        console.print(line, markup=False)
-    if out:
-        folder = Path(out)
+    for config in job.configs:
+        with reporter.running():
+            table = load_table(config, reporter, job.raw)
+            found = audit_table(table)
+        for line in audit_lines(found):
+            console.print(line, markup=False)
+        if not out:
+            continue
+        folder = job.folder(config, Path(out))
         write_atomically(folder / "audit.json", json.dumps(found, indent=1, ensure_ascii=False))
         write_csv(folder / "refused.csv", table.refused)
         console.print(f"Written: {folder / 'audit.json'}, {folder / 'refused.csv'}", markup=False)
@@ -391,6 +442,9 @@ def prompts(
     property_name: NameOption = None,
     units: UnitsOption = None,
     task: TaskOption = None,
+    transform: TransformOption = None,
+    bounds: BoundsOption = None,
+    annotated: AnnotatedOption = None,
     context: ContextOption = None,
     template: TemplateOption = None,
     largest_fragment: FragmentOption = None,
@@ -399,40 +453,40 @@ def prompts(
 ) -> None:
     """Show what the language model will read and write."""
     given = {key: value for key, value in locals().items() if key not in ("source", "rows", "out")}
-    from pipeline.config import make_config
-    from pipeline.experiment import load_table
+    from pipeline.experiment import load_table, open_job
     from pipeline.files import write_atomically
     from pipeline.prompts.numbers import NumberFormat
     from pipeline.prompts.templates import PromptTemplate, pairs
     from pipeline.tables.targets import CLASSES
 
-    config = make_config(source, given)
-    reporter = TerminalReporter()
-    with reporter.running():
-        table = load_table(config, reporter)
-    template_used = PromptTemplate(table.property_name, table.units, config.template)
-    values = table.targets.to_numpy()
-    form = None if table.task == CLASSES else NumberFormat.fit(values)
-    answers = [str(value) if form is None else form.write(value) for value in values]
-    dataset = pairs(template_used.render_all(table.inputs), answers, END_MARK)
-    for row in dataset.select(range(min(rows, len(dataset)))):
-        console.print(
-            f"{row['prompt']}[bold]{_escaped(row['completion'])}[/bold]"
-            if console.is_terminal
-            else f"{row['prompt']}{row['completion']}",
-            markup=console.is_terminal,
-        )
-    if form is not None:
-        console.print(
-            f"\nNumbers are written in steps of {form.resolution:g}, fitted on these {len(values)} rows; "
-            f"a run fits them on its training rows.",
-            markup=False,
-        )
+    job = open_job(source, given)
+    reporter, lines = TerminalReporter(), []
+    for config in job.configs:
+        with reporter.running():
+            table = load_table(config, reporter, job.raw)
+        template_used = PromptTemplate(table.property_name, table.units, config.template)
+        values = table.targets.to_numpy()
+        form = None if table.task == CLASSES else NumberFormat.fit(values)
+        answers = [str(value) if form is None else form.write(value) for value in values]
+        dataset = pairs(template_used.render_all(table.inputs), answers, END_MARK)
+        lines += [json.dumps(row, ensure_ascii=False) for row in dataset]
+        for row in dataset.select(range(min(rows, len(dataset)))):
+            console.print(
+                f"{row['prompt']}[bold]{_escaped(row['completion'])}[/bold]"
+                if console.is_terminal
+                else f"{row['prompt']}{row['completion']}",
+                markup=console.is_terminal,
+            )
+        if form is not None:
+            console.print(
+                f"\nNumbers are written in steps of {form.resolution:g}, fitted on these {len(values)} rows; "
+                f"a run fits them on its training rows.",
+                markup=False,
+            )
     console.print(f"{END_MARK} stands for the end-of-text token of the model in use.", markup=False)
     if out:
-        lines = (json.dumps(row, ensure_ascii=False) for row in dataset)
         write_atomically(out, "\n".join(lines) + "\n")
-        console.print(f"Written: {out} ({len(dataset)} pairs)", markup=False)
+        console.print(f"Written: {out} ({len(lines)} pairs)", markup=False)
 
 
 END_MARK = "<|end|>"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -15,10 +15,14 @@ from pipeline.files import shipped_folder
 from pipeline.lm.weights import DEFAULT_MODEL
 from pipeline.prompts.templates import DEFAULT_TEMPLATE, PromptTemplate
 from pipeline.splits.build import check_name
-from pipeline.tables.catalogue import card, cards
+from pipeline.tables.catalogue import card, is_built_in
+from pipeline.tables.measurements import ANNOTATED, BOUNDS, CENSORED, REFUSE
+from pipeline.tables.scales import TRANSFORMS
 
 TASKS = ("auto", "regression", "classes")
 DTYPES = ("auto", "float32", "bfloat16")
+PER_TARGET = ("property_name", "units", "task", "transform")  # may differ between the targets of one table
+_CHOICES = {"task": TASKS, "dtype": DTYPES, "transform": TRANSFORMS, "bounds": BOUNDS, "annotated": ANNOTATED}
 
 
 @dataclass(frozen=True)
@@ -30,10 +34,16 @@ class RunConfig:
     table : str
         Path of a CSV, TSV (or ``.gz``) or Parquet file, a Hugging Face dataset id, or the name of a built-in table.
     smiles, target : str
-        Column names.
+        Column names; the settings of several targets are taken apart by `config_per_target`.
     property_name, units : str
         What the prompt calls the target.
     task : {"auto", "regression", "classes"}
+    transform : {"", "log10", "pIC50"}
+        Scale on which a number is modelled; ``predict`` answers on the column's own.
+    bounds : {"refuse", "limit", "censored"}
+        What becomes of values such as ``>10``.
+    annotated : {"refuse", "accept"}
+        What becomes of values such as ``1.2±0.3`` and ``5 µM``.
     bins : int
         Turn a number into this many classes by quantiles of the training rows; 0 leaves it a number.
     context : tuple of str
@@ -72,6 +82,9 @@ class RunConfig:
     property_name: str = ""
     units: str = ""
     task: str = "auto"
+    transform: str = ""
+    bounds: str = REFUSE
+    annotated: str = REFUSE
     bins: int = 0
     context: tuple[str, ...] = ()
     largest_fragment: bool = False
@@ -90,9 +103,9 @@ class RunConfig:
     out: str = ""
 
     def __post_init__(self) -> None:
-        for name, value, choices in (("task", self.task, TASKS), ("dtype", self.dtype, DTYPES)):
-            if value not in choices:
-                raise unknown(name, value, choices)
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise unknown(name, getattr(self, name), [choice for choice in choices if choice])
         if not 0.05 <= self.test_size <= 0.5:
             raise InputError(f"test_size is {self.test_size}; it must lie between 0.05 and 0.5")
         for name in ("bins", "folds"):
@@ -103,6 +116,8 @@ class RunConfig:
                 raise InputError(f"{name} is {getattr(self, name)}; it must not be negative")
         if self.bins and self.task == "classes":
             raise InputError("bins makes classes of a number, but task says that the target is classes already")
+        if self.bins and (self.transform or self.bounds == CENSORED):
+            raise InputError("bins makes classes of a number; transform and censored bounds are for numbers")
         if not self.split:
             raise InputError("no split was named; give one or more, such as random,scaffold")
         if not self.arms:
@@ -134,6 +149,8 @@ def _coerce(name: str, value: Any, kind: Any, where: str) -> Any:
         return float(value)
     if kind is str and isinstance(value, (str, int, float)) and not isinstance(value, bool):
         return str(value)
+    if name in ("target", *PER_TARGET) and isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return ",".join(value)
     if kind == tuple[str, ...]:
         items = value.split(",") if isinstance(value, str) else value
         if isinstance(items, (list, tuple)):
@@ -160,8 +177,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return {key: _coerce(key, value, kinds[key], str(path)) for key, value in content.items()}
 
 
-def make_config(source: str, given: Mapping[str, Any]) -> RunConfig:
-    """Merge defaults, the card of a built-in table, a YAML file and the command line, in that order.
+def merge_settings(source: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings from the card of a built-in table, a YAML file and the command line, in that order.
 
     Parameters
     ----------
@@ -196,14 +213,72 @@ def make_config(source: str, given: Mapping[str, Any]) -> RunConfig:
     settings = _from_card(settings) | settings
     if not settings.get("target"):
         raise InputError(f"{settings['table']}: which column is the target? Name it with --target")
-    config = RunConfig(**settings)
-    return config if config.out else replace(config, out=str(Path("runs") / _run_name(config.table)))
+    settings["out"] = settings.get("out") or str(Path("runs") / _run_name(settings["table"]))
+    return settings
+
+
+def make_config(source: str, given: Mapping[str, Any]) -> RunConfig:
+    """The settings of a run over one target; see `merge_settings`."""
+    return RunConfig(**merge_settings(source, given))
+
+
+def config_per_target(settings: Mapping[str, Any], columns: Sequence[str]) -> list[RunConfig]:
+    """One run per target where ``target`` names several columns, separated by commas.
+
+    Each has a folder of its own below ``out``. What differs between targets (`PER_TARGET`) may be
+    given once for all of them, or once for each, separated by commas as well.
+
+    Parameters
+    ----------
+    settings : mapping
+        As `merge_settings` gives them.
+    columns : sequence of str
+        Of the table: a column whose own name has a comma in it is one target.
+
+    Raises
+    ------
+    InputError
+        If a setting is given for some targets but not for all.
+    """
+    wanted = settings["target"]
+    names = [wanted] if wanted in columns else [name.strip() for name in wanted.split(",") if name.strip()]
+    if len(names) == 1:
+        return [RunConfig(**{**settings, "target": names[0]})]
+    if len(set(names)) < len(names):
+        raise InputError(f"target {wanted!r} names a column twice")
+    each = {key: _one_each(key, settings[key], names) for key in PER_TARGET if settings.get(key)}
+    configs = []
+    for number, name in enumerate(names):
+        out = Path(settings["out"]) / _folder_name(name, names)
+        own = {key: values[number] for key, values in each.items()}
+        configs.append(RunConfig(**{**settings, **own, "target": name, "out": str(out)}))
+    return configs
+
+
+def _folder_name(target: str, targets: Sequence[str]) -> str:
+    """A name for the folder of a target that no other target of the table gets."""
+    slugs = [re.sub(r"[^\w.-]+", "_", name).strip("._") or "target" for name in targets]
+    position = list(targets).index(target)
+    lowered = [slug.lower() for slug in slugs]
+    return slugs[position] if lowered.count(lowered[position]) == 1 else f"{slugs[position]}_{position + 1}"
+
+
+def _one_each(key: str, value: str, names: Sequence[str]) -> list[str]:
+    parts = [part.strip() for part in value.split(",")]
+    if len(parts) == 1 and key != "property_name":
+        return parts * len(names)
+    if len(parts) != len(names):
+        raise InputError(
+            f"{key} is {value!r}: {len(parts)} for {len(names)} targets ({', '.join(names)}); give one for each, "
+            "separated by commas"
+        )
+    return parts
 
 
 def _from_card(settings: dict[str, Any]) -> dict[str, Any]:
     """What the card of a built-in table says, if the table is one and its own target is meant."""
     name = settings["table"]
-    if Path(name).exists() or name not in cards():
+    if not is_built_in(name):
         return {}
     about = card(name)
     if settings.get("target", about.target) != about.target:
@@ -222,6 +297,7 @@ def _run_name(table: str) -> str:
     return re.sub(r"(\.csv|\.tsv|\.parquet|\.pq)?(\.gz)?$", "", base, flags=re.IGNORECASE) or "run"
 
 
-def write_yaml(config: RunConfig) -> str:
-    """The settings as YAML, as stored with the run."""
-    return yaml.safe_dump(config.as_dict(), sort_keys=False, allow_unicode=True, width=100)
+def write_yaml(settings: Mapping[str, Any]) -> str:
+    """Settings as YAML, as stored with the run."""
+    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}
+    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)

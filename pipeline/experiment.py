@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from pipeline.arms.ladder import (
     LANGUAGE_MODELS,
     MEANS,
     class_chances,
+    fit_arm,
     fitted_arms,
     is_language_model,
     make_whole,
@@ -28,7 +29,7 @@ from pipeline.arms.ladder import (
     resolve_arms,
 )
 from pipeline.cells import cell_id, measured, read_cell, versions, write_cell
-from pipeline.config import RunConfig, write_yaml
+from pipeline.config import RunConfig, config_per_target, merge_settings, write_yaml
 from pipeline.errors import InputError
 from pipeline.evaluation.comparison import Evaluation, evaluate, metric_table
 from pipeline.evaluation.metrics import HIGHER_IS_BETTER, PRIMARY, auroc
@@ -42,8 +43,8 @@ from pipeline.reporter import Reporter
 from pipeline.splits.build import build_splits, columns_needed
 from pipeline.splits.card import split_card
 from pipeline.splits.splitters import Fold, Split, fold_numbers, hold_out
-from pipeline.tables.catalogue import card, cards
-from pipeline.tables.reading import read_table
+from pipeline.tables.catalogue import card, is_built_in
+from pipeline.tables.reading import RawTable, read_table, require_column
 from pipeline.tables.table import Table, build_table, check_enough
 from pipeline.tables.targets import CLASSES, REGRESSION
 
@@ -83,9 +84,9 @@ class Run:
     def engine(self) -> Any:
         """The language model, loaded when it is first needed."""
         if self._engine is None:
-            from pipeline.lm.engine import Engine
+            from pipeline.lm.engine import shared_engine
 
-            self._engine = Engine.load(self.config.model, trained_layers=TRAINED_LAYERS, dtype=self.dtype)
+            self._engine = shared_engine(self.config.model, TRAINED_LAYERS, self.dtype)
         return self._engine
 
     @property
@@ -107,19 +108,48 @@ def _probed_dtype() -> str:
 # -- preparing -------------------------------------------------------------------------------
 
 
-def load_table(config: RunConfig, reporter: Reporter) -> Table:
-    """Read and clean the table that the settings name."""
-    built_in = not Path(config.table).exists() and config.table in cards()
-    source = str(card(config.table).path) if built_in else config.table
-    raw = read_table(source)
+@dataclass(frozen=True)
+class Job:
+    """A table as text, and the settings of a run for each target that the user named."""
+
+    settings: dict[str, Any]
+    raw: RawTable
+    configs: list[RunConfig]
+
+    def folder(self, config: RunConfig, whole: Path) -> Path:
+        """Where what is made of one target belongs: in a folder of its own if there are several."""
+        return whole / Path(config.out).name if len(self.configs) > 1 else whole
+
+
+def open_job(source: str, given: Mapping[str, Any]) -> Job:
+    """Read the table that a source (a YAML file or a table) and the options of the command line name."""
+    settings = merge_settings(source, given)
+    raw = load_raw(settings["table"])
+    configs = config_per_target(settings, list(raw.frame.columns))
+    for config in configs:
+        require_column(raw, config.target, "--target")
+    return Job(settings, raw, configs)
+
+
+def load_raw(table: str) -> RawTable:
+    """Read a file, a built-in table or a Hugging Face dataset as text."""
+    return read_table(str(card(table).path) if is_built_in(table) else table)
+
+
+def load_table(config: RunConfig, reporter: Reporter, raw: RawTable | None = None) -> Table:
+    """Clean the table that the settings name; it is read unless ``raw`` already holds it."""
+    built_in = is_built_in(config.table)
     return build_table(
-        raw,
+        load_raw(config.table) if raw is None else raw,
         smiles=config.smiles or None,
         target=config.target,
         task=REGRESSION if config.bins else config.task,
         name=config.table if built_in else None,
         property_name=config.property_name or None,
         units=config.units,
+        transform=config.transform,
+        bounds=config.bounds,
+        annotated=config.annotated,
         context=config.context,
         keep=[column for column in columns_needed(config.split) if column not in config.context],
         largest_fragment=config.largest_fragment,
@@ -127,16 +157,16 @@ def load_table(config: RunConfig, reporter: Reporter) -> Table:
     )
 
 
-def prepare(config: RunConfig, reporter: Reporter) -> Run:
+def prepare(config: RunConfig, reporter: Reporter, raw: RawTable | None = None) -> Run:
     """Everything before training: the table, the rows that the model cannot take, and the splits."""
-    run = start(config, config.arms, reporter)
+    run = start(config, config.arms, reporter, raw)
     make_splits(run)
     return run
 
 
-def start(config: RunConfig, arms: Sequence[str], reporter: Reporter) -> Run:
+def start(config: RunConfig, arms: Sequence[str], reporter: Reporter, raw: RawTable | None = None) -> Run:
     """The cleaned table with the rows that all of the arms can take; no split yet."""
-    table = load_table(config, reporter)
+    table = load_table(config, reporter, raw)
     names = resolve_arms(arms, CLASSES if config.bins else table.task)
     run = Run(config, table, [], names, Path(config.out), reporter)
     if any(map(is_language_model, run.arms)):
@@ -306,7 +336,9 @@ def _fitted_cell(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]
     cell: dict[str, Any] = {}
     with measured(cell), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # convergence and rank warnings of single fits; results are validated
-        model = new_arm(run, arm, label).fit(X.loc[train], y.loc[train].to_numpy(), groups=groups)
+        model = fit_arm(
+            new_arm(run, arm, label), X.loc[train], y.loc[train].to_numpy(), groups, run.table.censoring(train)
+        )
         if run.task == CLASSES:
             chances = class_chances(model, run.classes, X.loc[test])
             cell["probabilities"] = chances.tolist()
@@ -387,6 +419,8 @@ def held_out_predictions(
     masks : sequence of ndarray of bool, shape (n,)
     make : callable
         From the number of the mask to an unfitted arm.
+    y : Series of shape (n,)
+        By ``row_id``.
 
     Returns
     -------
@@ -396,7 +430,8 @@ def held_out_predictions(
     for number, held in enumerate(masks):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # convergence and rank warnings of single fits; results are scored
-            model = make(number).fit(X[~held], y[~held].to_numpy(), groups=groups[~held])
+            sides = run.table.censoring(list(y.index[~held]))
+            model = fit_arm(make(number), X[~held], y[~held].to_numpy(), groups[~held], sides)
             result[held] = (
                 class_chances(model, run.classes, X[held]) if run.task == CLASSES else model.predict(X[held])[:, None]
             )
@@ -421,6 +456,8 @@ def inner_folds(y: pd.Series, groups: np.ndarray, task: str, seed: int) -> list[
 def validation_score(validation: list[Any], y: pd.Series, task: str, classes: tuple[str, ...]) -> float:
     """The primary metric on the out-of-fold predictions, larger is better; -inf without any."""
     predicted = np.array(validation, dtype=np.float64)
+    if len(predicted) == 0:
+        return -np.inf
     known = np.isfinite(predicted if predicted.ndim == 1 else predicted[:, 0])
     if not known.any():
         return -np.inf
@@ -510,13 +547,20 @@ def execute(run: Run) -> Outcome:
 def _cell_line(run: Run, split: Split, fold: Fold, arm: str, cell: dict[str, Any]) -> str:
     metric = PRIMARY[run.task]
     where = split.name + (f" fold {fold.fold + 1}/{len(split.folds)}" if len(split.folds) > 1 else "")
-    truth = fold_targets(run, fold).loc[list(fold.test)]
+    predicted = cell["prediction"] if run.task == REGRESSION else cell["probabilities"]
+    score = _exact_score(run, list(fold.test), predicted, fold_targets(run, fold))
     if run.task == REGRESSION:
-        value = float(np.abs(np.array(cell["prediction"]) - truth.to_numpy(dtype=np.float64)).mean())
-        score = f"{metric.upper()} {value:.4g} {run.table.units}".rstrip()
+        shown = f"{metric.upper()} {-score:.4g} {run.table.units}".rstrip()
     else:
-        score = f"{metric.upper()} {validation_score(cell['probabilities'], truth, run.task, run.classes):.3f}"
-    return f"{where:<20} {arm:<12} {score:<24} {cell['seconds']:7.1f} s"
+        shown = f"{metric.upper()} {score:.3f}"
+    return f"{where:<20} {arm:<12} {shown:<24} {cell['seconds']:7.1f} s"
+
+
+def _exact_score(run: Run, row_ids: list[str], predicted: list[Any], y: pd.Series) -> float:
+    """`validation_score` over the rows whose target is a value; a bound cannot be scored."""
+    exact = run.table.exact.loc[row_ids].to_numpy()
+    kept = [value for value, known in zip(predicted, exact, strict=True) if known]
+    return validation_score(kept, y.loc[row_ids][exact], run.task, run.classes)
 
 
 def _preferred(run: Run, split: Split, fold: Fold, cells: dict[str, dict[str, Any]]) -> str | None:
@@ -524,8 +568,8 @@ def _preferred(run: Run, split: Split, fold: Fold, cells: dict[str, dict[str, An
     candidates = [arm for arm in run.arms if "validation" in cells[arm]]
     if set(candidates) <= set(CONTROLS.values()):
         return None
-    y = fold_targets(run, fold).loc[list(fold.train)]
-    scores = {arm: validation_score(cells[arm]["validation"], y, run.task, run.classes) for arm in candidates}
+    y = fold_targets(run, fold)
+    scores = {arm: _exact_score(run, list(fold.train), cells[arm]["validation"], y) for arm in candidates}
     return max(scores, key=lambda arm: scores[arm])
 
 
@@ -545,6 +589,11 @@ def _prediction_table(run: Run, cells: list[dict[str, Any]]) -> pd.DataFrame:
             if run.task == REGRESSION:
                 part[bound] = cell.get(bound, [np.nan] * len(part))
         part["parse_failed"] = cell["parse_failed"]
+        if not run.table.exact.all():
+            part["bound"] = run.table.frame.set_index("row_id")["bound"].loc[cell["row_id"]].to_numpy()
+        if run.table.scale.transform:
+            for column in ("truth", "prediction"):
+                part[f"{column}_original"] = run.table.scale.back(part[column])
         part["cell_id"], part["dataset"], part["arm"] = cell["id"], run.table.name, key["arm"]
         part["split"], part["repeat"], part["fold"], part["seed"] = (
             key["split"],
@@ -558,8 +607,13 @@ def _prediction_table(run: Run, cells: list[dict[str, Any]]) -> pd.DataFrame:
     return frame[[*first, *(column for column in frame.columns if column not in first)]]
 
 
+def exact_rows(predictions: pd.DataFrame) -> pd.DataFrame:
+    """The predictions that can be scored: those of rows whose truth is a value rather than a bound."""
+    return predictions[predictions["bound"] == ""] if "bound" in predictions.columns else predictions
+
+
 def _write_inputs(run: Run) -> None:
-    write_atomically(run.out / "config.yaml", write_yaml(run.config))
+    write_atomically(run.out / "config.yaml", write_yaml(run.config.as_dict()))
     write_csv(run.out / "refused.csv", run.table.refused)
     write_csv(run.out / "splits.csv", pd.concat([split.frame() for split in run.splits], ignore_index=True))
 
@@ -572,7 +626,7 @@ def _conclude(
 ) -> Outcome:
     evaluations = [
         evaluate(
-            predictions[predictions["split"] == split.name],
+            exact_rows(predictions[predictions["split"] == split.name]),
             task=run.task,
             classes=run.classes,
             groups=split.groups,
@@ -592,7 +646,12 @@ def _conclude(
         "table": run.table.fingerprint(),
         "task": run.task,
         "task_reason": run.table.task_reason,
-        "rows": {"read": run.table.n_read, "refused": len(run.table.refused), "used": len(run.table)},
+        "rows": {
+            "read": run.table.n_read,
+            "refused": len(run.table.refused),
+            "used": len(run.table),
+            "bounds": int((~run.table.exact).sum()),
+        },
         "left_out": run.left_out,
         "versions": versions(),
         "hardware": _hardware(),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.arms.ladder import ORDER, is_language_model
+from pipeline.arms.ladder import ORDER, fit_arm, is_language_model
 from pipeline.config import RunConfig
 from pipeline.errors import InputError, unknown
 from pipeline.evaluation.domain import Domain
@@ -22,14 +22,21 @@ from pipeline.models.folder import SavedModel, about_language_model, about_model
 from pipeline.reporter import Reporter
 from pipeline.splits.groups import twin_groups
 from pipeline.splits.splitters import fold_numbers, hold_out
+from pipeline.tables.reading import RawTable
 from pipeline.tables.targets import CLASSES
 
 CALIBRATION_FOLDS = 5
 CALIBRATION_SHARE = 0.2  # held out once where an arm takes minutes to train
 
 
-def fit_model(config: RunConfig, arm: str, reporter: Reporter, finished: FinishedRun | None = None) -> SavedModel:
-    """Fit ``arm`` on all rows of the table that ``config`` names.
+def fit_model(
+    config: RunConfig,
+    arm: str,
+    reporter: Reporter,
+    finished: FinishedRun | None = None,
+    raw: RawTable | None = None,
+) -> SavedModel:
+    """Fit ``arm`` on all rows of the table that ``config`` names; it is read unless ``raw`` already holds it.
 
     The scores of a finished run over the same table go into the model's card.
 
@@ -43,7 +50,7 @@ def fit_model(config: RunConfig, arm: str, reporter: Reporter, finished: Finishe
     """
     if arm not in ORDER:
         raise unknown("arm", arm, ORDER)
-    run = start(config, [arm], reporter)
+    run = start(config, [arm], reporter, raw)
     table, X, y = run.table, run.table.inputs, run.table.targets
     edges: list[float] = []
     if config.bins:
@@ -56,7 +63,8 @@ def fit_model(config: RunConfig, arm: str, reporter: Reporter, finished: Finishe
     reporter.say(f"{arm} on all {len(y)} molecules")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # convergence and rank warnings of single fits; the result is scored
-        model = new_arm(run, arm, f"{arm} on all rows").fit(X, y.to_numpy(), groups=groups)
+        sides = table.censoring(list(X.index))
+        model = fit_arm(new_arm(run, arm, f"{arm} on all rows"), X, y.to_numpy(), groups, sides)
     about = about_model(
         arm=arm,
         task=run.task,
@@ -71,6 +79,8 @@ def fit_model(config: RunConfig, arm: str, reporter: Reporter, finished: Finishe
         smiles=config.smiles,
         largest_fragment=config.largest_fragment,
         refused=len(table.refused),
+        scale=table.scale,
+        bounds={"use": table.bounds, "n": int((~table.exact).sum())},
         language_model=(
             about_language_model(config.model, run.dtype, TRAINED_LAYERS) if is_language_model(arm) else None
         ),
@@ -103,9 +113,9 @@ def calibrate(
         return new_arm(run, arm, label)
 
     found = held_out_predictions(run, masks, make, X, y, groups)
-    known = np.isfinite(found[:, 0])
+    known = np.isfinite(found[:, 0]) & run.table.exact.to_numpy()
     scored = found if run.task == CLASSES else found[:, 0]
-    value = abs(validation_score(list(scored), y, run.task, run.classes)) if known.any() else None
+    value = abs(validation_score(list(scored[known]), y[known], run.task, run.classes)) if known.any() else None
     calibration = {"how": how, "n": int(known.sum()), "metric": LABELS[PRIMARY[run.task]], "value": value}
     if run.task == CLASSES:
         return np.zeros(0), calibration
@@ -127,6 +137,12 @@ class FinishedRun:
             if not (isinstance(info, dict) and all(info.get(key) for key in ("settings", "task", "verdicts"))):
                 raise ValueError("it lacks settings, task or verdicts")
         except (OSError, ValueError) as error:
+            below = sorted(path.parent.name for path in folder.glob("*/run.json"))
+            if below:
+                raise InputError(
+                    f"{folder}: holds one run per target; give one of them: "
+                    f"{', '.join(str(folder / name) for name in below)}"
+                ) from error
             raise InputError(f"{folder}: not the folder of a finished run (no readable run.json)") from error
         return cls(folder, info)
 

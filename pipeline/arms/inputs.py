@@ -12,8 +12,8 @@ from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from pipeline.tables.measurements import TargetError, parse_number
 from pipeline.tables.molecules import MoleculeError, canonical_smiles
-from pipeline.tables.targets import TargetError, parse_number
 
 
 def as_frame(X: Any) -> pd.DataFrame:

@@ -103,6 +103,19 @@ def make_arm(arm: str, task: str, *, seed: int, threads: int, **language_model_o
     return LANGUAGE_MODELS[arm](task, seed=seed, **language_model_options)
 
 
+def fit_arm(model: Any, X: Any, y: np.ndarray, groups: Any = None, censoring: np.ndarray | None = None) -> Any:
+    """Fit an arm, telling it which targets are bounds if it can use that.
+
+    Parameters
+    ----------
+    censoring : ndarray of shape (n,), optional
+        1 where the truth lies above the target, -1 where below, 0 where it is the target. An arm
+        that cannot use it takes the target for the truth.
+    """
+    extra = {"censoring": censoring} if censoring is not None and getattr(model, "uses_censoring", False) else {}
+    return model.fit(X, y, groups=groups, **extra)
+
+
 def class_chances(model: Any, classes: Sequence[str], X: Any) -> np.ndarray:
     """Probabilities in the order of ``classes``, zero for a class the model has not seen. Shape (n, classes)."""
     chances = np.zeros((len(X), len(classes)))
@@ -127,9 +140,11 @@ class MeanArm(BaseEstimator):
     def __init__(self, members: dict[str, Any]) -> None:
         self.members = members
 
-    def fit(self, X: Any, y: np.ndarray, groups: Any = None) -> MeanArm:
+    uses_censoring = True  # its members may
+
+    def fit(self, X: Any, y: np.ndarray, groups: Any = None, censoring: np.ndarray | None = None) -> MeanArm:
         for member in self.members.values():
-            member.fit(X, y, groups=groups)
+            fit_arm(member, X, y, groups, censoring)
         first = next(iter(self.members.values()))
         if hasattr(first, "classes_"):
             self.classes_ = first.classes_

@@ -183,14 +183,31 @@ class _TunedHead(_Tuned):
             return self._pooled_output(self._prompts(X), self.head_)
 
 
-class HeadRegressor(RegressorMixin, _TunedHead):
-    """``lm-head`` for numbers: smooth-L1 loss on the standardised target."""
+def censored_loss(predicted: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Smooth-L1 loss that a prediction beyond a bound, on the side where the truth lies, does not add to.
 
-    def fit(self, X: Any, y: np.ndarray, groups: Any = None) -> HeadRegressor:
+    Parameters
+    ----------
+    predicted : tensor of shape (B, 1)
+    targets : tensor of shape (B, 2)
+        The standardised target, and 1 where the truth lies above it, -1 where below, 0 where it is the target.
+    """
+    residual, side = predicted[:, 0] - targets[:, 0], targets[:, 1]
+    residual = torch.where(residual * side > 0, torch.zeros_like(residual), residual)
+    return torch.nn.functional.smooth_l1_loss(residual, torch.zeros_like(residual), beta=0.5)
+
+
+class HeadRegressor(RegressorMixin, _TunedHead):
+    """``lm-head`` for numbers: smooth-L1 loss on the standardised target, one-sided where that is a bound."""
+
+    uses_censoring = True
+
+    def fit(self, X: Any, y: np.ndarray, groups: Any = None, censoring: np.ndarray | None = None) -> HeadRegressor:
         y = np.asarray(y, dtype=np.float64)
+        side = np.zeros(len(y)) if censoring is None else np.asarray(censoring, dtype=np.float64)
         self.mean_, self.scale_ = float(y.mean()), float(y.std()) or 1.0
-        scaled = torch.tensor((y - self.mean_) / self.scale_, dtype=torch.float32)[:, None]
-        self._fit_head(X, scaled, 1, torch.nn.SmoothL1Loss(beta=0.5))
+        targets = torch.tensor(np.column_stack([(y - self.mean_) / self.scale_, side]), dtype=torch.float32)
+        self._fit_head(X, targets, 1, censored_loss)
         return self
 
     def predict(self, X: Any) -> np.ndarray:

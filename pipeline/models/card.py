@@ -6,6 +6,8 @@ from typing import Any
 
 from pipeline.arms.ladder import DESCRIPTIONS
 from pipeline.evaluation.verdict import number
+from pipeline.tables.measurements import CENSORED
+from pipeline.tables.scales import Scale
 
 
 def model_card(about: dict[str, Any], size: int) -> str:
@@ -40,6 +42,17 @@ def model_card(about: dict[str, Any], size: int) -> str:
         lines.append(
             f"- The classes are intervals of the number, lowest first, cut at {cuts} {about['units']}".rstrip() + "."
         )
+    scale = Scale(**about["scale"])
+    if scale.transform:
+        lines.append(
+            f"- The target is {scale.explained()}. `prediction`, `lower` and `upper` are in "
+            f"{scale.units or 'its units'} again, `{scale.transform}` is the modelled value; the prediction is the "
+            "middle of its interval on that scale, not a mean."
+        )
+    if about["bounds"]["n"]:
+        how = "one-sided by arms that can use them, at the limit by others"
+        taken = how if about["bounds"]["use"] == CENSORED else "at the limit"
+        lines.append(f"- {about['bounds']['n']} training values were bounds (such as `>10`), taken {taken}.")
     if about["context"]:
         lines.append(
             f"- Needs the columns {', '.join(f'`{column}`' for column in about['context'])} beside the SMILES."

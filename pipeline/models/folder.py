@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,11 @@ from pipeline.lm.weights import PACKAGED, weights_identity
 from pipeline.models.arm_files import ArmSetting, read_arm, write_arm
 from pipeline.models.card import model_card
 from pipeline.prompts.templates import PromptTemplate
+from pipeline.tables.measurements import REFUSE
+from pipeline.tables.scales import Scale
 from pipeline.tables.targets import CLASSES
 
-FORMAT = 1
+FORMAT = 2  # 2: the scale on which a number is modelled
 _DESCRIPTION = "model.json"
 
 
@@ -57,15 +59,25 @@ class SavedModel:
     def context(self) -> tuple[str, ...]:
         return tuple(self.about["context"])
 
+    @property
+    def scale(self) -> Scale:
+        return Scale(**self.about["scale"])
+
     def predict(self, X: Any) -> np.ndarray:
-        """Predicted values, or classes, of SMILES (context columns beside them). Shape (n,).
+        """Predicted values (in the units of the training column) or classes of SMILES. Shape (n,).
+
+        Parameters
+        ----------
+        X : sequence of str or DataFrame
+            SMILES; where the model has context columns, a data frame with these beside them.
 
         Raises
         ------
         ValueError
             For a SMILES that cannot be parsed, naming its position.
         """
-        return self.arm.predict(canonical_frame(X, self.about["largest_fragment"]))
+        found = self.arm.predict(canonical_frame(X, self.about["largest_fragment"]))
+        return found if self.classes else self.scale.back(found)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Class probabilities in the order of ``classes``. Shape (n, classes)."""
@@ -73,6 +85,9 @@ class SavedModel:
 
     def describe(self, X: pd.DataFrame, level: float = DEFAULT_LEVEL) -> pd.DataFrame:
         """All that is said of each molecule: prediction, bounds or probabilities, nearest neighbour, domain.
+
+        Numbers are in the units of the training column; where they were modelled on another scale, a
+        column named by the transform holds the modelled value.
 
         Parameters
         ----------
@@ -87,13 +102,13 @@ class SavedModel:
             found: dict[str, Any] = {"prediction": np.array(self.classes, dtype=object)[chances.argmax(axis=1)]}
             found |= {f"p_{label}": chances[:, column] for column, label in enumerate(self.classes)}
         else:
-            values, radius = self.arm.predict(X), conformal_radius(self.residuals, level)
-            known = np.isfinite(radius)
-            found = {
-                "prediction": values,
-                "lower": values - radius if known else np.full(len(values), np.nan),
-                "upper": values + radius if known else np.full(len(values), np.nan),
-            }
+            modelled, radius = self.arm.predict(X), conformal_radius(self.residuals, level)
+            # An infinite radius means that there are too few residuals for the level: no bound is known.
+            ends = [self.scale.back(modelled + side * (radius if np.isfinite(radius) else np.nan)) for side in (-1, 1)]
+            lower, upper = ends[::-1] if self.scale.decreasing else ends
+            found = {"prediction": self.scale.back(modelled), "lower": lower, "upper": upper}
+            if self.scale.transform:
+                found[self.scale.transform] = modelled
         similarity, index = self.domain.nearest(smiles)
         found["nearest_training_molecule"] = [self.domain.smiles[position] for position in index]
         found["similarity"] = similarity
@@ -109,6 +124,7 @@ class SavedModel:
     def columns(self) -> list[str]:
         """The columns that `describe` gives."""
         own = [f"p_{label}" for label in self.classes] if self.task == CLASSES else ["lower", "upper"]
+        own += [self.scale.transform] if self.scale.transform else []
         return ["prediction", *own, "nearest_training_molecule", "similarity", "in_domain"]
 
     def save(self, folder: Path) -> None:
@@ -168,6 +184,8 @@ def about_model(
     smiles: str = "smiles",
     largest_fragment: bool = False,
     refused: int = 0,
+    scale: Scale | None = None,
+    bounds: dict[str, Any] | None = None,
     language_model: dict[str, Any] | None = None,
     calibration: dict[str, Any] | None = None,
     scores: Sequence[dict[str, Any]] = (),
@@ -181,6 +199,8 @@ def about_model(
         "target": target,
         "property_name": template.property_name,
         "units": template.units,
+        "scale": asdict(scale or Scale("", template.units)),
+        "bounds": bounds or {"use": REFUSE, "n": 0},
         "smiles": smiles,
         "context": list(context),
         "largest_fragment": largest_fragment,
@@ -220,6 +240,9 @@ def describe_folder(folder: Path) -> dict[str, Any]:
     """
     path = folder / _DESCRIPTION
     if not path.exists():
+        below = sorted(part.parent for part in folder.glob(f"*/{_DESCRIPTION}"))
+        if below:
+            raise InputError(f"{folder}: holds several models; give one of them: {', '.join(map(str, below))}")
         raise InputError(f"{folder}: not a chemtune model (there is no {_DESCRIPTION}); make one with chemtune fit")
     try:
         about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -239,7 +262,8 @@ def describe_folder(folder: Path) -> dict[str, Any]:
             raise InputError(f"{folder}: the file {name} is missing; copy the whole folder again")
         if sha256(file) != expected:
             raise InputError(f"{folder}: the file {name} is not the one that was saved; copy the whole folder again")
-    return about
+    # Format 1 knew neither: its numbers are modelled as they are.
+    return {"scale": {"transform": "", "units": about.get("units", "")}, "bounds": {"use": REFUSE, "n": 0}} | about
 
 
 def load_model(folder: Path) -> SavedModel:

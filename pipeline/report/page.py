@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from pipeline import __version__
 from pipeline.arms.features import nearest_neighbours
@@ -17,7 +18,7 @@ from pipeline.arms.ladder import DESCRIPTIONS, is_language_model
 from pipeline.evaluation.comparison import CONTROL, REFERENCE, Evaluation
 from pipeline.evaluation.metrics import CLASS_METRICS, LABELS, PRIMARY, REGRESSION_METRICS, positive_class
 from pipeline.evaluation.verdict import drop_sentence, number, reference_name
-from pipeline.experiment import Outcome
+from pipeline.experiment import Outcome, exact_rows
 from pipeline.files import write_atomically
 from pipeline.report import figures
 from pipeline.splits.splitters import Split
@@ -28,12 +29,11 @@ REFUSED_SHOWN = 50
 Neighbours = tuple[np.ndarray, np.ndarray]  # as `_neighbours` gives them
 
 
-def write_report(outcome: Outcome, out: Path) -> Path:
-    """Write ``report.html`` and ``figures/``; returns the path of the page."""
-    neighbours = [_neighbours(outcome, *pair) for pair in zip(outcome.evaluations, outcome.splits, strict=True)]
-    drawn = _figures(outcome, [similarity for similarity, _ in neighbours])
-    for name, svg in drawn.items():
-        write_atomically(out / "figures" / f"{name}.svg", svg)
+def write_report(outcomes: Sequence[Outcome], out: Path) -> Path:
+    """Write ``report.html`` over one run, or over the runs of several targets; returns its path.
+
+    The figures are written beside the data of their run as well.
+    """
     environment = Environment(
         loader=PackageLoader("pipeline.report"),
         autoescape=True,
@@ -43,10 +43,33 @@ def write_report(outcome: Outcome, out: Path) -> Path:
     )
     environment.globals["zip"] = zip
     environment.filters |= {"number": number, "image": _image, "plain": plain}
-    page = environment.get_template("page.html.j2").render(**_content(outcome, out, neighbours), figures=drawn)
+    several = len(outcomes) > 1
+    anchors = [f"target-{number}" if several else "" for number in range(1, len(outcomes) + 1)]
+    runs = [_run_part(environment, *pair, out) for pair in zip(outcomes, anchors, strict=True)]
+    page = environment.get_template("page.html.j2").render(
+        title=outcomes[0].table.name,
+        version=__version__,
+        overview=[(outcome.config.target, anchor) for outcome, anchor in zip(outcomes, anchors, strict=True)]
+        if several
+        else [],
+        runs=runs,
+    )
     path = out / "report.html"
     write_atomically(path, page)
     return path
+
+
+def _run_part(environment: Environment, outcome: Outcome, anchor: str, out: Path) -> Markup:
+    """What the page says of one run; ``anchor`` names its target among several."""
+    neighbours = [_neighbours(outcome, *pair) for pair in zip(outcome.evaluations, outcome.splits, strict=True)]
+    drawn = _figures(outcome, [similarity for similarity, _ in neighbours])
+    for name, svg in drawn.items():
+        write_atomically(Path(outcome.config.out) / "figures" / f"{name}.svg", svg)
+    content = _content(outcome, out, neighbours)
+    if anchor:
+        content["title"] = outcome.config.target
+    template = environment.get_template("run.html.j2")
+    return Markup(template.render(**content, figures=drawn, anchor=anchor, prefix=f"{anchor}-" if anchor else ""))
 
 
 def _image(svg: str) -> str:
@@ -99,7 +122,7 @@ def _neighbours(outcome: Outcome, evaluation: Evaluation, split: Split) -> Neigh
 
 
 def _row_keys(outcome: Outcome, evaluation: Evaluation) -> list[tuple[int, int, str]]:
-    frame = outcome.predictions
+    frame = exact_rows(outcome.predictions)
     part = frame[(frame["split"] == evaluation.split) & (frame["arm"] == outcome.arms[0])]
     rows = part.sort_values(["repeat", "fold", "row_id"])[["repeat", "fold", "row_id"]]
     return [(int(repeat), int(fold), str(row_id)) for repeat, fold, row_id in rows.to_numpy(dtype=object)]
@@ -116,6 +139,7 @@ def _content(outcome: Outcome, out: Path, neighbours: Sequence[Neighbours]) -> d
         "property": table.property_name,
         "units": table.units,
         "bins": config.bins,
+        "transform": table.scale.explained(),
         "verdicts": outcome.verdicts,
         "drops": _drops(outcome),
         "left_out": outcome.left_out,

@@ -189,6 +189,8 @@ def _check(table: Table, split: Split) -> None:
         where = f"split {split.name!r}" + (f", fold {fold.fold + 1}" if len(split.folds) > 1 else "")
         if not fold.train or not fold.test:
             raise InputError(f"{where}: {len(fold.train)} training and {len(fold.test)} test rows; both must have some")
+        if not table.exact.loc[list(fold.test)].any():
+            raise InputError(f"{where}: every test row holds a bound, none a value; use another split or seed")
         both = set(fold.train) & set(fold.test)
         assert not both, f"{where}: row {sorted(both)[0]} is trained on and tested"
         for name, label in (("group", split.groups), ("twin group", twins)):

@@ -46,6 +46,8 @@ def audit_table(table: Table) -> dict[str, Any]:
             "largest_spread": float(frame["spread"].max()),
         },
         "labels": _labels(table),
+        "bounds": int((~table.exact).sum()),
+        "scale": table.scale.explained(),
         "scaffolds": {
             "groups": int(scaffolds.nunique()),
             "acyclic_share": float((frame["scaffold"] == "").mean()),
@@ -121,6 +123,10 @@ def audit_lines(found: dict[str, Any]) -> list[str]:
     )
     label_text = ", ".join(f"{name} {value:.4g}" for name, value in found["labels"].items())
     lines.append(f"Labels: {label_text}.")
+    if found["scale"]:
+        lines.append(f"Scale: the target is {found['scale']}.")
+    if found["bounds"]:
+        lines.append(f"Bounds: {found['bounds']} targets are bounds (such as >10): trained on, not scored.")
     rings = found["scaffolds"]
     lines.append(
         f"Scaffolds: {rings['groups']} groups ({rings['singletons']} of one molecule), {rings['acyclic_share']:.0%} "

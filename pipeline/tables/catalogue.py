@@ -60,3 +60,8 @@ def card(name: str) -> Card:
     found = cards()[name]
     found.check()
     return found
+
+
+def is_built_in(table: str) -> bool:
+    """Whether a table is meant by the name of a built-in one: a file of that name comes first."""
+    return table in cards() and not Path(table).exists()

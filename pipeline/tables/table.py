@@ -14,16 +14,20 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from pipeline.errors import InputError, unknown
+from pipeline.tables.measurements import (
+    ABOVE,
+    ACCEPT,
+    BELOW,
+    CENSORED,
+    REFUSE,
+    MeasurementReader,
+    TargetError,
+    units_of_column,
+)
 from pipeline.tables.molecules import Molecule, MoleculeError, parse_molecule
 from pipeline.tables.reading import RawTable, find_smiles_column, require_column
-from pipeline.tables.targets import (
-    CLASSES,
-    REGRESSION,
-    TargetError,
-    infer_task,
-    parse_class,
-    parse_number,
-)
+from pipeline.tables.scales import Scale
+from pipeline.tables.targets import CLASSES, REGRESSION, infer_task, parse_class
 
 MIN_ROWS = 20
 SPREAD_WARNING = 0.5  # of the target's standard deviation
@@ -37,9 +41,12 @@ class Table:
     ``frame`` has one row per molecule (per molecule and context, where there is context), sorted
     by ``row_id``, with columns ``row_id``, ``line`` (of the first source row), ``given`` (its
     SMILES as written), ``smiles`` (canonical), ``inchikey``, ``twins`` (leakage group),
-    ``scaffold`` (empty if acyclic), ``target``, ``n_merged``, ``spread`` (largest minus smallest
-    merged value), the context columns, and any column kept for splitting. ``refused`` has one
-    row per source row that was left out: ``line``, ``column``, ``value``, ``reason``.
+    ``scaffold`` (empty if acyclic), ``target``, ``bound`` (``<`` or ``>`` where the truth lies below
+    or above the target, else empty), ``n_merged``, ``spread`` (largest minus smallest merged value),
+    the context columns, and any column kept for splitting. ``refused`` has one row per source row
+    that was left out: ``line``, ``column``, ``value``, ``reason``. Targets are on the modelled scale,
+    of which ``units`` are the units; ``scale`` leads back to the user's. ``bounds`` says what became
+    of values such as ``>10``.
     """
 
     name: str
@@ -54,6 +61,8 @@ class Table:
     warnings: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     card: dict[str, Any] = field(default_factory=dict)
+    scale: Scale = field(default_factory=Scale)
+    bounds: str = REFUSE
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -67,10 +76,26 @@ class Table:
     def targets(self) -> pd.Series:
         return self.frame.set_index("row_id")["target"]
 
+    @property
+    def exact(self) -> pd.Series:
+        """Whether a target is a value rather than a bound, by ``row_id``; only values can be scored."""
+        return self.frame.set_index("row_id")["bound"] == ""
+
+    def censoring(self, row_ids: Sequence[str]) -> np.ndarray | None:
+        """1 where the truth lies above the target of a row, -1 where below, 0 where it is the target. Shape (n,).
+
+        None unless the user wants bounds used as such.
+        """
+        if self.bounds != CENSORED:
+            return None
+        sides = self.frame.set_index("row_id")["bound"].map({ABOVE: 1, BELOW: -1, "": 0})
+        return sides.loc[list(row_ids)].to_numpy()
+
     def fingerprint(self) -> str:
-        """Hash of all that a prediction can depend on: rows, structures, context and targets."""
-        columns = ["row_id", "smiles", "target", *self.context]
-        text = self.frame[columns].to_csv(index=False) + repr((self.task, self.property_name, self.units))
+        """Hash of all that a prediction can depend on: rows, structures, context, targets and bounds."""
+        columns = ["row_id", "smiles", "target", "bound", *self.context]
+        said = (self.task, self.property_name, self.units, self.bounds, self.scale)
+        text = self.frame[columns].to_csv(index=False) + repr(said)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def refuse(self, reasons: dict[str, str], column: str = "smiles") -> Table:
@@ -107,6 +132,9 @@ def build_table(
     name: str | None = None,
     property_name: str | None = None,
     units: str = "",
+    transform: str = "",
+    bounds: str = REFUSE,
+    annotated: str = REFUSE,
     context: Sequence[str] = (),
     keep: Sequence[str] = (),
     largest_fragment: bool = False,
@@ -121,6 +149,12 @@ def build_table(
     smiles, target : str
         Column names; ``smiles=None`` looks for a column called SMILES.
     task : {"auto", "regression", "classes"}
+    units : str
+        Of the target column; empty takes the unit that its cells carry, if ``annotated`` accepts one.
+    transform : {"", "log10", "pIC50"}
+        Scale on which the target is modelled.
+    bounds, annotated : str
+        What becomes of ``>10`` and of ``5 µM``; see `MeasurementReader`.
     context : sequence of str
         Columns that the prompt states and the baselines get as features.
     keep : sequence of str
@@ -144,12 +178,21 @@ def build_table(
         reason = "set by the user"
     else:
         raise unknown("task", task, ("auto", REGRESSION, CLASSES))
+    if task == CLASSES and (transform or bounds != REFUSE or annotated != REFUSE):
+        raise InputError(
+            f"{raw.source}: {target!r} holds classes; --transform, --bounds and --annotated are for numbers "
+            "(--task regression reads it as numbers)"
+        )
+    if annotated == ACCEPT and not units:
+        units = units_of_column(values, raw.decimal_comma, raw.source, target)
+    scale = Scale(transform, units)
+    reader = MeasurementReader(scale, raw.decimal_comma, bounds, annotated)
 
     rows, refused = [], [(line, "", text, why) for line, text, why in raw.ragged]
     parsed: dict[str, Molecule | str] = {}
     for line, given, value in progress(zip(raw.frame.index, structures, values, strict=True), len(raw.frame)):
         try:
-            measured = parse_number(value, raw.decimal_comma) if task == REGRESSION else parse_class(value)
+            measured = reader.read(value) if task == REGRESSION else (parse_class(value), "")
         except TargetError as error:
             refused.append((line, target, value, str(error)))
             continue
@@ -167,20 +210,22 @@ def build_table(
         rows.append((line, given.strip(), molecule, measured, cells))
 
     frame, conflicts, warnings = _merge(rows, task, target, list(context))
-    refused += [(*entry[:1], target, *entry[1:]) for entry in conflicts]
+    refused += [(line, target, values.loc[line], reason) for line, reason in conflicts]
     table = Table(
         name=name or _stem(raw.source),
         frame=_with_twin_groups(frame),
         refused=pd.DataFrame(refused, columns=REFUSED_COLUMNS).sort_values("line", ignore_index=True),
         task=task,
         task_reason=reason,
-        property_name=property_name or _readable(target),
-        units=units,
+        property_name=property_name or scale.name_for(_readable(target)),
+        units=scale.modelled_units,
         context=tuple(context),
         n_read=len(raw.frame) + len(raw.ragged),
         warnings=tuple(warnings),
         classes=tuple(sorted(frame["target"].unique())) if task == CLASSES else (),
         card=card or {},
+        scale=scale,
+        bounds=bounds,
     )
     check_enough(table, raw.source, target)
     return table
@@ -195,6 +240,12 @@ def check_enough(table: Table, source: str, target: str) -> None:
             why = f"; {len(table.refused)} rows were refused, most often for {reasons.index[0]!r} ({reasons.iloc[0]})"
         raise InputError(f"{source}: {len(table)} usable rows; at least {MIN_ROWS} are needed{why}")
     distinct = table.frame["target"].unique()
+    exact = int(table.exact.sum())
+    if exact < MIN_ROWS:
+        raise InputError(
+            f"{source}: {exact} of {len(table)} usable rows hold a value in {target!r}, the others bounds; "
+            f"at least {MIN_ROWS} values are needed"
+        )
     if len(distinct) == 1:
         kind = "class" if table.task == CLASSES else "value"
         raise InputError(
@@ -210,26 +261,27 @@ def _parse_or_reason(text: str, largest_fragment: bool) -> Molecule | str:
         return str(error)
 
 
+_Row = tuple[int, str, Molecule, tuple[Any, str], dict[str, str]]  # line, SMILES as given, molecule, value, cells
+
+
 def _merge(
-    rows: list[tuple[int, str, Molecule, Any, dict[str, str]]], task: str, target: str, context: list[str]
-) -> tuple[pd.DataFrame, list[tuple[int, str, str]], list[str]]:
-    """One row per InChIKey (and context): numbers averaged, classes in conflict refused."""
-    groups: dict[str, list[tuple[int, str, Molecule, Any, dict[str, str]]]] = {}
+    rows: list[_Row], task: str, target: str, context: list[str]
+) -> tuple[pd.DataFrame, list[tuple[int, str]], list[str]]:
+    """One row per InChIKey (and context): numbers averaged, classes and bounds in conflict refused."""
+    groups: dict[str, list[_Row]] = {}
     for row in rows:
         groups.setdefault(_row_id(row[2].inchikey, [row[4][column] for column in context]), []).append(row)
     merged: list[dict[str, Any]] = []
-    conflicts: list[tuple[int, str, str]] = []
+    conflicts: list[tuple[int, str]] = []
     for row_id, members in groups.items():
         line, given, molecule, _, cells = members[0]
-        values = [member[3] for member in members]
-        if task == CLASSES and len(set(values)) > 1:
-            found = ", ".join(sorted(set(values)))
+        measured = [member[3] for member in members]
+        conflict = _conflict(measured, task)
+        if conflict:
             lines = ", ".join(str(member[0]) for member in members)
-            conflicts += [
-                (member[0], str(member[3]), f"conflicting classes for one molecule: {found} (lines {lines})")
-                for member in members
-            ]
+            conflicts += [(member[0], f"{conflict} (lines {lines})") for member in members]
             continue
+        value, bound, spread = _combined(measured) if task == REGRESSION else (measured[0][0], "", 0.0)
         merged.append(
             {
                 "row_id": row_id,
@@ -239,16 +291,36 @@ def _merge(
                 "inchikey": molecule.inchikey,
                 "parent_keys": molecule.parent_keys,
                 "scaffold": molecule.scaffold,
-                "target": float(np.mean(np.sort(values))) if task == REGRESSION else values[0],
+                "target": value,
+                "bound": bound,
                 "n_merged": len(members),
-                "spread": float(max(values) - min(values)) if task == REGRESSION else 0.0,
+                "spread": spread,
                 **cells,
             }
         )
-    columns = ["row_id", "line", "given", "smiles", "inchikey", "parent_keys", "scaffold", "target"]
+    columns = ["row_id", "line", "given", "smiles", "inchikey", "parent_keys", "scaffold", "target", "bound"]
     frame = pd.DataFrame(merged, columns=None if merged else [*columns, "n_merged", "spread"])
     frame = frame.sort_values("row_id", ignore_index=True)
     return frame, conflicts, _spread_warnings(frame, target) if task == REGRESSION and len(frame) > 1 else []
+
+
+def _conflict(measured: list[tuple[Any, str]], task: str) -> str:
+    """Why the measurements of one molecule cannot be made one; empty if they can."""
+    if task == CLASSES:
+        found = sorted({value for value, _ in measured})
+        return f"conflicting classes for one molecule: {', '.join(found)}" if len(found) > 1 else ""
+    sides = {bound for _, bound in measured}
+    return "bounds of one molecule on both sides, and no value" if sides == {ABOVE, BELOW} else ""
+
+
+def _combined(measured: list[tuple[float, str]]) -> tuple[float, str, float]:
+    """``(value, bound, spread)`` of one molecule: the mean of its values, or its tightest bound if it has none."""
+    values = sorted(value for value, bound in measured if not bound)
+    if values:
+        return float(np.mean(values)), "", values[-1] - values[0]
+    bound = measured[0][1]
+    limits = [value for value, _ in measured]
+    return (max(limits) if bound == ABOVE else min(limits)), bound, 0.0
 
 
 def _spread_warnings(frame: pd.DataFrame, target: str) -> list[str]:

@@ -1,55 +1,15 @@
-"""The measured value of a row: a number or a class, or the reason why it is neither."""
+"""What kind of task a column is: numbers or classes; and how a class is read."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 
 from pipeline.errors import InputError
+from pipeline.tables.measurements import MISSING, TargetError, parse_measurement
 
 REGRESSION, CLASSES = "regression", "classes"
-MISSING = {"", "na", "n/a", "nan", "none", "null", "-", "--", "nd", "n.d."}
 MAX_CLASSES = 50
-_BOUND = re.compile(r"^[<>≤≥~≈]=?\s*[-+]?[\d.]")
-_SPREAD = re.compile(r"\d\s*(±|\+/-|\+-)\s*\d")
-_UNIT = re.compile(r"^[-+]?\d+(\.\d+)?([eE][-+]?\d+)?\s*[^\d\s.,eE+-].*$")
-
-
-class TargetError(ValueError):
-    """The value cannot be used; the message is the reason given to the user."""
-
-
-def parse_number(text: str, decimal_comma: bool = False) -> float:
-    """A finite number from a cell; accepts exponents and the minus sign U+2212.
-
-    Raises
-    ------
-    TargetError
-        For a missing, infinite, censored (``>10``) or otherwise non-numeric value.
-    """
-    cleaned = text.strip().replace("\u2212", "-")
-    if cleaned.lower() in MISSING:
-        raise TargetError("missing target")
-    if decimal_comma and re.fullmatch(r"[-+]?\d*,\d+([eE][-+]?\d+)?", cleaned):
-        cleaned = cleaned.replace(",", ".")
-    try:
-        value = float(cleaned) if "_" not in cleaned else math.nan
-    except ValueError:
-        raise TargetError(_why_not_a_number(cleaned)) from None
-    if not math.isfinite(value):
-        raise TargetError(f"target is not a finite number: {text.strip()!r}")
-    return value
-
-
-def _why_not_a_number(text: str) -> str:
-    if _BOUND.match(text):
-        return f"target is a bound, not a value: {text!r}"
-    if _SPREAD.search(text):
-        return f"target carries its spread: {text!r}"
-    if _UNIT.match(text):
-        return f"target carries a unit or other text: {text!r}"
-    return f"target is not a number: {text!r}"
 
 
 def parse_class(text: str) -> str:
@@ -76,10 +36,10 @@ def infer_task(values: Sequence[str], decimal_comma: bool, source: str, column: 
     numbers = 0
     for value in present:
         try:
-            parse_number(value, decimal_comma)
+            parse_measurement(value, decimal_comma)
             numbers += 1
-        except TargetError as error:
-            numbers += "not a number" not in str(error)
+        except TargetError:
+            continue
     distinct = {parse_class(value) for value in present}
     if present and numbers >= 0.5 * len(present) and len(distinct) > 2:
         return REGRESSION, f"{numbers} of {len(present)} values of {column!r} are numbers"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.arms.language_model import HeadRegressor, TextClassifier, TextRegressor, quantiles
+from pipeline.arms.language_model import HeadRegressor, TextClassifier, TextRegressor, censored_loss, quantiles
 from pipeline.lm.answers import AnswerTree, read_answers
 from pipeline.lm.engine import Engine, shared_tokens
 from pipeline.lm.training import TrainingSettings, batches
@@ -257,3 +257,24 @@ def test_training_stops_with_a_clear_word_on_a_broken_loss(tiny_engine):
 
 def test_settings_are_recorded_whole():
     assert {"steps", "learning_rate", "rank", "batch_size"} <= set(TrainingSettings(1).__dataclass_fields__)
+
+
+def test_a_prediction_beyond_a_bound_costs_nothing_on_the_side_of_the_truth():
+    predicted = torch.tensor([[2.0], [2.0], [2.0], [0.0]], requires_grad=True)
+    targets = torch.tensor([[1.0, 0.0], [1.0, 1.0], [1.0, -1.0], [1.0, 1.0]])
+    losses = [censored_loss(predicted[row : row + 1], targets[row : row + 1]).item() for row in range(4)]
+    plain = torch.nn.functional.smooth_l1_loss(torch.tensor(2.0), torch.tensor(1.0), beta=0.5).item()
+    assert losses == pytest.approx([plain, 0.0, plain, plain])
+    censored_loss(predicted, targets).backward()
+    assert predicted.grad[:, 0].sign().tolist() == [1.0, 0.0, 1.0, -1.0]
+
+
+def test_bounds_used_as_such_change_the_head_and_bounds_at_their_limit_do_not(tiny_engine):
+    arms = [HeadRegressor(tiny_engine, TEMPLATE, steps=6) for _ in range(3)]
+    sides = np.where(np.arange(len(Y)) % 3 == 0, 1, 0)
+    plain, exact, censored = (
+        arm.fit(SMILES, Y, censoring=side).predict(SMILES)
+        for arm, side in zip(arms, (None, np.zeros(len(Y)), sides), strict=True)
+    )
+    np.testing.assert_array_equal(plain, exact)
+    assert not np.allclose(plain, censored)

@@ -9,10 +9,11 @@ from pipeline.errors import InputError
 from pipeline.files import sha256, spreadsheet_safe
 from pipeline.tables.audit import audit_lines, audit_table, notation_leak
 from pipeline.tables.catalogue import cards
+from pipeline.tables.measurements import TargetError, parse_number
 from pipeline.tables.molecules import MoleculeError, parse_molecule
 from pipeline.tables.reading import read_table
 from pipeline.tables.table import build_table
-from pipeline.tables.targets import CLASSES, REGRESSION, TargetError, parse_class, parse_number
+from pipeline.tables.targets import CLASSES, REGRESSION, parse_class
 from tests.conftest import SMILES, write_table
 
 

@@ -1,0 +1,153 @@
+"""Tables as chemists keep them, from the file to the prediction: Excel and SDF, bounds, units, several targets."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from rdkit import Chem
+
+from pipeline.models.folder import load_model
+from tests.conftest import SMILES, write_table
+from tests.test_run import chemtune
+
+COUNTS = np.array([Chem.MolFromSmiles(text).GetNumHeavyAtoms() for text in SMILES])
+
+
+def written(row: int) -> str:
+    """An IC50 that grows tenfold with every three atoms, as a chemist may write it."""
+    value = 10 ** (COUNTS[row] / 3)
+    forms = (f"{value:.4g}", f">{value:.4g}", f"{value / 1000:.4g} µM", f"{value:.4g}±0.1", f"{value:.4g} nM")
+    return forms[row % 5]
+
+
+def rows() -> list[dict[str, object]]:
+    noise = np.random.default_rng(0).normal(scale=0.2, size=len(SMILES))
+    return [
+        {"IC50": written(row), "mass": "" if row % 11 == 0 else round(float(count + noise[row]), 2)}
+        for row, count in enumerate(COUNTS)
+    ]
+
+
+def as_excel(folder):
+    path = folder / "t.xlsx"
+    pd.DataFrame([{"SMILES": text, **row} for text, row in zip(SMILES, rows(), strict=True)]).to_excel(
+        path, index=False
+    )
+    return path
+
+
+def as_sdf(folder):
+    path = folder / "t.sdf"
+    with Chem.SDWriter(str(path)) as writer:
+        for text, row in zip(SMILES, rows(), strict=True):
+            molecule = Chem.MolFromSmiles(text)
+            for name, value in row.items():
+                molecule.SetProp(name, str(value))
+            writer.write(molecule)
+    return path
+
+
+@pytest.mark.parametrize("make", [as_excel, as_sdf])
+@pytest.mark.parametrize("bounds", ["limit", "censored"])
+def test_two_targets_with_bounds_and_units_from_file_to_prediction(tmp_path, tiny_folder, make, bounds):
+    table = make(tmp_path)
+    common = ["--target", "IC50,mass", "--units", "nM,u", "--transform", "pIC50,", "--bounds", bounds]
+    common += ["--annotated", "accept", "--model", tiny_folder, "--steps", 3, "--dtype", "float32"]
+    done = chemtune("run", table, *common, "--arms", "ridge,lm-head", "--split", "random", "--out", "r", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "targets are bounds" in done.stdout
+
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert page.count('class="target"') == 2
+    assert 'id="target-2-verdict"' in page
+    assert "negative decimal logarithm" in page
+    found = pd.read_parquet(tmp_path / "r" / "IC50" / "predictions.parquet")
+    exact = found[(found["arm"] == "ridge") & (found["bound"] == "")]
+    np.testing.assert_allclose(exact["truth_original"], 10 ** (9 - exact["truth"]))
+    assert set(found["bound"]) == {"", "<"}  # more than so many nM is less than so much pIC50
+    assert pd.read_csv(tmp_path / "r" / "mass" / "refused.csv")["reason"].eq("missing target").all()
+    assert json.loads((tmp_path / "r" / "IC50" / "run.json").read_text())["rows"]["bounds"] == 10
+
+    again = chemtune("run", tmp_path / "r" / "config.yaml", "--out", "r", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "Estimated time" not in again.stdout  # every cell was found
+
+    done = chemtune("fit", "--run", "r/IC50", "--arm", "ridge", "--out", "m", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "in nM again" in (tmp_path / "m" / "README.md").read_text()
+    done = chemtune("predict", "m", table, "--out", "p.csv", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    predicted = pd.read_csv(tmp_path / "p.csv")
+    assert len(predicted) == len(SMILES)
+    np.testing.assert_allclose(predicted["prediction"], 10 ** (9 - predicted["pIC50"]))
+    assert (predicted["lower"] < predicted["prediction"]).all()
+    assert (predicted["prediction"] < predicted["upper"]).all()
+    model = load_model(tmp_path / "m")
+    np.testing.assert_allclose(model.predict(SMILES), predicted["prediction"])
+    shown = chemtune("predict", "m", "--smiles", "CCO", cwd=tmp_path).stdout
+    assert " nM [" in shown
+    assert "(pIC50 " in shown
+
+
+def test_several_models_are_fitted_at_once_and_predict_asks_for_one(tmp_path):
+    table = as_excel(tmp_path)
+    options = ("--target", "IC50,mass", "--annotated", "accept", "--units", "nM,u", "--out", "m")
+    done = chemtune("fit", table, *options, "--arm", "knn", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert load_model(tmp_path / "m" / "mass").about["target"] == "mass"
+    done = chemtune("predict", "m", "--smiles", "CCO", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "give one of them: m/IC50, m/mass" in done.stderr
+
+
+def test_audit_and_prompts_take_several_targets(tmp_path):
+    table = as_excel(tmp_path)
+    annotated = ("--annotated", "accept", "--units", "nM,")
+    done = chemtune("audit", table, "--target", "IC50,mass", *annotated, "--out", "a", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "a bound, not a value (--bounds limit or censored uses it)" in done.stdout
+    assert (tmp_path / "a" / "IC50" / "refused.csv").exists()
+    done = chemtune(
+        "audit", table, "--target", "IC50", *annotated[:2], "--units", "nM", "--bounds", "limit", cwd=tmp_path
+    )
+    assert "Bounds: 10 targets" in done.stdout
+    options = (*annotated, "--transform", "pIC50,", "--out", "p.jsonl")
+    done = chemtune("prompts", table, "--target", "IC50,mass", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "What is the pIC50 of " in done.stdout
+    assert "What is the mass of " in done.stdout
+    assert len((tmp_path / "p.jsonl").read_text().splitlines()) > len(SMILES)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--target", "IC50,mas"), "did you mean 'mass'"),
+        (("--target", "IC50", "--annotated", "accept"), "different units"),
+        (("--target", "IC50", "--transform", "pIC50"), "needs the units"),
+        (("--target", "IC50", "--transform", "ln"), "unknown transform"),
+        (("--target", "IC50", "--bounds", "drop"), "unknown bounds"),
+        (("--target", "IC50,mass", "--units", "a,b,c"), "3 for 2 targets"),
+    ],
+)
+def test_a_wrong_choice_is_one_clear_line(tmp_path, options, words):
+    done = chemtune("run", as_excel(tmp_path), *options, "--arms", "knn", cwd=tmp_path)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_transform_and_its_units_outlive_the_command(tmp_path):
+    path = write_table(tmp_path / "t.csv", [(s, 10.0 ** len(s)) for s in SMILES])
+    options = ("--target", "value", "--transform", "log10", "--units", "mg/L", "--arm", "knn", "--out", "m")
+    done = chemtune("fit", path, *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    model = load_model(tmp_path / "m")
+    assert (model.scale.transform, model.scale.units, model.about["units"]) == ("log10", "mg/L", "log10 mg/L")
+    assert model.columns()[3] == "log10"
+    described = model.describe(pd.DataFrame({"smiles": ["CCCO"]}))
+    assert model.predict(["CCCO"])[0] == pytest.approx(10 ** described["log10"][0])
+    assert 1e3 < described["prediction"][0] < 1e6
