@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 SETUP := .venv/.complete
 
-.PHONY: demo test check clean
+.PHONY: demo test check docs clean
 
 demo: $(SETUP)
 	$(BIN)/chemtune run configs/photoswitch.yaml
@@ -11,8 +11,12 @@ demo: $(SETUP)
 test: $(SETUP)
 	$(BIN)/python -m pytest
 
-check: $(SETUP)
-	$(BIN)/ruff check pipeline scripts tests
+docs: $(SETUP)
+	$(BIN)/sphinx-build -q -W --keep-going docs build/docs
+
+check: docs
+	$(BIN)/ruff check pipeline scripts tests docs
+	$(BIN)/ruff format --check pipeline scripts tests docs
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -m slow
 

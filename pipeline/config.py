@@ -17,6 +17,7 @@ from pipeline.prompts.templates import DEFAULT_TEMPLATE, PromptTemplate
 from pipeline.splits.build import check_name
 from pipeline.tables.catalogue import card, is_built_in
 from pipeline.tables.measurements import ANNOTATED, BOUNDS, CENSORED, REFUSE
+from pipeline.tables.reading import table_name
 from pipeline.tables.scales import TRANSFORMS
 
 TASKS = ("auto", "regression", "classes")
@@ -213,7 +214,7 @@ def merge_settings(source: str, given: Mapping[str, Any]) -> dict[str, Any]:
     settings = _from_card(settings) | settings
     if not settings.get("target"):
         raise InputError(f"{settings['table']}: which column is the target? Name it with --target")
-    settings["out"] = settings.get("out") or str(Path("runs") / _run_name(settings["table"]))
+    settings["out"] = settings.get("out") or str(Path("runs") / table_name(settings["table"]))
     return settings
 
 
@@ -290,11 +291,6 @@ def _from_card(settings: dict[str, Any]) -> dict[str, Any]:
         "property_name": about.property_name,
         "units": about.units,
     }
-
-
-def _run_name(table: str) -> str:
-    base = re.split(r"[/\\]", table)[-1]
-    return re.sub(r"(\.csv|\.tsv|\.parquet|\.pq)?(\.gz)?$", "", base, flags=re.IGNORECASE) or "run"
 
 
 def write_yaml(settings: Mapping[str, Any]) -> str:

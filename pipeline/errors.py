@@ -10,6 +10,12 @@ class InputError(Exception):
     """Bad input from the user. The command line prints it as one line and exits with status 2."""
 
 
+def first_line(error: Exception) -> str:
+    """What an error says, in one line; its kind where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 def nearest(name: str, choices: Iterable[str]) -> str:
     """`` (did you mean 'x'?)`` for the choice closest to ``name``, or an empty string."""
     by_lower = {choice.lower(): choice for choice in choices}

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, first_line
 from pipeline.lm.weights import resolve
 from pipeline.prompts.templates import completion
 
@@ -443,10 +443,10 @@ def prompt_limit(name: str, answers: Sequence[str]) -> tuple[Callable[[str], int
 
 
 def _unloadable(name: str, error: Exception) -> InputError:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return InputError(
-        f"--model {name}: could not be loaded as a causal language model with safetensors weights ({reason}); "
-        "check the id and the network, give a local folder, or run the baselines alone with --arms baselines"
+        f"--model {name}: could not be loaded as a causal language model with safetensors weights "
+        f"({first_line(error)}); check the id and the network, give a local folder, or run the baselines alone with "
+        "--arms baselines"
     )
 
 

@@ -49,9 +49,7 @@ def write_report(outcomes: Sequence[Outcome], out: Path) -> Path:
     page = environment.get_template("page.html.j2").render(
         title=outcomes[0].table.name,
         version=__version__,
-        overview=[(outcome.config.target, anchor) for outcome, anchor in zip(outcomes, anchors, strict=True)]
-        if several
-        else [],
+        targets=list(zip(outcomes, anchors, strict=True)) if several else [],
         runs=runs,
     )
     path = out / "report.html"

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.errors import InputError, nearest
+from pipeline.errors import InputError, first_line, nearest
 
 EXCEL = (".xlsx", ".xlsm")
 SDF_STRUCTURE = "structure"  # the column that holds the SMILES of an SDF record
 UNREADABLE = "(unreadable record)"
 _SMILES_NAMES = ("smiles", "canonical_smiles", "isomeric_smiles", "structure", "molecule")
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+_ENDINGS = re.compile(r"(\.(csv|tsv|txt|parquet|pq|xlsx|xlsm|sdf))?(\.gz)?$", re.IGNORECASE)
 _HUGGING_FACE_ID = re.compile(r"^(hf:)?[\w.-]+/[\w.-]+(:[\w.-]+)?$")
 
 
@@ -63,11 +64,17 @@ def read_table(source: str) -> RawTable:
     return _read_delimited(source, path)
 
 
+def table_name(source: str) -> str:
+    """What a table is called: its file without folder and ending, or the last part of a dataset id."""
+    base = re.split(r"[/\\]", source.removeprefix("hf:"))[-1]
+    return _ENDINGS.sub("", base) or "table"
+
+
 def _read_parquet(path: Path) -> pd.DataFrame:
     try:
         return pd.read_parquet(path)
     except Exception as error:  # pyarrow raises many kinds; each means: not readable as Parquet
-        raise InputError(f"{path}: not a readable Parquet file ({str(error).splitlines()[0]})") from error
+        raise InputError(f"{path}: not a readable Parquet file ({first_line(error)})") from error
 
 
 def is_sdf(path: Path) -> bool:
@@ -79,14 +86,14 @@ def _read_excel(path: Path) -> pd.DataFrame:
     try:
         return pd.read_excel(path, engine="openpyxl", dtype=object, keep_default_na=False)
     except Exception as error:  # openpyxl raises many kinds; each means: not readable as a workbook
-        raise InputError(f"{path}: not a readable Excel file ({str(error).splitlines()[0]})") from error
+        raise InputError(f"{path}: not a readable Excel file ({first_line(error)})") from error
 
 
 def _read_sdf(source: str, path: Path) -> RawTable:
     """One row per record: its structure as SMILES, and its data fields. Lines are record numbers."""
     from rdkit import Chem, rdBase
 
-    data = _read_bytes(source, path)
+    data = _decode(source, _read_bytes(source, path)).encode("utf-8")  # RDKit takes its fields for UTF-8
     records: list[dict[str, str]] = []
     with rdBase.BlockLogs():
         for molecule in Chem.ForwardSDMolSupplier(io.BytesIO(data)):
@@ -109,9 +116,8 @@ def _read_hugging_face(source: str) -> RawTable:
     try:
         data = datasets.load_dataset(name, split=split or "train")
     except Exception as error:  # the hub client raises many kinds, all of them: not to be had
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
-            f"{source}: no such file, and it could not be loaded as a Hugging Face dataset ({reason}); "
+            f"{source}: no such file, and it could not be loaded as a Hugging Face dataset ({first_line(error)}); "
             "give the path of a local file, or check the id and the network"
         ) from error
     return _from_frame(source, data.to_pandas())
@@ -217,6 +223,8 @@ def _parse(source: str, text: str, delimiter: str) -> tuple[list[str], list[tupl
                 continue
             raise InputError(f"{source}, line {start}: {error}") from error
         break
+    if not rows:
+        raise InputError(f"{source}: the file has no cell with anything in it")
     return check_header(source, rows[0][1]), rows[1:]
 
 

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import pandas as pd
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, first_line
 from pipeline.files import spreadsheet_frame
 from pipeline.tables.reading import (
     EXCEL,
@@ -137,12 +137,14 @@ def _rows(path: Path, layout: dict[str, Any]) -> Iterator[list[str]]:
 
 
 def _header_and_rows(path: Path, layout: dict[str, Any]) -> tuple[list[str], Iterator[list[str]]]:
-    """The first line that is not blank, and the rows below it.
+    """The first line with anything in it, and the rows below it.
 
     A blank line is no row, except where there is one column: there it is an empty cell.
     """
     rows = _rows(path, layout)
-    header = next(cells for cells in rows if cells)
+    header = next((cells for cells in rows if any(cell.strip() for cell in cells)), None)
+    if header is None:
+        raise InputError(f"{path}: the file has no cell with anything in it")
     return header, (cells or [""] for cells in rows if cells or len(header) == 1)
 
 
@@ -159,7 +161,7 @@ def _open_parquet(path: Path) -> Stream:
     try:
         file = parquet.ParquetFile(path)
     except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{path}: not a readable Parquet file ({str(error).splitlines()[0]})") from error
+        raise InputError(f"{path}: not a readable Parquet file ({first_line(error)})") from error
     if file.metadata.num_rows == 0:
         raise InputError(f"{path}: the table has no rows")
     return Stream(path, list(file.schema_arrow.names), file.metadata.num_rows, {"kind": "parquet"})

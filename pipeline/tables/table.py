@@ -25,7 +25,7 @@ from pipeline.tables.measurements import (
     units_of_column,
 )
 from pipeline.tables.molecules import Molecule, MoleculeError, parse_molecule
-from pipeline.tables.reading import RawTable, find_smiles_column, require_column
+from pipeline.tables.reading import RawTable, find_smiles_column, require_column, table_name
 from pipeline.tables.scales import Scale
 from pipeline.tables.targets import CLASSES, REGRESSION, infer_task, parse_class
 
@@ -212,7 +212,7 @@ def build_table(
     frame, conflicts, warnings = _merge(rows, task, target, list(context))
     refused += [(line, target, values.loc[line], reason) for line, reason in conflicts]
     table = Table(
-        name=name or _stem(raw.source),
+        name=name or table_name(raw.source),
         frame=_with_twin_groups(frame),
         refused=pd.DataFrame(refused, columns=REFUSED_COLUMNS).sort_values("line", ignore_index=True),
         task=task,
@@ -376,8 +376,3 @@ def joined_labels(*labels: Iterable[str]) -> np.ndarray:
 
 def _readable(column: str) -> str:
     return re.sub(r"\s+", " ", column.replace("_", " ")).strip()
-
-
-def _stem(source: str) -> str:
-    base = re.split(r"[/\\]", source.removeprefix("hf:"))[-1]
-    return re.sub(r"(\.csv|\.tsv|\.txt|\.parquet|\.pq)?(\.gz)?$", "", base, flags=re.IGNORECASE) or base

@@ -50,6 +50,7 @@ def test_ragged_rows_are_kept_with_their_line(tmp_path):
     [
         (b"", "empty"),
         (b"SMILES,y\n", "no rows"),
+        (b";", "no cell"),
         (b"\x00\x01\x02PK\x03", "binary"),
         (bytes(range(1, 255)) * 5, "binary"),
         (b"\x1f\x8b\x08broken", "gzip"),
@@ -91,6 +92,12 @@ def test_sdf_records_keep_their_fields_and_places(tmp_path, name):
     assert frame["structure"].tolist() == ["CCO", "(unreadable record)", "c1ccccc1"]
     assert frame["pKi"].tolist() == ["1.5", "", ">10"]
     assert frame.index.tolist() == [1, 2, 3]
+
+
+def test_an_sdf_in_an_older_encoding_is_read(tmp_path):
+    block = Chem.MolToMolBlock(Chem.MolFromSmiles("CCO")) + "> <note>\n5 \u00b5M\n\n$$$$\n"
+    (tmp_path / "t.sdf").write_bytes(block.encode("cp1252"))
+    assert read_table(str(tmp_path / "t.sdf")).frame["note"].tolist() == ["5 \u00b5M"]
 
 
 @pytest.mark.parametrize("name", ["t.xlsx", "t.sdf"])

@@ -1,0 +1,77 @@
+"""The commands of the README, as they are written there, on a small table of the names that it uses."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipeline.tables.catalogue import card
+from tests.test_run import chemtune
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).resolve().parent.parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def section(title: str) -> str:
+    return README.split(f"## {title}\n")[1].split("\n## ")[0]
+
+
+def commands(title: str) -> list[list[str]]:
+    lines = re.findall(r"^    (chemtune .*)$", section(title), flags=re.MULTILINE)
+    return [shlex.split(line, comments=True)[1:] for line in lines]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """``my.csv`` and ``new.csv``: 60 and 10 molecules of ESOL."""
+    path = tmp_path_factory.mktemp("readme")
+    esol = card("esol")
+    frame = pd.read_csv(esol.path).sample(70, random_state=0)
+    frame = frame.rename(columns={esol.smiles: "SMILES", esol.target: "logS"})
+    frame[:60].to_csv(path / "my.csv", index=False)
+    frame[60:][["SMILES"]].to_csv(path / "new.csv", index=False)
+    return path
+
+
+@pytest.mark.parametrize("title", ["Three uses", "Tables as chemists keep them"])
+def test_the_commands_run_as_written(folder, title):
+    found = commands(title)
+    assert len(found) >= 2
+    for arguments in found:
+        done = chemtune(*arguments, cwd=folder)
+        assert done.returncode == 0, (arguments, done.stderr)
+    if title == "Three uses":
+        assert pd.read_csv(folder / "predicted.csv")["prediction"].notna().all()
+        assert all((folder / name / "report.html").exists() for name in ("runs/logS", "runs/shift"))
+        assert (folder / "models" / "winner" / "model.json").exists()
+
+
+def test_the_python_lines_run_as_written(folder):
+    lines = re.findall(r"^    (.*)$", section("From Python"), flags=re.MULTILINE)
+    data = (
+        "import pandas as pd; smiles, y = pd.read_csv('my.csv')[['SMILES', 'logS']].to_numpy().T; y = y.astype(float)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join([data, *lines])], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("script", ["fine_tune.py", "compare.py", "shifted_split.py"])
+def test_the_scripts_of_the_api_page_run(script, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", ROOT / "docs" / script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "prediction" in done.stdout or "MAE" in done.stdout
