@@ -8,8 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from rdkit import Chem
 
 from pipeline.tables.catalogue import card
 from tests.test_run import chemtune
@@ -30,13 +32,17 @@ def commands(title: str) -> list[list[str]]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """``my.csv`` and ``new.csv``: 60 and 10 molecules of ESOL."""
+    """``my.csv`` and ``new.csv``: 80 and 10 molecules of ESOL, with a property that follows from their size.
+
+    So small a table of real solubilities may show nothing, and then no arm is the best one.
+    """
     path = tmp_path_factory.mktemp("readme")
-    esol = card("esol")
-    frame = pd.read_csv(esol.path).sample(70, random_state=0)
-    frame = frame.rename(columns={esol.smiles: "SMILES", esol.target: "logS"})
-    frame[:60].to_csv(path / "my.csv", index=False)
-    frame[60:][["SMILES"]].to_csv(path / "new.csv", index=False)
+    smiles = pd.read_csv(card("esol").path)[card("esol").smiles].sample(90, random_state=0)
+    size = smiles.map(lambda text: Chem.MolFromSmiles(text).GetNumHeavyAtoms())
+    noise = np.random.default_rng(0).normal(scale=0.1, size=len(smiles))
+    frame = pd.DataFrame({"SMILES": smiles, "logS": (0.5 - 0.25 * size + noise).round(2)})
+    frame[:80].to_csv(path / "my.csv", index=False)
+    frame[80:][["SMILES"]].to_csv(path / "new.csv", index=False)
     return path
 
 
