@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from pipeline.errors import InputError, first_line
+from pipeline.lm.packed import PackedLayers
 from pipeline.lm.weights import resolve
 from pipeline.prompts.templates import completion
 
@@ -104,10 +105,15 @@ class Engine:
         self._frozen: dict[tuple[int, ...], torch.Tensor] = {}
         self._frozen_bytes = 0
         self._frozen_prefix: tuple[tuple[int, ...], torch.Tensor] | None = None
+        self._stacked: dict[tuple[int, str], Any] = {}
+        self._packed: PackedLayers | None = None
         self._cut(len(self.layers) - self.trained_layers)
         if self.cut and not self._cut_is_exact():
             self._cut(0)
+        self.packs = self._packed_is_exact()
         self.model.to(dtype)
+        self._stacked = {}
+        self._pack()
 
     @classmethod
     def load(cls, name: str, *, trained_layers: int, dtype: str = "auto") -> Engine:
@@ -163,6 +169,27 @@ class Engine:
                 return False  # an architecture whose parts cannot run alone is trained uncut
         return bool(torch.allclose(plain[:, 4:], cut, atol=1e-4, rtol=1e-4))
 
+    def _pack(self) -> None:
+        """Run the upper layers packed from here on, with the adapters they have now; not if that is not exact."""
+        self._packed = PackedLayers(self.base, self.layers[self.cut :], self._stacked) if self.packs else None
+
+    def _packed_is_exact(self) -> bool:
+        """Whether packed rows of two lengths over a shared prefix give what the plain layers give."""
+        ids = torch.arange(24, device=self.device).view(2, 12) * 7 % self.model.config.vocab_size
+        ids[:, :4] = ids[0, :4]
+        lengths = torch.tensor([8, 5], device=self.device)
+        rows = Rows(self.embed(ids[:1, :4]), self.embed(ids[:, 4:]), lengths)
+        with torch.no_grad():
+            plain = self.run_upper(rows).hidden
+            try:
+                self._packed = PackedLayers(self.base, self.layers[self.cut :], self._stacked)
+                packed = self.run_upper(rows).hidden
+            except (TypeError, ValueError, RuntimeError, AttributeError, IndexError):
+                return False  # a decoder that is not built like Llama runs its own forward
+            finally:
+                self._packed = None
+        return bool(torch.allclose(plain[rows.valid], packed[rows.valid], atol=1e-4, rtol=1e-4))
+
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         return self.model.get_input_embeddings()(ids)
 
@@ -212,6 +239,10 @@ class Engine:
 
     def run_upper(self, rows: Rows) -> Rows:
         """The upper layers and the final norm over activations that enter them."""
+        if self._packed is not None:
+            with torch.autocast(self.device.type, enabled=False):
+                hidden = self._packed(rows.prefix.to(self.dtype), rows.hidden.to(self.dtype), rows.valid)
+            return Rows(rows.prefix, hidden, rows.lengths)
         return self._run(self.upper, rows, want_prefix=False)
 
     # -- frozen activations --------------------------------------------------------------------
@@ -310,9 +341,14 @@ class Engine:
         )
         adapted = get_peft_model(self.model, config, autocast_adapter_dtype=True)
         try:
+            if dropout:
+                self._packed = None  # it knows no dropout
+            else:
+                self._pack()
             yield adapted
         finally:
             adapted.unload()
+            self._pack()
             if hasattr(self.model, "peft_config"):
                 del self.model.peft_config
             self.model.eval().requires_grad_(False)
