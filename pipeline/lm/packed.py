@@ -8,11 +8,10 @@ is used and takes the plain one where the two differ, so that an unknown archite
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-from torch import nn
 from torch.nn import functional
 
 
@@ -26,31 +25,32 @@ class Product:
         The frozen weights of the modules, one below the other.
     """
 
-    def __init__(self, modules: Sequence[nn.Module], weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+    def __init__(self, modules: Sequence[Any], weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         self.weight, self.bias = weight, bias
-        self.pairs = [_adapter(module) for module in modules]
+        self.adapters = [found for module in modules if (found := _adapter(module))]
+        self.down: torch.Tensor | None = None
+        self.up: torch.Tensor | None = None
 
     def prepare(self) -> None:
         """Take in the adapters as they are now; to be called once per forward."""
-        self.down = self.up = None
-        if self.pairs[0] is None:
+        if not self.adapters:
             return
         dtype = self.weight.dtype
-        downs, ups = zip(*[(down, up * scaling) for down, up, scaling in self.pairs], strict=True)  # type: ignore[misc]
-        self.down = torch.cat(downs).to(dtype)
-        self.up = torch.block_diag(*ups).to(dtype) if len(ups) > 1 else ups[0].to(dtype)
+        ups = [(up * scaling).to(dtype) for _, up, scaling in self.adapters]
+        self.down = torch.cat([down.to(dtype) for down, _, _ in self.adapters])
+        self.up = torch.block_diag(*ups)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Shape (n, in) to (n, out)."""
         y = functional.linear(x, self.weight, self.bias)
-        return y if self.down is None else torch.addmm(y, x @ self.down.T, self.up.T)
+        return y if self.down is None or self.up is None else torch.addmm(y, x @ self.down.T, self.up.T)
 
 
-def _linear(module: nn.Module) -> nn.Linear:
-    return getattr(module, "base_layer", module)  # type: ignore[return-value]
+def _linear(module: Any) -> Any:
+    return getattr(module, "base_layer", module)
 
 
-def _stacked(modules: Sequence[nn.Linear]) -> tuple[torch.Tensor, torch.Tensor | None]:
+def _stacked(modules: Sequence[Any]) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Weights and biases of linear modules, one below the other; a single one's own."""
     weights, biases = [module.weight for module in modules], [module.bias for module in modules]
     if len(modules) == 1:
@@ -58,7 +58,7 @@ def _stacked(modules: Sequence[nn.Linear]) -> tuple[torch.Tensor, torch.Tensor |
     return torch.cat(weights), None if biases[0] is None else torch.cat(biases)
 
 
-def _adapter(module: nn.Module) -> tuple[torch.Tensor, torch.Tensor, float] | None:
+def _adapter(module: Any) -> tuple[torch.Tensor, torch.Tensor, float] | None:
     """``(A, B, scaling)`` of a PEFT LoRA layer; None for a plain linear layer."""
     if not hasattr(module, "lora_A"):
         return None
@@ -81,7 +81,7 @@ class PackedLayers:
     ----------
     base : nn.Module
         The decoder without its output head.
-    layers : sequence of nn.Module
+    layers : iterable of nn.Module
         Those to run, in order.
     stacked : dict
         Where the frozen weights that one product needs together are kept, since they are a copy:
@@ -93,8 +93,8 @@ class PackedLayers:
         If the decoder is not built like that.
     """
 
-    def __init__(self, base: Any, layers: Sequence[Any], stacked: dict[tuple[int, str], Any]) -> None:
-        config = base.config
+    def __init__(self, base: Any, layers: Iterable[Any], stacked: dict[tuple[int, str], Any]) -> None:
+        config, layers = base.config, list(layers)
         self.rotary, self.final_norm = base.rotary_emb, base.norm
         self.heads, self.key_heads = config.num_attention_heads, config.num_key_value_heads
         self.norms = [(layer.input_layernorm, layer.post_attention_layernorm) for layer in layers]
