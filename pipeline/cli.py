@@ -151,6 +151,9 @@ def run(
         Optional[str],
         typer.Option(help="Splits: random, scaffold, group:COLUMN, column:COLUMN, or a splits.csv of an earlier run."),
     ] = None,
+    n_train: Annotated[
+        Optional[int], typer.Option(help="Train on at most this many rows of each fold, drawn by seed; test rows stay.")
+    ] = None,
     test_size: Annotated[Optional[float], typer.Option(help="Share of rows in a hold-out.")] = None,
     folds: Annotated[Optional[int], typer.Option(help="Number of folds; 0 for a hold-out.")] = None,
     arms: Annotated[Optional[str], typer.Option(help="Arms by name, or the groups baselines, lm, all.")] = None,
@@ -262,12 +265,16 @@ def fit(
     template: TemplateOption = None,
     steps: StepsOption = None,
     seed: Annotated[Optional[int], typer.Option(help="Seed of the arm and of its calibration.")] = None,
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Also write the base model with the adapter merged into its weights.")
+    ] = False,
     out: Annotated[Optional[Path], typer.Option(help="Folder of the model; models/<table>-<arm> if not given.")] = None,
 ) -> None:
     """Fit one arm on all rows and save it as a folder to predict with."""
-    given = {key: value for key, value in locals().items() if key not in ("source", "arm", "run", "out")}
+    given = {key: value for key, value in locals().items() if key not in ("source", "arm", "run", "merge", "out")}
     from pipeline.experiment import open_job
     from pipeline.fitting import FinishedRun, fit_model
+    from pipeline.models.folder import check_mergeable, write_merged
 
     finished = FinishedRun.read(run) if run else None
     if finished:
@@ -279,6 +286,8 @@ def fit(
         raise InputError(
             "which arm? Name one with --arm (such as ensemble or lm-head), or give a finished run with --run"
         )
+    if merge:
+        check_mergeable(arm)
     job = open_job(source, given)
     whole = out or Path("models") / f"{Path(job.settings['out']).name}-{arm}"
     reporter = TerminalReporter()
@@ -287,6 +296,9 @@ def fit(
         with reporter.running():
             fitted = fit_model(config, arm, reporter, finished, job.raw)
             fitted.save(folder)
+        if merge:
+            for written in write_merged(folder):
+                console.print(f"Merged weights: {written}", markup=False)
         for line in _model_lines(fitted.about, folder):
             console.print(line, markup=False)
 

@@ -53,6 +53,8 @@ class RunConfig:
         Keep only the largest fragment of each structure.
     max_rows : int
         Use at most this many rows, drawn by seed; 0 for all.
+    n_train : int
+        Train on at most this many of a fold's training rows, drawn by seed; 0 for all. Test rows stay.
     split : tuple of str
     test_size : float
         Share of rows in a hold-out.
@@ -90,6 +92,7 @@ class RunConfig:
     context: tuple[str, ...] = ()
     largest_fragment: bool = False
     max_rows: int = 0
+    n_train: int = 0
     split: tuple[str, ...] = ("random", "scaffold")
     test_size: float = 0.2
     folds: int = 0
@@ -112,7 +115,7 @@ class RunConfig:
         for name in ("bins", "folds"):
             if getattr(self, name) < 0 or getattr(self, name) == 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be 0 or at least 2")
-        for name in ("max_rows", "steps", "seed"):
+        for name in ("max_rows", "n_train", "steps", "seed"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name} is {getattr(self, name)}; it must not be negative")
         if self.bins and self.task == "classes":
@@ -192,9 +195,10 @@ def merge_settings(source: str, given: Mapping[str, Any]) -> dict[str, Any]:
     if source.lower().endswith((".yaml", ".yml")):
         path = Path(source)
         if not path.exists():
-            path = shipped_folder("configs") / Path(source).name
+            path = shipped_folder("configs") / source.removeprefix("configs/")
         if not path.exists():
-            shipped = sorted(file.name for file in shipped_folder("configs").glob("*.yaml"))
+            folder = shipped_folder("configs")
+            shipped = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*.yaml"))
             raise InputError(
                 f"no such file: {source}{nearest(Path(source).name, shipped)}; configs that come with chemtune: "
                 f"{', '.join(shipped)}"

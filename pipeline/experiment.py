@@ -182,7 +182,14 @@ def make_splits(run: Run) -> None:
     run.splits = [
         split
         for name in config.split
-        for split in build_splits(run.table, name, test_size=config.test_size, folds=config.folds, seed=config.seed)
+        for split in build_splits(
+            run.table,
+            name,
+            test_size=config.test_size,
+            folds=config.folds,
+            seed=config.seed,
+            n_train=config.n_train,
+        )
     ]
     names = [split.name for split in run.splits]
     repeated = next((name for name in names if names.count(name) > 1), None)

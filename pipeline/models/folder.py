@@ -15,14 +15,14 @@ import pandas as pd
 
 from pipeline.arms.features import forget_features
 from pipeline.arms.inputs import canonical_frame
-from pipeline.arms.ladder import class_chances, engines
+from pipeline.arms.ladder import TUNED, class_chances, engines, fitted_arms
 from pipeline.cells import versions
 from pipeline.errors import InputError
 from pipeline.evaluation.domain import Domain
 from pipeline.evaluation.intervals import DEFAULT_LEVEL, conformal_radius
 from pipeline.files import sha256, write_atomically
 from pipeline.lm.engine import shared_engine
-from pipeline.lm.weights import PACKAGED, weights_identity
+from pipeline.lm.weights import PACKAGED, resolve, weights_identity
 from pipeline.models.arm_files import ArmSetting, read_arm, write_arm
 from pipeline.models.card import model_card
 from pipeline.prompts.templates import PromptTemplate
@@ -292,6 +292,44 @@ def load_model(folder: Path) -> SavedModel:
         raise InputError(f"{folder}: cannot be read as a model ({type(error).__name__}: {error})") from error
     kept = {key: value for key, value in about.items() if key not in ("format", "domain", "parts")}
     return SavedModel(arm, kept, domain, arrays["residuals"])
+
+
+def check_mergeable(arm: str) -> None:
+    """Raise `InputError` unless the arm has an adapter that can be merged into the weights."""
+    if not set(fitted_arms(arm)) & set(TUNED):
+        raise InputError(f"{arm} has no adapter to merge; --merge is for lm-head, lm-text and blend")
+
+
+def write_merged(folder: Path) -> list[Path]:
+    """Write the base model with the adapter of each language-model arm merged into its weights, in fp32.
+
+    Each stands below ``merged/``, a model that transformers loads as it is; the head of `lm-head` stays in
+    its own file beside the adapter.
+
+    Raises
+    ------
+    InputError
+        If the model has no adapter.
+    """
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    about = describe_folder(folder)
+    check_mergeable(about["arm"])
+    adapters = [folder / arm for arm in fitted_arms(about["arm"]) if arm in TUNED]
+    source = resolve(about["language_model"]["model"])
+    written = []
+    for adapter in adapters:
+        base = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, use_safetensors=True)
+        target = folder / "merged" / adapter.name
+        with tempfile.TemporaryDirectory(dir=folder) as work:
+            PeftModel.from_pretrained(base, adapter).merge_and_unload().save_pretrained(work)
+            AutoTokenizer.from_pretrained(source).save_pretrained(work)
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.copytree(work, target)
+        written.append(target)
+    return written
 
 
 def load_engine(wanted: dict[str, Any], folder: Path | str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ def check_name(name: str) -> None:
         raise unknown("split", name, _FORMS)
 
 
-def build_splits(table: Table, name: str, *, test_size: float, folds: int, seed: int) -> list[Split]:
+def build_splits(table: Table, name: str, *, test_size: float, folds: int, seed: int, n_train: int = 0) -> list[Split]:
     """Make the splits of a table that a name stands for (a file may hold several) and check their invariants.
 
     Parameters
@@ -42,6 +43,8 @@ def build_splits(table: Table, name: str, *, test_size: float, folds: int, seed:
         Share of rows in a hold-out; used when ``folds`` is 0.
     folds : int
         Number of folds, 0 for a hold-out.
+    n_train : int
+        At most this many training rows per fold, drawn by seed; a larger draw holds a smaller one. 0 for all.
 
     Raises
     ------
@@ -56,9 +59,22 @@ def build_splits(table: Table, name: str, *, test_size: float, folds: int, seed:
     else:
         groups = column_groups(table, name[6:]) if name.startswith("group:") else GROUPINGS[name](table)
         made = [_from_groups(table, name, groups, test_size, folds, seed)]
+    if n_train:
+        made = [_fewer_trained(split, n_train, seed) for split in made]
     for split in made:
         _check(table, split)
     return made
+
+
+def _fewer_trained(split: Split, n_train: int, seed: int) -> Split:
+    """The split with the training rows of each fold reduced to a draw; the test rows stay as they are."""
+    folds = []
+    for fold in split.folds:
+        ids = np.array(sorted(fold.train), dtype=object)
+        drawn = np.random.default_rng(seed).permutation(len(ids))[:n_train]
+        folds.append(replace(fold, train=tuple(ids[np.sort(drawn)])))
+    sizes = ", ".join(f"{len(new.train)} of {len(old.train)}" for new, old in zip(folds, split.folds, strict=True))
+    return replace(split, folds=tuple(folds), notes=(*split.notes, f"trained on {sizes} training rows, drawn by seed"))
 
 
 def _from_groups(table: Table, name: str, groups: np.ndarray, test_size: float, folds: int, seed: int) -> Split:

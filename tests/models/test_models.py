@@ -100,6 +100,27 @@ def test_peft_itself_loads_the_adapter(alcohols, tiny_folder, tmp_path):
     assert not torch.allclose(theirs, plain)
 
 
+def test_merged_weights_are_a_model_of_their_own(alcohols, tiny_folder, tmp_path):
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    options = ("--target", "value", "--model", tiny_folder, "--steps", 3, "--dtype", "float32", "--out", "m", "--merge")
+    done = chemtune("fit", alcohols, *options, "--arm", "lm-text", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    arm = load_model(tmp_path / "m").arm
+    ids = torch.tensor([arm.engine.encode("What is the value of CCO?")])
+    with torch.no_grad():
+        merged = AutoModelForCausalLM.from_pretrained(tmp_path / "m" / "merged" / "lm-text")(ids).logits
+        with arm.with_adapters():
+            adapted = arm.engine.model(ids).logits
+        plain = arm.engine.model(ids).logits
+    torch.testing.assert_close(merged, adapted, atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(plain, adapted)
+    done = chemtune("fit", alcohols, "--target", "value", "--arm", "knn", "--out", "k", "--merge", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "no adapter to merge" in done.stderr
+
+
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved")

@@ -156,7 +156,7 @@ def test_the_wheel_works_outside_the_checkout(tmp_path, alcohols):
     assert (tmp_path / "out/report.html").exists()
 
 
-@pytest.mark.parametrize("config", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("config", sorted((ROOT / "configs").rglob("*.yaml")), ids=lambda path: path.stem)
 def test_every_config_starts_and_ends(config, tmp_path):
     """Each as it is, but for the baselines alone on few rows: the files themselves must be right."""
     done = chemtune("run", config, "--arms", "ridge,rf-bits", "--max-rows", 300, "--out", "out", cwd=tmp_path)

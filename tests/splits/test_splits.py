@@ -155,3 +155,23 @@ def test_columns_can_be_the_split_or_the_group(tmp_path):
 def test_an_unknown_split_names_the_nearest(photoswitch):
     with pytest.raises(InputError, match="did you mean 'scaffold'"):
         split(photoswitch, "scafold")
+
+
+def test_fewer_training_rows_are_nested_and_leave_the_test_rows_alone(photoswitch):
+    def made(**options):
+        (split,) = build_splits(photoswitch, "random", test_size=0.2, folds=0, seed=1, **options)
+        return split
+
+    whole, small, large = made(), made(n_train=50), made(n_train=200)
+    assert (len(small.folds[0].train), len(large.folds[0].train)) == (50, 200)
+    assert set(small.folds[0].train) < set(large.folds[0].train) < set(whole.folds[0].train)
+    assert small.folds[0].test == large.folds[0].test == whole.folds[0].test
+    assert "50 of 306" in small.notes[-1]
+    assert made(n_train=10_000).folds == whole.folds
+
+
+def test_too_few_training_rows_for_the_classes_are_refused(tmp_path):
+    rows = [(smiles, "rare" if number < 4 else "common") for number, smiles in enumerate(SMILES)]
+    table = build_table(read_table(str(write_table(tmp_path / "t.csv", rows))), smiles="SMILES", target="value")
+    with pytest.raises(InputError, match="no training row of class"):
+        build_splits(table, "random", test_size=0.25, folds=0, seed=0, n_train=1)
