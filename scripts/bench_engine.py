@@ -34,7 +34,7 @@ import numpy as np
 
 RECIPES = ("usual", "sft", "ours")
 RANK, ALPHA, BATCH = 16, 32, 16
-QUICK_STEPS, WARM_UP = 12, 3
+QUICK_STEPS, WARM_UP = 8, 2
 Evaluate = Callable[[dict[str, Any]], None]  # given the adapter's weights by name
 
 
@@ -149,8 +149,11 @@ def _texts(job: dict[str, Any]) -> tuple[list[str], list[str]]:
 
 
 def _arguments(kind: Any, rate: float, steps: int, folder: str, **more: Any) -> Any:
+    import torch
+
     return kind(
         output_dir=folder,
+        use_cpu=not torch.cuda.is_available(),
         max_steps=steps,
         learning_rate=rate,
         per_device_train_batch_size=BATCH,

@@ -241,7 +241,7 @@ class Engine:
         """The upper layers and the final norm over activations that enter them."""
         if self._packed is not None:
             with torch.autocast(self.device.type, enabled=False):
-                hidden = self._packed(rows.prefix.to(self.dtype), rows.hidden.to(self.dtype), rows.valid)
+                hidden = self._packed(rows.prefix, rows.hidden, rows.valid)
             return Rows(rows.prefix, hidden, rows.lengths)
         return self._run(self.upper, rows, want_prefix=False)
 

@@ -128,7 +128,8 @@ class PackedLayers:
         """
         shared, (batch, length) = prefix.shape[1], valid.shape
         places = valid.flatten().nonzero()[:, 0]
-        x = torch.cat([prefix[0], hidden.flatten(0, 1).index_select(0, places)])
+        x = torch.cat([prefix[0].to(hidden.dtype), hidden.flatten(0, 1).index_select(0, places)])
+        x = x.to(self.products[0]["mlp_out"].weight.dtype)
         positions = torch.cat([torch.arange(shared, device=x.device), shared + places % length])
         cosine, sine = (part[0].to(x.dtype)[:, None] for part in self.rotary(x[None], positions[None]))
         mask = _causal(length, shared + length, x)

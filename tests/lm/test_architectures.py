@@ -107,6 +107,16 @@ def test_packed_rows_and_their_gradients_are_those_of_the_plain_layers(tiny_engi
         torch.testing.assert_close(ours, plain, atol=1e-5 * float(plain.abs().max()), rtol=1e-4)
 
 
+def test_a_bf16_engine_packs_too_and_stays_near_fp32(tiny_folder):
+    """The comparison with the plain layers is made before the weights become bf16, and must not fail for that."""
+    found = []
+    for dtype in ("float32", "bfloat16"):
+        engine = Engine.load(str(tiny_folder), trained_layers=1, dtype=dtype)
+        assert engine.packs
+        found.append(HeadRegressor(engine, TEMPLATE, steps=20).fit(SMILES, Y).predict(SMILES))
+    assert np.abs(found[0] - found[1]).max() < 0.1 * Y.std()
+
+
 def test_padding_is_zero_in_packed_rows(tiny_engine):
     rows = Rows(torch.randn(1, 3, 32), torch.randn(2, 6, 32), torch.tensor([6, 2]))
     assert tiny_engine.run_upper(rows).hidden[1, 2:].abs().max() == 0
