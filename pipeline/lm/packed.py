@@ -75,7 +75,7 @@ _GROUPS = {
 
 
 class PackedLayers:
-    """The layers from ``start`` to the last, and the final norm, of a decoder built like Llama.
+    """Layers of a decoder built like Llama, one after the other, and its final norm.
 
     Parameters
     ----------

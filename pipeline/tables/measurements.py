@@ -134,6 +134,8 @@ class MeasurementReader:
         if found.annotation and self.annotated == REFUSE:
             raise TargetError(f"target {found.annotation} (--annotated accept uses the number): {cell!r}")
         value = self._in_units(found, cell)
+        if not math.isfinite(value):
+            raise TargetError(f"target is too large in {self.scale.units}: {cell!r}")
         if self.scale.transform and value <= 0:
             raise TargetError(f"target is not positive and has no logarithm: {cell!r}")
         bound = {BELOW: ABOVE, ABOVE: BELOW, "": ""}[found.bound] if self.scale.decreasing else found.bound

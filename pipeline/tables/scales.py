@@ -127,7 +127,7 @@ class Scale:
         if self.transform == LOG10:
             return np.log10(array)
         if self.transform == PIC50:
-            return -np.log10(array * conversion(self.units, "mol/L")[0])
+            return -np.log10(array) - np.log10(conversion(self.units, "mol/L")[0])
         return array
 
     def back(self, values: Any) -> np.ndarray:
@@ -137,5 +137,5 @@ class Scale:
             if self.transform == LOG10:
                 return 10.0**array
             if self.transform == PIC50:
-                return 10.0**-array / conversion(self.units, "mol/L")[0]
+                return 10.0 ** (-array - np.log10(conversion(self.units, "mol/L")[0]))
         return array

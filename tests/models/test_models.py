@@ -161,6 +161,14 @@ def test_a_model_of_a_later_format_is_refused(saved, tmp_path):
         describe_folder(folder)
 
 
+def test_a_model_of_the_first_format_is_read(saved, tmp_path):
+    folder = copy_of(saved, tmp_path)
+    about = json.loads((folder / "model.json").read_text())
+    first = {key: value for key, value in about.items() if key not in ("scale", "bounds")} | {"format": 1}
+    (folder / "model.json").write_text(json.dumps(first))
+    np.testing.assert_array_equal(load_model(folder).predict(NEW), load_model(saved).predict(NEW))
+
+
 def test_a_path_out_of_the_folder_is_refused(saved, tmp_path):
     folder = copy_of(saved, tmp_path)
     about = json.loads((folder / "model.json").read_text())

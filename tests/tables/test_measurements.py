@@ -59,9 +59,12 @@ def test_a_decimal_comma_only_where_the_file_uses_it():
 
 
 @settings(deadline=None, max_examples=300)
-@given(st.text(max_size=30))
-def test_any_text_is_a_measurement_or_a_reason(text):
-    reader = MeasurementReader(Scale("log10", "nM"), bounds="limit", annotated="accept")
+@given(
+    st.one_of(st.text(max_size=30), st.floats().map(str), st.floats().map(lambda value: f"{value} M")),
+    st.sampled_from(["", "log10", "pIC50"]),
+)
+def test_any_text_is_a_measurement_or_a_reason(text, transform):
+    reader = MeasurementReader(Scale(transform, "nM"), bounds="limit", annotated="accept")
     with contextlib.suppress(TargetError):  # any other error fails the test
         value, bound = reader.read(text)
         assert np.isfinite(value)
