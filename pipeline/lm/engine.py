@@ -112,7 +112,6 @@ class Engine:
             self._cut(0)
         self.packs = self._packed_is_exact()
         self.model.to(dtype)
-        self._stacked = {}
         self._pack()
 
     @classmethod
@@ -182,7 +181,7 @@ class Engine:
         with torch.no_grad():
             plain = self.run_upper(rows).hidden
             try:
-                self._packed = PackedLayers(self.base, self.layers[self.cut :], self._stacked)
+                self._packed = PackedLayers(self.base, self.layers[self.cut :], {})
                 packed = self.run_upper(rows).hidden
             except (TypeError, ValueError, RuntimeError, AttributeError, IndexError):
                 return False  # a decoder that is not built like Llama runs its own forward
