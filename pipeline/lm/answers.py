@@ -4,6 +4,9 @@ The answers form a tree over their tokens. Walking it from the root and normalis
 over the tokens that lead to an answer gives the model's distribution over whole answers: for
 numbers, over whole numbers. A product of means per digit would be wrong across carries (199
 against 200), and would need one token per digit; a tree needs neither.
+
+What all answers begin with is run with the prompt, and a token that leaves a single answer settles
+it: the rest of that answer has probability 1 within the tree and is not run.
 """
 
 from __future__ import annotations
@@ -51,7 +54,16 @@ class AnswerTree:
                 raise ValueError(f"answer {number} is the beginning or the repetition of another")
             self.answer_at[node] = number
         self.size = len(answers)
+        self.stem: list[int] = []  # tokens that all answers begin with
+        self.top = 0  # the node behind them
+        while len(self.children[self.top]) == 1 and self.answer_at[below := self._only_child(self.top)] < 0:
+            self.stem += self.children[self.top]
+            self.top = below
         self.tokens = [np.array(list(children), dtype=np.int64) for children in self.children]
+
+    def _only_child(self, node: int) -> int:
+        (child,) = self.children[node].values()
+        return child
 
 
 @dataclass
@@ -59,13 +71,18 @@ class Reading:
     """What was read for each row.
 
     ``probabilities`` of shape (n, answers) sum to 1 per row; ``well_formed`` (n,) is the
-    probability that the model, left alone, writes one of the answers; ``parse_failed`` (n,) is
-    True where its own most probable next tokens leave the tree.
+    probability that the model, left alone, writes what settles one of the answers; ``greedy`` (n,) is
+    the number of the answer that its own most probable next tokens write, -1 where they write none.
     """
 
     probabilities: np.ndarray
     well_formed: np.ndarray
-    parse_failed: np.ndarray
+    greedy: np.ndarray
+
+    @property
+    def parse_failed(self) -> np.ndarray:
+        """Shape (n,): True where the model, left alone, writes no answer there is."""
+        return self.greedy < 0
 
 
 @dataclass
@@ -75,6 +92,7 @@ class _Branch:
     log_probability: float  # within the tree
     log_raw: float  # of the unconstrained model
     greedy: bool  # the model's own most probable tokens lead here
+    settled: bool = False  # one answer is left and is booked; walked on to see whether the model ends it
 
 
 def read_answers(
@@ -91,7 +109,7 @@ def read_answers(
     prompts : sequence of tuples of token ids
         All begin with the same ``shared`` tokens.
     """
-    result = Reading(np.zeros((len(prompts), tree.size)), np.zeros(len(prompts)), np.ones(len(prompts), dtype=bool))
+    result = Reading(np.zeros((len(prompts), tree.size)), np.zeros(len(prompts)), np.full(len(prompts), -1))
     order = sorted(range(len(prompts)), key=lambda row: (len(prompts[row]), prompts[row]))
     done = 0
     for start in range(0, len(order), BATCH):
@@ -111,9 +129,14 @@ def _read_batch(
     members: list[int],
     result: Reading,
 ) -> None:
-    cache, visible, hidden = engine.start_answers(prompts, shared)
-    log_vocabulary = torch.log_softmax(engine.logits(hidden), dim=-1)[:, None, :]
-    branches = [[_Branch(0, [], 0.0, 0.0, True)] for _ in prompts]
+    begun = [prompt + tuple(tree.stem) for prompt in prompts]
+    answers = engine.answers_to(begun, shared, len(tree.stem) + 1)
+    log_vocabulary = torch.log_softmax(engine.logits(answers.hidden), dim=-1)
+    stem = torch.tensor(tree.stem, dtype=torch.long, device=log_vocabulary.device)
+    log_stem = log_vocabulary[:, torch.arange(len(stem)), stem].sum(dim=1).tolist()
+    greedy = (log_vocabulary[:, :-1].argmax(dim=2) == stem).all(dim=1).tolist()
+    log_vocabulary = log_vocabulary[:, -1:]
+    branches = [[_Branch(tree.top, [], 0.0, raw, own)] for raw, own in zip(log_stem, greedy, strict=True)]
     depth = 0
     while any(branches):
         following = [
@@ -123,23 +146,20 @@ def _read_batch(
         width = max(map(len, following))
         if width == 0:
             return
-        slots = visible.shape[1]
+        slots = answers.visible.shape[1]
         tokens = torch.zeros(len(prompts), width, dtype=torch.long)
+        present = torch.zeros(len(prompts), width, dtype=torch.bool)
         allowed = torch.zeros(len(prompts), width, slots + width, dtype=torch.bool)
-        allowed[:, :, :slots] = visible.cpu()[:, None, :]
+        allowed[:, :, :slots] = answers.visible[:, None, :]
         allowed[:, :, slots:] = torch.eye(width, dtype=torch.bool)
         for row, found in enumerate(following):
             for column, (branch, token) in enumerate(found):
-                tokens[row, column] = token
+                tokens[row, column], present[row, column] = token, True
                 allowed[row, column, branch.slots] = True
                 branch.slots.append(slots + column)
-        positions = torch.tensor([[len(ids) + depth] for ids in prompts]).expand(-1, width)
-        hidden = engine.extend_answers(
-            cache, tokens.to(engine.device), allowed.to(engine.device), positions.to(engine.device)
-        )
+        positions = torch.tensor([[len(ids) + depth] for ids in begun]).expand(-1, width)
+        hidden = answers.extend(tokens, present, allowed, positions)
         log_vocabulary = torch.log_softmax(engine.logits(hidden), dim=-1)
-        # Branch tokens are visible to their own descendants alone.
-        visible = torch.cat([visible, visible.new_zeros(len(prompts), width)], dim=1)
         branches = [[branch for branch, _ in found] for found in following]
         depth += 1
 
@@ -158,19 +178,25 @@ def _grow(
             child = tree.children[branch.node][token]
             greedy = branch.greedy and token == favourite
             grown = _Branch(
-                child, list(branch.slots), branch.log_probability + log_within, branch.log_raw + log_raw, greedy
+                child,
+                list(branch.slots),
+                branch.log_probability + log_within,
+                branch.log_raw + log_raw,
+                greedy,
+                branch.settled,
             )
-            answer = tree.answer_at[child]
-            if answer >= 0:
-                result.probabilities[row, answer] += np.exp(grown.log_probability)
+            if len(tree.leaves[child]) == 1 and not grown.settled:
+                grown.settled = True
+                result.probabilities[row, tree.leaves[child][0]] += np.exp(grown.log_probability)
                 result.well_formed[row] += np.exp(grown.log_raw)
+            if tree.answer_at[child] >= 0:
                 if greedy:
-                    result.parse_failed[row] = False
-            else:
+                    result.greedy[row] = tree.answer_at[child]
+            elif greedy or not grown.settled:
                 candidates.append((grown, token))
     candidates.sort(key=lambda item: (not item[0].greedy, -item[0].log_probability))
     chosen = [item for item in candidates[:MAX_WIDTH] if item[0].greedy or item[0].log_probability > np.log(MIN_MASS)]
-    for branch, _ in candidates[len(chosen) :]:
+    for branch, _ in candidates[len(chosen) :]:  # never a settled one, which is greedy and thus first
         below = tree.leaves[branch.node]
         result.probabilities[row, below] += np.exp(branch.log_probability) / len(below)
     return chosen

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from pipeline.errors import InputError, first_line
-from pipeline.lm.packed import PackedLayers
+from pipeline.lm.packed import Memory, PackedLayers
 from pipeline.lm.weights import resolve
 from pipeline.prompts.templates import completion
 
@@ -107,6 +107,7 @@ class Engine:
         self._frozen_prefix: tuple[tuple[int, ...], torch.Tensor] | None = None
         self._stacked: dict[tuple[int, str], Any] = {}
         self._packed: PackedLayers | None = None
+        self._packs_upper = True
         self._cut(len(self.layers) - self.trained_layers)
         if self.cut and not self._cut_is_exact():
             self._cut(0)
@@ -168,9 +169,16 @@ class Engine:
                 return False  # an architecture whose parts cannot run alone is trained uncut
         return bool(torch.allclose(plain[:, 4:], cut, atol=1e-4, rtol=1e-4))
 
-    def _pack(self) -> None:
-        """Run the upper layers packed from here on, with the adapters they have now; not if that is not exact."""
-        self._packed = PackedLayers(self.base, self.layers[self.cut :], self._stacked) if self.packs else None
+    def _pack(self, upper: bool = True) -> None:
+        """Run packed from here on, with the adapters there are now; not if that is not exact.
+
+        Parameters
+        ----------
+        upper : bool
+            False if the trained layers run their own forward.
+        """
+        self._packed = PackedLayers(self.base, self.layers, self._stacked) if self.packs else None
+        self._packs_upper = upper
 
     def _packed_is_exact(self) -> bool:
         """Whether packed rows of two lengths over a shared prefix give what the plain layers give."""
@@ -179,14 +187,13 @@ class Engine:
         lengths = torch.tensor([8, 5], device=self.device)
         rows = Rows(self.embed(ids[:1, :4]), self.embed(ids[:, 4:]), lengths)
         with torch.no_grad():
-            plain = self.run_upper(rows).hidden
+            plain = self._run(self.base, rows).hidden
             try:
-                self._packed = PackedLayers(self.base, self.layers[self.cut :], {})
-                packed = self.run_upper(rows).hidden
+                packed = PackedLayers(self.base, self.layers, {})(
+                    rows.prefix, rows.hidden, rows.valid, layers=range(len(self.layers))
+                )
             except (TypeError, ValueError, RuntimeError, AttributeError, IndexError):
                 return False  # a decoder that is not built like Llama runs its own forward
-            finally:
-                self._packed = None
         return bool(torch.allclose(plain[rows.valid], packed[rows.valid], atol=1e-4, rtol=1e-4))
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
@@ -199,7 +206,7 @@ class Engine:
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled):
             yield
 
-    def _run(self, part: Any, rows: Rows, want_prefix: bool) -> Rows:
+    def _run(self, part: Any, rows: Rows, want_prefix: bool = False) -> Rows:
         """Run layers over a shared prefix once, and over the rows that attend to it."""
         from transformers import DynamicCache
 
@@ -238,11 +245,26 @@ class Engine:
 
     def run_upper(self, rows: Rows) -> Rows:
         """The upper layers and the final norm over activations that enter them."""
-        if self._packed is not None:
-            with torch.autocast(self.device.type, enabled=False):
-                hidden = self._packed(rows.prefix, rows.hidden, rows.valid)
+        if self._packed is not None and self._packs_upper:
+            hidden = self._run_packed(rows.prefix, rows.hidden, rows.valid, range(self.cut, len(self.layers)))
             return Rows(rows.prefix, hidden, rows.lengths)
-        return self._run(self.upper, rows, want_prefix=False)
+        return self._run(self.upper, rows)
+
+    def _run_lower(self, rows: Rows) -> torch.Tensor:
+        """The frozen layers over embedded tokens. Shape (B, T, d)."""
+        if not self.cut:
+            return rows.hidden
+        if self._packed is not None:
+            # Padding runs along here, so that the shape of a product follows from the width of the batch alone.
+            return self._run_packed(rows.prefix, rows.hidden, torch.ones_like(rows.valid), range(self.cut))
+        return self._run(self.lower, rows).hidden
+
+    def _run_packed(
+        self, prefix: torch.Tensor, hidden: torch.Tensor, valid: torch.Tensor, layers: range, **more: Any
+    ) -> torch.Tensor:
+        assert self._packed is not None
+        with torch.autocast(self.device.type, enabled=False):
+            return self._packed(prefix, hidden, valid, layers=layers, **more)
 
     # -- frozen activations --------------------------------------------------------------------
 
@@ -296,10 +318,9 @@ class Engine:
         ids = torch.tensor([prefix], dtype=torch.long, device=self.device)
         with torch.no_grad(), self.precision():
             embedded = self.embed(ids)
-            if self.lower is None or not prefix:
+            if not prefix:
                 return embedded
-            empty = Rows(embedded[:, :0], embedded, torch.tensor([len(prefix)], device=self.device))
-            return self._run(self.lower, empty, want_prefix=False).hidden
+            return self._run_lower(Rows(embedded[:, :0], embedded, torch.tensor([len(prefix)], device=self.device)))
 
     def _freeze(self, members: list[tuple[int, ...]], shared: int, width: int) -> None:
         """Compute and keep one batch, filled up with empty rows to its full size."""
@@ -309,10 +330,8 @@ class Engine:
             ids[row, : len(text) - shared] = torch.tensor(text[shared:], dtype=torch.long)
             lengths[row] = len(text) - shared
         with torch.no_grad(), self.precision():
-            hidden = self.embed(ids.to(self.device))
-            if self.lower is not None:
-                prefix = self.embed(torch.tensor([members[0][:shared]], dtype=torch.long, device=self.device))
-                hidden = self._run(self.lower, Rows(prefix, hidden, lengths.to(self.device)), want_prefix=False).hidden
+            prefix = self.embed(torch.tensor([members[0][:shared]], dtype=torch.long, device=self.device))
+            hidden = self._run_lower(Rows(prefix, self.embed(ids.to(self.device)), lengths.to(self.device)))
         for row, text in enumerate(members):
             state = hidden[row, : int(lengths[row])].to(self.dtype).cpu().clone()
             self._frozen[text] = state
@@ -340,10 +359,7 @@ class Engine:
         )
         adapted = get_peft_model(self.model, config, autocast_adapter_dtype=True)
         try:
-            if dropout:
-                self._packed = None  # it knows no dropout
-            else:
-                self._pack()
+            self._pack(upper=not dropout)  # packed layers know no dropout
             yield adapted
         finally:
             adapted.unload()
@@ -354,59 +370,116 @@ class Engine:
 
     # -- full forward, for reading answers ------------------------------------------------------
 
-    def start_answers(self, texts: Sequence[tuple[int, ...]], shared: int) -> tuple[Any, torch.Tensor, torch.Tensor]:
-        """Run prompts through the whole model and keep their keys and values.
+    def answers_to(self, texts: Sequence[tuple[int, ...]], shared: int, last: int = 1) -> Answers:
+        """Run prompts that share their first tokens through the whole model, to go on from there."""
+        kind = Answers if self._packed is None or not self._packs_upper else _PackedAnswers
+        return kind(self, texts, shared, last)
 
-        Returns
-        -------
-        cache : key/value cache of ``shared`` + T slots
-        visible : bool tensor of shape (B, shared + T)
-            The slots that hold a token of the row.
-        hidden : tensor of shape (B, d)
-            Last hidden state of the last prompt token.
-        """
-        from transformers import DynamicCache
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Next-token logits in fp32 for hidden states of shape (..., d)."""
+        return self.model.get_output_embeddings()(hidden).float()
 
+
+class Answers:
+    """What a batch of prompts has been answered so far, in keys and values.
+
+    Parameters
+    ----------
+    engine : Engine
+    texts : sequence of tuples of token ids
+        The prompts; all begin with the same ``shared`` tokens.
+    last : int
+        How many last tokens of each have their hidden states returned; at most as many as follow the shared ones.
+
+    Attributes
+    ----------
+    visible : bool tensor of shape (B, slots)
+        The slots behind the shared tokens that hold a token of the prompt.
+    hidden : tensor of shape (B, last, d)
+        Last hidden states of the last prompt tokens.
+    """
+
+    def __init__(self, engine: Engine, texts: Sequence[tuple[int, ...]], shared: int, last: int) -> None:
+        self.engine, self.shared = engine, shared
         width = max(len(ids) for ids in texts) - shared
         ids = torch.zeros(len(texts), width, dtype=torch.long)
         lengths = torch.tensor([len(text) - shared for text in texts])
         for row, text in enumerate(texts):
             ids[row, : len(text) - shared] = torch.tensor(text[shared:], dtype=torch.long)
-        ids, lengths = ids.to(self.device), lengths.to(self.device)
-        cache = DynamicCache()
-        if shared:
-            prefix = torch.tensor([texts[0][:shared]], dtype=torch.long, device=self.device)
-            mask = torch.ones(1, shared, shared, device=self.device).tril().bool()
-            self._step(self.embed(prefix), mask, torch.arange(shared, device=self.device)[None, :], cache)
-            if len(texts) > 1:
-                cache.batch_repeat_interleave(len(texts))
-        rows = Rows(self.embed(ids[:1, :0]), self.embed(ids), lengths)
-        causal = torch.ones(width, width, device=self.device).tril().bool()[None] & rows.valid[:, None, :]
-        causal = causal | torch.eye(width, device=self.device).bool()[None]
-        allowed = torch.cat([causal.new_ones(len(texts), width, shared), causal], dim=2)
-        positions = torch.arange(shared, shared + width, device=self.device)[None, :].expand(len(texts), -1)
-        hidden = self._step(rows.hidden, allowed, positions, cache)
-        visible = torch.cat([causal.new_ones(len(texts), shared), rows.valid], dim=1)
-        return cache, visible, hidden[torch.arange(len(texts), device=self.device), lengths - 1]
+        self.visible = torch.arange(width)[None, :] < lengths[:, None]
+        self._start(texts[0][:shared], len(texts))
+        causal = torch.ones(width, width).tril().bool()[None] & self.visible[:, None, :]
+        allowed = causal | torch.eye(width).bool()[None]
+        positions = torch.arange(shared, shared + width)[None, :].expand(len(texts), -1)
+        hidden = self._step(ids, self.visible, allowed, positions)
+        places = lengths[:, None] + torch.arange(-last, 0)
+        self.hidden = hidden[torch.arange(len(texts))[:, None].to(hidden.device), places.to(hidden.device)]
 
-    def extend_answers(
-        self, cache: Any, tokens: torch.Tensor, allowed: torch.Tensor, positions: torch.Tensor
+    def extend(
+        self, tokens: torch.Tensor, present: torch.Tensor, allowed: torch.Tensor, positions: torch.Tensor
     ) -> torch.Tensor:
-        """Run further tokens of shape (B, Q) that see the slots in ``allowed`` (B, Q, slots + Q)."""
-        return self._step(self.embed(tokens), allowed, positions, cache)
+        """Run further tokens of shape (B, Q), where present, that see the slots in ``allowed`` (B, Q, slots + Q).
 
-    def _step(self, embedded: torch.Tensor, allowed: torch.Tensor, positions: torch.Tensor, cache: Any) -> torch.Tensor:
-        return self.base(
+        Returns
+        -------
+        tensor of shape (B, Q, d)
+        """
+        hidden = self._step(tokens, present, allowed, positions)
+        # They are visible to their own descendants alone.
+        self.visible = torch.cat([self.visible, torch.zeros_like(present)], dim=1)
+        return hidden
+
+    def _start(self, prefix: tuple[int, ...], rows: int) -> None:
+        from transformers import DynamicCache
+
+        self.cache = DynamicCache()
+        if not prefix:
+            return
+        ids = torch.tensor([prefix], dtype=torch.long)
+        mask = torch.ones(1, len(prefix), len(prefix)).tril().bool()
+        self._forward(ids, mask, torch.arange(len(prefix))[None, :])
+        if rows > 1:
+            self.cache.batch_repeat_interleave(rows)
+
+    def _step(
+        self, tokens: torch.Tensor, present: torch.Tensor, allowed: torch.Tensor, positions: torch.Tensor
+    ) -> torch.Tensor:
+        first = allowed.new_ones(*allowed.shape[:2], self.shared)
+        return self._forward(tokens, torch.cat([first, allowed], dim=2), positions)
+
+    def _forward(self, tokens: torch.Tensor, allowed: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        embedded = self.engine.embed(tokens.to(self.engine.device))
+        return self.engine.base(
             inputs_embeds=embedded,
-            attention_mask=_additive(allowed, embedded.dtype),
-            position_ids=positions,
-            past_key_values=cache,
+            attention_mask=_additive(allowed.to(embedded.device), embedded.dtype),
+            position_ids=positions.to(embedded.device),
+            past_key_values=self.cache,
             use_cache=True,
         ).last_hidden_state
 
-    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Next-token logits in fp32 for hidden states of shape (..., d)."""
-        return self.model.get_output_embeddings()(hidden).float()
+
+class _PackedAnswers(Answers):
+    """The same over packed rows."""
+
+    def _start(self, prefix: tuple[int, ...], rows: int) -> None:
+        self.memory = Memory()
+        self.prefix = torch.tensor([prefix], dtype=torch.long, device=self.engine.device)
+
+    def _step(
+        self, tokens: torch.Tensor, present: torch.Tensor, allowed: torch.Tensor, positions: torch.Tensor
+    ) -> torch.Tensor:
+        engine, device = self.engine, self.engine.device
+        hidden = engine._run_packed(
+            engine.embed(self.prefix),
+            engine.embed(tokens.to(device)),
+            present.to(device),
+            range(len(engine.layers)),
+            allowed=allowed.to(device),
+            positions=positions.to(device),
+            memory=self.memory,
+        )
+        self.prefix = self.prefix[:, :0]  # the memory has it from here on
+        return hidden
 
 
 def _additive(allowed: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

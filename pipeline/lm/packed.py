@@ -1,4 +1,4 @@
-"""The upper layers over packed rows: one product per weight and step, on tokens alone and never on padding.
+"""Decoder layers over packed rows: one product per weight and step, on tokens alone and never on padding.
 
 For decoders built like Llama (RMSNorm, rotary positions, gated MLP). Queries, keys and values are one product, as
 are the two of the gated MLP; the adapters of each are one small product beside it, cast once a step. The prefix that
@@ -9,10 +9,13 @@ is used and takes the plain one where the two differ, so that an unknown archite
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch.nn import functional
+
+TOKEN_STEP = 32  # packed tokens are filled up to a multiple, since the CPU library keeps a kernel for each shape it met
 
 
 class Product:
@@ -74,15 +77,42 @@ _GROUPS = {
 }
 
 
+@dataclass
+class Memory:
+    """Keys and values of tokens that ran before, for those that follow them.
+
+    ``prefix`` has one pair of shape (key heads, P, width) per layer, ``rows`` one of shape
+    (key heads, B, slots, width); tokens that follow are added to ``rows``.
+    """
+
+    prefix: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
+    rows: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
+
+
+@dataclass
+class _Places:
+    """Where the packed tokens stand: first the prefix, then the rows without their padding, then empty ones."""
+
+    shared: int
+    batch: int
+    length: int
+    rows: torch.Tensor  # places in the flattened (batch, length)
+    empty: int
+    mask: torch.Tensor  # additive, over all slots of a row
+
+    def of_rows(self, packed: torch.Tensor) -> torch.Tensor:
+        return packed[self.shared : self.shared + len(self.rows)]
+
+
 class PackedLayers:
-    """Layers of a decoder built like Llama, one after the other, and its final norm.
+    """The layers of a decoder built like Llama, and its final norm.
 
     Parameters
     ----------
     base : nn.Module
         The decoder without its output head.
     layers : iterable of nn.Module
-        Those to run, in order.
+        All its layers, in order.
     stacked : dict
         Where the frozen weights that one product needs together are kept, since they are a copy:
         equal for all adapters that are trained on one model, and filled at first use.
@@ -110,16 +140,34 @@ class PackedLayers:
                 own[group] = Product(modules, *stacked[number, group])
             self.products.append(own)
 
-    def __call__(self, prefix: torch.Tensor, hidden: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-        """The last hidden states of padded rows.
+    def __call__(
+        self,
+        prefix: torch.Tensor,
+        hidden: torch.Tensor,
+        valid: torch.Tensor,
+        *,
+        layers: range,
+        allowed: torch.Tensor | None = None,
+        positions: torch.Tensor | None = None,
+        memory: Memory | None = None,
+    ) -> torch.Tensor:
+        """The hidden states of padded rows after some of the layers, and after the final norm if those are the last.
 
         Parameters
         ----------
         prefix : tensor of shape (1, P, d)
-            What all rows begin with.
+            What all rows begin with; P is 0 where the memory holds it.
         hidden : tensor of shape (B, T, d)
         valid : bool tensor of shape (B, T)
-            True where a token stands; a row's tokens come first.
+            True where a token stands; without ``allowed``, a row's tokens come first.
+        layers : range
+            Numbers of the layers to run.
+        allowed : bool tensor of shape (B, T, slots + T), optional
+            Which slots of its row a token sees, besides the prefix; by default those before it and itself.
+        positions : int tensor of shape (B, T), optional
+            By default those that follow the prefix.
+        memory : Memory, optional
+            Filled with the keys and values of these tokens, behind those it holds.
 
         Returns
         -------
@@ -127,71 +175,78 @@ class PackedLayers:
             Zero where no token stands.
         """
         shared, (batch, length) = prefix.shape[1], valid.shape
-        places = valid.flatten().nonzero()[:, 0]
-        x = torch.cat([prefix[0].to(hidden.dtype), hidden.flatten(0, 1).index_select(0, places)])
-        x = x.to(self.products[0]["mlp_out"].weight.dtype)
-        positions = torch.cat([torch.arange(shared, device=x.device), shared + places % length])
-        cosine, sine = (part[0].to(x.dtype)[:, None] for part in self.rotary(x[None], positions[None]))
-        mask = _causal(length, shared + length, x)
-        for products, (before, after) in zip(self.products, self.norms, strict=True):
+        rows = valid.flatten().nonzero()[:, 0]
+        empty = -(shared + len(rows)) % TOKEN_STEP
+        x = torch.cat([prefix[0].to(hidden.dtype), hidden.flatten(0, 1).index_select(0, rows)])
+        x = functional.pad(x, (0, 0, 0, empty)).to(self.products[layers[0]]["mlp_out"].weight.dtype)
+        own = shared + rows % length if positions is None else positions.flatten().index_select(0, rows)
+        places = functional.pad(torch.cat([torch.arange(shared, device=x.device), own]), (0, empty))
+        cosine, sine = (part[0].to(x.dtype)[:, None] for part in self.rotary(x[None], places[None]))
+        mask = _causal(length, length, x) if allowed is None else _additive(allowed, x)
+        where = _Places(shared, batch, length, rows, empty, mask)
+        for number in layers:
+            products, (before, after) = self.products[number], self.norms[number]
             for product in products.values():
                 product.prepare()
-            mixed = self._attention(
-                products["attention_in"](before(x)), cosine, sine, shared, places, (batch, length), mask
-            )
+            mixed = self._attention(products["attention_in"](before(x)), cosine, sine, where, number, memory)
             x = x + products["attention_out"](mixed)
             gate, up = products["mlp_in"](after(x)).chunk(2, dim=1)
             x = x + products["mlp_out"](self.activation(gate) * up)
-        x = self.final_norm(x[shared:])
-        return x.new_zeros(batch * length, x.shape[1]).index_copy(0, places, x).view(batch, length, -1)
+        x = where.of_rows(x)
+        if layers[-1] == len(self.products) - 1:
+            x = self.final_norm(x)
+        return x.new_zeros(batch * length, x.shape[1]).index_copy(0, rows, x).view(batch, length, -1)
 
     def _attention(
         self,
         mixed: torch.Tensor,
         cosine: torch.Tensor,
         sine: torch.Tensor,
-        shared: int,
-        places: torch.Tensor,
-        shape: tuple[int, int],
-        mask: torch.Tensor,
+        where: _Places,
+        number: int,
+        memory: Memory | None,
     ) -> torch.Tensor:
-        """Packed queries, keys and values of shape (n, .) to packed values of shape (n, heads * width).
-
-        Causal, so that a row's padding, which comes last, is seen by padding alone.
-        """
-        batch, length = shape
+        """Packed queries, keys and values of shape (n, .) to packed values of shape (n, heads * width)."""
+        batch, length, shared = where.batch, where.length, where.shared
         width = cosine.shape[-1]
         per_key = self.heads // self.key_heads
         q, k, v = mixed.split([self.heads * width, self.key_heads * width, self.key_heads * width], dim=1)
         q = _rotated(q.view(-1, self.heads, width), cosine, sine) * self.scale
         k = _rotated(k.view(-1, self.key_heads, width), cosine, sine)
         v = v.view(-1, self.key_heads, width)
-        first = None
+        found = []
+        kp, vp = k[:shared].transpose(0, 1), v[:shared].transpose(0, 1)  # (key heads, P, width)
         if shared:
-            kp, vp = k[:shared].transpose(0, 1), v[:shared].transpose(0, 1)  # (key heads, P, width)
             qp = q[:shared].view(shared, self.key_heads, per_key, width).permute(1, 2, 0, 3)
             scores = qp.flatten(1, 2) @ kp.transpose(1, 2) + _causal(shared, shared, q).repeat(per_key, 1)
             first = _weights(scores, v.dtype) @ vp
-            first = first.view(self.key_heads, per_key, shared, width).permute(2, 0, 1, 3).flatten(1)
+            found.append(first.view(self.key_heads, per_key, shared, width).permute(2, 0, 1, 3).flatten(1))
 
-        def padded(rows: torch.Tensor) -> torch.Tensor:
+        def padded(packed: torch.Tensor) -> torch.Tensor:
             """(n, heads, width) to (key heads, B, heads per key head, T, width)."""
-            full = rows.new_zeros(batch * length, *rows.shape[1:]).index_copy(0, places, rows)
+            rows = where.of_rows(packed)
+            full = rows.new_zeros(batch * length, *rows.shape[1:]).index_copy(0, where.rows, rows)
             return full.view(batch, length, self.key_heads, -1, width).permute(2, 0, 3, 1, 4)
 
-        qr, kr, vr = padded(q[shared:]), padded(k[shared:])[:, :, 0], padded(v[shared:])[:, :, 0]
+        qr, kr, vr = padded(q), padded(k)[:, :, 0], padded(v)[:, :, 0]
+        if memory is not None:
+            if number in memory.rows:
+                (kp, vp), (ko, vo) = memory.prefix[number], memory.rows[number]
+                kr, vr = torch.cat([ko, kr], dim=2), torch.cat([vo, vr], dim=2)
+            memory.prefix[number], memory.rows[number] = (kp, vp), (kr, vr)
+        seen = kp.shape[1]
         qr = qr.flatten(2, 3)  # (key heads, B, heads per key head * T, width)
-        scores = qr @ kr.transpose(2, 3)
-        if shared:
+        scores = qr @ kr.transpose(2, 3) + where.mask.repeat(*[1] * (where.mask.dim() - 2), per_key, 1)
+        if seen:
             with_prefix = qr.flatten(1, 2) @ kp.transpose(1, 2)
-            scores = torch.cat([with_prefix.view(*scores.shape[:3], shared), scores], dim=3)
-        weights = _weights(scores + mask.repeat(per_key, 1), v.dtype)
-        values = weights[..., shared:] @ vr
-        if shared:
-            values = values + (weights[..., :shared].flatten(1, 2) @ vp).view(values.shape)
+            scores = torch.cat([with_prefix.view(*scores.shape[:3], seen), scores], dim=3)
+        weights = _weights(scores, v.dtype)
+        values = weights[..., seen:] @ vr
+        if seen:
+            values = values + (weights[..., :seen].flatten(1, 2) @ vp).view(values.shape)
         values = values.view(self.key_heads, batch, per_key, length, width).permute(1, 3, 0, 2, 4)
-        rest = values.reshape(batch * length, -1).index_select(0, places)  # indexing has a slow backward
-        return rest if first is None else torch.cat([first, rest])
+        found.append(values.reshape(batch * length, -1).index_select(0, where.rows))  # indexing has a slow backward
+        return functional.pad(torch.cat(found), (0, 0, 0, where.empty))
 
 
 def _rotated(x: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.Tensor:
@@ -204,7 +259,10 @@ def _weights(scores: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     return torch.softmax(scores, dim=-1, dtype=torch.float32).to(dtype)
 
 
+def _additive(allowed: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    return like.new_zeros(allowed.shape).masked_fill(~allowed, -torch.inf)
+
+
 def _causal(rows: int, columns: int, like: torch.Tensor) -> torch.Tensor:
     """An additive mask: the last of the rows sees all columns, each row before it one less. Shape (rows, columns)."""
-    hidden = torch.ones(rows, columns, dtype=torch.bool, device=like.device).triu(columns - rows + 1)
-    return like.new_zeros(rows, columns).masked_fill(hidden, -torch.inf)
+    return _additive(torch.ones(rows, columns, dtype=torch.bool, device=like.device).tril(columns - rows), like)

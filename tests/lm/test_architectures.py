@@ -123,9 +123,15 @@ def test_padding_is_zero_in_packed_rows(tiny_engine):
 
 
 def test_dropout_takes_the_plain_layers(tiny_engine):
-    with tiny_engine.adapted(rank=4, alpha=8, dropout=0.1, seed=0):
-        assert tiny_engine._packed is None
-    assert tiny_engine._packed is not None
+    rows = Rows(torch.randn(1, 3, 32), torch.randn(2, 6, 32), torch.tensor([6, 2]))
+    with tiny_engine.adapted(rank=4, alpha=8, dropout=0.5, seed=0) as model, torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.normal_()
+        model.train()
+        once, again = (tiny_engine.run_upper(rows).hidden for _ in range(2))
+    assert not torch.equal(once, again)
+    assert torch.equal(*(tiny_engine.run_upper(rows).hidden for _ in range(2)))
 
 
 @pytest.mark.parametrize("arm", [HeadRegressor, TextRegressor])

@@ -165,10 +165,11 @@ def test_the_answer_distribution_is_that_of_the_plain_model(tiny_engine):
     for row, prompt in enumerate(ids):
         raw, within = [], []
         for answer in encoded:
+            settled = next(n for n in range(len(answer)) if sum(a[: n + 1] == answer[: n + 1] for a in encoded) == 1)
             with torch.no_grad():
                 logits = tiny_engine.logits(plain(tiny_engine, prompt + answer))[len(prompt) - 1 : -1]
             chances = torch.log_softmax(logits.double(), dim=-1)
-            raw.append(sum(chances[i, t].item() for i, t in enumerate(answer)))
+            raw.append(sum(chances[i, t].item() for i, t in enumerate(answer[: settled + 1])))
             total = 0.0
             for i, token in enumerate(answer):
                 siblings = {a[i] for a in encoded if len(a) > i and a[:i] == answer[:i]}
@@ -177,6 +178,24 @@ def test_the_answer_distribution_is_that_of_the_plain_model(tiny_engine):
         np.testing.assert_allclose(found.probabilities[row], np.exp(within), atol=2e-3)
         np.testing.assert_allclose(found.well_formed[row], np.exp(raw).sum(), atol=1e-5)
     np.testing.assert_allclose(found.probabilities.sum(axis=1), 1.0, atol=1e-9)
+
+
+@pytest.mark.parametrize("packs", [True, False])
+def test_the_models_own_answer_is_that_of_greedy_decoding(tiny_folder, packs):
+    engine = Engine.load(str(tiny_folder), trained_layers=1, dtype="float32")
+    engine.packs = packs
+    arm = TextRegressor(engine, TEMPLATE, steps=40, settings={"learning_rate": 5e-3}).fit(SMILES, Y)
+    arm.predict(SMILES)
+    ids = arm._prompts(SMILES)
+    answers = [arm._answer_ids(text) for text in arm.format_.texts()]
+    with arm.with_adapters(), torch.no_grad():
+        for row, prompt in enumerate(ids):
+            written = []
+            while len(written) < max(map(len, answers)) and engine.end_token not in written:
+                written.append(int(engine.logits(plain(engine, prompt + tuple(written)))[-1].argmax()))
+            expected = answers.index(tuple(written)) if tuple(written) in answers else -1
+            assert arm.reading_.greedy[row] == expected
+    assert (arm.reading_.greedy >= 0).any()
 
 
 def test_batch_size_and_padding_do_not_change_a_reading(tiny_engine):
