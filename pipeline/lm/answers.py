@@ -20,8 +20,8 @@ import torch
 from pipeline.lm.engine import Engine
 
 MIN_MASS = 1e-3  # branches with less probability are not walked; their mass is spread over their answers
-MAX_WIDTH = 24  # branches walked per level and row
-BATCH = 16
+MAX_WIDTH = 12  # branches walked per level and row
+BATCH = 32
 
 
 class AnswerTree:
@@ -135,13 +135,14 @@ def _read_batch(
     stem = torch.tensor(tree.stem, dtype=torch.long, device=log_vocabulary.device)
     log_stem = log_vocabulary[:, torch.arange(len(stem)), stem].sum(dim=1).tolist()
     greedy = (log_vocabulary[:, :-1].argmax(dim=2) == stem).all(dim=1).tolist()
-    log_vocabulary = log_vocabulary[:, -1:]
+    log_walked = log_vocabulary[:, -1].cpu().numpy()  # a row of it for each branch
     branches = [[_Branch(tree.top, [], 0.0, raw, own)] for raw, own in zip(log_stem, greedy, strict=True)]
     depth = 0
     while any(branches):
+        counts = np.cumsum([len(found) for found in branches])[:-1]
         following = [
-            _grow(tree, found, log_vocabulary[row].cpu().numpy(), result, members[row])
-            for row, found in enumerate(branches)
+            _grow(tree, found, log_vocabulary, result, members[row])
+            for row, (found, log_vocabulary) in enumerate(zip(branches, np.split(log_walked, counts), strict=True))
         ]
         width = max(map(len, following))
         if width == 0:
@@ -159,7 +160,7 @@ def _read_batch(
                 branch.slots.append(slots + column)
         positions = torch.tensor([[len(ids) + depth] for ids in begun]).expand(-1, width)
         hidden = answers.extend(tokens, present, allowed, positions)
-        log_vocabulary = torch.log_softmax(engine.logits(hidden), dim=-1)
+        log_walked = torch.log_softmax(engine.logits(hidden[present.to(hidden.device)]), dim=-1).cpu().numpy()
         branches = [[branch for branch, _ in found] for found in following]
         depth += 1
 
