@@ -87,6 +87,8 @@ class Run:
             from pipeline.lm.engine import shared_engine
 
             self._engine = shared_engine(self.config.model, TRAINED_LAYERS, self.dtype)
+            if self._engine.remark:
+                self.reporter.say(self._engine.remark)
         return self._engine
 
     @property

@@ -19,14 +19,15 @@ import torch
 from torch import nn
 
 from pipeline.errors import InputError, first_line
+from pipeline.lm.activations import ActivationStore
 from pipeline.lm.packed import Memory, PackedLayers
 from pipeline.lm.weights import resolve
 from pipeline.prompts.templates import completion
 
 LENGTH_STEP = 8  # rows are padded to multiples of this, so that a text's batch shape is its own
 FROZEN_BATCH = 16
-CACHE_BYTES = 2_000_000_000
 _FINAL_NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f")
+_POSITIONS = ("wpe",)  # added to the embeddings before the first layer, and only there
 
 
 @dataclass
@@ -102,8 +103,7 @@ class Engine:
         self.base = self.model.base_model
         self.layers = _decoder_layers(self.base, self.model.config)
         self.trained_layers = min(trained_layers, len(self.layers))
-        self._frozen: dict[tuple[int, ...], torch.Tensor] = {}
-        self._frozen_bytes = 0
+        self._frozen = ActivationStore()
         self._frozen_prefix: tuple[tuple[int, ...], torch.Tensor] | None = None
         self._stacked: dict[tuple[int, str], Any] = {}
         self._packed: PackedLayers | None = None
@@ -139,6 +139,14 @@ class Engine:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         chosen = choose_dtype(device) if dtype == "auto" else getattr(torch, dtype)
         return cls(model, tokenizer, trained_layers=trained_layers, dtype=chosen, device=device, name=name)
+
+    @property
+    def remark(self) -> str:
+        """What this architecture does not allow, and what that costs; empty if nothing."""
+        if not self.cut and self.trained_layers < len(self.layers):
+            kind = type(self.model).__name__
+            return f"{kind}: its lower layers cannot be run apart from the upper ones, so every step runs all of them"
+        return ""
 
     # -- text to tokens ------------------------------------------------------------------------
 
@@ -276,43 +284,53 @@ class Engine:
         texts : sequence of tuples of token ids
             All begin with the same ``shared`` tokens.
         """
-        self.prepare(texts, shared)
+        self._begin(texts, shared)
         assert self._frozen_prefix is not None
-        states = [self._frozen[ids] for ids in texts]
+        fresh = {ids: state for ids, state in self._missing(texts, shared) if not self._frozen.keep(ids, state)}
+        states = [fresh[ids] if ids in fresh else self._frozen[ids] for ids in texts]
         lengths = torch.tensor([len(state) for state in states], device=self.device)
         hidden = nn.utils.rnn.pad_sequence(states, batch_first=True).to(self.device)
         return Rows(self._frozen_prefix[1], hidden, lengths)
 
     def prepare(self, texts: Sequence[tuple[int, ...]], shared: int) -> None:
-        """Run the frozen part for the texts that are not in the cache.
+        """Run the frozen part for the texts that are not in the store, as far as it has room.
 
         Every batch has the same number of rows and a width that follows from the text alone, so a
         text's activations do not depend on what was computed before or beside it.
         """
+        self._begin(texts, shared)
+        for ids, state in self._missing(texts, shared):
+            if self._frozen.keep(ids, state):
+                continue
+            self._frozen.keep_only(set(texts))
+            if not self._frozen.keep(ids, state):
+                return  # full of what is asked for: the rest is computed each time it is needed
+
+    def _begin(self, texts: Sequence[tuple[int, ...]], shared: int) -> None:
+        """Run the frozen part for the tokens that all texts begin with."""
         prefix = texts[0][:shared]
         if self._frozen_prefix is None or self._frozen_prefix[0] != prefix:
             self._frozen.clear()
-            self._frozen_bytes = 0
             self._frozen_prefix = (prefix, self._freeze_prefix(prefix))
         for ids in texts:
             if ids[:shared] != prefix:
                 raise AssertionError(f"a text does not begin with the shared tokens: {self.tokenizer.decode(ids)!r}")
-        missing = sorted(set(texts) - self._frozen.keys(), key=lambda ids: (len(ids), ids))
+
+    def _missing(
+        self, texts: Sequence[tuple[int, ...]], shared: int
+    ) -> Iterator[tuple[tuple[int, ...], torch.Tensor]]:
+        """Activations of the texts that are not in the store."""
+        missing = sorted({ids for ids in texts if ids not in self._frozen}, key=lambda ids: (len(ids), ids))
         widths: dict[int, list[tuple[int, ...]]] = {}
         for ids in missing:
             widths.setdefault(-(-(len(ids) - shared) // LENGTH_STEP) * LENGTH_STEP, []).append(ids)
-        if self._frozen_bytes > CACHE_BYTES:
-            keep = set(texts)
-            self._frozen = {ids: state for ids, state in self._frozen.items() if ids in keep}
-            self._frozen_bytes = sum(state.nbytes for state in self._frozen.values())
         for width, members in widths.items():
             for start in range(0, len(members), FROZEN_BATCH):
-                self._freeze(members[start : start + FROZEN_BATCH], shared, width)
+                yield from self._freeze(members[start : start + FROZEN_BATCH], shared, width)
 
     def forget(self) -> None:
         """Empty the cache of activations, for streams of texts that never come again."""
         self._frozen.clear()
-        self._frozen_bytes = 0
 
     def _freeze_prefix(self, prefix: tuple[int, ...]) -> torch.Tensor:
         ids = torch.tensor([prefix], dtype=torch.long, device=self.device)
@@ -322,8 +340,10 @@ class Engine:
                 return embedded
             return self._run_lower(Rows(embedded[:, :0], embedded, torch.tensor([len(prefix)], device=self.device)))
 
-    def _freeze(self, members: list[tuple[int, ...]], shared: int, width: int) -> None:
-        """Compute and keep one batch, filled up with empty rows to its full size."""
+    def _freeze(
+        self, members: list[tuple[int, ...]], shared: int, width: int
+    ) -> Iterator[tuple[tuple[int, ...], torch.Tensor]]:
+        """Compute one batch, filled up with empty rows to its full size."""
         ids = torch.zeros(FROZEN_BATCH, width, dtype=torch.long)
         lengths = torch.ones(FROZEN_BATCH, dtype=torch.long)
         for row, text in enumerate(members):
@@ -333,9 +353,7 @@ class Engine:
             prefix = self.embed(torch.tensor([members[0][:shared]], dtype=torch.long, device=self.device))
             hidden = self._run_lower(Rows(prefix, self.embed(ids.to(self.device)), lengths.to(self.device)))
         for row, text in enumerate(members):
-            state = hidden[row, : int(lengths[row])].to(self.dtype).cpu().clone()
-            self._frozen[text] = state
-            self._frozen_bytes += state.nbytes
+            yield text, hidden[row, : int(lengths[row])].to(self.dtype).cpu()
 
     # -- adapters ------------------------------------------------------------------------------
 
@@ -503,11 +521,20 @@ def _part(base: Any, layers: nn.ModuleList, start: int, stop: int, norm: bool) -
     part._modules[name] = nn.ModuleList(layers[start:stop])
     part.config = copy.copy(base.config)
     part.config.num_hidden_layers = stop - start
+    if start:
+        part._modules |= {name: _NoPositions() for name in _POSITIONS if name in part._modules}
     if not norm:
         for candidate in _FINAL_NORMS:
             if candidate in part._modules:
                 part._modules[candidate] = nn.Identity()
     return part
+
+
+class _NoPositions(nn.Module):
+    """In the place of position embeddings that the activations hold already."""
+
+    def forward(self, positions: torch.Tensor) -> torch.Tensor:
+        return torch.zeros((), device=positions.device)
 
 
 def _linear_names(layer: nn.Module) -> list[str]:

@@ -1,4 +1,8 @@
-"""Fine-tuning: batches by length, one optimiser loop, two kinds of loss."""
+"""Fine-tuning: batches by length, one optimiser loop, two kinds of loss.
+
+Where a process group is at hand (`torch.distributed`), each process takes its part of every batch and the gradients
+are added up, so that several processes train the adapter that one would.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
+from torch import distributed, nn
 
 from pipeline.lm.engine import Engine, Rows
 
@@ -85,15 +89,12 @@ def train(
     curve: list[float] = []
     engine.prepare(texts, shared)
     for members in batches([len(ids) for ids in texts], settings.batch_size, settings.steps, seed):
-        rows = engine.rows([texts[row] for row in members], shared)
-        with engine.precision():
-            value = loss(engine.run_upper(rows), members)
+        value = _backward(engine, texts, shared, loss, members, parameters)
         if not torch.isfinite(value):
             raise FloatingPointError(
                 f"the training loss is {value.item()} at step {len(curve) + 1} of {settings.steps}; "
                 "lower the learning rate or use --dtype float32"
             )
-        value.backward()
         nn.utils.clip_grad_norm_(parameters, settings.clip)
         optimiser.step()
         schedule.step()
@@ -101,6 +102,33 @@ def train(
         curve.append(value.item())
         progress(len(curve), settings.steps)
     return curve
+
+
+def _backward(
+    engine: Engine,
+    texts: Sequence[tuple[int, ...]],
+    shared: int,
+    loss: Callable[[Rows, list[int]], torch.Tensor],
+    members: list[int],
+    parameters: list[nn.Parameter],
+) -> torch.Tensor:
+    """The mean loss of a batch, with its gradients in the parameters; shared among the processes there are."""
+    several = distributed.is_available() and distributed.is_initialized()
+    own = members[distributed.get_rank() :: distributed.get_world_size()] if several else members
+    total = torch.zeros((), device=engine.device)
+    if own:
+        rows = engine.rows([texts[row] for row in own], shared)
+        with engine.precision():
+            value = loss(engine.run_upper(rows), own) * (len(own) / len(members))
+        value.backward()
+        total = value.detach()
+    if several:
+        distributed.all_reduce(total)
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            distributed.all_reduce(parameter.grad)
+    return total
 
 
 class Head(nn.Module):

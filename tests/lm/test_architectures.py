@@ -66,6 +66,8 @@ def test_cut_and_packed_layers_equal_the_plain_forward(model):
     name, folder = model
     engine = Engine.load(folder, trained_layers=1, dtype="float32")
     assert engine.packs == PACKED[name]
+    assert engine.cut == 1
+    assert not engine.remark
     ids = [engine.encode(TEMPLATE.render(smiles)) for smiles in SMILES[:7]]
     shared = shared_tokens(ids)
     with torch.no_grad():
@@ -73,6 +75,21 @@ def test_cut_and_packed_layers_equal_the_plain_forward(model):
         for row, text in enumerate(ids):
             expected = engine.base(input_ids=torch.tensor([text])).last_hidden_state[0, shared:]
             torch.testing.assert_close(rows.hidden[row, : len(text) - shared], expected, atol=1e-4, rtol=1e-3)
+
+
+def test_an_architecture_that_cannot_be_cut_says_so_and_runs_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.lm.engine._POSITIONS", ())  # GPT-2 would then add its positions twice
+    torch.manual_seed(0)
+    MAKERS["gpt2"]().save_pretrained(tmp_path)
+    tokenizer(False).save_pretrained(tmp_path)
+    engine = Engine.load(str(tmp_path), trained_layers=1, dtype="float32")
+    assert engine.cut == 0
+    assert "GPT2LMHeadModel" in engine.remark
+    ids = [engine.encode(TEMPLATE.render(smiles)) for smiles in SMILES[:3]]
+    with torch.no_grad():
+        rows = engine.run_upper(engine.rows(ids, 2))
+        expected = engine.base(input_ids=torch.tensor([ids[0]])).last_hidden_state[0, 2:]
+    torch.testing.assert_close(rows.hidden[0, : len(ids[0]) - 2], expected, atol=1e-4, rtol=1e-3)
 
 
 @pytest.mark.parametrize("readout", ["head", "text"])

@@ -239,27 +239,6 @@ def test_text_learns_what_it_is_shown(tiny_engine):
     assert arm.reading_.parse_failed.mean() < 0.1
 
 
-def test_other_architectures_train_uncut_if_they_cannot_be_cut(tmp_path):
-    """GPT-2 adds its positions to the embeddings, so its lower part cannot be run apart."""
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    from tests.conftest import tiny_model_folder
-
-    tiny_model_folder(tmp_path)
-    (tmp_path / "model.safetensors").unlink()
-    GPT2LMHeadModel(GPT2Config(vocab_size=128, n_embd=32, n_layer=2, n_head=4, eos_token_id=0)).save_pretrained(
-        tmp_path
-    )
-    engine = Engine.load(str(tmp_path), trained_layers=1, dtype="float32")
-    ids = prompts(engine)
-    shared = shared_tokens(ids)
-    with torch.no_grad():
-        rows = engine.run_upper(engine.rows(ids, shared))
-        torch.testing.assert_close(
-            rows.hidden[0, : len(ids[0]) - shared], plain(engine, ids[0])[shared:], atol=1e-4, rtol=1e-3
-        )
-
-
 def test_every_row_comes_once_per_epoch_and_batches_are_alike_in_length():
     lengths = list(range(64))
     epoch = list(batches(lengths, 8, 8, seed=0))
