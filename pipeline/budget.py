@@ -38,14 +38,14 @@ _CUBIC = ("gp", "ngram-ridge")  # their cost grows with the cube of the rows, th
 class Probe:
     """Seconds measured on this machine.
 
-    ``baseline`` is per fit at `PROBE_ROWS` rows; the language model's figures are per training
-    step of the run's batch, per text through the frozen layers, and per text read.
+    ``baseline`` is per fit at `PROBE_ROWS` rows; of each language-model arm, ``step`` is per training step of the
+    run's batch and ``frozen`` per text through all layers it uses; ``read`` is per text that `lm-text` reads.
     """
 
     baseline: dict[str, float]
     descriptors: float
-    step: float
-    frozen: float
+    step: dict[str, float]
+    frozen: dict[str, float]
     read: float
 
 
@@ -57,7 +57,10 @@ def probe(run: Run) -> Probe:
     descriptors(sample)
     per_molecule = (time.perf_counter() - started) / len(sample)
     leaves = {leaf for arm in run.arms for leaf in fitted_arms(arm)}
-    step, frozen, read = _probe_engine(run) if leaves & set(LANGUAGE_MODELS) else (0.0, 0.0, 0.0)
+    step, frozen, read = {}, {}, 0.0
+    for arm in sorted(leaves & set(LANGUAGE_MODELS)):
+        step[arm], frozen[arm], reading = _probe_engine(run, arm)
+        read = max(read, reading)
     return Probe(_probe_baselines(run, leaves - set(LANGUAGE_MODELS)), per_molecule, step, frozen, read)
 
 
@@ -77,20 +80,22 @@ def _probe_baselines(run: Run, arms: set[str]) -> dict[str, float]:
     return seconds
 
 
-def _probe_engine(run: Run) -> tuple[float, float, float]:
+def _probe_engine(run: Run, arm: str) -> tuple[float, float, float]:
     """Seconds per training step, per text through the frozen layers, and per text read."""
     from pipeline.lm.engine import shared_tokens
     from pipeline.lm.training import Head, train
 
-    engine = run.engine
-    prompts = sorted({engine.encode(text) for text in run.template.render_all(run.table.inputs)})
+    engine = run.engine(arm)
+    prompts = sorted({engine.prompt(run.template, pieces) for pieces in run.template.pieces_all(run.table.inputs)})
     chosen = np.random.default_rng(0).permutation(len(prompts))[:PROBE_PROMPTS]
     sample = [prompts[index] for index in chosen]
     shared = shared_tokens(prompts)
     started = time.perf_counter()
     engine.prepare(sample, shared)
     frozen = (time.perf_counter() - started) / len(sample)
-    settings = training_settings(len(sample), "lm-head", PROBE_STEPS)
+    if arm == "lm-frozen":
+        return 0.0, frozen, 0.0
+    settings = training_settings(len(sample), arm, PROBE_STEPS)
     with engine.adapted(rank=settings.rank, alpha=settings.alpha, dropout=0.0, seed=0) as model:
         head = Head(engine.model.config.hidden_size, 1).to(engine.device)
         parameters = [p for p in model.parameters() if p.requires_grad] + list(head.parameters())
@@ -105,7 +110,7 @@ def _probe_engine(run: Run) -> tuple[float, float, float]:
             0,
             lambda done, total: marks.append(time.perf_counter()),
         )
-        read = _probe_reading(run, sample[:PROBE_READ], shared) if "lm-text" in run.arms else 0.0
+        read = _probe_reading(run, sample[:PROBE_READ], shared) if arm == "lm-text" else 0.0
     return float(np.mean(np.diff(marks))), frozen, read
 
 
@@ -113,7 +118,7 @@ def _probe_reading(run: Run, prompts: list[tuple[int, ...]], shared: int) -> flo
     """Seconds per text; an untrained model walks more of the tree than a trained one, so this is on the safe side."""
     from pipeline.lm.answers import AnswerTree, read_answers
 
-    engine = run.engine
+    engine = run.engine("lm-text")
     answers = run.classes if run.task == CLASSES else NumberFormat.fit(run.table.targets.to_numpy()).texts()
     tree = AnswerTree([(*engine.encode(completion(answer)), engine.end_token) for answer in answers])
     started = time.perf_counter()
@@ -132,11 +137,11 @@ def estimate(run: Run, measured: Probe) -> dict[str, float]:
             cost = 0.0
             kind = "text" if arm == "lm-text" else "prompt"
             if kind not in texts:
-                cost += measured.frozen * len(run.table)
+                cost += measured.frozen[arm] * len(run.table)
                 texts.add(kind)
             if arm != "lm-frozen":
-                cost += measured.step * training_settings(n, arm, run.config.steps or None).steps
-            cost += tested * measured.read if arm == "lm-text" else (n + tested) * measured.frozen * 0.5
+                cost += measured.step[arm] * training_settings(n, arm, run.config.steps or None).steps
+            cost += tested * measured.read if arm == "lm-text" else (n + tested) * measured.frozen[arm] * 0.5
         else:
             cost = _baseline_cost(measured.baseline.get(arm, 0.0), arm, n)
         seconds[arm] = seconds.get(arm, 0.0) + cost

@@ -67,6 +67,10 @@ FragmentOption = Annotated[
 TemplateOption = Annotated[
     Optional[str], typer.Option(help="Prompt with the fields {property}, {molecule} and {context}.")
 ]
+TokenizationOption = Annotated[
+    Optional[str],
+    typer.Option(help="atomwise: each symbol of a SMILES has tokens of its own; model: cut like any text."),
+]
 
 MaxRowsOption = Annotated[Optional[int], typer.Option(help="Use at most this many rows, drawn by seed.")]
 ModelOption = Annotated[Optional[str], typer.Option(help="Known model, Hugging Face id, or local folder.")]
@@ -160,6 +164,7 @@ def run(
     model: ModelOption = None,
     dtype: DtypeOption = None,
     template: TemplateOption = None,
+    tokenization: TokenizationOption = None,
     steps: StepsOption = None,
     seed: Annotated[Optional[int], typer.Option(help="Seed of the splits and of every arm.")] = None,
     budget: Annotated[
@@ -263,6 +268,7 @@ def fit(
     model: ModelOption = None,
     dtype: DtypeOption = None,
     template: TemplateOption = None,
+    tokenization: TokenizationOption = None,
     steps: StepsOption = None,
     seed: Annotated[Optional[int], typer.Option(help="Seed of the arm and of its calibration.")] = None,
     merge: Annotated[

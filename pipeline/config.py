@@ -13,7 +13,7 @@ import yaml
 from pipeline.errors import InputError, nearest, unknown
 from pipeline.files import shipped_folder
 from pipeline.lm.weights import DEFAULT_MODEL
-from pipeline.prompts.templates import DEFAULT_TEMPLATE, PromptTemplate
+from pipeline.prompts.templates import ATOMWISE, DEFAULT_TEMPLATE, TOKENIZATIONS, PromptTemplate
 from pipeline.splits.build import check_name
 from pipeline.tables.catalogue import card, is_built_in
 from pipeline.tables.measurements import ANNOTATED, BOUNDS, CENSORED, REFUSE
@@ -23,7 +23,14 @@ from pipeline.tables.scales import TRANSFORMS
 TASKS = ("auto", "regression", "classes")
 DTYPES = ("auto", "float32", "bfloat16")
 PER_TARGET = ("property_name", "units", "task", "transform")  # may differ between the targets of one table
-_CHOICES = {"task": TASKS, "dtype": DTYPES, "transform": TRANSFORMS, "bounds": BOUNDS, "annotated": ANNOTATED}
+_CHOICES = {
+    "task": TASKS,
+    "dtype": DTYPES,
+    "transform": TRANSFORMS,
+    "bounds": BOUNDS,
+    "annotated": ANNOTATED,
+    "tokenization": TOKENIZATIONS,
+}
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,8 @@ class RunConfig:
     dtype : {"auto", "float32", "bfloat16"}
     template : str
         Of the prompt.
+    tokenization : {"atomwise", "model"}
+        Whether each symbol of a SMILES has tokens of its own, or the tokenizer cuts it like any text.
     steps : int
         Optimiser steps of the language-model arms; 0 lets them follow from the number of rows.
     seed : int
@@ -100,6 +109,7 @@ class RunConfig:
     model: str = DEFAULT_MODEL
     dtype: str = "auto"
     template: str = DEFAULT_TEMPLATE
+    tokenization: str = ATOMWISE
     steps: int = 0
     seed: int = 0
     budget: str = ""

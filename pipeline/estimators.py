@@ -12,10 +12,11 @@ from sklearn.utils.validation import check_is_fitted
 from pipeline.arms.inputs import canonical_frame
 from pipeline.arms.ladder import LANGUAGE_MODELS
 from pipeline.evaluation.domain import Domain
-from pipeline.lm.defaults import TRAINED_LAYERS
+from pipeline.lm.defaults import LAYERS
+from pipeline.lm.training import POOLINGS, TrainingSettings
 from pipeline.lm.weights import DEFAULT_MODEL
 from pipeline.models.folder import SavedModel, about_language_model, about_model, load_model
-from pipeline.prompts.templates import DEFAULT_TEMPLATE, PromptTemplate
+from pipeline.prompts.templates import ATOMWISE, DEFAULT_TEMPLATE, PromptTemplate
 from pipeline.tables.targets import CLASSES, REGRESSION
 
 READOUTS = ("head", "text")
@@ -31,19 +32,25 @@ class _Lora(BaseEstimator):
     units : str
         Stated behind the property; may be empty.
     readout : {"head", "text"}
-        A linear head on the pooled last hidden state, or the answer written as text.
+        A linear head on the pooled last hidden states, or the answer written as text.
     model : str
         Known name, Hugging Face id, or folder of a causal language model.
     template : str
         Prompt with the fields ``{property}``, ``{molecule}`` and ``{context}``.
-    trained_layers : int
-        How many of the top layers carry adapters; the layers below are run once per molecule.
+    tokenization : {"atomwise", "model"}
+        Whether each symbol of a SMILES has tokens of its own, or the tokenizer cuts it like any text.
+    depth : int, optional
+        How many layers of the model are used, from the first; by default those that serve the readout best.
+    trained_layers : int, optional
+        How many of those, from the last, carry adapters; the layers below are run once per molecule.
     rank : int
         Of the adapters.
     learning_rate : float
     steps : int, optional
         Optimiser steps; by default they follow from the number of training rows.
     batch_size : int
+    pooling : {"mean", "sqrt", "sum"}
+        How the head pools the tokens of a molecule: their sum divided by their number, its square root, or not at all.
     dtype : {"auto", "float32", "bfloat16"}
         Of the matrix products; ``auto`` measures which is faster here.
     random_state : int
@@ -62,11 +69,14 @@ class _Lora(BaseEstimator):
         readout: str = "head",
         model: str = DEFAULT_MODEL,
         template: str = DEFAULT_TEMPLATE,
-        trained_layers: int = TRAINED_LAYERS,
+        tokenization: str = ATOMWISE,
+        depth: int | None = None,
+        trained_layers: int | None = None,
         rank: int = 16,
         learning_rate: float = 1e-3,
         steps: int | None = None,
         batch_size: int = 16,
+        pooling: str = TrainingSettings.pooling,
         dtype: str = "auto",
         random_state: int = 0,
     ) -> None:
@@ -75,11 +85,14 @@ class _Lora(BaseEstimator):
         self.readout = readout
         self.model = model
         self.template = template
+        self.tokenization = tokenization
+        self.depth = depth
         self.trained_layers = trained_layers
         self.rank = rank
         self.learning_rate = learning_rate
         self.steps = steps
         self.batch_size = batch_size
+        self.pooling = pooling
         self.dtype = dtype
         self.random_state = random_state
 
@@ -106,19 +119,23 @@ class _Lora(BaseEstimator):
             raise ValueError(f"{type(self).__name__} does not use sample_weight; repeat rows instead")
         if self.readout not in READOUTS:
             raise ValueError(f"readout is {self.readout!r}; expected one of {', '.join(READOUTS)}")
+        if self.pooling not in POOLINGS:
+            raise ValueError(f"pooling is {self.pooling!r}; expected one of {', '.join(POOLINGS)}")
         frame, targets = canonical_frame(X), np.asarray(y)
         if targets.shape != (len(frame),):
             raise ValueError(f"X has {len(frame)} rows and y has shape {targets.shape}; expected ({len(frame)},)")
+        depth, trained = self._layers()
         self.arm_ = LANGUAGE_MODELS[self._arm_name()](
             self._task(),
-            engine=shared_engine(self.model, self.trained_layers, self.dtype),
-            template=PromptTemplate(self.property_name, self.units, self.template),
+            engine=shared_engine(self.model, trained, self.dtype, depth),
+            template=PromptTemplate(self.property_name, self.units, self.template, self.tokenization),
             steps=self.steps,
             settings={
                 "rank": self.rank,
                 "alpha": 2 * self.rank,
                 "learning_rate": self.learning_rate,
                 "batch_size": self.batch_size,
+                "pooling": self.pooling,
             },
             seed=self.random_state,
         ).fit(frame, targets)
@@ -126,6 +143,10 @@ class _Lora(BaseEstimator):
         self._smiles = list(frame.iloc[:, 0])
         self._context = [str(column) for column in frame.columns[1:]]
         return self
+
+    def _layers(self) -> tuple[int | None, int]:
+        depth, trained = LAYERS[self._arm_name()]
+        return self.depth or depth, self.trained_layers or trained
 
     def _arm_name(self) -> str:
         return f"lm-{self.readout}"
@@ -155,7 +176,7 @@ class _Lora(BaseEstimator):
             n_train=self.n_train_,
             seed=self.random_state,
             source="an array in Python",
-            language_model=about_language_model(self.model, dtype, self.trained_layers),
+            language_model=about_language_model(self.model, dtype, *self._layers()),
         )
         domain = Domain.fit(self._smiles, np.array(self._smiles, dtype=object))
         SavedModel(self.arm_, about, domain, np.zeros(0)).save(Path(folder))

@@ -24,6 +24,7 @@ from pipeline.arms.ladder import (
     fit_arm,
     fitted_arms,
     is_language_model,
+    layers_of,
     make_whole,
     mean_of,
     resolve_arms,
@@ -35,7 +36,7 @@ from pipeline.evaluation.comparison import Evaluation, evaluate, metric_table
 from pipeline.evaluation.metrics import HIGHER_IS_BETTER, PRIMARY, auroc
 from pipeline.evaluation.verdict import Verdict, verdicts
 from pipeline.files import write_atomically, write_csv
-from pipeline.lm.defaults import TRAINED_LAYERS, training_settings
+from pipeline.lm.defaults import training_settings
 from pipeline.lm.weights import weights_identity
 from pipeline.prompts.numbers import NumberFormat
 from pipeline.prompts.templates import PromptTemplate
@@ -65,7 +66,7 @@ class Run:
     reporter: Reporter
     left_out: list[str] = field(default_factory=list)
     threads: int = field(default_factory=lambda: os.cpu_count() or 1)
-    _engine: Any = None
+    _engines: dict[str, Any] = field(default_factory=dict)
     _dtype: str = ""
 
     @property
@@ -78,18 +79,20 @@ class Run:
 
     @property
     def template(self) -> PromptTemplate:
-        return PromptTemplate(self.table.property_name, self.table.units, self.config.template)
+        return PromptTemplate(
+            self.table.property_name, self.table.units, self.config.template, self.config.tokenization
+        )
 
-    @property
-    def engine(self) -> Any:
-        """The language model, loaded when it is first needed."""
-        if self._engine is None:
+    def engine(self, arm: str) -> Any:
+        """The language model under an arm, loaded when it is first needed."""
+        if arm not in self._engines:
             from pipeline.lm.engine import shared_engine
 
-            self._engine = shared_engine(self.config.model, TRAINED_LAYERS, self.dtype)
-            if self._engine.remark:
-                self.reporter.say(self._engine.remark)
-        return self._engine
+            depth, trained = layers_of(arm)
+            engine = self._engines[arm] = shared_engine(self.config.model, trained, self.dtype, depth)
+            if engine.remark:
+                self.reporter.say(engine.remark)
+        return self._engines[arm]
 
     @property
     def dtype(self) -> str:
@@ -209,10 +212,10 @@ def refuse_long_rows(run: Run) -> None:
 
     table = run.table
     answers = run.classes if run.task == CLASSES else NumberFormat.fit(table.targets.to_numpy()).texts()
-    count, limit = prompt_limit(run.config.model, answers)
+    count, limit = prompt_limit(run.config.model, run.template, answers)
     reasons = {}
-    for row_id, prompt in zip(table.inputs.index, run.template.render_all(table.inputs), strict=True):
-        tokens = count(prompt)
+    for row_id, pieces in zip(table.inputs.index, run.template.pieces_all(table.inputs), strict=True):
+        tokens = count(pieces)
         if tokens > limit:
             reasons[row_id] = f"prompt of {tokens} tokens; {run.config.model} takes {limit} beside the answer"
     run.table = table.refuse(reasons)
@@ -281,14 +284,17 @@ def cell_key(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]:
         "threads": run.threads,
     }
     if is_language_model(arm):
+        depth, trained = layers_of(arm)
         settings = training_settings(len(fold.train), arm, run.config.steps or None)
         key["language_model"] = {
             "model": run.config.model,
             "weights": weights_identity(run.config.model),
             "dtype": run.dtype,
             "template": run.config.template,
+            "tokenization": run.config.tokenization,
             "settings": {name: getattr(settings, name) for name in settings.__dataclass_fields__},
-            "trained_layers": TRAINED_LAYERS,
+            "depth": depth,
+            "trained_layers": trained,
         }
     return key
 

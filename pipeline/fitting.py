@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.arms.ladder import ORDER, fit_arm, is_language_model
+from pipeline.arms.ladder import ORDER, fit_arm, is_language_model, layers_of
 from pipeline.config import RunConfig
 from pipeline.errors import InputError, unknown
 from pipeline.evaluation.domain import Domain
 from pipeline.evaluation.metrics import LABELS, PRIMARY
 from pipeline.experiment import Run, binned_all, held_out_predictions, new_arm, start, validation_score
-from pipeline.lm.defaults import TRAINED_LAYERS
 from pipeline.models.folder import SavedModel, about_language_model, about_model
 from pipeline.reporter import Reporter
 from pipeline.splits.groups import twin_groups
@@ -82,7 +81,7 @@ def fit_model(
         scale=table.scale,
         bounds={"use": table.bounds, "n": int((~table.exact).sum())},
         language_model=(
-            about_language_model(config.model, run.dtype, TRAINED_LAYERS) if is_language_model(arm) else None
+            about_language_model(config.model, run.dtype, *layers_of(arm)) if is_language_model(arm) else None
         ),
         calibration=calibration,
         scores=scores,

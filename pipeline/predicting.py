@@ -23,7 +23,7 @@ from pipeline.files import write_atomically
 from pipeline.lm.engine import prompt_limit
 from pipeline.models.folder import SavedModel
 from pipeline.prompts.numbers import NumberFormat
-from pipeline.prompts.templates import PromptTemplate
+from pipeline.prompts.templates import Pieces, PromptTemplate
 from pipeline.reporter import Reporter
 from pipeline.tables.molecules import MoleculeError, canonical_smiles
 from pipeline.tables.reading import check_column, find_smiles_column
@@ -62,15 +62,18 @@ class Predictor:
         self.model = model
         self.level = level
         self.workers = workers
-        leaves = fitted_arms(model.about["arm"])
+        about = model.about
+        self._template = PromptTemplate(
+            about["property_name"], about["units"], about["template"], about["tokenization"]
+        )
+        leaves = fitted_arms(about["arm"])
         kinds = {"bits", *(kind for leaf in leaves for kind in FEATURES.get(leaf, ()))}
         self.kinds = sorted(kinds)
-        self._count: Callable[[str], int] | None = None
+        self._count: Callable[[Pieces], int] | None = None
         if is_language_model(model.about["arm"]):
             form: NumberFormat | None = getattr(model.arm, "format_", None)
             answers = form.texts() if form else model.classes
-            self._count, self._limit = prompt_limit(model.about["language_model"]["model"], answers)
-        self._template = PromptTemplate(model.about["property_name"], model.about["units"], model.about["template"])
+            self._count, self._limit = prompt_limit(about["language_model"]["model"], self._template, answers)
 
     def frame(self, smiles: list[str], context: pd.DataFrame, damage: list[str]) -> pd.DataFrame:
         """One row per row given: the model's columns, and ``problem`` where they are empty.
@@ -92,9 +95,9 @@ class Predictor:
                     problems[row] = f"missing context value in {column!r}"
         X = pd.DataFrame({"smiles": canonical, **{column: context[column].to_numpy() for column in context.columns}})
         if self._count:
-            for row, prompt in enumerate(self._template.render_all(X)):
-                if not problems[row] and self._count(prompt) > self._limit:
-                    problems[row] = f"prompt of {self._count(prompt)} tokens; the model takes {self._limit}"
+            for row, pieces in enumerate(self._template.pieces_all(X)):
+                if not problems[row] and self._count(pieces) > self._limit:
+                    problems[row] = f"prompt of {self._count(pieces)} tokens; the model takes {self._limit}"
         good = [row for row, problem in enumerate(problems) if not problem]
         found = pd.DataFrame(index=range(len(smiles)), columns=self.model.columns(), dtype=object)
         if good:

@@ -2,6 +2,7 @@
 
     python scripts/bench_engine.py --quick                       # tokens a second and peak memory
     python scripts/bench_engine.py --table photoswitch --json found.json
+    python scripts/bench_engine.py --table lipophilicity --predict 1000
     pip install trl                                              # without it the SFTTrainer rows are left out
 
 All three train SmolLM2 (or --model) to write the same numbers behind the same prompts, 16 rows a step, with LoRA of
@@ -9,12 +10,16 @@ rank 16 on all linear layers:
 
 - usual: transformers' Trainer, all blocks, fp32, padded batches, loss over prompt and completion with full logits;
 - sft: TRL's SFTTrainer, all blocks, its own precision and defaults, loss on the completion;
-- ours: `lm-text` as chemtune trains it, top layers over cached lower ones.
+- ours: `lm-text` as chemtune trains it.
 
 Each job runs in a process of its own, one after the other in turn, so that peak memory is its own and a slow minute of
 the machine hits all of them. Rows: the training rows of the random hold-out with seed 0, a fifth of them kept for
 validation; the test rows are not looked at. Validation reads the answers of all three in the same way, and its seconds
-are not counted. Tokens are those of prompt and completion, without padding, whether or not a recipe computes them anew.
+are not counted. Seconds to an error are the steps it took at the recipe's best rate, times its median seconds per step
+over all turns. Tokens are those of prompt and completion, without padding, whether or not a recipe computes them anew.
+
+``--predict N`` trains both arms and times them on N molecules, against `generate` one at a time with an adapter in
+place, in fp32, on the first of them.
 """
 
 from __future__ import annotations
@@ -26,6 +31,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -35,6 +41,7 @@ import numpy as np
 RECIPES = ("usual", "sft", "ours")
 RANK, ALPHA, BATCH = 16, 32, 16
 QUICK_STEPS, WARM_UP = 8, 2
+GENERATED = 24  # molecules that `generate` is timed on
 Evaluate = Callable[[dict[str, Any]], None]  # given the adapter's weights by name
 
 
@@ -82,13 +89,18 @@ class Clock:
         self.paused += time.perf_counter() - began
 
 
-def validator(job: dict[str, Any], trained_layers: int) -> Callable[[dict[str, Any]], float]:
+def validator(job: dict[str, Any], recipe: str) -> Callable[[dict[str, Any]], float]:
     """From an adapter's weights to the mean absolute error on the validation rows, read like `lm-text` reads."""
     from pipeline.arms.language_model import TextRegressor
+    from pipeline.lm.defaults import LAYERS
     from pipeline.lm.engine import Engine
     from pipeline.lm.training import TrainingSettings
+    from pipeline.prompts.templates import WHOLE
 
-    arm = TextRegressor(Engine.load(job["model"], trained_layers=trained_layers, dtype="auto"), job["template"])
+    depth, trained = LAYERS["lm-text"] if recipe == "ours" else (None, 10_000)
+    template = job["template"] if recipe == "ours" else replace(job["template"], tokenization=WHOLE)
+    engine = Engine.load(job["model"], trained_layers=trained, depth=depth, dtype="auto")
+    arm = TextRegressor(engine, template)
     arm.mean_, arm.format_ = float(job["y"].mean()), job["form"]
     arm.settings_, arm.shared_ = TrainingSettings(0, rank=RANK, alpha=ALPHA), arm._shared()
 
@@ -104,10 +116,11 @@ def validator(job: dict[str, Any], trained_layers: int) -> Callable[[dict[str, A
 
 def ours(job: dict[str, Any], rate: float, steps: int, every: int, clock: Clock, evaluate: Evaluate | None) -> None:
     from pipeline.arms.language_model import TextRegressor
-    from pipeline.lm.defaults import TRAINED_LAYERS
+    from pipeline.lm.defaults import LAYERS
     from pipeline.lm.engine import shared_engine
 
-    engine = shared_engine(job["model"], TRAINED_LAYERS, "auto")
+    depth, trained = LAYERS["lm-text"]
+    engine = shared_engine(job["model"], trained, "auto", depth)
 
     def progress(done: int, total: int) -> None:
         clock.mark(done)
@@ -232,7 +245,6 @@ def sft(job: dict[str, Any], rate: float, steps: int, every: int, clock: Clock, 
 def work(options: argparse.Namespace) -> None:
     """Train one recipe once and print what was seen as a line of JSON."""
     from pipeline.cells import measured
-    from pipeline.lm.defaults import TRAINED_LAYERS
     from pipeline.lm.engine import tokenizer_and_limit
 
     job, clock = load_job(options), Clock()
@@ -242,7 +254,7 @@ def work(options: argparse.Namespace) -> None:
     seen: list[tuple[int, float, float]] = []
     evaluate: Evaluate | None = None
     if not options.quick:
-        error = validator(job, TRAINED_LAYERS if options.recipe == "ours" else 10_000)
+        error = validator(job, options.recipe)
 
         def evaluate(weights: dict[str, Any]) -> None:
             step = max(clock.seconds)
@@ -287,9 +299,9 @@ def matrix_rate() -> float:
     return 2 * 512 * 576 * 1536 / float(np.median(seconds)) / 1e9
 
 
-def reached(curve: list[list[float]], target: float) -> float | None:
-    """Training seconds until the validation error first is at or below the target."""
-    return next((seconds for _, seconds, value in curve if value <= target), None)
+def reached(curve: list[list[float]], target: float) -> int | None:
+    """Steps until the validation error first is at or below the target."""
+    return next((int(step) for step, _, value in curve if value <= target), None)
 
 
 def report(results: list[dict[str, Any]], quick: bool) -> None:
@@ -312,11 +324,67 @@ def report(results: list[dict[str, Any]], quick: bool) -> None:
     }
     target = min(value for _, _, value in best["usual"]["curve"])
     print(f"validation MAE to reach, the usual recipe's best: {target:.4g}")
+    times: dict[str, float] = {}
     for recipe, result in best.items():
-        seconds = reached(result["curve"], target)
-        said = f"{seconds:.0f} s" if seconds is not None else "not reached"
+        steps = reached(result["curve"], target)
+        per_step = float(np.median([r["seconds_per_step"] for r in results if r["recipe"] == recipe]))
+        if steps is not None:
+            times[recipe] = steps * per_step
+        said = f"{times[recipe]:.0f} s in {steps} steps" if recipe in times else "not reached"
         lowest = min(value for _, _, value in result["curve"])
         print(f"{recipe:<6} rate {result['rate']:g}: {said}; its own best {lowest:.4g}")
+    for recipe in ("usual", "sft"):
+        if recipe in times and "ours" in times:
+            print(f"ours is {times[recipe] / times['ours']:.1f} times faster to that error than {recipe}")
+
+
+def predict(options: argparse.Namespace) -> None:
+    """Seconds per molecule of both arms, and of `generate` one at a time."""
+    import torch
+    from peft import get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    from pipeline import LoraRegressor
+    from pipeline.config import make_config
+    from pipeline.experiment import load_table
+    from pipeline.lm.weights import resolve
+    from pipeline.reporter import Reporter
+
+    job = load_job(options)
+    table = load_table(make_config(options.table, {}), Reporter())
+    X = table.inputs.drop(index=job["X"].index).head(options.predict)
+    seconds: dict[str, float] = {}
+    for readout in ("head", "text"):
+        template = job["template"]
+        model = LoraRegressor(template.property_name, template.units, readout, options.model)
+        model.fit(job["X"], job["y"])
+        model.arm_.engine.forget()
+        started = time.perf_counter()
+        model.predict(X)
+        seconds[f"lm-{readout}"] = (time.perf_counter() - started) / len(X)
+    arm = model.arm_
+    prompts = arm._prompts(X.head(GENERATED))
+    longest = max(len(arm._answer_ids(text)) for text in arm.format_.texts())
+    usual_way = get_peft_model(
+        AutoModelForCausalLM.from_pretrained(resolve(options.model), dtype=torch.float32), _lora()
+    )
+    usual_way.eval()
+    started = time.perf_counter()
+    with torch.no_grad():
+        for ids in prompts:
+            batch = torch.tensor([ids])
+            usual_way.generate(
+                input_ids=batch,
+                attention_mask=torch.ones_like(batch),
+                min_new_tokens=longest,
+                max_new_tokens=longest,
+                do_sample=False,
+                pad_token_id=0,
+            )
+    seconds["generate"] = (time.perf_counter() - started) / len(prompts)
+    for name, value in seconds.items():
+        ratio = "" if name == "generate" else f", {seconds['generate'] / value:.1f} times as fast as generate"
+        print(f"{name:<8} {1000 * value:.1f} ms a molecule{ratio}")
 
 
 def main() -> None:
@@ -325,10 +393,11 @@ def main() -> None:
     parser.add_argument("--n-train", type=int, default=300)
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--rates", type=float, nargs="+", default=[3e-4, 1e-3, 2e-3])
-    parser.add_argument("--epochs", type=float, default=10)
+    parser.add_argument("--epochs", type=float, default=5)
     parser.add_argument("--every", type=int, default=19, help="steps between validations")
     parser.add_argument("--turns", type=int, default=3, help="turns of a quick run")
     parser.add_argument("--quick", action="store_true", help="tokens a second and peak memory alone")
+    parser.add_argument("--predict", type=int, default=0, help="time the prediction of so many molecules instead")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--worker", dest="recipe", choices=RECIPES, help=argparse.SUPPRESS)
     parser.add_argument("--rate", type=float, default=1e-3, help=argparse.SUPPRESS)
@@ -336,6 +405,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.recipe:
         work(options)
+        return
+    if options.predict:
+        predict(options)
         return
     recipes = [recipe for recipe in RECIPES if recipe != "sft" or find_spec("trl")]
     if "sft" not in recipes:

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator
 
 from pipeline.arms import baselines, language_model
 from pipeline.errors import unknown
+from pipeline.lm.defaults import LAYERS
 from pipeline.tables.targets import CLASSES, REGRESSION
 
 CONTROLS = {REGRESSION: "mean", CLASSES: "majority"}
@@ -57,7 +58,7 @@ DESCRIPTIONS = {
     "gp": "Gaussian process, Tanimoto on Morgan counts + RBF on RDKit descriptors",
     "ensemble": "mean of extratrees, lightgbm and gp",
     "lm-frozen": "linear model on hidden states of the untouched language model",
-    "lm-head": "language model fine-tuned with LoRA and a linear head",
+    "lm-head": "first layers of the language model, fine-tuned with LoRA and a linear head",
     "lm-text": "language model fine-tuned with LoRA to write the answer as text",
     "blend": "mean of ensemble and lm-head: does the language model add anything?",
 }
@@ -95,13 +96,34 @@ def fitted_arms(arm: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(leaf for member in MEANS[arm] for leaf in fitted_arms(member)))
 
 
-def make_arm(arm: str, task: str, *, seed: int, threads: int, **language_model_options: Any) -> Any:
-    """An unfitted estimator for any arm that is not a mean of others."""
+def layers_of(arm: str) -> tuple[int | None, int]:
+    """How many layers of the language model an arm, or the member of a mean, uses (None: all) and trains."""
+    return next(LAYERS[leaf] for leaf in fitted_arms(arm) if leaf in LAYERS)
+
+
+def make_arm(
+    arm: str,
+    task: str,
+    *,
+    seed: int,
+    threads: int,
+    engine: Callable[[str], Any] | None = None,
+    **language_model_options: Any,
+) -> Any:
+    """An unfitted estimator for any arm that is not a mean of others.
+
+    Parameters
+    ----------
+    engine : callable, optional
+        From the name of a language-model arm to its engine.
+    """
     if arm in CONTROLS.values():
         return baselines.constant(task, seed, threads)
     if arm in BASELINES:
         return BASELINES[arm](task, seed, threads)
-    return LANGUAGE_MODELS[arm](task, seed=seed, **language_model_options)
+    if engine is None:
+        raise ValueError(f"{arm} needs an engine")
+    return LANGUAGE_MODELS[arm](task, seed=seed, engine=engine(arm), **language_model_options)
 
 
 def fit_arm(model: Any, X: Any, y: np.ndarray, groups: Any = None, censoring: np.ndarray | None = None) -> Any:

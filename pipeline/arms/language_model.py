@@ -64,12 +64,12 @@ class LanguageModelArm(BaseEstimator):
         self.progress = progress
 
     def _prompts(self, X: Any) -> list[tuple[int, ...]]:
-        return [self.engine.encode(text) for text in self.template.render_all(X)]
+        return [self.engine.prompt(self.template, pieces) for pieces in self.template.pieces_all(X)]
 
     def _shared(self) -> int:
         """Tokens that open every prompt, found from molecules that have nothing in common."""
-        probes = [self.engine.encode(self.template.render(molecule)) for molecule in ("C", "[Na+]", "n1cccc1", "O=S")]
-        return shared_tokens(probes)
+        probes = ("C", "[Na+]", "n1cccc1", "O=S")
+        return shared_tokens([self.engine.prompt(self.template, self.template.pieces(molecule)) for molecule in probes])
 
     def _settings(self, n: int) -> Any:
         arm = "lm-text" if isinstance(self, _TunedText) else "lm-head"
@@ -164,13 +164,15 @@ def _loaded(engine: Engine, settings: Any, weights: dict[str, torch.Tensor]) -> 
 
 
 class _TunedHead(_Tuned):
-    """LoRA and a linear head on the pooled last hidden state."""
+    """LoRA and a linear head on the pooled last hidden states."""
 
     def _fit_head(self, X: Any, targets: torch.Tensor, outputs: int, criterion: Any) -> None:
         prompts = self._prompts(X)
         self.shared_ = self._shared()
         torch.manual_seed(self.seed)
-        self.head_ = Head(self.engine.model.config.hidden_size, outputs)
+        typical = float(np.mean([len(prompt) - self.shared_ for prompt in prompts]))
+        pooling = self._settings(len(prompts)).pooling
+        self.head_ = Head(self.engine.model.config.hidden_size, outputs, pooling, typical)
 
         def loss(rows: Rows, members: list[int]) -> torch.Tensor:
             with torch.autocast(self.engine.device.type, enabled=False):

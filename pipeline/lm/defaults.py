@@ -22,7 +22,8 @@ from typing import Any
 
 from pipeline.lm.training import TrainingSettings
 
-TRAINED_LAYERS = 10
+# Layers used, from the first, and how many of them, from the last, carry adapters.
+LAYERS: dict[str, tuple[int | None, int]] = {"lm-frozen": (None, 10), "lm-head": (5, 5), "lm-text": (None, 10)}
 TEXT_STEPS = 360
 HEAD_STEPS_AT_300 = 400
 HEAD_GROWTH = 0.35

@@ -21,8 +21,9 @@ from torch import nn
 from pipeline.errors import InputError, first_line
 from pipeline.lm.activations import ActivationStore
 from pipeline.lm.packed import Memory, PackedLayers
+from pipeline.lm.tokens import PromptTokens
 from pipeline.lm.weights import resolve
-from pipeline.prompts.templates import completion
+from pipeline.prompts.templates import Pieces, PromptTemplate, completion
 
 LENGTH_STEP = 8  # rows are padded to multiples of this, so that a text's batch shape is its own
 FROZEN_BATCH = 16
@@ -82,6 +83,8 @@ class Engine:
     device : torch.device
     name : str
         How the model was asked for.
+    depth : int, optional
+        How many layers, from the first, are kept; all by default.
     """
 
     def __init__(
@@ -93,15 +96,17 @@ class Engine:
         dtype: torch.dtype = torch.float32,
         device: torch.device | None = None,
         name: str = "",
+        depth: int | None = None,
     ) -> None:
         self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.dtype = dtype
         self.name = name
         self.tokenizer = tokenizer
+        self.tokens = PromptTokens(tokenizer)
         self.model = model.to(self.device).eval().requires_grad_(False)
         self.model.config.use_cache = False
         self.base = self.model.base_model
-        self.layers = _decoder_layers(self.base, self.model.config)
+        self.layers = _decoder_layers(self.base, self.model.config, depth)
         self.trained_layers = min(trained_layers, len(self.layers))
         self._frozen = ActivationStore()
         self._frozen_prefix: tuple[tuple[int, ...], torch.Tensor] | None = None
@@ -116,7 +121,7 @@ class Engine:
         self._pack()
 
     @classmethod
-    def load(cls, name: str, *, trained_layers: int, dtype: str = "auto") -> Engine:
+    def load(cls, name: str, *, trained_layers: int, dtype: str = "auto", depth: int | None = None) -> Engine:
         """Load a model by known name, hub id or folder.
 
         Raises
@@ -138,7 +143,7 @@ class Engine:
             raise _unloadable(name, error) from error
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         chosen = choose_dtype(device) if dtype == "auto" else getattr(torch, dtype)
-        return cls(model, tokenizer, trained_layers=trained_layers, dtype=chosen, device=device, name=name)
+        return cls(model, tokenizer, trained_layers=trained_layers, dtype=chosen, device=device, name=name, depth=depth)
 
     @property
     def remark(self) -> str:
@@ -156,7 +161,11 @@ class Engine:
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Token ids without special tokens, never truncated."""
-        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return self.tokens.encode(text)
+
+    def prompt(self, template: PromptTemplate, pieces: Pieces) -> tuple[int, ...]:
+        """Token ids of a prompt."""
+        return self.tokens.prompt(pieces, template.tokenization)
 
     # -- the cut -------------------------------------------------------------------------------
 
@@ -316,9 +325,7 @@ class Engine:
             if ids[:shared] != prefix:
                 raise AssertionError(f"a text does not begin with the shared tokens: {self.tokenizer.decode(ids)!r}")
 
-    def _missing(
-        self, texts: Sequence[tuple[int, ...]], shared: int
-    ) -> Iterator[tuple[tuple[int, ...], torch.Tensor]]:
+    def _missing(self, texts: Sequence[tuple[int, ...]], shared: int) -> Iterator[tuple[tuple[int, ...], torch.Tensor]]:
         """Activations of the texts that are not in the store."""
         missing = sorted({ids for ids in texts if ids not in self._frozen}, key=lambda ids: (len(ids), ids))
         widths: dict[int, list[tuple[int, ...]]] = {}
@@ -506,9 +513,14 @@ def _additive(allowed: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     return torch.where(allowed, zero, torch.finfo(dtype).min)[:, None]
 
 
-def _decoder_layers(base: nn.Module, config: Any) -> nn.ModuleList:
-    for module in base.children():
+def _decoder_layers(base: nn.Module, config: Any, depth: int | None) -> nn.ModuleList:
+    """The list of the decoder's layers, of which those past ``depth`` are taken out."""
+    for name, module in base.named_children():
         if isinstance(module, nn.ModuleList) and len(module) == config.num_hidden_layers:
+            if depth is not None and depth < len(module):
+                module = nn.ModuleList(module[:depth])
+                setattr(base, name, module)
+                config.num_hidden_layers = depth
             return module
     raise InputError(f"{type(base).__name__}: the decoder layers were not found; choose another model with --model")
 
@@ -543,14 +555,14 @@ def _linear_names(layer: nn.Module) -> list[str]:
     return sorted({name.rsplit(".", 1)[-1] for name, module in layer.named_modules() if type(module).__name__ in kinds})
 
 
-_shared: dict[tuple[str, int, str], Engine] = {}
+_shared: dict[tuple[str, int, str, int | None], Engine] = {}
 
 
-def shared_engine(name: str, trained_layers: int, dtype: str) -> Engine:
+def shared_engine(name: str, trained_layers: int, dtype: str, depth: int | None = None) -> Engine:
     """An engine that is loaded once per process, however many estimators use it."""
-    key = (name, trained_layers, dtype)
+    key = (name, trained_layers, dtype, depth)
     if key not in _shared:
-        _shared[key] = Engine.load(name, trained_layers=trained_layers, dtype=dtype)
+        _shared[key] = Engine.load(name, trained_layers=trained_layers, dtype=dtype, depth=depth)
     return _shared[key]
 
 
@@ -566,15 +578,12 @@ def tokenizer_and_limit(name: str) -> tuple[Any, int]:
         raise _unloadable(name, error) from error
 
 
-def prompt_limit(name: str, answers: Sequence[str]) -> tuple[Callable[[str], int], int]:
-    """How tokens of a text are counted, and how many a prompt may have beside the longest of the answers."""
+def prompt_limit(name: str, template: PromptTemplate, answers: Sequence[str]) -> tuple[Callable[[Pieces], int], int]:
+    """How tokens of a prompt are counted, and how many it may have beside the longest of the answers."""
     tokenizer, context_length = tokenizer_and_limit(name)
-
-    def count(text: str) -> int:
-        return len(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-    longest = max((count(completion(answer)) for answer in answers), default=0)
-    return count, context_length - longest - 1
+    tokens = PromptTokens(tokenizer)
+    longest = max((len(tokens.encode(completion(answer))) for answer in answers), default=0)
+    return lambda pieces: len(tokens.prompt(pieces, template.tokenization)), context_length - longest - 1
 
 
 def _unloadable(name: str, error: Exception) -> InputError:

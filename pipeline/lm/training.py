@@ -16,6 +16,7 @@ from torch import distributed, nn
 
 from pipeline.lm.engine import Engine, Rows
 
+POOLINGS = {"mean": 0.0, "sqrt": 0.5, "sum": 1.0}  # the power of the number of tokens that the mean is multiplied by
 POOL_BATCHES = 8  # batches of similar length are cut from random pools of this many
 
 
@@ -32,6 +33,7 @@ class TrainingSettings:
     warmup: float = 0.06
     weight_decay: float = 0.01
     clip: float = 1.0
+    pooling: str = "sum"
 
 
 def batches(lengths: Sequence[int], size: int, steps: int, seed: int) -> Iterator[list[int]]:
@@ -132,16 +134,36 @@ def _backward(
 
 
 class Head(nn.Module):
-    """A linear layer over the mean of the last hidden states of a row's own tokens."""
+    """A linear layer over the pooled last hidden states of a row's own tokens.
 
-    def __init__(self, width: int, outputs: int) -> None:
+    The mean over the tokens, times a power of their number: a property of the whole that does not grow with the
+    molecule shows in the mean, one that is made of the contributions of its parts in the sum.
+
+    Parameters
+    ----------
+    width : int
+        Of the hidden states.
+    outputs : int
+    pooling : {"mean", "sqrt", "sum"}
+        The sum over the tokens, divided by their number, by its square root, or not at all.
+    typical_length : float
+        Mean number of own tokens of the training rows; a row of this length is pooled alike by all three.
+    """
+
+    typical_length: torch.Tensor
+    power: torch.Tensor
+
+    def __init__(self, width: int, outputs: int, pooling: str = "mean", typical_length: float = 1.0) -> None:
         super().__init__()
         self.linear = nn.Linear(width, outputs)
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
+        self.register_buffer("typical_length", torch.tensor(float(typical_length)))
+        self.register_buffer("power", torch.tensor(POOLINGS[pooling]))
 
     def forward(self, rows: Rows) -> torch.Tensor:
-        return self.linear(pooled(rows))
+        size = (rows.lengths / self.typical_length) ** self.power
+        return self.linear(pooled(rows) * size[:, None])
 
 
 def pooled(rows: Rows) -> torch.Tensor:

@@ -173,7 +173,7 @@ def _read_language_model(folder: Path, name: str, description: dict[str, Any], s
     if head.exists():
         tensors = load_file(head)
         model.head_ = Head(model.engine.model.config.hidden_size, len(tensors["linear.bias"]))
-        model.head_.load_state_dict(tensors)
+        model.head_.load_state_dict(model.head_.state_dict() | tensors)  # earlier formats: the mean, and no length
         model.head_.to(model.engine.device)
     if "mean" in description:
         model.mean_ = description["mean"]

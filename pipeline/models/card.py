@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeline.arms.ladder import DESCRIPTIONS
 from pipeline.evaluation.verdict import number
+from pipeline.prompts.templates import ATOMWISE
 from pipeline.tables.measurements import CENSORED
 from pipeline.tables.scales import Scale
 
@@ -37,6 +38,13 @@ def model_card(about: dict[str, Any], size: int) -> str:
             f"- Base model {base['model']} ({base['licence']}), not in this folder; the prompt is "
             f"`{about['template']}`, computed in {base['dtype']}."
         )
+        if about["tokenization"] == ATOMWISE:
+            lines.append("- Each symbol of a SMILES (atom, bond, ring mark, parenthesis) has tokens of its own.")
+        if base.get("depth"):
+            lines.append(
+                f"- Of the base model the first {base['depth']} layers are used, and its final norm; the adapter is on "
+                f"the last {base['trained_layers']} of them."
+            )
     if about["bin_edges"]:
         cuts = ", ".join(number(edge) for edge in about["bin_edges"])
         lines.append(

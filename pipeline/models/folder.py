@@ -25,12 +25,12 @@ from pipeline.lm.engine import shared_engine
 from pipeline.lm.weights import PACKAGED, resolve, weights_identity
 from pipeline.models.arm_files import ArmSetting, read_arm, write_arm
 from pipeline.models.card import model_card
-from pipeline.prompts.templates import PromptTemplate
+from pipeline.prompts.templates import WHOLE, PromptTemplate
 from pipeline.tables.measurements import REFUSE
 from pipeline.tables.scales import Scale
 from pipeline.tables.targets import CLASSES
 
-FORMAT = 2  # 2: the scale on which a number is modelled
+FORMAT = 3  # 2: the scale on which a number is modelled
 _DESCRIPTION = "model.json"
 
 
@@ -206,6 +206,7 @@ def about_model(
         "largest_fragment": largest_fragment,
         "representation": "canonical SMILES",
         "template": template.text,
+        "tokenization": template.tokenization,
         "language_model": language_model,
         "n_train": n_train,
         "refused": refused,
@@ -218,13 +219,14 @@ def about_model(
     }
 
 
-def about_language_model(model: str, dtype: str, trained_layers: int) -> dict[str, Any]:
+def about_language_model(model: str, dtype: str, depth: int | None, trained_layers: int) -> dict[str, Any]:
     """Which base model an arm needs, as `load_engine` reads it."""
     packaged = PACKAGED.get(model)
     return {
         "model": model,
         "weights": weights_identity(model),
         "dtype": dtype,
+        "depth": depth,
         "trained_layers": trained_layers,
         "licence": packaged.licence if packaged else "see its own card",
     }
@@ -262,8 +264,13 @@ def describe_folder(folder: Path) -> dict[str, Any]:
             raise InputError(f"{folder}: the file {name} is missing; copy the whole folder again")
         if sha256(file) != expected:
             raise InputError(f"{folder}: the file {name} is not the one that was saved; copy the whole folder again")
-    # Format 1 knew neither: its numbers are modelled as they are.
-    return {"scale": {"transform": "", "units": about.get("units", "")}, "bounds": {"use": REFUSE, "n": 0}} | about
+    # What earlier formats did not know: numbers are modelled as they are, molecules cut as the tokenizer has it.
+    earlier = {
+        "scale": {"transform": "", "units": about.get("units", "")},
+        "bounds": {"use": REFUSE, "n": 0},
+        "tokenization": WHOLE,
+    }
+    return earlier | about
 
 
 def load_model(folder: Path) -> SavedModel:
@@ -284,7 +291,7 @@ def load_model(folder: Path) -> SavedModel:
         setting = ArmSetting(
             about["task"],
             tuple(about["classes"]),
-            PromptTemplate(about["property_name"], about["units"], about["template"]),
+            PromptTemplate(about["property_name"], about["units"], about["template"], about["tokenization"]),
             lambda: load_engine(about["language_model"], folder),
         )
         arm = read_arm(folder, about["arm"], about["parts"], setting)
@@ -339,7 +346,7 @@ def load_engine(wanted: dict[str, Any], folder: Path | str) -> Any:
             f"{folder}: was trained on other weights than those of {wanted['model']} on this machine; "
             "put the original base model there"
         )
-    return shared_engine(wanted["model"], wanted["trained_layers"], wanted["dtype"])
+    return shared_engine(wanted["model"], wanted["trained_layers"], wanted["dtype"], wanted.get("depth"))
 
 
 def changed_versions(about: dict[str, Any]) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -19,6 +19,16 @@ from pipeline.errors import InputError, nearest
 
 DEFAULT_TEMPLATE = "What is the {property} of {molecule}{context}?"
 _FIELDS = ("property", "molecule", "context")
+ATOMWISE, WHOLE = "atomwise", "model"
+TOKENIZATIONS = (ATOMWISE, WHOLE)
+
+
+class Pieces(NamedTuple):
+    """A prompt as what stands before the molecule, the molecule, and what stands behind it."""
+
+    before: str
+    molecule: str
+    after: str
 
 
 @dataclass(frozen=True)
@@ -32,6 +42,8 @@ class PromptTemplate:
         Stated behind the property (``log solubility in mol/L``); may be empty.
     text : str
         With the fields ``{property}``, ``{molecule}`` and ``{context}``; must not end in a space.
+    tokenization : {"atomwise", "model"}
+        How the molecule becomes tokens; see `pipeline.lm.tokens`.
 
     Raises
     ------
@@ -42,6 +54,7 @@ class PromptTemplate:
     property_name: str
     units: str = ""
     text: str = DEFAULT_TEMPLATE
+    tokenization: str = ATOMWISE
 
     def __post_init__(self) -> None:
         try:
@@ -54,22 +67,33 @@ class PromptTemplate:
                     f"template {self.text!r}: no field {{{field}}}{nearest(field, _FIELDS)}; "
                     "the fields are {property}, {molecule} and {context}"
                 )
-        if fields.count("molecule") != 1:
-            raise InputError(f"template {self.text!r}: the field {{molecule}} must stand in it once")
+        if fields.count("molecule") != 1 or self.text.count("{molecule}") != 1:
+            raise InputError(f"template {self.text!r}: the field {{molecule}} must stand in it once, as it is")
         if self.text != self.text.rstrip():
             raise InputError(f"template {self.text!r}: must not end in white space; the answer brings its own space")
 
-    def render(self, molecule: str, context: Mapping[str, str] | None = None) -> str:
-        """The prompt of one row."""
+    def pieces(self, molecule: str, context: Mapping[str, str] | None = None) -> Pieces:
+        """The prompt of one row, cut around the molecule."""
         named = f"{self.property_name} in {self.units}" if self.units else self.property_name
         stated = "".join(f", {name.replace('_', ' ')} {value}" for name, value in (context or {}).items())
-        return self.text.format(property=named, molecule=molecule, context=stated)
+        before, _, after = self.text.partition("{molecule}")
+        return Pieces(
+            before.format(property=named, context=stated), molecule, after.format(property=named, context=stated)
+        )
 
-    def render_all(self, X: Any) -> list[str]:
+    def render(self, molecule: str, context: Mapping[str, str] | None = None) -> str:
+        """The prompt of one row."""
+        return "".join(self.pieces(molecule, context))
+
+    def pieces_all(self, X: Any) -> list[Pieces]:
         """The prompts of many rows (SMILES, with context columns beside them where there are any)."""
         frame = as_frame(X)
         columns = [str(column) for column in frame.columns[1:]]
-        return [self.render(str(row[0]), dict(zip(columns, row[1:], strict=True))) for row in frame.to_numpy(object)]
+        return [self.pieces(str(row[0]), dict(zip(columns, row[1:], strict=True))) for row in frame.to_numpy(object)]
+
+    def render_all(self, X: Any) -> list[str]:
+        """The same as text."""
+        return ["".join(pieces) for pieces in self.pieces_all(X)]
 
 
 def completion(answer: str) -> str:

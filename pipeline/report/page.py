@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from pipeline import __version__
 from pipeline.arms.features import nearest_neighbours
-from pipeline.arms.ladder import DESCRIPTIONS, is_language_model
+from pipeline.arms.ladder import DESCRIPTIONS, TUNED, is_language_model
 from pipeline.evaluation.comparison import CONTROL, REFERENCE, Evaluation
 from pipeline.evaluation.metrics import CLASS_METRICS, LABELS, PRIMARY, REGRESSION_METRICS, positive_class
 from pipeline.evaluation.verdict import drop_sentence, number, reference_name
@@ -168,9 +168,13 @@ def _content(outcome: Outcome, out: Path, neighbours: Sequence[Neighbours]) -> d
         "settings": outcome.info["settings"],
         "seconds": sum(cell["seconds"] for cell in outcome.cells if cell["key"]["arm"] not in ("ensemble", "blend")),
         "peak_mb": max(cell["peak_mb"] for cell in outcome.cells),
-        "language_model": next(
-            (cell["key"]["language_model"] for cell in outcome.cells if "language_model" in cell["key"]), None
-        ),
+        "language_models": list(
+            {
+                cell["key"]["arm"]: cell["key"]["language_model"] | {"arm": cell["key"]["arm"]}
+                for cell in reversed(outcome.cells)
+                if cell["key"]["arm"] in TUNED
+            }.values()
+        )[::-1],
     }
 
 

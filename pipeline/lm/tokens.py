@@ -1,0 +1,53 @@
+"""Prompts as token ids.
+
+``atomwise``: each symbol of the SMILES (an atom with its bracket, a bond, a ring mark, a parenthesis) is cut off
+before the tokenizer sees it, so that one symbol is spelled by the same tokens wherever it stands. ``model``: the
+tokenizer cuts the prompt as it would any text, across atoms and rings: one ring then has many spellings.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pipeline.prompts.templates import ATOMWISE, Pieces
+
+_SYMBOL = re.compile(r"\[[^\]]*\]|Br|Cl|%\d\d|.", re.DOTALL)
+_REMEMBERED = 100_000
+
+
+class PromptTokens:
+    """A tokenizer and what it made of texts that come again and again.
+
+    Parameters
+    ----------
+    tokenizer : transformers tokenizer
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        self._known: dict[str, tuple[int, ...]] = {}
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Token ids without special tokens, never truncated."""
+        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def prompt(self, pieces: Pieces, tokenization: str) -> tuple[int, ...]:
+        """Token ids of a prompt. A space before the molecule belongs to its first symbol."""
+        if tokenization != ATOMWISE:
+            return self.encode("".join(pieces))
+        symbols = _SYMBOL.findall(pieces.molecule)
+        opening = pieces.before.rstrip(" ")
+        if symbols:
+            symbols[0] = pieces.before[len(opening) :] + symbols[0]
+        parts = [opening, *symbols, pieces.after]
+        return tuple(token for part in parts for token in self._remembered(part))
+
+    def _remembered(self, text: str) -> tuple[int, ...]:
+        if not text:
+            return ()
+        if text not in self._known:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[text] = self.encode(text)
+        return self._known[text]

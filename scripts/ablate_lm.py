@@ -1,0 +1,132 @@
+"""What the settings of the language-model arms are worth, one lever at a time.
+
+    python scripts/ablate_lm.py --tables freesolv photoswitch --seeds 0 1 2 --levers default depth=10 tokenization=model
+    python scripts/ablate_lm.py --arm lm-text --levers default learning_rate=2e-3+steps=720 --out found.jsonl
+    python scripts/ablate_lm.py --summary found.jsonl
+
+A lever changes one or more settings of `lm-head` or `lm-text` (``depth``, ``trained_layers``, ``tokenization``,
+``steps``, ``learning_rate``, ``batch_size``, ``rank``, ``pooling``); several are joined by ``+``; ``ensemble`` stands
+for the classical reference. Errors are those on a validation part of the *training* rows (of the random hold-out with
+seed 0; its test rows are never looked at); the seed draws the validation part and is that of the training. One line of
+JSON per run; runs that stand in the output file already are not repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline import LoraClassifier, LoraRegressor
+from pipeline.arms.ladder import make_whole
+from pipeline.config import make_config
+from pipeline.experiment import load_table
+from pipeline.reporter import Reporter
+from pipeline.splits.build import build_splits
+from pipeline.splits.splitters import hold_out
+from pipeline.tables.targets import CLASSES
+
+KINDS = {
+    "depth": int,
+    "trained_layers": int,
+    "tokenization": str,
+    "steps": int,
+    "learning_rate": float,
+    "batch_size": int,
+    "rank": int,
+    "pooling": str,
+}
+
+
+def settings_of(lever: str) -> dict[str, Any]:
+    """``depth=3+steps=480`` as keyword arguments of `LoraRegressor`."""
+    pairs = [] if lever == "default" else [part.split("=", 1) for part in lever.split("+")]
+    return {name: KINDS[name](value) for name, value in pairs}
+
+
+def run(table: Any, arm: str, lever: str, seed: int, n_train: int) -> dict[str, Any]:
+    """Fit once and score on the validation rows."""
+    (split,) = build_splits(table, "random", test_size=0.2, folds=0, seed=0)
+    rows = np.array(split.folds[0].train, dtype=object)
+    groups = np.array([split.groups[row] for row in rows], dtype=object)
+    strata = table.targets.loc[rows].to_numpy() if table.task == CLASSES else np.zeros(len(rows))
+    held = hold_out(groups, strata, 0.2, seed + 1)
+    fit, check = rows[~held][:n_train], rows[held]
+    y, truth = table.targets.loc[fit].to_numpy(), table.targets.loc[check].to_numpy()
+    started = time.perf_counter()
+    if lever == "ensemble":
+        model = make_whole("ensemble", table.task, seed=seed, threads=2).fit(table.inputs.loc[fit], y)
+    else:
+        kind = LoraClassifier if table.task == CLASSES else LoraRegressor
+        readout = arm.removeprefix("lm-")
+        model = kind(table.property_name, table.units, readout, random_state=seed, **settings_of(lever))
+        model.fit(table.inputs.loc[fit], y)
+    seconds = time.perf_counter() - started
+    if table.task == CLASSES:
+        chance = model.predict_proba(table.inputs.loc[check])
+        codes = np.searchsorted(model.classes_, truth)
+        error = float(-np.log(np.maximum(chance[np.arange(len(codes)), codes], 1e-12)).mean())
+    else:
+        error = float(np.abs(model.predict(table.inputs.loc[check]) - truth).mean())
+    return {"n": len(fit), "error": error, "seconds": round(seconds, 1)}
+
+
+def summary(path: Path, base: str) -> None:
+    """Mean error of each lever by table, and its ratio to the base over the runs both have, with a 95 % interval."""
+    from scipy import stats
+
+    frame = pd.DataFrame([json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()])
+    for arm, part in frame.groupby("arm"):
+        errors = part.pivot_table(index=["table", "seed"], columns="lever", values="error")
+        seconds = part.pivot_table(index="lever", values="seconds", aggfunc="mean")["seconds"]
+        for lever in errors.columns:
+            both = errors[[base, lever]].dropna()
+            logs = np.log(both.iloc[:, -1] / both.iloc[:, 0]) if lever != base else pd.Series(dtype=float)
+            shown = ""
+            if len(logs) > 1:
+                half = float(stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs)))
+                low, mid, high = np.exp([logs.mean() - half, logs.mean(), logs.mean() + half])
+                shown = f"{mid:.2f} ({low:.2f} to {high:.2f}, {len(logs)} runs)"
+            means = errors[lever].dropna().groupby("table").agg(["mean", "count"])
+            by_table = ", ".join(f"{name} {row['mean']:.4g} (n={row['count']:.0f})" for name, row in means.iterrows())
+            print(f"{arm} | {lever} | {by_table} | {shown} | {seconds[lever]:.0f} s")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tables", nargs="+", default=["freesolv", "photoswitch"])
+    parser.add_argument("--arm", choices=["lm-head", "lm-text"], default="lm-head")
+    parser.add_argument("--levers", nargs="+", default=["default"])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--n-train", type=int, default=10**9)
+    parser.add_argument("--out", type=Path, default=Path("ablation.jsonl"))
+    parser.add_argument("--summary", type=Path, help="Print the table of such a file instead.")
+    parser.add_argument("--base", default="default", help="The lever that the others are compared with.")
+    options = parser.parse_args()
+    if options.summary:
+        summary(options.summary, options.base)
+        return
+    lines = options.out.read_text(encoding="utf-8").splitlines() if options.out.exists() else []
+    names = ("table", "arm", "lever", "seed", "n_train")
+    done = {tuple(json.loads(line)[name] for name in names) for line in lines}
+    tables = {name: load_table(make_config(name, {}), Reporter()) for name in options.tables}
+    for lever in options.levers:
+        settings_of(lever) if lever != "ensemble" else None
+        for name, table in tables.items():
+            for seed in options.seeds:
+                key = (name, options.arm, lever, seed, options.n_train)
+                if key in done:
+                    continue
+                found = dict(zip(names, key, strict=True)) | run(table, options.arm, lever, seed, options.n_train)
+                print(json.dumps(found), flush=True)
+                with options.out.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(found) + "\n")
+
+
+if __name__ == "__main__":
+    main()

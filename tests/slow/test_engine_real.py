@@ -1,0 +1,57 @@
+"""The engine with the real weights: precision and memory."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests.conftest import SMILES
+
+pytestmark = pytest.mark.slow
+BF16_TOLERANCE = 0.05  # of the spread of the training targets, see docs/engine.md
+PEAK_MB = 2_500
+
+MEASURED = """
+import itertools, json, resource
+import numpy as np
+from pipeline import LoraRegressor
+parts = ["C", "CC", "CCC", "CCCC", "CO", "CN", "CCO", "C(F)", "C(Cl)", "C(=O)", "c1ccccc1", "N", "O", "S"]
+smiles = ["".join(ends) for ends in itertools.product(["C", "CC", "OC", "NC"], parts, parts, parts)][:{n}]
+assert len(set(smiles)) == {n}
+y = np.array([float(len(text)) for text in smiles])
+model = LoraRegressor("length", readout="{readout}", dtype="bfloat16", steps=20).fit(smiles, y)
+model.predict(smiles[:200])
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+print(json.dumps({{"peak": peak}}))
+"""
+
+
+@pytest.mark.parametrize("readout", ["head", "text"])
+def test_bf16_and_fp32_predictions_agree(tmp_path, readout):
+    """The same adapters, read in both precisions."""
+    from pipeline import LoraRegressor
+    from pipeline.lm.engine import shared_engine
+
+    y = np.array([float(len(text)) for text in SMILES])
+    fitted = LoraRegressor("length", readout=readout, dtype="bfloat16", steps=60).fit(SMILES, y)
+    found = {}
+    for dtype in ("bfloat16", "float32"):
+        depth, trained = fitted._layers()
+        fitted.arm_.engine = shared_engine(fitted.model, trained, dtype, depth)
+        found[dtype] = fitted.predict(SMILES)
+    assert found["float32"].std() > 0.2 * y.std()
+    differences = np.abs(found["bfloat16"] - found["float32"]) / y.std()
+    print(f"{readout}: {differences.mean():.4f} on average, {differences.max():.4f} at most, of a standard deviation")
+    assert differences.mean() < BF16_TOLERANCE
+
+
+@pytest.mark.parametrize("readout", ["head", "text"])
+def test_memory_stays_under_its_bound_for_5000_rows(readout):
+    code = MEASURED.format(n=5_000, readout=readout)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["peak"] < PEAK_MB
