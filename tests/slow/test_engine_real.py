@@ -12,16 +12,18 @@ import pytest
 from tests.conftest import SMILES
 
 pytestmark = pytest.mark.slow
-BF16_TOLERANCE = 0.05  # of the spread of the training targets, see docs/engine.md
+BF16_TOLERANCE = {"head": 0.02, "text": 0.05}  # on average, of a standard deviation of the targets
 PEAK_MB = 2_500
 
 MEASURED = """
 import itertools, json, resource
 import numpy as np
+from rdkit import Chem
 from pipeline import LoraRegressor
-parts = ["C", "CC", "CCC", "CCCC", "CO", "CN", "CCO", "C(F)", "C(Cl)", "C(=O)", "c1ccccc1", "N", "O", "S"]
-smiles = ["".join(ends) for ends in itertools.product(["C", "CC", "OC", "NC"], parts, parts, parts)][:{n}]
-assert len(set(smiles)) == {n}
+parts = ["C", "CC", "CCC", "CO", "CN", "CCO", "C(F)", "C(Cl)", "C(=O)", "N", "O", "S"]
+found = (Chem.CanonSmiles("{{}}{{}}c1ccc({{}}C)cc1{{}}C".format(*four)) for four in itertools.product(parts, repeat=4))
+smiles = list(dict.fromkeys(found))[:{n}]
+assert len(smiles) == {n}
 y = np.array([float(len(text)) for text in smiles])
 model = LoraRegressor("length", readout="{readout}", dtype="bfloat16", steps=20).fit(smiles, y)
 model.predict(smiles[:200])
@@ -46,7 +48,7 @@ def test_bf16_and_fp32_predictions_agree(tmp_path, readout):
     assert found["float32"].std() > 0.2 * y.std()
     differences = np.abs(found["bfloat16"] - found["float32"]) / y.std()
     print(f"{readout}: {differences.mean():.4f} on average, {differences.max():.4f} at most, of a standard deviation")
-    assert differences.mean() < BF16_TOLERANCE
+    assert differences.mean() < BF16_TOLERANCE[readout]
 
 
 @pytest.mark.parametrize("readout", ["head", "text"])
@@ -54,4 +56,6 @@ def test_memory_stays_under_its_bound_for_5000_rows(readout):
     code = MEASURED.format(n=5_000, readout=readout)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1])["peak"] < PEAK_MB
+    peak = json.loads(done.stdout.splitlines()[-1])["peak"]
+    print(f"{readout}: {peak:.0f} MB")
+    assert peak < PEAK_MB
