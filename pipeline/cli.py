@@ -138,7 +138,16 @@ def _quiet_libraries() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|peft|torch")
 
 
-@app.command()
+_DEFAULTS = (
+    "The defaults are meant to be left alone; those that matter were chosen on validation parts of training rows. lm-head "
+    "trains the first 5 layers of the model and a linear head; lm-text trains the last 10 and writes the answer "
+    "as text. Steps follow the number of training rows, 16 rows a step. Each symbol of a SMILES has tokens of its "
+    "own, since rings and chains are otherwise cut differently wherever they stand. Why, and what else was tried: "
+    "docs/engine.md."
+)
+
+
+@app.command(epilog=_DEFAULTS)
 def run(
     source: Annotated[str, typer.Argument(help="A YAML file of settings, or a table as for [b]audit[/b].")],
     smiles: SmilesOption = None,
@@ -177,13 +186,7 @@ def run(
     keep_models: Annotated[Optional[bool], typer.Option("--keep-models", help="Keep the fitted arms.")] = None,
     out: Annotated[Optional[str], typer.Option(help="Folder of the run; runs/<table> if not given.")] = None,
 ) -> None:
-    """Compare a fine-tuned language model with classical baselines on random and shifted splits.
-
-    The defaults are meant to be left alone: each was chosen on validation parts of training rows. lm-head trains the
-    first 5 layers of the model and a linear head; lm-text trains the last 10 and writes the answer as text. Steps follow
-    the number of training rows, 16 rows a step. Each symbol of a SMILES is a token of its own, since rings and chains
-    are otherwise cut differently wherever they stand. Why, and what else was tried: docs/engine.md.
-    """
+    """Compare a fine-tuned language model with classical baselines on random and shifted splits."""
     given = {key: value for key, value in locals().items() if key != "source"}
     from pipeline.budget import check_room
     from pipeline.config import budget_seconds, write_yaml
