@@ -198,6 +198,23 @@ def test_the_models_own_answer_is_that_of_greedy_decoding(tiny_folder, packs):
     assert (arm.reading_.greedy >= 0).any()
 
 
+def test_what_all_answers_begin_with_counts_when_the_model_would_begin_otherwise(tiny_engine):
+    """The model's own answer is one only if its most probable first token is the one that all answers share."""
+    ids = prompts(tiny_engine)
+    shared, prompt = shared_tokens(ids), ids[0]
+
+    def next_token(written):
+        with torch.no_grad():
+            return tiny_engine.logits(plain(tiny_engine, prompt + written))[-1].argsort(descending=True).tolist()
+
+    likely, unlikely = next_token(())[:2]
+    for first, expected in ((likely, 0), (unlikely, -1)):
+        second, other = next_token((first,))[:2]
+        third = next_token((first, second))[0]
+        found = read_answers(tiny_engine, [prompt], shared, AnswerTree([(first, second, third), (first, other, third)]))
+        assert found.greedy.tolist() == [expected]
+
+
 def test_batch_size_and_padding_do_not_change_a_reading(tiny_engine):
     ids = prompts(tiny_engine)
     shared = shared_tokens(ids)
