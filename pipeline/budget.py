@@ -39,7 +39,8 @@ class Probe:
     """Seconds measured on this machine.
 
     ``baseline`` is per fit at `PROBE_ROWS` rows; of each language-model arm, ``step`` is per training step of the
-    run's batch and ``frozen`` per text through all layers it uses; ``read`` is per text that `lm-text` reads.
+    run's batch and ``frozen`` per text through the layers below the trained ones; ``read`` is per text that `lm-text`
+    reads.
     """
 
     baseline: dict[str, float]
@@ -130,15 +131,12 @@ def estimate(run: Run, measured: Probe) -> dict[str, float]:
     """Seconds per arm over all cells that are still missing, and for the features they share."""
     seconds: dict[str, float] = {}
     missing = missing_cells(run)
-    texts: set[str] = set()
     for _, fold, arm in missing:
         n, tested = len(fold.train), len(fold.test)
         if arm in LANGUAGE_MODELS:
             cost = 0.0
-            kind = "text" if arm == "lm-text" else "prompt"
-            if kind not in texts:
+            if arm not in seconds:  # kept from then on
                 cost += measured.frozen[arm] * len(run.table)
-                texts.add(kind)
             if arm != "lm-frozen":
                 cost += measured.step[arm] * training_settings(n, arm, run.config.steps or None).steps
             cost += tested * measured.read if arm == "lm-text" else (n + tested) * measured.frozen[arm] * 0.5

@@ -66,7 +66,7 @@ class Run:
     reporter: Reporter
     left_out: list[str] = field(default_factory=list)
     threads: int = field(default_factory=lambda: os.cpu_count() or 1)
-    _engines: dict[str, Any] = field(default_factory=dict)
+    _engines: dict[tuple[int | None, int], Any] = field(default_factory=dict)
     _dtype: str = ""
 
     @property
@@ -85,14 +85,14 @@ class Run:
 
     def engine(self, arm: str) -> Any:
         """The language model under an arm, loaded when it is first needed."""
-        if arm not in self._engines:
+        layers = depth, trained = layers_of(arm)
+        if layers not in self._engines:
             from pipeline.lm.engine import shared_engine
 
-            depth, trained = layers_of(arm)
-            engine = self._engines[arm] = shared_engine(self.config.model, trained, self.dtype, depth)
+            engine = self._engines[layers] = shared_engine(self.config.model, trained, self.dtype, depth)
             if engine.remark:
                 self.reporter.say(engine.remark)
-        return self._engines[arm]
+        return self._engines[layers]
 
     @property
     def dtype(self) -> str:

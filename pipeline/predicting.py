@@ -21,9 +21,9 @@ from pipeline.arms.ladder import FEATURES, fitted_arms, is_language_model
 from pipeline.errors import InputError
 from pipeline.files import write_atomically
 from pipeline.lm.engine import prompt_limit
-from pipeline.models.folder import SavedModel
+from pipeline.models.folder import SavedModel, prompt_template
 from pipeline.prompts.numbers import NumberFormat
-from pipeline.prompts.templates import Pieces, PromptTemplate
+from pipeline.prompts.templates import Pieces
 from pipeline.reporter import Reporter
 from pipeline.tables.molecules import MoleculeError, canonical_smiles
 from pipeline.tables.reading import check_column, find_smiles_column
@@ -63,9 +63,7 @@ class Predictor:
         self.level = level
         self.workers = workers
         about = model.about
-        self._template = PromptTemplate(
-            about["property_name"], about["units"], about["template"], about["tokenization"]
-        )
+        self._template = prompt_template(about)
         leaves = fitted_arms(about["arm"])
         kinds = {"bits", *(kind for leaf in leaves for kind in FEATURES.get(leaf, ()))}
         self.kinds = sorted(kinds)

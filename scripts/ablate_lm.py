@@ -21,14 +21,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from validation_rows import validation_rows
 
 from pipeline import LoraClassifier, LoraRegressor
 from pipeline.arms.ladder import make_whole
 from pipeline.config import make_config
 from pipeline.experiment import load_table
 from pipeline.reporter import Reporter
-from pipeline.splits.build import build_splits
-from pipeline.splits.splitters import hold_out
 from pipeline.tables.targets import CLASSES
 
 KINDS = {
@@ -51,12 +50,8 @@ def settings_of(lever: str) -> dict[str, Any]:
 
 def run(table: Any, arm: str, lever: str, seed: int, n_train: int) -> dict[str, Any]:
     """Fit once and score on the validation rows."""
-    (split,) = build_splits(table, "random", test_size=0.2, folds=0, seed=0)
-    rows = np.array(split.folds[0].train, dtype=object)
-    groups = np.array([split.groups[row] for row in rows], dtype=object)
-    strata = table.targets.loc[rows].to_numpy() if table.task == CLASSES else np.zeros(len(rows))
-    held = hold_out(groups, strata, 0.2, seed + 1)
-    fit, check = rows[~held][:n_train], rows[held]
+    fit, check = validation_rows(table, seed)
+    fit = fit[:n_train]
     y, truth = table.targets.loc[fit].to_numpy(), table.targets.loc[check].to_numpy()
     started = time.perf_counter()
     if lever == "ensemble":

@@ -37,6 +37,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from validation_rows import validation_rows
 
 RECIPES = ("usual", "sft", "ours")
 RANK, ALPHA, BATCH = 16, 32, 16
@@ -52,15 +53,10 @@ def load_job(options: argparse.Namespace) -> dict[str, Any]:
     from pipeline.prompts.numbers import NumberFormat
     from pipeline.prompts.templates import PromptTemplate
     from pipeline.reporter import Reporter
-    from pipeline.splits.build import build_splits
-    from pipeline.splits.splitters import hold_out
 
     table = load_table(make_config(options.table, {}), Reporter())
-    (split,) = build_splits(table, "random", test_size=0.2, folds=0, seed=0)
-    rows = np.array(split.folds[0].train, dtype=object)
-    groups = np.array([split.groups[row] for row in rows], dtype=object)
-    held = hold_out(groups, np.zeros(len(rows)), 0.2, 1)
-    fit, check = rows[~held][: options.n_train], rows[held]
+    fit, check = validation_rows(table, 0)
+    fit = fit[: options.n_train]
     values = table.targets.loc[fit].to_numpy()
     return {
         "model": options.model,

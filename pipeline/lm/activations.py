@@ -30,8 +30,8 @@ class ActivationStore:
 
     def clear(self) -> None:
         self._states: dict[Hashable, torch.Tensor] = {}
-        self._chunks: list[tuple[tempfile._TemporaryFileWrapper[bytes], torch.Tensor]] = []
-        self._in_memory = self._on_disk = self._used_of_chunk = 0
+        self._chunks: list[torch.Tensor] = []
+        self._in_memory = self._used_of_chunk = 0
 
     def __contains__(self, key: Hashable) -> bool:
         return key in self._states
@@ -70,14 +70,12 @@ class ActivationStore:
     def _place_on_disk(self, state: torch.Tensor) -> torch.Tensor | None:
         """A tensor like this one in the mapped file; None if that is full."""
         if not self._chunks or self._used_of_chunk + state.nbytes > CHUNK_BYTES:
-            if self._on_disk + CHUNK_BYTES > self.disk_bytes or state.nbytes > CHUNK_BYTES:
+            if (len(self._chunks) + 1) * CHUNK_BYTES > self.disk_bytes or state.nbytes > CHUNK_BYTES:
                 return None
-            file = tempfile.NamedTemporaryFile(prefix="chemtune-")  # noqa: SIM115 (lives as long as its map)
-            chunk = torch.from_file(file.name, shared=True, size=CHUNK_BYTES, dtype=torch.uint8)
-            self._chunks.append((file, chunk))
-            self._on_disk += CHUNK_BYTES
+            with tempfile.NamedTemporaryFile(prefix="chemtune-") as file:  # without a name it lives while it is mapped
+                self._chunks.append(torch.from_file(file.name, shared=True, size=CHUNK_BYTES, dtype=torch.uint8))
             self._used_of_chunk = 0
         start = self._used_of_chunk
         self._used_of_chunk += state.nbytes
-        room = self._chunks[-1][1][start : start + state.nbytes]
+        room = self._chunks[-1][start : start + state.nbytes]
         return room.view(state.dtype).view(state.shape)

@@ -20,7 +20,7 @@ from torch import nn
 
 from pipeline.errors import InputError, first_line
 from pipeline.lm.activations import ActivationStore
-from pipeline.lm.packed import Memory, PackedLayers
+from pipeline.lm.packed import Memory, PackedLayers, additive
 from pipeline.lm.tokens import PromptTokens
 from pipeline.lm.weights import resolve
 from pipeline.prompts.templates import Pieces, PromptTemplate, completion
@@ -233,7 +233,7 @@ class Engine:
         if shared:
             cache = DynamicCache()
             positions = torch.arange(shared, device=self.device)[None, :]
-            mask = _additive(torch.ones(shared, shared, device=self.device).tril().bool()[None], rows.prefix.dtype)
+            mask = additive(torch.ones(1, 1, shared, shared, device=self.device).tril().bool(), rows.prefix)
             out = part(
                 inputs_embeds=rows.prefix,
                 attention_mask=mask,
@@ -253,7 +253,7 @@ class Engine:
         )
         hidden = part(
             inputs_embeds=rows.hidden,
-            attention_mask=_additive(allowed, rows.hidden.dtype),
+            attention_mask=additive(allowed, rows.hidden)[:, None],
             position_ids=torch.arange(shared, shared + length, device=self.device)[None, :].expand(batch, -1),
             past_key_values=cache,
             use_cache=cache is not None,
@@ -295,7 +295,7 @@ class Engine:
         """
         self._begin(texts, shared)
         assert self._frozen_prefix is not None
-        fresh = {ids: state for ids, state in self._missing(texts, shared) if not self._frozen.keep(ids, state)}
+        fresh = {ids: state for ids, state in self._missing(texts, shared) if not self._keep(ids, state)}
         states = [fresh[ids] if ids in fresh else self._frozen[ids] for ids in texts]
         lengths = torch.tensor([len(state) for state in states], device=self.device)
         hidden = nn.utils.rnn.pad_sequence(states, batch_first=True).to(self.device)
@@ -308,12 +308,18 @@ class Engine:
         text's activations do not depend on what was computed before or beside it.
         """
         self._begin(texts, shared)
+        if not self.cut:
+            return
         for ids, state in self._missing(texts, shared):
-            if self._frozen.keep(ids, state):
+            if self._keep(ids, state):
                 continue
             self._frozen.keep_only(set(texts))
-            if not self._frozen.keep(ids, state):
+            if not self._keep(ids, state):
                 return  # full of what is asked for: the rest is computed each time it is needed
+
+    def _keep(self, ids: tuple[int, ...], state: torch.Tensor) -> bool:
+        """False if there is no room, or no frozen layer: embeddings are looked up as fast as they are kept."""
+        return self.cut > 0 and self._frozen.keep(ids, state)
 
     def _begin(self, texts: Sequence[tuple[int, ...]], shared: int) -> None:
         """Run the frozen part for the tokens that all texts begin with."""
@@ -351,11 +357,7 @@ class Engine:
         self, members: list[tuple[int, ...]], shared: int, width: int
     ) -> Iterator[tuple[tuple[int, ...], torch.Tensor]]:
         """Compute one batch, filled up with empty rows to its full size."""
-        ids = torch.zeros(FROZEN_BATCH, width, dtype=torch.long)
-        lengths = torch.ones(FROZEN_BATCH, dtype=torch.long)
-        for row, text in enumerate(members):
-            ids[row, : len(text) - shared] = torch.tensor(text[shared:], dtype=torch.long)
-            lengths[row] = len(text) - shared
+        ids, lengths = _own_tokens(members, shared, FROZEN_BATCH, width)
         with torch.no_grad(), self.precision():
             prefix = self.embed(torch.tensor([members[0][:shared]], dtype=torch.long, device=self.device))
             hidden = self._run_lower(Rows(prefix, self.embed(ids.to(self.device)), lengths.to(self.device)))
@@ -405,6 +407,17 @@ class Engine:
         return self.model.get_output_embeddings()(hidden).float()
 
 
+def _own_tokens(
+    texts: Sequence[tuple[int, ...]], shared: int, rows: int, width: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The tokens behind the shared ones, padded to (rows, width), and their number; 1 where no text is."""
+    ids, lengths = torch.zeros(rows, width, dtype=torch.long), torch.ones(rows, dtype=torch.long)
+    for row, text in enumerate(texts):
+        lengths[row] = len(text) - shared
+        ids[row, : lengths[row]] = torch.tensor(text[shared:], dtype=torch.long)
+    return ids, lengths
+
+
 class Answers:
     """What a batch of prompts has been answered so far, in keys and values.
 
@@ -427,10 +440,7 @@ class Answers:
     def __init__(self, engine: Engine, texts: Sequence[tuple[int, ...]], shared: int, last: int) -> None:
         self.engine, self.shared = engine, shared
         width = max(len(ids) for ids in texts) - shared
-        ids = torch.zeros(len(texts), width, dtype=torch.long)
-        lengths = torch.tensor([len(text) - shared for text in texts])
-        for row, text in enumerate(texts):
-            ids[row, : len(text) - shared] = torch.tensor(text[shared:], dtype=torch.long)
+        ids, lengths = _own_tokens(texts, shared, len(texts), width)
         self.visible = torch.arange(width)[None, :] < lengths[:, None]
         self._start(texts[0][:shared], len(texts))
         causal = torch.ones(width, width).tril().bool()[None] & self.visible[:, None, :]
@@ -476,7 +486,7 @@ class Answers:
         embedded = self.engine.embed(tokens.to(self.engine.device))
         return self.engine.base(
             inputs_embeds=embedded,
-            attention_mask=_additive(allowed.to(embedded.device), embedded.dtype),
+            attention_mask=additive(allowed.to(embedded.device), embedded)[:, None],
             position_ids=positions.to(embedded.device),
             past_key_values=self.cache,
             use_cache=True,
@@ -505,12 +515,6 @@ class _PackedAnswers(Answers):
         )
         self.prefix = self.prefix[:, :0]  # the memory has it from here on
         return hidden
-
-
-def _additive(allowed: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """A boolean mask (B, Q, K) as an additive one (B, 1, Q, K)."""
-    zero = torch.zeros((), dtype=dtype, device=allowed.device)
-    return torch.where(allowed, zero, torch.finfo(dtype).min)[:, None]
 
 
 def _decoder_layers(base: nn.Module, config: Any, depth: int | None) -> nn.ModuleList:

@@ -182,7 +182,7 @@ class PackedLayers:
         own = shared + rows % length if positions is None else positions.flatten().index_select(0, rows)
         places = functional.pad(torch.cat([torch.arange(shared, device=x.device), own]), (0, empty))
         cosine, sine = (part[0].to(x.dtype)[:, None] for part in self.rotary(x[None], places[None]))
-        mask = _causal(length, length, x) if allowed is None else _additive(allowed, x)
+        mask = _causal(length, length, x) if allowed is None else additive(allowed, x)
         where = _Places(shared, batch, length, rows, empty, mask)
         for number in layers:
             products, (before, after) = self.products[number], self.norms[number]
@@ -259,10 +259,11 @@ def _weights(scores: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     return torch.softmax(scores, dim=-1, dtype=torch.float32).to(dtype)
 
 
-def _additive(allowed: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+def additive(allowed: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """A boolean mask as one that is added to scores, of the type of ``like``."""
     return like.new_zeros(allowed.shape).masked_fill(~allowed, -torch.inf)
 
 
 def _causal(rows: int, columns: int, like: torch.Tensor) -> torch.Tensor:
     """An additive mask: the last of the rows sees all columns, each row before it one less. Shape (rows, columns)."""
-    return _additive(torch.ones(rows, columns, dtype=torch.bool, device=like.device).tril(columns - rows), like)
+    return additive(torch.ones(rows, columns, dtype=torch.bool, device=like.device).tril(columns - rows), like)

@@ -291,7 +291,7 @@ def load_model(folder: Path) -> SavedModel:
         setting = ArmSetting(
             about["task"],
             tuple(about["classes"]),
-            PromptTemplate(about["property_name"], about["units"], about["template"], about["tokenization"]),
+            prompt_template(about),
             lambda: load_engine(about["language_model"], folder),
         )
         arm = read_arm(folder, about["arm"], about["parts"], setting)
@@ -299,6 +299,11 @@ def load_model(folder: Path) -> SavedModel:
         raise InputError(f"{folder}: cannot be read as a model ({type(error).__name__}: {error})") from error
     kept = {key: value for key, value in about.items() if key not in ("format", "domain", "parts")}
     return SavedModel(arm, kept, domain, arrays["residuals"])
+
+
+def prompt_template(about: dict[str, Any]) -> PromptTemplate:
+    """The prompt of a saved model."""
+    return PromptTemplate(about["property_name"], about["units"], about["template"], about["tokenization"])
 
 
 def check_mergeable(arm: str) -> None:

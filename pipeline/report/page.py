@@ -168,14 +168,18 @@ def _content(outcome: Outcome, out: Path, neighbours: Sequence[Neighbours]) -> d
         "settings": outcome.info["settings"],
         "seconds": sum(cell["seconds"] for cell in outcome.cells if cell["key"]["arm"] not in ("ensemble", "blend")),
         "peak_mb": max(cell["peak_mb"] for cell in outcome.cells),
-        "language_models": list(
-            {
-                cell["key"]["arm"]: cell["key"]["language_model"] | {"arm": cell["key"]["arm"]}
-                for cell in reversed(outcome.cells)
-                if cell["key"]["arm"] in TUNED
-            }.values()
-        )[::-1],
+        "language_models": _language_models(outcome),
     }
+
+
+def _language_models(outcome: Outcome) -> list[dict[str, Any]]:
+    """The settings of each arm that trains an adapter, in its first cell."""
+    used: dict[str, dict[str, Any]] = {}
+    for cell in outcome.cells:
+        arm = cell["key"]["arm"]
+        if arm in TUNED:
+            used.setdefault(arm, cell["key"]["language_model"] | {"arm": arm})
+    return list(used.values())
 
 
 def _drops(outcome: Outcome) -> list[str]:

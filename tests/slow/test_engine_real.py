@@ -33,7 +33,7 @@ print(json.dumps({{"peak": peak}}))
 
 
 @pytest.mark.parametrize("readout", ["head", "text"])
-def test_bf16_and_fp32_predictions_agree(tmp_path, readout):
+def test_bf16_and_fp32_predictions_agree(readout):
     """The same adapters, read in both precisions."""
     from pipeline import LoraRegressor
     from pipeline.lm.engine import shared_engine
