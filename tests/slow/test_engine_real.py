@@ -16,19 +16,21 @@ BF16_TOLERANCE = {"head": 0.02, "text": 0.05}  # on average, of a standard devia
 PEAK_MB = 2_500
 
 MEASURED = """
-import itertools, json, resource
+import itertools, json
 import numpy as np
 from rdkit import Chem
 from pipeline import LoraRegressor
+from pipeline.cells import measured
 parts = ["C", "CC", "CCC", "CO", "CN", "CCO", "C(F)", "C(Cl)", "C(=O)", "N", "O", "S"]
-found = (Chem.CanonSmiles("{{}}{{}}c1ccc({{}}C)cc1{{}}C".format(*four)) for four in itertools.product(parts, repeat=4))
-smiles = list(dict.fromkeys(found))[:{n}]
+texts = (Chem.CanonSmiles("{{}}{{}}c1ccc({{}}C)cc1{{}}C".format(*four)) for four in itertools.product(parts, repeat=4))
+smiles = list(dict.fromkeys(texts))[:{n}]
 assert len(smiles) == {n}
 y = np.array([float(len(text)) for text in smiles])
-model = LoraRegressor("length", readout="{readout}", dtype="bfloat16", steps=20).fit(smiles, y)
-model.predict(smiles[:200])
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
-print(json.dumps({{"peak": peak}}))
+found = {{}}
+with measured(found):
+    model = LoraRegressor("length", readout="{readout}", dtype="bfloat16", steps=20).fit(smiles, y)
+    model.predict(smiles[:200])
+print(json.dumps(found))
 """
 
 
@@ -56,6 +58,6 @@ def test_memory_stays_under_its_bound_for_5000_rows(readout):
     code = MEASURED.format(n=5_000, readout=readout)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    peak = json.loads(done.stdout.splitlines()[-1])["peak"]
+    peak = json.loads(done.stdout.splitlines()[-1])["peak_mb"]
     print(f"{readout}: {peak:.0f} MB")
     assert peak < PEAK_MB
