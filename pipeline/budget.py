@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.arms.features import descriptors
+from pipeline.arms.features import descriptors, differential_bits
 from pipeline.arms.ladder import CONTROLS, LANGUAGE_MODELS, fitted_arms, make_arm, resolve_arms
 from pipeline.errors import InputError
 from pipeline.experiment import (
@@ -31,7 +31,12 @@ PROBE_ROWS = 160
 PROBE_PROMPTS = 96
 PROBE_STEPS = 7
 PROBE_READ = 16
-_CUBIC = ("gp", "ngram-ridge")  # their cost grows with the cube of the rows, the others' about linearly
+_CUBIC = (
+    "gp",
+    "ngram-ridge",
+    "components-gp",
+    "drfp-gp",
+)  # their cost grows with the cube of the rows, the others' about linearly
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ def probe(run: Run) -> Probe:
     smiles = run.table.inputs["smiles"]
     sample = smiles.iloc[np.linspace(0, len(smiles) - 1, 12).astype(int)]
     started = time.perf_counter()
-    descriptors(sample)
+    (differential_bits if run.table.has_reactions else descriptors)(sample)
     per_molecule = (time.perf_counter() - started) / len(sample)
     leaves = {leaf for arm in run.arms for leaf in fitted_arms(arm)}
     step, frozen, read = {}, {}, 0.0
@@ -72,11 +77,11 @@ def _probe_baselines(run: Run, arms: set[str]) -> dict[str, float]:
     if run.task == CLASSES and y.loc[rows].nunique() < 2:
         rows = list(fold.train)[:: max(1, len(fold.train) // PROBE_ROWS)]
     X = run.table.inputs.loc[rows]
-    descriptors(X["smiles"])
+    (differential_bits if run.table.has_reactions else descriptors)(X["smiles"])
     seconds = {}
     for arm in sorted(arms):
         started = time.perf_counter()
-        make_arm(arm, run.task, seed=0, threads=run.threads).fit(X, y.loc[rows].to_numpy())
+        make_arm(arm, run.task, seed=0, threads=run.threads, columns=run.columns).fit(X, y.loc[rows].to_numpy())
         seconds[arm] = time.perf_counter() - started
     return seconds
 
@@ -197,7 +202,7 @@ def _without(*arms: str) -> Reduction:
         kept = [arm for arm in run.arms if not set(arms) & {arm, *fitted_arms(arm)}]
         if kept == run.arms or set(kept) <= set(CONTROLS.values()):
             return None
-        return replace(run, arms=resolve_arms(kept, run.task))
+        return replace(run, arms=resolve_arms(kept, run.task, run.table.has_reactions))
 
     return reduce
 
@@ -218,7 +223,7 @@ REDUCTIONS: tuple[Reduction, ...] = (
     _fewer_steps(120),
     _fewer_rows(500),
     _without(*LANGUAGE_MODELS),
-    _without("gp"),
+    _without("gp", "components-gp", "drfp-gp"),
     _without("extratrees", "lightgbm"),
 )
 

@@ -26,6 +26,7 @@ PACKAGES = (
     "rdkit",
     "scikit-learn",
     "lightgbm",
+    "drfp",
     "numpy",
     "scipy",
     "pandas",

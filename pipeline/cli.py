@@ -27,8 +27,8 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    help="Fine-tune a small language model on a table of molecules, next to strong classical baselines on the same "
-    "rows, and see where each fails.",
+    help="Fine-tune a small language model on a table of molecules or reactions, next to strong classical baselines "
+    "on the same rows, and see where each fails.",
 )
 _TERMINAL = sys.stdout.isatty()
 console = Console(highlight=False, soft_wrap=not _TERMINAL, width=None if _TERMINAL else 220)
@@ -41,6 +41,20 @@ Source = Annotated[
 SmilesOption = Annotated[Optional[str], typer.Option("--smiles", help="Column that holds the SMILES.")]
 TargetOption = Annotated[Optional[str], typer.Option("--target", help="Column that holds the measured value or class.")]
 TaskOption = Annotated[Optional[str], typer.Option(help="auto, regression or classes; auto looks at the column.")]
+ReactionOption = Annotated[
+    Optional[str], typer.Option(help="Column that holds reaction SMILES, for a table of reactions.")
+]
+ComponentsOption = Annotated[
+    Optional[str],
+    typer.Option(
+        help="Columns that hold one component of a reaction each, such as halide,ligand,base; NAME:name for names."
+    ),
+]
+YieldOption = Annotated[Optional[str], typer.Option("--yield", help="Column that holds the yields of reactions.")]
+YieldUnitOption = Annotated[Optional[str], typer.Option(help="percent (default) or fraction.")]
+SuccessOption = Annotated[
+    Optional[float], typer.Option(help="Predict whether the yield reaches this many percent, instead of the yield.")
+]
 UnitsOption = Annotated[Optional[str], typer.Option(help="Units of the target, stated in the prompt and the report.")]
 NameOption = Annotated[Optional[str], typer.Option("--property-name", help="What the prompt calls the target.")]
 ContextOption = Annotated[
@@ -65,7 +79,8 @@ FragmentOption = Annotated[
     Optional[bool], typer.Option("--largest-fragment", help="Keep only the largest fragment of each structure.")
 ]
 TemplateOption = Annotated[
-    Optional[str], typer.Option(help="Prompt with the fields {property}, {molecule} and {context}.")
+    Optional[str],
+    typer.Option(help="Prompt with the fields {property}, {context} and {molecule}, {reaction} or {components}."),
 ]
 TokenizationOption = Annotated[
     Optional[str],
@@ -80,6 +95,11 @@ DtypeOption = Annotated[
 StepsOption = Annotated[
     Optional[int], typer.Option(help="Optimiser steps of the LM arms, 16 rows each; 0 follows the rows.")
 ]
+
+
+def _settings(options: dict[str, Any], *others: str) -> dict[str, Any]:
+    """The options of a command that are settings of a run, under the names of a YAML file."""
+    return {{"yield_column": "yield"}.get(name, name): value for name, value in options.items() if name not in others}
 
 
 class TerminalReporter(Reporter):
@@ -152,6 +172,11 @@ def run(
     source: Annotated[str, typer.Argument(help="A YAML file of settings, or a table as for [b]audit[/b].")],
     smiles: SmilesOption = None,
     target: TargetOption = None,
+    reaction: ReactionOption = None,
+    components: ComponentsOption = None,
+    yield_column: YieldOption = None,
+    yield_unit: YieldUnitOption = None,
+    success: SuccessOption = None,
     property_name: NameOption = None,
     units: UnitsOption = None,
     task: TaskOption = None,
@@ -166,7 +191,10 @@ def run(
     max_rows: MaxRowsOption = None,
     split: Annotated[
         Optional[str],
-        typer.Option(help="Splits: random, scaffold, group:COLUMN, column:COLUMN, or a splits.csv of an earlier run."),
+        typer.Option(
+            help="Splits: random, scaffold (molecules), components or component:COLUMN (reactions), group:COLUMN, "
+            "column:COLUMN, or a splits.csv of an earlier run."
+        ),
     ] = None,
     n_train: Annotated[
         Optional[int], typer.Option(help="Train on at most this many rows of each fold, drawn by seed; test rows stay.")
@@ -187,7 +215,7 @@ def run(
     out: Annotated[Optional[str], typer.Option(help="Folder of the run; runs/<table> if not given.")] = None,
 ) -> None:
     """Compare a fine-tuned language model with classical baselines on random and shifted splits."""
-    given = {key: value for key, value in locals().items() if key != "source"}
+    given = _settings(locals(), "source")
     from pipeline.budget import check_room
     from pipeline.config import budget_seconds, write_yaml
     from pipeline.experiment import open_job, prepare
@@ -235,7 +263,7 @@ def _within_budget(reporter: Reporter, prepared: Any, seconds: float) -> Any:
 def _say_plan(reporter: Reporter, prepared: Any) -> None:
     table, config = prepared.table, prepared.config
     refused = f", {len(table.refused)} refused (see refused.csv)" if len(table.refused) else ""
-    reporter.say(f"{table.name}: {len(table)} molecules from {table.n_read} rows{refused}.")
+    reporter.say(f"{table.name}: {len(table)} {table.rows_are} from {table.n_read} rows{refused}.")
     task = f"{config.bins} classes by training quantiles" if config.bins else table.task
     reporter.say(
         f"Task: {task} of {table.property_name!r}{f' in {table.units}' if table.units else ''} ({table.task_reason})."
@@ -290,7 +318,7 @@ def fit(
     out: Annotated[Optional[Path], typer.Option(help="Folder of the model; models/<table>-<arm> if not given.")] = None,
 ) -> None:
     """Fit one arm on all rows and save it as a folder to predict with."""
-    given = {key: value for key, value in locals().items() if key not in ("source", "arm", "run", "merge", "out")}
+    given = _settings(locals(), "source", "arm", "run", "merge", "out")
     from pipeline.experiment import open_job
     from pipeline.fitting import FinishedRun, fit_model
     from pipeline.models.folder import check_mergeable, write_merged
@@ -434,6 +462,11 @@ def audit(
     source: Source,
     smiles: SmilesOption = None,
     target: TargetOption = None,
+    reaction: ReactionOption = None,
+    components: ComponentsOption = None,
+    yield_column: YieldOption = None,
+    yield_unit: YieldUnitOption = None,
+    success: SuccessOption = None,
     units: UnitsOption = None,
     task: TaskOption = None,
     transform: TransformOption = None,
@@ -444,7 +477,7 @@ def audit(
     out: Annotated[Optional[str], typer.Option(help="Folder for audit.json and refused.csv.")] = None,
 ) -> None:
     """Look at a table before training: refusals, duplicates, labels, scaffolds, leaks of the notation."""
-    given = {key: value for key, value in locals().items() if key != "source"}
+    given = _settings(locals(), "source", "out")
     from pipeline.experiment import load_table, open_job
     from pipeline.files import write_atomically, write_csv
     from pipeline.tables.audit import audit_lines, audit_table
@@ -470,6 +503,11 @@ def prompts(
     source: Source,
     smiles: SmilesOption = None,
     target: TargetOption = None,
+    reaction: ReactionOption = None,
+    components: ComponentsOption = None,
+    yield_column: YieldOption = None,
+    yield_unit: YieldUnitOption = None,
+    success: SuccessOption = None,
     property_name: NameOption = None,
     units: UnitsOption = None,
     task: TaskOption = None,
@@ -483,11 +521,11 @@ def prompts(
     rows: Annotated[int, typer.Option(help="How many to show.")] = 5,
 ) -> None:
     """Show what the language model will read and write."""
-    given = {key: value for key, value in locals().items() if key not in ("source", "rows", "out")}
-    from pipeline.experiment import load_table, open_job
+    given = _settings(locals(), "source", "rows", "out")
+    from pipeline.experiment import load_table, open_job, template_of
     from pipeline.files import write_atomically
     from pipeline.prompts.numbers import NumberFormat
-    from pipeline.prompts.templates import PromptTemplate, pairs
+    from pipeline.prompts.templates import pairs
     from pipeline.tables.targets import CLASSES
 
     job = open_job(source, given)
@@ -495,7 +533,7 @@ def prompts(
     for config in job.configs:
         with reporter.running():
             table = load_table(config, reporter, job.raw)
-        template_used = PromptTemplate(table.property_name, table.units, config.template)
+        template_used = template_of(table, config)
         values = table.targets.to_numpy()
         form = None if table.task == CLASSES else NumberFormat.fit(values)
         answers = [str(value) if form is None else form.write(value) for value in values]

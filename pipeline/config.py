@@ -13,10 +13,11 @@ import yaml
 from pipeline.errors import InputError, nearest, unknown
 from pipeline.files import shipped_folder
 from pipeline.lm.weights import DEFAULT_MODEL
-from pipeline.prompts.templates import ATOMWISE, DEFAULT_TEMPLATE, TOKENIZATIONS, PromptTemplate
+from pipeline.prompts.templates import ATOMWISE, TOKENIZATIONS, PromptTemplate, default_template
 from pipeline.splits.build import check_name
 from pipeline.tables.catalogue import card, is_built_in
 from pipeline.tables.measurements import ANNOTATED, BOUNDS, CENSORED, REFUSE
+from pipeline.tables.reactions import PERCENT, YIELD_UNITS
 from pipeline.tables.reading import table_name
 from pipeline.tables.scales import TRANSFORMS
 
@@ -30,7 +31,9 @@ _CHOICES = {
     "bounds": BOUNDS,
     "annotated": ANNOTATED,
     "tokenization": TOKENIZATIONS,
+    "yield_unit": YIELD_UNITS,
 }
+_ALIASES = {"yield": "target"}  # what the target of a reaction is called
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,15 @@ class RunConfig:
     table : str
         Path of a CSV, TSV (or ``.gz``) or Parquet file, a Hugging Face dataset id, or the name of a built-in table.
     smiles, target : str
-        Column names; the settings of several targets are taken apart by `config_per_target`.
+        Column names; for reactions ``target`` is the column of the yields (``yield`` in a YAML). The settings of
+        several targets are taken apart by `config_per_target`.
+    reaction : str
+        Column of reaction SMILES, for a table of reactions.
+    components : tuple of str
+        Columns that hold one component of a reaction each; ``NAME:name`` for one that holds names, not SMILES.
+    yield_unit : {"percent", "fraction"}
+    success : float
+        If not 0: the target is whether the yield reaches this many percent.
     property_name, units : str
         What the prompt calls the target.
     task : {"auto", "regression", "classes"}
@@ -63,6 +74,7 @@ class RunConfig:
     n_train : int
         Train on at most this many of a fold's training rows, drawn by seed; 0 for all. Test rows stay.
     split : tuple of str
+        Without any: random and scaffold, or for reactions random and each component.
     test_size : float
         Share of rows in a hold-out.
     folds : int
@@ -73,7 +85,7 @@ class RunConfig:
         Known name, Hugging Face id, or folder.
     dtype : {"auto", "float32", "bfloat16"}
     template : str
-        Of the prompt.
+        Of the prompt; empty for the usual one.
     tokenization : {"atomwise", "model"}
         Whether each symbol of a SMILES has tokens of its own, or the tokenizer cuts it like any text.
     steps : int
@@ -91,6 +103,10 @@ class RunConfig:
     table: str = ""
     smiles: str = ""
     target: str = ""
+    reaction: str = ""
+    components: tuple[str, ...] = ()
+    yield_unit: str = PERCENT
+    success: float = 0.0
     property_name: str = ""
     units: str = ""
     task: str = "auto"
@@ -102,13 +118,13 @@ class RunConfig:
     largest_fragment: bool = False
     max_rows: int = 0
     n_train: int = 0
-    split: tuple[str, ...] = ("random", "scaffold")
+    split: tuple[str, ...] = ()
     test_size: float = 0.2
     folds: int = 0
     arms: tuple[str, ...] = ("all",)
     model: str = DEFAULT_MODEL
     dtype: str = "auto"
-    template: str = DEFAULT_TEMPLATE
+    template: str = ""
     tokenization: str = ATOMWISE
     steps: int = 0
     seed: int = 0
@@ -133,14 +149,40 @@ class RunConfig:
         if self.bins and (self.transform or self.bounds == CENSORED):
             raise InputError("bins makes classes of a number; transform and censored bounds are for numbers")
         if not self.split:
-            raise InputError("no split was named; give one or more, such as random,scaffold")
+            object.__setattr__(
+                self, "split", ("random", "components") if self.has_reactions else ("random", "scaffold")
+            )
+        if not self.template:
+            object.__setattr__(self, "template", default_template(bool(self.components), bool(self.reaction)))
         if not self.arms:
             raise InputError("no arm was named; give one or more, such as ensemble,lm-head")
         for split in self.split:
             check_name(split)
         PromptTemplate(self.property_name, self.units, self.template)
+        self._check_reactions()
         if self.budget:
             budget_seconds(self.budget)
+
+    @property
+    def has_reactions(self) -> bool:
+        return bool(self.reaction or self.components)
+
+    def _check_reactions(self) -> None:
+        if not self.has_reactions:
+            if self.success:
+                raise InputError("success is about yields; name the reactions with --reaction or --components")
+            return
+        if not 0 <= self.success <= 100:
+            raise InputError(f"success is {self.success}; it must be a yield in percent, between 0 and 100")
+        for name in ("smiles", "transform", "largest_fragment"):
+            if getattr(self, name):
+                raise InputError(f"{name} is for molecules; this table holds reactions (--reaction or --components)")
+        if self.bins and self.success:
+            raise InputError("bins and success both make classes of the yield; give one of the two")
+        if self.bounds != REFUSE or self.annotated != REFUSE or self.task == "classes":
+            raise InputError(
+                "yields are numbers; task, bounds and annotated are for molecules (--success makes classes)"
+            )
 
     def as_dict(self) -> dict[str, Any]:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
@@ -184,11 +226,24 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(content, Mapping):
         raise InputError(f"{path}: expected settings as 'key: value' lines")
     kinds = get_type_hints(RunConfig)
+    content = _without_aliases(content, str(path))
     for key in content:
         if key not in kinds:
-            names = [field.name for field in fields(RunConfig)]
+            names = [*(field.name for field in fields(RunConfig)), *_ALIASES]
             raise InputError(f"{path}: unknown key {key!r}{nearest(str(key), names)}; the keys are {', '.join(names)}")
     return {key: _coerce(key, value, kinds[key], str(path)) for key, value in content.items()}
+
+
+def _without_aliases(given: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The settings under their own names, none given twice."""
+    settings = {key: value for key, value in given.items() if key not in _ALIASES}
+    for alias, name in _ALIASES.items():
+        if given.get(alias) is None:
+            continue
+        if settings.get(name) is not None:
+            raise InputError(f"{where}: {alias} and {name} are the same setting; give one of the two")
+        settings[name] = given[alias]
+    return settings
 
 
 def merge_settings(source: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -220,14 +275,17 @@ def merge_settings(source: str, given: Mapping[str, Any]) -> dict[str, Any]:
     else:
         settings["table"] = source
     kinds = get_type_hints(RunConfig)
+    named = {key: value for key, value in given.items() if value is not None}
     settings |= {
-        key: _coerce(key, value, kinds[key], "command line") for key, value in given.items() if value is not None
+        key: _coerce(key, value, kinds[key], "command line")
+        for key, value in _without_aliases(named, "command line").items()
     }
     if not settings.get("table"):
         raise InputError(f"{source}: no table is named; add a line such as 'table: my.csv'")
     settings = _from_card(settings) | settings
     if not settings.get("target"):
-        raise InputError(f"{settings['table']}: which column is the target? Name it with --target")
+        option = "--yield" if settings.get("reaction") or settings.get("components") else "--target"
+        raise InputError(f"{settings['table']}: which column is the target? Name it with {option}")
     settings["out"] = settings.get("out") or str(Path("runs") / table_name(settings["table"]))
     return settings
 
@@ -296,6 +354,13 @@ def _from_card(settings: dict[str, Any]) -> dict[str, Any]:
     if not is_built_in(name):
         return {}
     about = card(name)
+    if about.reaction:
+        return {
+            "reaction": about.reaction,
+            "components": about.components,
+            "target": about.target,
+            "yield_unit": about.yield_unit,
+        }
     if settings.get("target", about.target) != about.target:
         return {"smiles": about.smiles}
     return {

@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.arms.features import descriptors
+from pipeline.arms.features import descriptors, differential_bits
+from pipeline.arms.inputs import ReactionColumns
 from pipeline.arms.ladder import (
     CONTROLS,
     LANGUAGE_MODELS,
     MEANS,
+    REACTION_CONTROLS,
     class_chances,
     fit_arm,
     fitted_arms,
@@ -41,10 +43,11 @@ from pipeline.lm.weights import weights_identity
 from pipeline.prompts.numbers import NumberFormat
 from pipeline.prompts.templates import PromptTemplate
 from pipeline.reporter import Reporter
-from pipeline.splits.build import build_splits, columns_needed
+from pipeline.splits.build import build_splits, columns_needed, expand_names
 from pipeline.splits.card import split_card
 from pipeline.splits.splitters import Fold, Split, fold_numbers, hold_out
 from pipeline.tables.catalogue import card, is_built_in
+from pipeline.tables.reaction_table import build_reaction_table, component_column
 from pipeline.tables.reading import RawTable, read_table, require_column
 from pipeline.tables.table import Table, build_table, check_enough
 from pipeline.tables.targets import CLASSES, REGRESSION
@@ -79,9 +82,12 @@ class Run:
 
     @property
     def template(self) -> PromptTemplate:
-        return PromptTemplate(
-            self.table.property_name, self.table.units, self.config.template, self.config.tokenization
-        )
+        return template_of(self.table, self.config)
+
+    @property
+    def columns(self) -> ReactionColumns | None:
+        """Where the components stand in what an arm is given; None for molecules."""
+        return ReactionColumns(self.table.components, self.table.names) if self.table.has_reactions else None
 
     def engine(self, arm: str) -> Any:
         """The language model under an arm, loaded when it is first needed."""
@@ -99,6 +105,13 @@ class Run:
         if not self._dtype:
             self._dtype = self.config.dtype if self.config.dtype != "auto" else _probed_dtype()
         return self._dtype
+
+
+def template_of(table: Table, config: RunConfig) -> PromptTemplate:
+    """How a row of the table is put into words."""
+    return PromptTemplate(
+        table.property_name, table.units, config.template, config.tokenization, table.components, table.names
+    )
 
 
 def _probed_dtype() -> str:
@@ -143,20 +156,37 @@ def load_raw(table: str) -> RawTable:
 
 def load_table(config: RunConfig, reporter: Reporter, raw: RawTable | None = None) -> Table:
     """Clean the table that the settings name; it is read unless ``raw`` already holds it."""
-    built_in = is_built_in(config.table)
+    raw = load_raw(config.table) if raw is None else raw
+    name = config.table if is_built_in(config.table) else None
+    carried = {*config.context, *map(component_column, config.components)}
+    keep = [column for column in columns_needed(config.split) if column not in carried]
+    if config.has_reactions:
+        return build_reaction_table(
+            raw,
+            target=config.target,
+            reaction=config.reaction,
+            components=config.components,
+            yield_unit=config.yield_unit,
+            success=config.success,
+            name=name,
+            property_name=config.property_name or None,
+            context=config.context,
+            keep=keep,
+            progress=reporter.each("reading reactions"),
+        )
     return build_table(
-        load_raw(config.table) if raw is None else raw,
+        raw,
         smiles=config.smiles or None,
         target=config.target,
         task=REGRESSION if config.bins else config.task,
-        name=config.table if built_in else None,
+        name=name,
         property_name=config.property_name or None,
         units=config.units,
         transform=config.transform,
         bounds=config.bounds,
         annotated=config.annotated,
         context=config.context,
-        keep=[column for column in columns_needed(config.split) if column not in config.context],
+        keep=keep,
         largest_fragment=config.largest_fragment,
         progress=reporter.each("reading molecules"),
     )
@@ -172,7 +202,7 @@ def prepare(config: RunConfig, reporter: Reporter, raw: RawTable | None = None) 
 def start(config: RunConfig, arms: Sequence[str], reporter: Reporter, raw: RawTable | None = None) -> Run:
     """The cleaned table with the rows that all of the arms can take; no split yet."""
     table = load_table(config, reporter, raw)
-    names = resolve_arms(arms, CLASSES if config.bins else table.task)
+    names = resolve_arms(arms, CLASSES if config.bins else table.task, table.has_reactions)
     run = Run(config, table, [], names, Path(config.out), reporter)
     if any(map(is_language_model, run.arms)):
         refuse_long_rows(run)
@@ -186,7 +216,7 @@ def make_splits(run: Run) -> None:
     config = run.config
     run.splits = [
         split
-        for name in config.split
+        for name in expand_names(config.split, run.table)
         for split in build_splits(
             run.table,
             name,
@@ -290,7 +320,7 @@ def cell_key(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]:
             "model": run.config.model,
             "weights": weights_identity(run.config.model),
             "dtype": run.dtype,
-            "template": run.config.template,
+            "template": run.template.text,
             "tokenization": run.config.tokenization,
             "settings": {name: getattr(settings, name) for name in settings.__dataclass_fields__},
             "depth": depth,
@@ -382,7 +412,7 @@ def new_arm(run: Run, arm: str, label: str) -> Any:
         }
     else:
         run.reporter.step(label, 0, 1)
-    return make_whole(arm, run.task, seed=run.config.seed, threads=run.threads, **options)
+    return make_whole(arm, run.task, seed=run.config.seed, threads=run.threads, columns=run.columns, **options)
 
 
 def _particulars(model: Any, task: str, X: Any) -> dict[str, Any]:
@@ -539,9 +569,12 @@ class Outcome:
 def execute(run: Run) -> Outcome:
     """Fill all cells, evaluate them, and write the folder of the run except for the report."""
     _write_inputs(run)
-    if any(arm not in (*LANGUAGE_MODELS, "blend", *CONTROLS.values()) for arm in run.arms) and missing_cells(run):
-        for smiles in run.reporter.each("descriptors")(run.table.frame["smiles"], len(run.table)):
-            descriptors([smiles])
+    if _needs_features(run):
+        label, compute = (
+            ("fingerprints", differential_bits) if run.table.has_reactions else ("descriptors", descriptors)
+        )
+        for smiles in run.reporter.each(label)(run.table.frame["smiles"], len(run.table)):
+            compute([smiles])
     finished: list[dict[str, Any]] = []
     preferred: dict[str, dict[tuple[int, int], str]] = {}
     for split in run.splits:
@@ -557,6 +590,12 @@ def execute(run: Run) -> Outcome:
             finished += cells.values()
     predictions = _prediction_table(run, finished)
     return _conclude(run, predictions, preferred, finished)
+
+
+def _needs_features(run: Run) -> bool:
+    """Whether an arm that asks for descriptors or fingerprints is still to be fitted."""
+    without = (*LANGUAGE_MODELS, *CONTROLS.values(), *REACTION_CONTROLS)
+    return any(arm not in without for _, _, arm in missing_cells(run))
 
 
 def _cell_line(run: Run, split: Split, fold: Fold, arm: str, cell: dict[str, Any]) -> str:
@@ -652,7 +691,7 @@ def _conclude(
     ]
     metrics = pd.concat([metric_table(evaluation) for evaluation in evaluations], ignore_index=True)
     lm_arms = [arm for arm in run.arms if is_language_model(arm)]
-    found = verdicts(evaluations, lm_arms, run.table.units)
+    found = verdicts(evaluations, lm_arms, run.table.units, run.table.rows_are)
     split_cards = tuple(split_card(run.table, split) for split in run.splits)
     write_atomically(run.out / "predictions.parquet", predictions.to_parquet(index=False))
     write_csv(run.out / "metrics.csv", metrics)

@@ -47,6 +47,11 @@ def fit_model(
     InputError
         For an unknown arm or a table from which nothing can be learned.
     """
+    if config.has_reactions:
+        raise InputError(
+            f"{config.table}: chemtune fit saves models of molecules; for reactions there is chemtune run, which keeps "
+            "its fitted arms with --keep-models"
+        )
     if arm not in ORDER:
         raise unknown("arm", arm, ORDER)
     run = start(config, [arm], reporter, raw)

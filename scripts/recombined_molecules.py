@@ -26,7 +26,7 @@ _OPEN_BOND = re.compile(r"\[(\d+)\*\]")
 def pieces() -> list[tuple[str, str]]:
     """``(bond type, SMILES)`` of every piece with one open bond, sorted."""
     found = set()
-    for card in cards().values():
+    for card in (card for card in cards().values() if card.smiles):
         for smiles in pd.read_csv(card.path)[card.smiles].unique():
             molecule = Chem.MolFromSmiles(smiles)
             if molecule is None or molecule.GetNumHeavyAtoms() > 40:

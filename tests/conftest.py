@@ -82,3 +82,48 @@ def alcohols(tmp_path) -> Path:
     return write_table(
         tmp_path / "alcohols.csv", [(s, round(len(s) + e, 3)) for s, e in zip(SMILES, noise, strict=True)]
     )
+
+
+HALIDES = ("Clc1ccccc1", "Brc1ccccc1", "Ic1ccccc1", "Brc1ccncc1")
+AMINES = ("CN", "CCN", "CCCN", "NC1CCCCC1")
+BASES = ("[OH-].[Na+]", "CCN(CC)CC", "")
+
+
+def reaction_rows() -> list[tuple[str, str, str, str, str, float]]:
+    """A full-factorial table: halide, amine, base, solvent by name, reaction SMILES with atom maps, yield in percent.
+
+    The yield follows from halide and amine; without a base it is zero.
+    """
+    rows = []
+    for i, halide in enumerate(HALIDES):
+        for j, amine in enumerate(AMINES):
+            for base in BASES:
+                mapped = halide.replace("c1ccccc1", "[c:1]1ccccc1").replace("c1ccncc1", "[c:1]1ccncc1")
+                ring = "c1ccncc1" if "n" in halide else "c1ccccc1"
+                product = amine.replace("N", f"N{ring}", 1) if amine.startswith("N") else f"{amine}{ring}"
+                agents = f">{base}>"
+                solvent = ("toluene", "1,4-dioxane")[(i + j) % 2]
+                value = 0.0 if not base else 20.0 * i + 5.0 * j + (3.0 if "[OH-]" in base else 0.0)
+                rows.append((halide, amine, base, solvent, f"{mapped}.{amine}{agents}{product}", value))
+    return rows
+
+
+@pytest.fixture
+def couplings(tmp_path) -> Path:
+    """The 48 reactions of `reaction_rows` as a CSV."""
+    import csv
+
+    path = tmp_path / "couplings.csv"
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["halide", "amine", "base", "solvent", "rxn", "yield"])
+        writer.writerows(reaction_rows())
+    return path
+
+
+def shared_file(name: str) -> Path:
+    """A published table kept beside the project; the test is skipped where it is not."""
+    path = Path(__file__).resolve().parents[2] / "shared" / "data" / name
+    if not path.exists():
+        pytest.skip(f"{name} is not kept beside this checkout")
+    return path

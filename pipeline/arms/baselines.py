@@ -211,11 +211,12 @@ def extratrees(task: str, seed: int, threads: int) -> Any:
     return _over(task, _descriptor_features(), model)
 
 
-def lightgbm(task: str, seed: int, threads: int) -> Any:
+def boosting(task: str, seed: int, threads: int) -> Any:
+    """Gradient boosting with the settings of all its arms."""
     from lightgbm import LGBMClassifier, LGBMRegressor
 
     kind = LGBMClassifier if task == CLASSES else LGBMRegressor
-    model = kind(
+    return kind(
         n_estimators=500,
         learning_rate=0.05,
         num_leaves=31,
@@ -229,8 +230,11 @@ def lightgbm(task: str, seed: int, threads: int) -> Any:
         force_row_wise=True,
         verbosity=-1,
     )
+
+
+def lightgbm(task: str, seed: int, threads: int) -> Any:
     features = MoleculeFeatures((morgan_counts, descriptors), (None, CleanDescriptors()))
-    return _over(task, features, model)
+    return _over(task, features, boosting(task, seed, threads))
 
 
 def gp(task: str, seed: int, threads: int) -> Any:

@@ -1,15 +1,17 @@
-"""Fingerprints and descriptors, computed once per molecule and shared by all arms."""
+"""Fingerprints and descriptors, computed once per molecule or reaction and shared by all arms."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
 from rdkit import Chem, rdBase
 from rdkit.Chem import Descriptors, rdFingerprintGenerator
 from sklearn.base import BaseEstimator, TransformerMixin
+
+from pipeline.errors import InputError
 
 FINGERPRINT_SIZE = 2048
 _NEIGHBOUR_BLOCK = 512  # queries compared with the pool at a time
@@ -72,6 +74,57 @@ def descriptors(smiles: Iterable[str]) -> np.ndarray:
     return _rows("descriptors", _descriptors, smiles)
 
 
+def differential_bits(reactions: Iterable[str]) -> np.ndarray:
+    """Differential reaction fingerprints of reaction SMILES (Probst et al. 2022). Shape (n, 2048), 0 or 1.
+
+    The bits of `drfp.DrfpEncoder.encode` with its defaults; what each molecule contributes is found once.
+
+    Raises
+    ------
+    InputError
+        If the package ``drfp`` is not installed.
+    """
+    known = _cached.setdefault("differential", {})
+    if len(known) > _CACHE_ROWS:
+        known.clear()
+    rows = []
+    for text in reactions:
+        if text not in known:
+            known[text] = _differential(text)
+        rows.append(known[text])
+    return np.stack(rows)
+
+
+def _differential(reaction: str) -> np.ndarray:
+    reactants, agents, products = reaction.split(">")
+    before = frozenset().union(*(_shingles(part) for part in f"{reactants}.{agents}".split(".") if part))
+    after = frozenset().union(*(_shingles(part) for part in products.split(".") if part))
+    encoder = _drfp()
+    return encoder.fold(encoder.hash(sorted(before ^ after)), length=FINGERPRINT_SIZE)[0]
+
+
+@lru_cache(maxsize=20_000)
+def _shingles(smiles: str) -> frozenset[bytes]:
+    return frozenset(_drfp().shingling_from_mol(Chem.MolFromSmiles(smiles)))
+
+
+@cache
+def _drfp() -> Any:
+    try:
+        from drfp import DrfpEncoder
+    except ImportError as error:
+        raise InputError(
+            "fingerprints of reactions need the package drfp: pip install --no-deps drfp (the packages that it lists "
+            "itself are not needed here)"
+        ) from error
+    return DrfpEncoder
+
+
+def structure_bits(structures: Sequence[str]) -> np.ndarray:
+    """Morgan bits of molecules, or the differential fingerprints of reactions. Shape (n, 2048)."""
+    return differential_bits(structures) if ">" in structures[0] else morgan_bits(structures)
+
+
 KINDS: dict[str, Callable[[Chem.Mol], np.ndarray]] = {"bits": _bits, "counts": _counts, "descriptors": _descriptors}
 
 
@@ -105,8 +158,8 @@ def tanimoto(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def nearest_neighbours(smiles: Sequence[str], references: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """``(similarity, index)`` of the most similar reference for each molecule. Shapes (n,)."""
-    return nearest_rows(morgan_bits(smiles), morgan_bits(references))
+    """``(similarity, index)`` of the most similar reference for each molecule (or reaction). Shapes (n,)."""
+    return nearest_rows(structure_bits(smiles), structure_bits(references))
 
 
 def nearest_rows(

@@ -82,14 +82,14 @@ class GaussianProcess(RegressorMixin, BaseEstimator):
 
     def fit(self, X: Any, y: np.ndarray, groups: Any = None) -> GaussianProcess:
         y = np.asarray(y, dtype=np.float64)
-        self.features_ = MoleculeFeatures((descriptors,), (CleanDescriptors(),)).fit(X)
+        self.features_ = self._features().fit(X)
         self.counts_, self.scaled_ = self._blocks(X)
         self.mean_, self.scale_ = float(y.mean()), float(y.std()) or 1.0
         z = (y - self.mean_) / self.scale_
         rng = np.random.default_rng(self.seed)
         rows = rng.permutation(len(z))[: self.hyperparameter_rows]
-        similarity = tanimoto(self.counts_[rows], self.counts_[rows]).astype(np.float64)
-        distance = squared_distances(self.scaled_[rows], self.scaled_[rows])
+        inner = self.counts_[rows], self.scaled_[rows]
+        similarity, distance = self._pairs(inner, inner)
         best = minimize(
             _negative_evidence,
             _START,
@@ -109,16 +109,23 @@ class GaussianProcess(RegressorMixin, BaseEstimator):
             self.alpha_ = cho_solve((self.factor_, True), z)
         return self
 
+    def _features(self) -> Any:
+        """What becomes the columns under the RBF."""
+        return MoleculeFeatures((descriptors,), (CleanDescriptors(),))
+
     def _blocks(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         from pipeline.arms.inputs import smiles_of
 
         return morgan_counts(smiles_of(X)), self.features_.transform(X)
 
+    def _pairs(
+        self, a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Similarity (1 for rows that are alike) and squared distance (0) between blocks of rows. Shapes (n_a, n_b)."""
+        return tanimoto(a[0], b[0]).astype(np.float64), squared_distances(a[1], b[1])
+
     def _between(self, counts: np.ndarray, scaled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return (
-            tanimoto(counts, self.counts_).astype(np.float64),
-            squared_distances(scaled, self.scaled_),
-        )
+        return self._pairs((counts, scaled), (self.counts_, self.scaled_))
 
     def _solve_with_landmarks(self, z: np.ndarray, rng: np.random.Generator) -> None:
         counts, scaled = self.counts_, self.scaled_
@@ -179,7 +186,10 @@ class GaussianProcessLabels(ClassifierMixin, BaseEstimator):
 
     def _fit_members(self, X: Any, y: np.ndarray) -> list[GaussianProcess]:
         positive = self.classes_[-self._n_scores() :]
-        return [GaussianProcess(seed=self.seed).fit(X, np.where(y == label, 1.0, -1.0)) for label in positive]
+        return [self._member().fit(X, np.where(y == label, 1.0, -1.0)) for label in positive]
+
+    def _member(self) -> GaussianProcess:
+        return GaussianProcess(seed=self.seed)
 
     @staticmethod
     def _scores(members: list[GaussianProcess], X: Any) -> np.ndarray:

@@ -1,8 +1,9 @@
-"""What every arm is given as ``X``: canonical texts, with context columns beside them."""
+"""What every arm is given as ``X``: canonical texts, with a reaction's components and context columns beside them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,18 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from pipeline.tables.measurements import TargetError, parse_number
 from pipeline.tables.molecules import MoleculeError, canonical_smiles
+
+
+@dataclass(frozen=True)
+class ReactionColumns:
+    """Which columns of ``X``, behind the reaction SMILES, hold ``components``; of those ``names`` are no SMILES."""
+
+    components: tuple[str, ...]
+    names: tuple[str, ...] = ()
+
+    def without(self, X: Any) -> pd.DataFrame:
+        """``X`` with the reaction SMILES and the context alone."""
+        return as_frame(X).drop(columns=list(self.components))
 
 
 def as_frame(X: Any) -> pd.DataFrame:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from pipeline.arms import baselines, language_model
-from pipeline.errors import unknown
+from pipeline.arms import baselines, language_model, reactions
+from pipeline.arms.inputs import ReactionColumns
+from pipeline.errors import InputError, unknown
 from pipeline.lm.defaults import LAYERS
 from pipeline.tables.targets import CLASSES, REGRESSION
 
@@ -39,16 +40,31 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "gp": ("counts", "descriptors"),
 }
 # Arms whose prediction is the mean of the predictions of others; the members are never fitted twice.
-MEANS = {"ensemble": ("extratrees", "lightgbm", "gp"), "blend": ("ensemble", "lm-head")}
+MEANS = {
+    "ensemble": ("extratrees", "lightgbm", "gp"),
+    "blend": ("ensemble", "lm-head"),
+    "reaction-ensemble": ("components-lightgbm", "drfp-lightgbm", "drfp-rf"),
+    "reaction-blend": ("reaction-ensemble", "lm-head"),
+}
 ORDER = ("mean", "majority", *BASELINES, "ensemble", *LANGUAGE_MODELS, "blend")
+REACTION_ORDER = ("mean", "majority", *reactions.BASELINES, "reaction-ensemble", *LANGUAGE_MODELS, "reaction-blend")
 GROUPS = {
     "baselines": (*BASELINES, "ensemble"),
     "lm": (*LANGUAGE_MODELS, "blend"),
     "all": (*BASELINES, "ensemble", *LANGUAGE_MODELS, "blend"),
 }
+REACTION_GROUPS = {
+    "baselines": (*reactions.BASELINES, "reaction-ensemble"),
+    "lm": (*LANGUAGE_MODELS, "reaction-blend"),
+    "all": (*reactions.BASELINES, "reaction-ensemble", *LANGUAGE_MODELS, "reaction-blend"),
+}
+# On full-factorial tables they come close to chemistry, so no comparison over reactions goes without them.
+REACTION_CONTROLS = ("popularity", "barcodes")
 DESCRIPTIONS = {
     "mean": "predicts the training mean",
     "majority": "answers the majority class, with the class shares as probabilities",
+    "popularity": "mean, over the components, of how well each did in training: no structures",
+    "barcodes": "random forest on a random vector for each value of each component: no structures either",
     "ngram-ridge": "linear model on character n-grams of the SMILES: text without a language model",
     "knn": "5 nearest neighbours by Tanimoto similarity of Morgan bits",
     "ridge": "linear model on RDKit descriptors",
@@ -57,32 +73,45 @@ DESCRIPTIONS = {
     "lightgbm": "gradient boosting on Morgan counts and RDKit descriptors",
     "gp": "Gaussian process, Tanimoto on Morgan counts + RBF on RDKit descriptors",
     "ensemble": "mean of extratrees, lightgbm and gp",
+    "onehot-rf": "random forest on which component is which (one-hot)",
+    "components-rf": "random forest on the Morgan counts of each component, side by side",
+    "components-lightgbm": "gradient boosting on the Morgan counts of each component, side by side",
+    "components-gp": "Gaussian process, Tanimoto kernels of the components, added up and multiplied",
+    "drfp-rf": "random forest on differential reaction fingerprints (DRFP)",
+    "drfp-lightgbm": "gradient boosting on differential reaction fingerprints (DRFP)",
+    "drfp-gp": "Gaussian process, Tanimoto kernels on differential reaction fingerprints (DRFP)",
+    "reaction-ensemble": "mean of components-lightgbm, drfp-lightgbm and drfp-rf",
     "lm-frozen": "linear model on hidden states of the untouched language model",
     "lm-head": "first layers of the language model, fine-tuned with LoRA and a linear head",
     "lm-text": "language model fine-tuned with LoRA to write the answer as text",
     "blend": "mean of ensemble and lm-head: does the language model add anything?",
+    "reaction-blend": "mean of reaction-ensemble and lm-head: does the language model add anything?",
 }
 
 
-def resolve_arms(names: Sequence[str], task: str) -> list[str]:
-    """Expand groups, add the trivial control, and put the arms in the order of the ladder.
+def resolve_arms(names: Sequence[str], task: str, of_reactions: bool = False) -> list[str]:
+    """Expand groups, add the trivial controls, and put the arms in the order of the ladder.
 
     Raises
     ------
     InputError
-        For a name that is neither an arm nor a group.
+        For a name that is neither an arm nor a group for molecules, or for reactions.
     """
-    chosen = {CONTROLS[task]}
+    order, groups = (REACTION_ORDER, REACTION_GROUPS) if of_reactions else (ORDER, GROUPS)
+    chosen = {CONTROLS[task], *(REACTION_CONTROLS if of_reactions else ())}
     for name in names:
-        if name in GROUPS:
-            chosen.update(GROUPS[name])
+        if name in groups:
+            chosen.update(groups[name])
         elif name in ("mean", "majority"):
             continue
-        elif name in ORDER:
+        elif name in order:
             chosen.add(name)
+        elif name in (*ORDER, *REACTION_ORDER):
+            here, there = ("reactions", "molecules") if of_reactions else ("molecules", "reactions")
+            raise InputError(f"arm {name!r} is for {there}; the arms for {here} are {', '.join(order[2:])}")
         else:
-            raise unknown("arm", name, [*ORDER, *GROUPS])
-    return [name for name in ORDER if name in chosen]
+            raise unknown("arm", name, [*order, *groups])
+    return [name for name in order if name in chosen]
 
 
 def is_language_model(arm: str) -> bool:
@@ -107,6 +136,7 @@ def make_arm(
     *,
     seed: int,
     threads: int,
+    columns: ReactionColumns | None = None,
     engine: Callable[[str], Any] | None = None,
     **language_model_options: Any,
 ) -> Any:
@@ -114,11 +144,15 @@ def make_arm(
 
     Parameters
     ----------
+    columns : ReactionColumns, optional
+        Of a table of reactions.
     engine : callable, optional
         From the name of a language-model arm to its engine.
     """
     if arm in CONTROLS.values():
         return baselines.constant(task, seed, threads)
+    if columns is not None and arm in reactions.BASELINES:
+        return reactions.BASELINES[arm](task, seed, threads, columns)
     if arm in BASELINES:
         return BASELINES[arm](task, seed, threads)
     if engine is None:
@@ -189,14 +223,22 @@ def engines(model: Any) -> list[Any]:
     return [model.engine] if hasattr(model, "engine") else []
 
 
-def make_whole(arm: str, task: str, *, seed: int, threads: int, **language_model_options: Any) -> Any:
+def make_whole(
+    arm: str,
+    task: str,
+    *,
+    seed: int,
+    threads: int,
+    columns: ReactionColumns | None = None,
+    **language_model_options: Any,
+) -> Any:
     """An unfitted estimator for any arm, a mean of others included."""
     if arm in MEANS:
         return MeanArm(
             {
-                member: make_whole(member, task, seed=seed, threads=threads, **language_model_options)
+                member: make_whole(member, task, seed=seed, threads=threads, columns=columns, **language_model_options)
                 for member in MEANS[arm]
             }
         )
     options = language_model_options if arm in LANGUAGE_MODELS else {}
-    return make_arm(arm, task, seed=seed, threads=threads, **options)
+    return make_arm(arm, task, seed=seed, threads=threads, columns=columns, **options)

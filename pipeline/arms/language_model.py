@@ -67,9 +67,15 @@ class LanguageModelArm(BaseEstimator):
         return [self.engine.prompt(self.template, pieces) for pieces in self.template.pieces_all(X)]
 
     def _shared(self) -> int:
-        """Tokens that open every prompt, found from molecules that have nothing in common."""
+        """Tokens that open every prompt, found from structures that have nothing in common."""
         probes = ("C", "[Na+]", "n1cccc1", "O=S")
-        return shared_tokens([self.engine.prompt(self.template, self.template.pieces(molecule)) for molecule in probes])
+        components = len(self.template.components)
+        return shared_tokens(
+            [
+                self.engine.prompt(self.template, self.template.pieces(probe, components=[probe] * components))
+                for probe in probes
+            ]
+        )
 
     def _settings(self, n: int) -> Any:
         arm = "lm-text" if isinstance(self, _TunedText) else "lm-head"

@@ -44,7 +44,9 @@ class Verdict:
         return asdict(self)
 
 
-def verdicts(evaluations: Sequence[Evaluation], lm_arms: Sequence[str], units: str) -> list[Verdict]:
+def verdicts(
+    evaluations: Sequence[Evaluation], lm_arms: Sequence[str], units: str, rows_are: str = "molecules"
+) -> list[Verdict]:
     """One verdict per split; the comparisons of all splits are corrected as one family."""
     control = CONTROL[evaluations[0].task]
     against_reference = differences(evaluations, lm_arms, REFERENCE)
@@ -53,16 +55,18 @@ def verdicts(evaluations: Sequence[Evaluation], lm_arms: Sequence[str], units: s
     for evaluation in evaluations:
         compared = [item for item in against_reference if item.split == evaluation.split]
         controlled = [item for item in against_control if item.split == evaluation.split]
-        result.append(_verdict(evaluation, compared, controlled, units))
+        result.append(_verdict(evaluation, compared, controlled, units, rows_are))
     return result
 
 
-def _verdict(evaluation: Evaluation, compared: list[Difference], controlled: list[Difference], units: str) -> Verdict:
+def _verdict(
+    evaluation: Evaluation, compared: list[Difference], controlled: list[Difference], units: str, rows_are: str
+) -> Verdict:
     def made(learned: bool, use: str | None, sentence: str) -> Verdict:
         return Verdict(evaluation.split, learned, use, sentence, tuple(compared), tuple(controlled))
 
     n, groups = len(evaluation.truth), evaluation.n_groups
-    where = f"On the {evaluation.split} split ({n} test molecules in {groups} groups)"
+    where = f"On the {evaluation.split} split ({n} test {rows_are} in {groups} groups)"
     constant = "predicting the training mean" if evaluation.task == "regression" else "always answering the majority"
     if groups < MIN_GROUPS:
         return made(

@@ -8,12 +8,19 @@ tokenizer cuts the prompt as it would any text, across atoms and rings: one ring
 from __future__ import annotations
 
 import re
+from itertools import groupby
 from typing import Any
 
-from pipeline.prompts.templates import ATOMWISE, Pieces
+from pipeline.prompts.templates import ATOMWISE, Pieces, joined
 
 _SYMBOL = re.compile(r"\[[^\]]*\]|Br|Cl|%\d\d|.", re.DOTALL)
 _REMEMBERED = 100_000
+
+
+def _symbols(structure: str) -> list[str]:
+    """The symbols of a SMILES; a space before it belongs to the first."""
+    symbols = _SYMBOL.findall(structure.lstrip(" "))
+    return [structure[: len(structure) - len(structure.lstrip(" "))] + symbols[0], *symbols[1:]] if symbols else []
 
 
 class PromptTokens:
@@ -33,14 +40,20 @@ class PromptTokens:
         return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def prompt(self, pieces: Pieces, tokenization: str) -> tuple[int, ...]:
-        """Token ids of a prompt. A space before the molecule belongs to its first symbol."""
+        """Token ids of a prompt. A space before a structure belongs to its first symbol."""
         if tokenization != ATOMWISE:
-            return self.encode("".join(pieces))
-        symbols = _SYMBOL.findall(pieces.molecule)
-        opening = pieces.before.rstrip(" ")
-        if symbols:
-            symbols[0] = pieces.before[len(opening) :] + symbols[0]
-        parts = [opening, *symbols, pieces.after]
+            return self.encode(joined(pieces))
+        parts: list[str] = []
+        space = ""
+        for structure, run in groupby(pieces, key=lambda piece: piece.structure):
+            text = space + joined(tuple(run))
+            space = ""
+            if structure:
+                parts += _symbols(text)
+            else:
+                opening = text.rstrip(" ")  # a prompt never ends in a space, so a structure follows if there is one
+                space = text[len(opening) :]
+                parts.append(opening)
         return tuple(token for part in parts for token in self._remembered(part))
 
     def _remembered(self, text: str) -> tuple[int, ...]:

@@ -1,8 +1,9 @@
 """One render function for training and prediction.
 
 The question follows Jablonka et al. 2024 (GPTChem): ``What is the {property} of {molecule}?``,
-answered by a space and the value. The space belongs to the answer, so that the prompt's tokens
-are the same with and without it; the answer ends with the tokenizer's end-of-text token.
+answered by a space and the value. A reaction is stated as its SMILES, or component by component.
+The space belongs to the answer, so that the prompt's tokens are the same with and without it; the
+answer ends with the tokenizer's end-of-text token.
 """
 
 from __future__ import annotations
@@ -18,17 +19,35 @@ from pipeline.arms.inputs import as_frame
 from pipeline.errors import InputError, nearest
 
 DEFAULT_TEMPLATE = "What is the {property} of {molecule}{context}?"
-_FIELDS = ("property", "molecule", "context")
+REACTION_TEMPLATE = "What is the {property} of the reaction {reaction}{context}?"
+COMPONENTS_TEMPLATE = "What is the {property} of the reaction of {components}{context}?"
+_ROWS = ("molecule", "reaction", "components")  # the fields for what differs from row to row
+_FIELDS = ("property", *_ROWS, "context")
+ABSENT = "none"  # what is said of a component that a reaction does not have
 ATOMWISE, WHOLE = "atomwise", "model"
 TOKENIZATIONS = (ATOMWISE, WHOLE)
 
 
-class Pieces(NamedTuple):
-    """A prompt as what stands before the molecule, the molecule, and what stands behind it."""
+class Piece(NamedTuple):
+    """A part of a prompt; ``structure`` says that it is a SMILES and no plain text."""
 
-    before: str
-    molecule: str
-    after: str
+    text: str
+    structure: bool = False
+
+
+Pieces = tuple[Piece, ...]
+
+
+def joined(pieces: Pieces) -> str:
+    """The prompt as text."""
+    return "".join(piece.text for piece in pieces)
+
+
+def default_template(components: bool, reaction: bool) -> str:
+    """The usual template of a table: with named components, with reaction SMILES alone, or of molecules."""
+    if components:
+        return COMPONENTS_TEMPLATE
+    return REACTION_TEMPLATE if reaction else DEFAULT_TEMPLATE
 
 
 @dataclass(frozen=True)
@@ -41,20 +60,27 @@ class PromptTemplate:
     units : str
         Stated behind the property (``log solubility in mol/L``); may be empty.
     text : str
-        With the fields ``{property}``, ``{molecule}`` and ``{context}``; must not end in a space.
+        With the fields ``{property}``, ``{context}`` and one of ``{molecule}``, ``{reaction}`` (its SMILES) and
+        ``{components}`` (each by name); must not end in a space.
     tokenization : {"atomwise", "model"}
-        How the molecule becomes tokens; see `pipeline.lm.tokens`.
+        How a structure becomes tokens; see `pipeline.lm.tokens`.
+    components : tuple of str
+        Of a reaction, in the order in which they are stated.
+    names : tuple of str
+        Those of them that hold names, not SMILES.
 
     Raises
     ------
     InputError
-        If a field is unknown, ``{molecule}`` is missing, or the text ends in white space.
+        If a field is unknown, the field for the row is missing or stands twice, or the text ends in white space.
     """
 
     property_name: str
     units: str = ""
     text: str = DEFAULT_TEMPLATE
     tokenization: str = ATOMWISE
+    components: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         try:
@@ -65,35 +91,70 @@ class PromptTemplate:
             if field not in _FIELDS:
                 raise InputError(
                     f"template {self.text!r}: no field {{{field}}}{nearest(field, _FIELDS)}; "
-                    "the fields are {property}, {molecule} and {context}"
+                    "the fields are {property}, {context} and one of {molecule}, {reaction} and {components}"
                 )
-        if fields.count("molecule") != 1 or self.text.count("{molecule}") != 1:
-            raise InputError(f"template {self.text!r}: the field {{molecule}} must stand in it once, as it is")
+        if sum(field in _ROWS for field in fields) != 1 or self.text.count(f"{{{self.row_field}}}") != 1:
+            raise InputError(
+                f"template {self.text!r}: one of the fields {{molecule}}, {{reaction}} and {{components}} "
+                "must stand in it once, as it is"
+            )
         if self.text != self.text.rstrip():
             raise InputError(f"template {self.text!r}: must not end in white space; the answer brings its own space")
 
-    def pieces(self, molecule: str, context: Mapping[str, str] | None = None) -> Pieces:
-        """The prompt of one row, cut around the molecule."""
+    @property
+    def row_field(self) -> str:
+        """The field for what differs from row to row."""
+        return next((field for field in _ROWS if f"{{{field}" in self.text), "molecule")
+
+    def pieces(
+        self, structure: str, context: Mapping[str, str] | None = None, components: Sequence[str] = ()
+    ) -> Pieces:
+        """The prompt of one row.
+
+        Parameters
+        ----------
+        structure : str
+            SMILES of the molecule or the reaction.
+        context : mapping, optional
+        components : sequence of str
+            What each of the template's components is in this reaction; empty for one that it does not have.
+        """
         named = f"{self.property_name} in {self.units}" if self.units else self.property_name
         stated = "".join(f", {name.replace('_', ' ')} {value}" for name, value in (context or {}).items())
-        before, _, after = self.text.partition("{molecule}")
-        return Pieces(
-            before.format(property=named, context=stated), molecule, after.format(property=named, context=stated)
+        before, _, after = self.text.partition(f"{{{self.row_field}}}")
+        of_components = self.row_field == "components"
+        middle = self._stated(components) if of_components else [Piece(structure, structure=True)]
+        return (
+            Piece(before.format(property=named, context=stated)),
+            *middle,
+            Piece(after.format(property=named, context=stated)),
         )
 
-    def render(self, molecule: str, context: Mapping[str, str] | None = None) -> str:
-        """The prompt of one row."""
-        return "".join(self.pieces(molecule, context))
+    def _stated(self, components: Sequence[str]) -> list[Piece]:
+        """``aryl halide Clc1ccccc1, base none, …``."""
+        pieces = []
+        for number, (name, value) in enumerate(zip(self.components, components, strict=True)):
+            pieces.append(Piece(f"{', ' if number else ''}{name.replace('_', ' ')} "))
+            pieces.append(Piece(value or ABSENT, structure=bool(value) and name not in self.names))
+        return pieces
+
+    def render(self, structure: str, context: Mapping[str, str] | None = None, components: Sequence[str] = ()) -> str:
+        """The same as text."""
+        return joined(self.pieces(structure, context, components))
 
     def pieces_all(self, X: Any) -> list[Pieces]:
-        """The prompts of many rows (SMILES, with context columns beside them where there are any)."""
+        """The prompts of many rows (SMILES, with the columns of the components and of the context beside them)."""
         frame = as_frame(X)
-        columns = [str(column) for column in frame.columns[1:]]
-        return [self.pieces(str(row[0]), dict(zip(columns, row[1:], strict=True))) for row in frame.to_numpy(object)]
+        own = 1 + len(self.components)
+        columns = [str(column) for column in frame.columns[own:]]
+        return [
+            self.pieces(str(row[0]), dict(zip(columns, row[own:], strict=True)), list(row[1:own]))
+            for row in frame.to_numpy(object)
+        ]
 
     def render_all(self, X: Any) -> list[str]:
         """The same as text."""
-        return ["".join(pieces) for pieces in self.pieces_all(X)]
+        return [joined(pieces) for pieces in self.pieces_all(X)]
 
 
 def completion(answer: str) -> str:

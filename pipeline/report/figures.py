@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from rdkit import Chem, rdBase
+from rdkit.Chem import rdChemReactions
 from rdkit.Chem.Draw import rdMolDraw2D
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import precision_recall_curve, roc_curve
@@ -44,6 +45,17 @@ COLOURS = {
     "lm-head": "#f3722c",
     "lm-text": "#f94144",
     "blend": "#9d4edd",
+    "popularity": "#9aa0a6",
+    "barcodes": "#6d6875",
+    "onehot-rf": "#8d99ae",
+    "components-rf": "#52b69a",
+    "components-lightgbm": "#90be6d",
+    "components-gp": "#4d908e",
+    "drfp-rf": "#43aa8b",
+    "drfp-lightgbm": "#b5c99a",
+    "drfp-gp": "#577590",
+    "reaction-ensemble": "#277da1",
+    "reaction-blend": "#9d4edd",
 }
 MANY_POINTS = 400
 
@@ -174,7 +186,7 @@ def error_by_similarity(evaluation: Evaluation, similarity: np.ndarray, arms: Se
             1.96 * float(errors[part].std(ddof=1)) / np.sqrt(len(part)) if len(part) > 1 else 0.0 for part in quarters
         ]
         axis.errorbar(centres, means, yerr=spread, fmt="o-", color=COLOURS[arm], lw=1.4, ms=4, capsize=2, label=arm)
-    axis.set_xlabel("Tanimoto similarity to the nearest training molecule\n(quarters of the test set)")
+    axis.set_xlabel("Tanimoto similarity to the nearest in training\n(quarters of the test set)")
     what = (
         "1 − probability of the true class"
         if evaluation.task == "classes"
@@ -201,18 +213,22 @@ def training_curves(cells: Sequence[dict[str, Any]]) -> str:
     return _svg(figure)
 
 
-def molecule(smiles: str, width: int = 210, height: int = 140) -> str:
-    """A drawing of one molecule."""
+def structure(smiles: str, width: int = 210, height: int = 140) -> str:
+    """A drawing of one molecule, or of a reaction."""
     with rdBase.BlockLogs():
-        drawer = rdMolDraw2D.MolDraw2DSVG(width, height)
+        of_reaction = ">" in smiles
+        drawer = rdMolDraw2D.MolDraw2DSVG(4 * width if of_reaction else width, height)
         drawer.drawOptions().clearBackground = False  # type: ignore[assignment]
-        rdMolDraw2D.PrepareAndDrawMolecule(drawer, Chem.MolFromSmiles(smiles))
+        if of_reaction:
+            drawer.DrawReaction(rdChemReactions.ReactionFromSmarts(smiles, useSmiles=True))
+        else:
+            rdMolDraw2D.PrepareAndDrawMolecule(drawer, Chem.MolFromSmiles(smiles))
         drawer.FinishDrawing()
         return drawer.GetDrawingText()
 
 
 def main_arms(evaluation: Evaluation, arms: Sequence[str], reference: str) -> list[str]:
     """The arms worth a panel of their own: the preferred baseline, the weak one, the language models."""
-    wanted = [reference, "rf-bits", "lm-head", "lm-text"]
+    wanted = [reference, "rf-bits", "barcodes", "lm-head", "lm-text"]
     shown = [arm for arm in dict.fromkeys(wanted) if arm in arms]
     return shown or [arm for arm in arms if arm != CONTROL[evaluation.task]][:4] or list(arms[:1])

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from pipeline import __version__
 from pipeline.arms.features import nearest_neighbours
-from pipeline.arms.ladder import DESCRIPTIONS, TUNED, is_language_model
+from pipeline.arms.ladder import DESCRIPTIONS, MEANS, REACTION_CONTROLS, TUNED, is_language_model
 from pipeline.evaluation.comparison import CONTROL, REFERENCE, Evaluation
 from pipeline.evaluation.metrics import CLASS_METRICS, LABELS, PRIMARY, REGRESSION_METRICS, positive_class
 from pipeline.evaluation.verdict import drop_sentence, number, reference_name
@@ -132,6 +132,8 @@ def _content(outcome: Outcome, out: Path, neighbours: Sequence[Neighbours]) -> d
     return {
         "version": __version__,
         "title": table.name,
+        "rows_are": table.rows_are,
+        "row_is": table.rows_are.removesuffix("s"),
         "task": outcome.evaluations[0].task,
         "task_reason": table.task_reason,
         "property": table.property_name,
@@ -166,7 +168,7 @@ def _content(outcome: Outcome, out: Path, neighbours: Sequence[Neighbours]) -> d
         "command": f"chemtune run {shlex.quote(str(out / 'config.yaml'))} --out {shlex.quote(str(out))}",
         "info": outcome.info,
         "settings": outcome.info["settings"],
-        "seconds": sum(cell["seconds"] for cell in outcome.cells if cell["key"]["arm"] not in ("ensemble", "blend")),
+        "seconds": sum(cell["seconds"] for cell in outcome.cells if cell["key"]["arm"] not in MEANS),
         "peak_mb": max(cell["peak_mb"] for cell in outcome.cells),
         "language_models": _language_models(outcome),
     }
@@ -207,7 +209,8 @@ def _board(outcome: Outcome, evaluation: Evaluation, metrics: tuple[str, ...]) -
         "rows": [
             {
                 "arm": arm,
-                "weak": arm == "rf-bits",
+                "note": {"rf-bits": "weak reference", **dict.fromkeys(REACTION_CONTROLS, "no structures")}.get(arm, ""),
+                "lm": is_language_model(arm),
                 "preferred": arm in chosen,
                 "cells": [rows[arm, metric] for metric in metrics],
             }
@@ -260,10 +263,10 @@ def _worst(outcome: Outcome, evaluation: Evaluation, similarity: np.ndarray, nea
                 "truth": evaluation.truth[index],
                 "prediction": evaluation.predicted[arm][index],
                 "others": others,
-                "drawing": figures.molecule(frame.loc[row_id, "smiles"]),
+                "drawing": figures.structure(frame.loc[row_id, "smiles"]),
                 "neighbour": frame.loc[neighbour, "smiles"],
                 "neighbour_truth": frame.loc[neighbour, "target"],
-                "neighbour_drawing": figures.molecule(frame.loc[neighbour, "smiles"]),
+                "neighbour_drawing": figures.structure(frame.loc[neighbour, "smiles"]),
                 "similarity": float(similarity[index]),
             }
         )

@@ -9,15 +9,26 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.errors import InputError, unknown
+from pipeline.errors import InputError, nearest, unknown
 from pipeline.splits.groups import GROUPINGS, column_groups, twin_groups
 from pipeline.splits.splitters import TOLERANCE, Fold, Split, fold_numbers, hold_out
+from pipeline.tables.molecules import MoleculeError
+from pipeline.tables.reactions import canonical_component
 from pipeline.tables.reading import read_table, require_column
 from pipeline.tables.table import Table
 from pipeline.tables.targets import CLASSES
 
 _ROLES = {"train": "train", "test": "test", "valid": "train", "validation": "train", "val": "train"}
-_FORMS = [*GROUPINGS, "group:COLUMN", "column:COLUMN", "FILE.csv"]
+COMPONENTS, COMPONENT = "components", "component:"
+_FORMS = [
+    *GROUPINGS,
+    COMPONENTS,
+    "component:COLUMN",
+    "component:COLUMN=VALUE",
+    "group:COLUMN",
+    "column:COLUMN",
+    "FILE.csv",
+]
 
 
 def columns_needed(splits: Sequence[str]) -> list[str]:
@@ -27,8 +38,28 @@ def columns_needed(splits: Sequence[str]) -> list[str]:
 
 def check_name(name: str) -> None:
     """Raise `InputError` unless ``name`` is a kind of split there is."""
-    if not (name in GROUPINGS or name.startswith(("group:", "column:")) or name.endswith(".csv")):
+    if not (
+        name in (*GROUPINGS, COMPONENTS) or name.startswith(("group:", "column:", COMPONENT)) or name.endswith(".csv")
+    ):
         raise unknown("split", name, _FORMS)
+
+
+def expand_names(names: Sequence[str], table: Table) -> list[str]:
+    """The splits asked for, ``components`` replaced by one for each component that differs between reactions."""
+    expanded = []
+    for name in names:
+        if name == COMPONENTS:
+            _check_has_components(table, name)
+            varied = [column for column in table.components if table.frame[column].nunique() > 1]
+            expanded += [f"{COMPONENT}{column}" for column in varied]
+        else:
+            expanded.append(name)
+    return expanded
+
+
+def _check_has_components(table: Table, name: str) -> None:
+    if not table.has_reactions:
+        raise InputError(f"split {name!r} is for reactions; name them with --reaction or --components")
 
 
 def build_splits(table: Table, name: str, *, test_size: float, folds: int, seed: int, n_train: int = 0) -> list[Split]:
@@ -38,7 +69,8 @@ def build_splits(table: Table, name: str, *, test_size: float, folds: int, seed:
     ----------
     name : str
         ``random``, ``scaffold``, ``group:COLUMN``, ``column:COLUMN`` (a column that says train or
-        test), or the path of a ``splits.csv`` of an earlier run.
+        test), or the path of a ``splits.csv`` of an earlier run. For reactions ``component:COLUMN`` (values of a
+        component that are tested are not trained on) and ``component:COLUMN=VALUE|VALUE`` (which ones).
     test_size : float
         Share of rows in a hold-out; used when ``folds`` is 0.
     folds : int
@@ -56,14 +88,62 @@ def build_splits(table: Table, name: str, *, test_size: float, folds: int, seed:
         made = _from_file(table, name)
     elif name.startswith("column:"):
         made = [_from_column(table, name)]
+    elif name.startswith(COMPONENT) and "=" in name and _component(table, name) != name.removeprefix(COMPONENT):
+        made = [_from_values(table, name)]
     else:
-        groups = column_groups(table, name[6:]) if name.startswith("group:") else GROUPINGS[name](table)
-        made = [_from_groups(table, name, groups, test_size, folds, seed)]
+        made = [_from_groups(table, name, _groups(table, name), test_size, folds, seed)]
     if n_train:
         made = [_fewer_trained(split, n_train, seed) for split in made]
     for split in made:
         _check(table, split)
     return made
+
+
+def _groups(table: Table, name: str) -> np.ndarray:
+    """The group of each row for a split that is made of groups."""
+    if name.startswith("group:"):
+        return column_groups(table, name[6:])
+    if name.startswith(COMPONENT):
+        return column_groups(table, _component(table, name))
+    if name == "scaffold" and table.has_reactions:
+        raise InputError(
+            "split 'scaffold' is for molecules; for reactions use components, or component:COLUMN for one of "
+            f"{', '.join(table.components)}"
+        )
+    return GROUPINGS[name](table)
+
+
+def _component(table: Table, name: str) -> str:
+    """The component that a split ``component:COLUMN`` or ``component:COLUMN=VALUE`` names."""
+    _check_has_components(table, name)
+    wanted = name.removeprefix(COMPONENT)
+    for column in (wanted, wanted.partition("=")[0]):
+        if column in table.components:
+            return column
+    raise unknown("component", wanted.partition("=")[0], table.components)
+
+
+def _from_values(table: Table, name: str) -> Split:
+    """Chosen values of a component are tested, all others trained on."""
+    column = _component(table, name)
+    values = table.frame[column]
+    chosen = set()
+    for text in name.removeprefix(f"{COMPONENT}{column}=").split("|"):
+        try:
+            value = text.strip() if column in table.names else canonical_component(text)
+        except MoleculeError as error:
+            raise InputError(f"split {name!r}: {error}") from None
+        if value not in set(values):
+            raise InputError(
+                f"split {name!r}: no reaction has {text.strip()!r} as {column!r}{nearest(text.strip(), set(values))}; "
+                f"there are {values.nunique()} values, such as {min(values)!r}"
+            )
+        chosen.add(value)
+    ids = table.frame["row_id"].to_numpy(dtype=object)
+    test = values.isin(chosen).to_numpy()
+    labels = dict(zip(ids, column_groups(table, column), strict=True))
+    fold = Fold(0, 0, tuple(ids[~test]), tuple(ids[test]))
+    return Split(name, (fold,), labels, f"{len(chosen)} of {values.nunique()} values of {column!r} held out")
 
 
 def _fewer_trained(split: Split, n_train: int, seed: int) -> Split:
@@ -136,7 +216,14 @@ def _from_column(table: Table, name: str) -> Split:
     ids = table.frame["row_id"].to_numpy(dtype=object)
     test = (roles.map(_ROLES) == "test").to_numpy()
     notes = ["rows marked valid were used for training"] if roles.isin(["valid", "validation", "val"]).any() else []
-    labels = dict(zip(ids, twin_groups(table), strict=True))
+    groups = twin_groups(table)
+    for component in table.components:
+        values = table.frame[component]
+        if not set(values[test]) & set(values[~test]):
+            groups = column_groups(table, component)
+            notes.append(f"no tested {component} is trained on, so rows that share one count as a group")
+            break
+    labels = dict(zip(ids, groups, strict=True))
     fold = Fold(0, 0, tuple(ids[~test]), tuple(ids[test]))
     return _without_straddlers(Split(name, (fold,), labels, f"column {column!r}", tuple(notes)))
 

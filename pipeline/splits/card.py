@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.stats import ks_2samp
 
 from pipeline.arms.features import nearest_neighbours
@@ -20,11 +21,12 @@ def split_card(table: Table, split: Split) -> dict[str, Any]:
     -------
     dict
         ``asked``, ``n_train`` and ``n_test`` per fold, ``groups``, ``largest_group`` (rows),
-        ``acyclic`` and ``acyclic_test`` (shares), ``label_shift`` (regression: mean of test minus
+        ``acyclic`` and ``acyclic_test`` (shares; None for reactions), ``unseen`` (reactions: for each component the
+        share of test rows whose value of it no training row has), ``label_shift`` (regression: mean of test minus
         training labels in training standard deviations, and the two-sample Kolmogorov-Smirnov
         statistic; classes: largest difference of a class share), ``similarity`` (quartiles of the
         Tanimoto similarity from each test molecule to its nearest training molecule, Morgan
-        fingerprints of radius 2, 2048 bits), and ``notes``.
+        fingerprints of radius 2, 2048 bits; reactions: differential fingerprints), and ``notes``.
     """
     frame = table.frame.set_index("row_id")
     similarity = np.concatenate(
@@ -43,12 +45,19 @@ def split_card(table: Table, split: Split) -> dict[str, Any]:
         "groups": len(sizes),
         "test_groups": len({split.groups[row_id] for row_id in tested}),
         "largest_group": int(sizes.max()),
-        "acyclic": float((frame["scaffold"] == "").mean()),
-        "acyclic_test": float((frame.loc[tested, "scaffold"] == "").mean()),
+        "acyclic": None if table.has_reactions else float((frame["scaffold"] == "").mean()),
+        "acyclic_test": None if table.has_reactions else float((frame.loc[tested, "scaffold"] == "").mean()),
+        "unseen": {column: _unseen(frame[column], split) for column in table.components},
         "label_shift": _label_shift(table, split),
         "similarity": [float(q) for q in np.quantile(similarity, [0.25, 0.5, 0.75])],
         "notes": list(split.notes),
     }
+
+
+def _unseen(values: pd.Series, split: Split) -> float:
+    """Share of test rows whose value no training row of their fold has."""
+    new = [~values.loc[list(fold.test)].isin(set(values.loc[list(fold.train)])) for fold in split.folds]
+    return float(pd.concat(new).mean())
 
 
 def _label_shift(table: Table, split: Split) -> dict[str, float]:

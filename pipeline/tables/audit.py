@@ -14,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 
 from pipeline.splits.groups import scaffold_groups, twin_groups
 from pipeline.splits.splitters import fold_numbers
+from pipeline.tables.reactions import appearing_elements
 from pipeline.tables.table import Table
 from pipeline.tables.targets import CLASSES
 
@@ -25,8 +26,7 @@ NOTATION_ROWS = 5_000
 def audit_table(table: Table) -> dict[str, Any]:
     """Counts, refusals, duplicates, labels, scaffolds, and whether the notation leaks the label."""
     frame = table.frame
-    twins, scaffolds = pd.Series(twin_groups(table)), pd.Series(scaffold_groups(table))
-    cyclic = frame["scaffold"][frame["scaffold"] != ""].value_counts()
+    twins = pd.Series(twin_groups(table))
     reasons = table.refused["reason"].str.split(":").str[0]
     return {
         "name": table.name,
@@ -35,6 +35,7 @@ def audit_table(table: Table) -> dict[str, Any]:
         "property": table.property_name,
         "units": table.units,
         "rows_read": table.n_read,
+        "rows_are": table.rows_are,
         "molecules": len(frame),
         "refused": {str(reason): int(count) for reason, count in reasons.value_counts().items()},
         "first_refused": table.refused.head(5).to_dict("records"),
@@ -48,15 +49,49 @@ def audit_table(table: Table) -> dict[str, Any]:
         "labels": _labels(table),
         "bounds": int((~table.exact).sum()),
         "scale": table.scale.explained(),
-        "scaffolds": {
-            "groups": int(scaffolds.nunique()),
-            "acyclic_share": float((frame["scaffold"] == "").mean()),
-            "largest": str(cyclic.index[0]) if len(cyclic) else "",
-            "largest_share": float(cyclic.iloc[0] / len(frame)) if len(cyclic) else 0.0,
-            "singletons": int((scaffolds.value_counts() == 1).sum()),
-        },
+        **(
+            {"reactions": _reactions(table)}
+            if table.has_reactions
+            else {"scaffolds": _scaffolds(frame, scaffold_groups(table))}
+        ),
         "notation": notation_leak(table),
         "warnings": list(table.warnings),
+    }
+
+
+def _scaffolds(frame: pd.DataFrame, groups: np.ndarray) -> dict[str, Any]:
+    cyclic = frame["scaffold"][frame["scaffold"] != ""].value_counts()
+    sizes = pd.Series(groups).value_counts()
+    return {
+        "groups": len(sizes),
+        "acyclic_share": float((frame["scaffold"] == "").mean()),
+        "largest": str(cyclic.index[0]) if len(cyclic) else "",
+        "largest_share": float(cyclic.iloc[0] / len(frame)) if len(cyclic) else 0.0,
+        "singletons": int((sizes == 1).sum()),
+    }
+
+
+def _reactions(table: Table) -> dict[str, Any]:
+    """Components and their values, zero yields, and products with elements that come from nowhere."""
+    frame = table.frame
+    appearing = [
+        {"line": int(line), "elements": elements, "reaction": text}
+        for line, text in zip(frame["line"], frame["smiles"], strict=True)
+        if (elements := appearing_elements(text))
+    ]
+    values = {column: frame[column].nunique() for column in table.components}
+    return {
+        "components": {
+            column: {
+                "values": int(values[column]),
+                "absent": int((frame[column] == "").sum()),
+                "holds": "names" if column in table.names else "structures",
+            }
+            for column in table.components
+        },
+        "combinations": int(np.prod([float(count) for count in values.values()])),
+        "zero_yields": int((frame["yield"] == 0).sum()),
+        "appearing": sorted(appearing, key=lambda found: found["line"]),
     }
 
 
@@ -103,12 +138,37 @@ def _gram_score(texts: pd.Series, y: np.ndarray, task: str, cv: list[Any]) -> fl
     return float(np.mean([roc_auc_score(y == classes[c], chances[:, c]) for c in columns]))
 
 
+APPEARING_SHOWN = 5
+
+
+def _reaction_lines(found: dict[str, Any], n: int) -> list[str]:
+    parts = [
+        f"{name} ({of['values']} {of['holds']}{', absent in ' + str(of['absent']) if of['absent'] else ''})"
+        for name, of in found["components"].items()
+    ]
+    lines = [
+        f"Components: {', '.join(parts)}; {found['combinations']} combinations are possible, {n} are in the table.",
+        f"Zero yields: {found['zero_yields']}, kept.",
+    ]
+    appearing = found["appearing"]
+    if appearing:
+        lines.append("Products with elements that nothing before the arrow holds, by line:")
+        lines += [
+            f"  line {one['line']}: {', '.join(one['elements'])} in {one['reaction']}"
+            for one in appearing[:APPEARING_SHOWN]
+        ]
+        if len(appearing) > APPEARING_SHOWN:
+            lines.append(f"  and {len(appearing) - APPEARING_SHOWN} more (audit --out FOLDER lists all in audit.json)")
+    return lines
+
+
 def audit_lines(found: dict[str, Any]) -> list[str]:
     """The audit in words, a line per finding."""
     units = f" {found['units']}" if found["units"] else ""
     refused = sum(found["refused"].values())
+    kind = found["rows_are"]
     lines = [
-        f"{found['name']}: {found['molecules']} molecules from {found['rows_read']} rows, {refused} rows refused.",
+        f"{found['name']}: {found['molecules']} {kind} from {found['rows_read']} rows, {refused} rows refused.",
         f"Task: {found['task']} of {found['property']!r}{units} ({found['task_reason']}).",
     ]
     lines += [f"  refused {count}: {reason}" for reason, count in found["refused"].items()]
@@ -116,10 +176,15 @@ def audit_lines(found: dict[str, Any]) -> list[str]:
         f"    line {row['line']}, {row['column']} = {row['value']!r}: {row['reason']}" for row in found["first_refused"]
     ]
     same = found["duplicates"]
+    twins = (
+        "reactions were run under more than one context"
+        if "reactions" in found
+        else "molecules have a salt, tautomer or stereoisomer in the table"
+    )
     lines.append(
-        f"Duplicates: {same['merged_rows']} rows merged into {same['merged_molecules']} molecules; "
-        f"{same['twin_molecules']} molecules have a salt, tautomer or stereoisomer in the table; "
-        f"{same['conflicts']} rows refused for conflicting classes."
+        f"Duplicates: {same['merged_rows']} rows merged into {same['merged_molecules']} {kind}; "
+        f"{same['twin_molecules']} {twins}"
+        + ("." if "reactions" in found else f"; {same['conflicts']} rows refused for conflicting classes.")
     )
     label_text = ", ".join(f"{name} {value:.4g}" for name, value in found["labels"].items())
     lines.append(f"Labels: {label_text}.")
@@ -127,22 +192,25 @@ def audit_lines(found: dict[str, Any]) -> list[str]:
         lines.append(f"Scale: the target is {found['scale']}.")
     if found["bounds"]:
         lines.append(f"Bounds: {found['bounds']} targets are bounds (such as >10): trained on, not scored.")
-    rings = found["scaffolds"]
-    lines.append(
-        f"Scaffolds: {rings['groups']} groups ({rings['singletons']} of one molecule), {rings['acyclic_share']:.0%} "
-        f"acyclic; the largest, {rings['largest'] or 'none'}, holds {rings['largest_share']:.0%} of the molecules."
-    )
+    lines += _reaction_lines(found["reactions"], found["molecules"]) if "reactions" in found else []
+    if "scaffolds" in found:
+        rings = found["scaffolds"]
+        lines.append(
+            f"Scaffolds: {rings['groups']} groups ({rings['singletons']} of one molecule), "
+            f"{rings['acyclic_share']:.0%} acyclic; the largest, {rings['largest'] or 'none'}, holds "
+            f"{rings['largest_share']:.0%} of the molecules."
+        )
     note = found["notation"]
     if note["given"] is None:
         lines.append("Notation: a class is too small to measure whether the notation leaks the label.")
     else:
         lines.append(
             f"Notation: character n-grams predict the label with {note['metric']} {note['given']:.3f} from the SMILES "
-            f"as given, {note['canonical']:.3f} from canonical ones (out of fold, {note['rows']} molecules)."
+            f"as given, {note['canonical']:.3f} from canonical ones (out of fold, {note['rows']} {kind})."
         )
         if note["given"] - note["canonical"] > NOTATION_WARNING:
             lines.append(
-                "Warning: the strings as given say more than the molecules do; rows of different sources may be "
+                f"Warning: the strings as given say more than the {kind} do; rows of different sources may be "
                 "written differently. chemtune trains on canonical SMILES."
             )
     return lines + [f"Warning: {warning}." for warning in found["warnings"]]

@@ -15,12 +15,15 @@ from pipeline.files import sha256, shipped_folder
 
 @dataclass(frozen=True)
 class Card:
-    """What is known of a built-in table; ``range`` is where its values must lie, in ``units``."""
+    """What is known of a built-in table; ``range`` is where its values must lie, in ``units``.
+
+    A table of molecules names its column of ``smiles``; one of reactions its ``reaction`` SMILES, its
+    ``components`` and the ``yield_unit``.
+    """
 
     name: str
     title: str
     task: str
-    smiles: str
     target: str
     property_name: str
     units: str
@@ -29,6 +32,10 @@ class Card:
     citation: str
     rows: int
     sha256: str
+    smiles: str = ""
+    reaction: str = ""
+    components: tuple[str, ...] = ()
+    yield_unit: str = ""
     range: tuple[float, float] | None = None
 
     @property
@@ -47,10 +54,11 @@ def cards() -> dict[str, Card]:
     entries: dict[str, dict[str, Any]] = yaml.safe_load(
         (shipped_folder("data") / "cards.yaml").read_text(encoding="utf-8")
     )
-    return {
-        name: Card(name=name, **{**entry, "range": tuple(entry["range"]) if "range" in entry else None})
-        for name, entry in entries.items()
-    }
+    return {name: Card(name=name, **_with_tuples(entry)) for name, entry in entries.items()}
+
+
+def _with_tuples(entry: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
 
 
 def card(name: str) -> Card:

@@ -136,7 +136,7 @@ class MeasurementReader:
         value = self._in_units(found, cell)
         if not math.isfinite(value):
             raise TargetError(f"target is too large in {self.scale.units}: {cell!r}")
-        if self.scale.transform and value <= 0:
+        if self.scale.needs_positive and value <= 0:
             raise TargetError(f"target is not positive and has no logarithm: {cell!r}")
         bound = {BELOW: ABOVE, ABOVE: BELOW, "": ""}[found.bound] if self.scale.decreasing else found.bound
         return float(self.scale.forward(value)), bound

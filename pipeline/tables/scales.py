@@ -1,4 +1,4 @@
-"""Units of a column, and the scale on which its values are modelled: as they are, log10, or pIC50."""
+"""Units of a column, and the scale on which its values are modelled: as they are, in percent, log10, or pIC50."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pipeline.errors import InputError
 
 LOG10, PIC50 = "log10", "pIC50"
 TRANSFORMS = ("", LOG10, PIC50)
+IN_PERCENT = "percent"  # of a column of fractions; not for the user to ask for, it follows from the unit of a yield
 _FACTOR = r"[A-Za-zµμΩ°%]+(?:\^?-?\d)?"
 UNIT = rf"(?![xX]\d){_FACTOR}(?:[/*·. ]{_FACTOR})*"  # 2x10^3 is a number written otherwise, not 2 of some unit
 _POTENCY = re.compile(r"\b([A-Za-z]{2}50|K[idDI])\b")
@@ -70,8 +71,8 @@ class Scale:
 
     Parameters
     ----------
-    transform : {"", "log10", "pIC50"}
-        ``pIC50`` is the negative decimal logarithm of the value in mol/L.
+    transform : {"", "log10", "pIC50", "percent"}
+        ``pIC50`` is the negative decimal logarithm of the value in mol/L; ``percent`` is 100 times a fraction of 1.
     units : str
         Of the column.
 
@@ -101,9 +102,14 @@ class Scale:
         return self.transform == PIC50
 
     @property
+    def needs_positive(self) -> bool:
+        """Whether a value must be positive, since its logarithm is taken."""
+        return self.transform in (LOG10, PIC50)
+
+    @property
     def modelled_units(self) -> str:
         """Units of the values that are modelled."""
-        return {"": self.units, LOG10: f"log10 {self.units}".strip(), PIC50: ""}[self.transform]
+        return {"": self.units, LOG10: f"log10 {self.units}".strip(), PIC50: "", IN_PERCENT: "%"}[self.transform]
 
     def name_for(self, column: str) -> str:
         """What the modelled property is called where the user gave it no name."""
@@ -119,6 +125,7 @@ class Scale:
             "": "",
             LOG10: f"modelled as the decimal logarithm of the value in {units}",
             PIC50: f"modelled as the negative decimal logarithm of the value in mol/L (the column is in {units})",
+            IN_PERCENT: "modelled in percent (the column holds fractions of 1)",
         }[self.transform]
 
     def forward(self, values: Any) -> np.ndarray:
@@ -128,7 +135,7 @@ class Scale:
             return np.log10(array)
         if self.transform == PIC50:
             return -np.log10(array) - np.log10(conversion(self.units, "mol/L")[0])
-        return array
+        return 100.0 * array if self.transform == IN_PERCENT else array
 
     def back(self, values: Any) -> np.ndarray:
         """From modelled values to those of the column."""
@@ -138,4 +145,4 @@ class Scale:
                 return 10.0**array
             if self.transform == PIC50:
                 return 10.0 ** (-array - np.log10(conversion(self.units, "mol/L")[0]))
-        return array
+        return array / 100.0 if self.transform == IN_PERCENT else array

@@ -25,6 +25,7 @@ from pipeline.tables.measurements import (
     units_of_column,
 )
 from pipeline.tables.molecules import Molecule, MoleculeError, parse_molecule
+from pipeline.tables.reactions import Reaction
 from pipeline.tables.reading import RawTable, find_smiles_column, require_column, table_name
 from pipeline.tables.scales import Scale
 from pipeline.tables.targets import CLASSES, REGRESSION, infer_task, parse_class
@@ -47,6 +48,10 @@ class Table:
     that was left out: ``line``, ``column``, ``value``, ``reason``. Targets are on the modelled scale,
     of which ``units`` are the units; ``scale`` leads back to the user's. ``bounds`` says what became
     of values such as ``>10``.
+
+    A table of reactions names the columns of its ``components`` (in ``names`` those that hold names instead of
+    structures). Its ``smiles`` are canonical reaction SMILES, ``inchikey`` and ``twins`` stand for the whole
+    reaction without its context, and a column ``yield`` holds the yield in percent, whatever the target is.
     """
 
     name: str
@@ -63,14 +68,25 @@ class Table:
     card: dict[str, Any] = field(default_factory=dict)
     scale: Scale = field(default_factory=Scale)
     bounds: str = REFUSE
+    components: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.frame)
 
     @property
+    def has_reactions(self) -> bool:
+        return bool(self.components)
+
+    @property
+    def rows_are(self) -> str:
+        """What a row of the table is, in the plural."""
+        return "reactions" if self.has_reactions else "molecules"
+
+    @property
     def inputs(self) -> pd.DataFrame:
-        """What an arm is given as ``X``: the canonical SMILES and the context columns."""
-        return self.frame.set_index("row_id")[["smiles", *self.context]]
+        """What an arm is given as ``X``: the canonical SMILES, a reaction's components, and the context columns."""
+        return self.frame.set_index("row_id")[["smiles", *self.components, *self.context]]
 
     @property
     def targets(self) -> pd.Series:
@@ -93,8 +109,8 @@ class Table:
 
     def fingerprint(self) -> str:
         """Hash of all that a prediction can depend on: rows, structures, context, targets and bounds."""
-        columns = ["row_id", "smiles", "target", "bound", *self.context]
-        said = (self.task, self.property_name, self.units, self.bounds, self.scale)
+        columns = ["row_id", "smiles", "target", "bound", *self.components, *self.context]
+        said = (self.task, self.property_name, self.units, self.bounds, self.scale, self.names)
         text = self.frame[columns].to_csv(index=False) + repr(said)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -188,33 +204,24 @@ def build_table(
     scale = Scale(transform, units)
     reader = MeasurementReader(scale, raw.decimal_comma, bounds, annotated)
 
-    rows, refused = [], [(line, "", text, why) for line, text, why in raw.ragged]
     parsed: dict[str, Molecule | str] = {}
-    for line, given, value in progress(zip(raw.frame.index, structures, values, strict=True), len(raw.frame)):
-        try:
-            measured = reader.read(value) if task == REGRESSION else (parse_class(value), "")
-        except TargetError as error:
-            refused.append((line, target, value, str(error)))
-            continue
+
+    def structure(line: int) -> Molecule | Refusal:
+        given = structures.loc[line]
         if given not in parsed:
             parsed[given] = _parse_or_reason(given, largest_fragment)
-        molecule = parsed[given]
-        if isinstance(molecule, str):
-            refused.append((line, smiles, given, molecule))
-            continue
-        cells = {column: series.loc[line].strip() for column, series in extra.items()}
-        blank = next((column for column in context if not cells[column]), None)
-        if blank is not None:
-            refused.append((line, blank, "", "missing context value"))
-            continue
-        rows.append((line, given.strip(), molecule, measured, cells))
+        found = parsed[given]
+        return (smiles, given, found) if isinstance(found, str) else found
 
-    frame, conflicts, warnings = _merge(rows, task, target, list(context))
-    refused += [(line, target, values.loc[line], reason) for line, reason in conflicts]
+    def measure(cell: str) -> tuple[Any, str]:
+        return reader.read(cell) if task == REGRESSION else (parse_class(cell), "")
+
+    source = Source(raw, target, values, structures, extra, tuple(context))
+    frame, refused, warnings = cleaned(source, structure, measure, task, progress)
     table = Table(
         name=name or table_name(raw.source),
-        frame=_with_twin_groups(frame),
-        refused=pd.DataFrame(refused, columns=REFUSED_COLUMNS).sort_values("line", ignore_index=True),
+        frame=frame,
+        refused=refused,
         task=task,
         task_reason=reason,
         property_name=property_name or scale.name_for(_readable(target)),
@@ -229,6 +236,65 @@ def build_table(
     )
     check_enough(table, raw.source, target)
     return table
+
+
+Refusal = tuple[str, str, str]  # column, value, reason
+
+
+@dataclass(frozen=True)
+class Source:
+    """The columns of a raw table that a table is made from; ``given`` is the structure as written."""
+
+    raw: RawTable
+    target: str
+    values: pd.Series
+    given: pd.Series
+    extra: dict[str, pd.Series]
+    context: tuple[str, ...]
+
+
+def cleaned(
+    source: Source,
+    structure: Callable[[int], Molecule | Reaction | Refusal],
+    measure: Callable[[str], tuple[Any, str]],
+    task: str,
+    progress: Callable[[Iterable[Any], int], Iterable[Any]],
+) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+    """``(rows, refused rows, warnings)`` of a table, duplicates merged.
+
+    Parameters
+    ----------
+    structure : callable
+        From the line of a row to its structure, or to why it has none that can be used.
+    measure : callable
+        From a target's cell to its value and bound; raises `TargetError`.
+    """
+    raw, values = source.raw, source.values
+    rows: list[_Row] = []
+    refused: list[tuple[int, str, str, str]] = [(line, "", text, why) for line, text, why in raw.ragged]
+    for line, value in progress(zip(raw.frame.index, values, strict=True), len(raw.frame)):
+        try:
+            measured = measure(value)
+        except TargetError as error:
+            refused.append((line, source.target, value, str(error)))
+            continue
+        found = structure(line)
+        if isinstance(found, tuple):
+            refused.append((line, *found))
+            continue
+        cells = {column: series.loc[line].strip() for column, series in source.extra.items()}
+        blank = next((column for column in source.context if not cells[column]), None)
+        if blank is not None:
+            refused.append((line, blank, "", "missing context value"))
+            continue
+        rows.append((line, source.given.loc[line].strip(), found, measured, cells))
+    frame, conflicts, warnings = _merge(rows, task, source.target, list(source.context))
+    refused += [(line, source.target, values.loc[line], reason) for line, reason in conflicts]
+    return (
+        _with_twin_groups(frame),
+        pd.DataFrame(refused, columns=REFUSED_COLUMNS).sort_values("line", ignore_index=True),
+        warnings,
+    )
 
 
 def check_enough(table: Table, source: str, target: str) -> None:
@@ -261,7 +327,8 @@ def _parse_or_reason(text: str, largest_fragment: bool) -> Molecule | str:
         return str(error)
 
 
-_Row = tuple[int, str, Molecule, tuple[Any, str], dict[str, str]]  # line, SMILES as given, molecule, value, cells
+# Line, structure as given, structure, value and bound, cells of other columns.
+_Row = tuple[int, str, Molecule | Reaction, tuple[Any, str], dict[str, str]]
 
 
 def _merge(
@@ -295,13 +362,17 @@ def _merge(
                 "bound": bound,
                 "n_merged": len(members),
                 "spread": spread,
+                **(molecule.components if isinstance(molecule, Reaction) else {}),
                 **cells,
             }
         )
     columns = ["row_id", "line", "given", "smiles", "inchikey", "parent_keys", "scaffold", "target", "bound"]
     frame = pd.DataFrame(merged, columns=None if merged else [*columns, "n_merged", "spread"])
     frame = frame.sort_values("row_id", ignore_index=True)
-    return frame, conflicts, _spread_warnings(frame, target) if task == REGRESSION and len(frame) > 1 else []
+    if task != REGRESSION or len(frame) < 2:
+        return frame, conflicts, []
+    kind = "reaction" if isinstance(rows[0][2], Reaction) else "molecule"
+    return frame, conflicts, _spread_warnings(frame, target, kind)
 
 
 def _conflict(measured: list[tuple[Any, str]], task: str) -> str:
@@ -323,17 +394,23 @@ def _combined(measured: list[tuple[float, str]]) -> tuple[float, str, float]:
     return (max(limits) if bound == ABOVE else min(limits)), bound, 0.0
 
 
-def _spread_warnings(frame: pd.DataFrame, target: str) -> list[str]:
+def _spread_warnings(frame: pd.DataFrame, target: str, kind: str) -> list[str]:
     limit = SPREAD_WARNING * float(frame["target"].std())
     wide = frame[frame["spread"] > limit].sort_values("spread", ascending=False)
     if wide.empty:
         return []
     worst = wide.iloc[0]
+    given = shortened(worst["given"])
     return [
-        f"{len(wide)} {'molecule was' if len(wide) == 1 else 'molecules were'} measured more than once with values of "
-        f"{target!r} further apart than half the standard deviation of the table; the widest, {worst['given']} "
+        f"{len(wide)} {f'{kind} was' if len(wide) == 1 else f'{kind}s were'} measured more than once with values of "
+        f"{target!r} further apart than half the standard deviation of the table; the widest, {given} "
         f"(line {worst['line']}), spans {worst['spread']:.4g}"
     ]
+
+
+def shortened(text: str, width: int = 90) -> str:
+    """A text that fits into a line of words, its end cut off where it is too long."""
+    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def _row_id(inchikey: str, context: list[str]) -> str:

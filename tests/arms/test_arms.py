@@ -6,7 +6,7 @@ from sklearn.base import clone
 
 from pipeline.arms.features import CleanDescriptors, descriptors, morgan_bits, nearest_neighbours, tanimoto
 from pipeline.arms.gaussian_process import GaussianProcess
-from pipeline.arms.ladder import BASELINES, MEANS, fitted_arms, is_language_model, make_arm, resolve_arms
+from pipeline.arms.ladder import BASELINES, fitted_arms, is_language_model, make_arm, resolve_arms
 from pipeline.errors import InputError
 from tests.conftest import SMILES
 
@@ -110,6 +110,6 @@ def test_names_groups_and_members():
     assert fitted_arms("blend") == ("extratrees", "lightgbm", "gp", "lm-head")
     assert is_language_model("blend")
     assert not is_language_model("ensemble")
-    assert set(MEANS) == {"ensemble", "blend"}
+    assert fitted_arms("reaction-blend") == ("components-lightgbm", "drfp-lightgbm", "drfp-rf", "lm-head")
     with pytest.raises(InputError, match="did you mean 'lm-head'"):
         resolve_arms(["lm-haed"], "regression")

@@ -9,7 +9,7 @@ from pipeline import LoraRegressor, load
 from pipeline.lm.engine import Engine
 from pipeline.lm.tokens import PromptTokens
 from pipeline.models.folder import describe_folder
-from pipeline.prompts.templates import ATOMWISE, WHOLE, PromptTemplate
+from pipeline.prompts.templates import ATOMWISE, WHOLE, PromptTemplate, joined
 from tests.conftest import SMILES
 from tests.lm.test_engine import TEMPLATE, Y
 
@@ -37,7 +37,7 @@ def test_each_symbol_has_tokens_of_its_own(text):
     tokenizer = Pairs()
     pieces = PromptTemplate("x", text=text).pieces("Cc1cc[nH]c(Br)c1%12Cl")
     spelled = tokenizer.spelled(PromptTokens(tokenizer).prompt(pieces, ATOMWISE))
-    assert "".join(spelled) == "".join(pieces)
+    assert "".join(spelled) == joined(pieces)
     inside = [word.strip() for word in spelled]
     symbols = ["c", "1", "c", "c", "[n", "H]", "c", "(", "Br", ")", "c", "1", "%1", "2", "Cl"]
     assert any(inside[start : start + len(symbols)] == symbols for start in range(len(inside)))
@@ -58,7 +58,7 @@ def test_a_group_is_spelled_alike_wherever_it_stands():
 def test_the_tokenizer_may_cut_the_whole_prompt(tiny_engine):
     for smiles in SMILES[:5]:
         pieces = TEMPLATE.pieces(smiles)
-        assert tiny_engine.tokens.prompt(pieces, WHOLE) == tiny_engine.encode("".join(pieces))
+        assert tiny_engine.tokens.prompt(pieces, WHOLE) == tiny_engine.encode(joined(pieces))
 
 
 def test_no_symbol_of_any_molecule_is_lost(tiny_engine):
@@ -89,3 +89,18 @@ def test_depth_and_tokenization_are_saved_with_the_model(tiny_folder, tmp_path, 
     again = load(tmp_path / "m")
     assert len(again.arm.engine.layers) == 1
     assert again.predict(SMILES[:6]).tolist() == fitted.predict(SMILES[:6]).tolist()
+
+
+def test_components_have_their_symbols_apart_and_names_do_not():
+    tokenizer = Pairs()
+    template = PromptTemplate(
+        "x", text="yield of {components}?", components=("halide", "base", "solvent"), names=("solvent",)
+    )
+    pieces = template.pieces("", components=["CBr", "", "toluene"])
+    spelled = tokenizer.spelled(PromptTokens(tokenizer).prompt(pieces, ATOMWISE))
+    assert "".join(spelled) == joined(pieces)
+    inside = [word.strip() for word in spelled]
+    start = inside.index("Br")
+    assert inside[start - 1] == "C"
+    assert "".join(spelled[start + 1 :]).endswith("solvent toluene?")
+    assert max(len(word) for word in inside[-3:]) == 2  # a name is cut as any text is

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import InputError
 from pipeline.prompts.numbers import MAX_ANSWERS, NumberFormat
-from pipeline.prompts.templates import PromptTemplate, completion, pairs
+from pipeline.prompts.templates import COMPONENTS_TEMPLATE, REACTION_TEMPLATE, PromptTemplate, completion, pairs
 
 
 def test_the_default_prompt_and_its_answer():
@@ -22,11 +22,28 @@ def test_context_is_stated_in_the_prompt():
     assert PromptTemplate("rate").render_all(X) == ["What is the rate of C, solvent MeCN, temperature 25?"]
 
 
+def test_reactions_are_stated_whole_or_component_by_component():
+    X = pd.DataFrame(
+        {"smiles": ["CBr.CN>>CNC"], "aryl_halide": ["CBr"], "base": [""], "solvent": ["toluene"], "temperature": ["80"]}
+    )
+    parts = {"components": ("aryl_halide", "base", "solvent"), "names": ("solvent",)}
+    stated = PromptTemplate("yield", "%", COMPONENTS_TEMPLATE, **parts)
+    assert stated.render_all(X) == [
+        "What is the yield in % of the reaction of aryl halide CBr, base none, solvent toluene, temperature 80?"
+    ]
+    structures = [piece.text for piece in stated.pieces_all(X)[0] if piece.structure]
+    assert structures == ["CBr"]
+    whole = PromptTemplate("yield", "%", REACTION_TEMPLATE, **parts)
+    assert whole.render_all(X) == ["What is the yield in % of the reaction CBr.CN>>CNC, temperature 80?"]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("{molecule} ", "white space"),
         ("what?", "molecule"),
+        ("{molecule} {reaction}?", "must stand in it once"),
+        ("{components} {components}?", "must stand in it once"),
         ("{molecul}?", "did you mean 'molecule'"),
         ("{molecule", "braces"),
     ],

@@ -39,7 +39,12 @@ SECONDS = 60
 ROUND = hypothesis.settings(
     max_examples=40, deadline=None, database=None, suppress_health_check=list(HealthCheck), print_blob=True
 )
-REAL = [text for card in cards().values() for text in pd.read_csv(card.path)[card.smiles].sample(60, random_state=0)]
+REAL = [
+    text
+    for card in cards().values()
+    if card.smiles
+    for text in pd.read_csv(card.path)[card.smiles].sample(60, random_state=0)
+]
 SUFFIXES = [".csv", ".tsv", ".csv.gz", ".xlsx", ".sdf", ".sdf.gz", ".parquet", ".yaml", ".txt"]
 ODD_CELLS = [
     *("", " ", "nan", "None", "-", ">10", "<0.5", "1.2±0.3", "5 µM", "~7", "1e400", "-1e-400", "0x1f", "1_0", "١٢"),

@@ -14,6 +14,7 @@ import pytest
 from rdkit import Chem
 
 from pipeline.tables.catalogue import card
+from tests.conftest import reaction_rows
 from tests.test_run import chemtune
 
 pytestmark = pytest.mark.slow
@@ -43,10 +44,12 @@ def folder(tmp_path_factory) -> Path:
     frame = pd.DataFrame({"SMILES": smiles, "logS": (0.5 - 0.25 * size + noise).round(2)})
     frame[:80].to_csv(path / "my.csv", index=False)
     frame[80:][["SMILES"]].to_csv(path / "new.csv", index=False)
+    columns = ["halide", "amine", "base", "solvent", "rxn", "yield"]
+    pd.DataFrame(reaction_rows(), columns=columns).to_csv(path / "mine.csv", index=False)
     return path
 
 
-@pytest.mark.parametrize("title", ["Three uses", "Tables as chemists keep them"])
+@pytest.mark.parametrize("title", ["Three uses", "Reactions", "Tables as chemists keep them"])
 def test_the_commands_run_as_written(folder, title):
     found = commands(title)
     assert len(found) >= 2

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import InputError
 from pipeline.files import write_csv
-from pipeline.splits.build import build_splits
+from pipeline.splits.build import build_splits, expand_names
 from pipeline.splits.card import split_card
 from pipeline.splits.groups import scaffold_groups, twin_groups
 from pipeline.splits.splitters import TOLERANCE, fold_numbers, hold_out
@@ -175,3 +175,79 @@ def test_too_few_training_rows_for_the_classes_are_refused(tmp_path):
     table = build_table(read_table(str(write_table(tmp_path / "t.csv", rows))), smiles="SMILES", target="value")
     with pytest.raises(InputError, match="no training row of class"):
         build_splits(table, "random", test_size=0.25, folds=0, seed=0, n_train=1)
+
+
+# -- reactions -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def reactions(couplings):
+    from pipeline.config import make_config
+    from pipeline.experiment import load_table
+    from pipeline.reporter import Reporter
+
+    given = {"components": ["halide", "amine", "base", "solvent"], "yield": "yield", "split": ["group:halide"]}
+    return load_table(make_config(str(couplings), given), Reporter())
+
+
+def test_components_become_a_split_each(reactions):
+    names = expand_names(["random", "components"], reactions)
+    assert names == ["random", *(f"component:{name}" for name in ("halide", "amine", "base", "solvent"))]
+
+
+@pytest.mark.parametrize("folds", [0, 2])
+def test_a_tested_component_is_not_trained_on(reactions, folds):
+    made = split(reactions, "component:halide", folds=folds)
+    halide = reactions.frame.set_index("row_id")["halide"]
+    for fold in made.folds:
+        assert not set(halide[list(fold.train)]) & set(halide[list(fold.test)])
+    found = split_card(reactions, made)
+    assert found["unseen"]["halide"] == 1.0
+    assert found["unseen"]["amine"] == 0.0
+    assert found["acyclic"] is None
+
+
+def test_chosen_values_are_tested_however_they_are_written(reactions):
+    made = split(reactions, "component:halide=c1(Br)ccccc1|Clc1ccccc1")
+    (fold,) = made.folds
+    halide = reactions.frame.set_index("row_id")["halide"]
+    assert set(halide[list(fold.test)]) == {"Brc1ccccc1", "Clc1ccccc1"}
+    assert len(set(made.groups.values())) == 4
+    (named,) = split(reactions, "component:solvent=toluene").folds
+    assert len(named.test) == 24
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("component:halide=Fc1ccccc1", "no reaction has 'Fc1ccccc1' as 'halide'"),
+        ("component:halide=C(", "unparsable"),
+        ("component:halid", "did you mean 'halide'"),
+        ("component:solvent=tolune", "did you mean 'toluene'"),
+        ("scaffold", "for reactions use components"),
+    ],
+)
+def test_a_component_that_is_not_there_is_said(reactions, name, words):
+    with pytest.raises(InputError, match=words):
+        split(reactions, name)
+
+
+def test_component_splits_are_for_reactions(photoswitch):
+    with pytest.raises(InputError, match="is for reactions"):
+        expand_names(["components"], photoswitch)
+    with pytest.raises(InputError, match="is for reactions"):
+        split(photoswitch, "component:halide")
+
+
+def test_a_published_division_counts_what_it_holds_out():
+    """Five additives are tested, not nine hundred reactions."""
+    from pipeline.config import make_config
+    from pipeline.experiment import load_table
+    from pipeline.reporter import Reporter
+
+    table = load_table(make_config("buchwald_hartwig", {"split": ["column:test1"]}), Reporter())
+    made = split(table, "column:test1")
+    (fold,) = made.folds
+    assert len(fold.train) + len(fold.test) == 3955
+    assert len({made.groups[row_id] for row_id in fold.test}) == 5
+    assert "additive" in made.notes[0]

@@ -1,0 +1,222 @@
+"""Reactions: reaction SMILES or named components to canonical ones, each molecule parsed by RDKit."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+from rdkit import Chem
+
+from pipeline.errors import InputError
+from pipeline.tables.measurements import MISSING
+from pipeline.tables.molecules import MoleculeError, canonical_smiles
+
+ROLES = ("reactants", "agents", "products")
+PERCENT, FRACTION = "percent", "fraction"
+YIELD_UNITS = (PERCENT, FRACTION)
+HIGHEST_YIELD = 110.0  # percent; above 100 by the error of an analysis, further above by a slip
+SUCCESS, FAILURE = "success", "failure"
+
+
+@dataclass(frozen=True)
+class Reaction:
+    """A reaction as the rest of the program needs it.
+
+    ``smiles`` is the canonical reaction SMILES without atom maps, ``components`` holds each component by
+    name: a canonical SMILES (several molecules joined by dots), a name as written, or nothing where
+    the reaction has none. ``inchikey``, ``parent_keys`` and ``scaffold`` play the part they play for a molecule:
+    the first names the reaction, and no two reactions share a name by being alike.
+    """
+
+    smiles: str
+    inchikey: str
+    components: dict[str, str]
+
+    @property
+    def parent_keys(self) -> tuple[str, str]:
+        return self.inchikey, self.inchikey
+
+    @property
+    def scaffold(self) -> str:
+        return ""
+
+
+def reaction_roles(text: str) -> dict[str, str]:
+    """Canonical SMILES of the reactants, agents and products of a reaction SMILES, by role.
+
+    Atom maps are removed; the molecules of a role stand in the order of their text, so that two ways of writing one
+    reaction give the same.
+
+    Raises
+    ------
+    MoleculeError
+        If the text is not of the form ``reactants>agents>products`` (agents may be missing), has no reactant or
+        no product, or one of its molecules cannot be parsed.
+    """
+    text = text.strip().split(" ")[0]
+    parts = text.split(">")
+    if len(parts) != 3:
+        raise MoleculeError("not a reaction SMILES: it must read reactants>agents>products or reactants>>products")
+    roles = {}
+    for role, part in zip(ROLES, parts, strict=True):
+        try:
+            roles[role] = ".".join(sorted(_canonical(piece) for piece in part.split(".") if piece))
+        except MoleculeError as error:
+            raise MoleculeError(f"in the {role}: {error}") from None
+    for role in ("reactants", "products"):
+        if not roles[role]:
+            raise MoleculeError(f"a reaction SMILES without {role}")
+    return roles
+
+
+@lru_cache(maxsize=20_000)
+def _canonical(smiles: str) -> str:
+    try:
+        return canonical_smiles(smiles)
+    except MoleculeError as error:
+        raise MoleculeError(f"{smiles!r}: {error}") from None
+
+
+def appearing_elements(reaction: str) -> list[str]:
+    """Elements of the products that nothing before the arrow holds, by symbol."""
+    reactants, agents, products = reaction.split(">")
+    before = _elements(reactants) | _elements(agents)
+    return sorted(_elements(products) - before)
+
+
+@lru_cache(maxsize=20_000)
+def _elements(smiles: str) -> frozenset[str]:
+    molecule = Chem.MolFromSmiles(smiles)
+    return frozenset(atom.GetSymbol() for atom in molecule.GetAtoms())
+
+
+def is_absent(cell: str) -> bool:
+    """Whether a component's cell says that the reaction has no such component."""
+    return cell.strip().lower() in MISSING
+
+
+def is_product(column: str) -> bool:
+    """Whether a component's column is called product, or product with a number: it stands behind the arrow."""
+    return re.fullmatch(r"products?([ _]?\d+)?([ _]smiles)?", column.strip().lower()) is not None
+
+
+def holds_structures(cells: pd.Series) -> bool:
+    """Whether a component column holds SMILES rather than names: at least half of its distinct values parse."""
+    values = [value for value in cells.str.strip().unique() if not is_absent(value)]
+    parsed = 0
+    for value in values:
+        try:
+            _canonical(value)
+            parsed += 1
+        except MoleculeError:
+            continue
+    return bool(values) and parsed >= 0.5 * len(values)
+
+
+class ReactionReader:
+    """Cells of a row to a `Reaction`.
+
+    Parameters
+    ----------
+    reaction : str
+        Column of the reaction SMILES; empty if the components say all.
+    structures, names : sequence of str
+        Columns of components that hold SMILES, and of those that hold names.
+    order : sequence of str
+        All columns of components in the order in which they are stated.
+    """
+
+    def __init__(
+        self, reaction: str, structures: Sequence[str] = (), names: Sequence[str] = (), order: Sequence[str] = ()
+    ) -> None:
+        self.reaction = reaction
+        self.structures = set(structures)
+        self.names = set(names)
+        self.order = tuple(order) or ROLES
+
+    def read(self, cells: Mapping[str, str]) -> Reaction:
+        """One row.
+
+        Raises
+        ------
+        MoleculeError
+            With the column that is at fault in `column`.
+        """
+        components: dict[str, str] = {}
+        for column in self.order if self.structures or self.names else ():
+            cell = cells[column].strip()
+            if is_absent(cell):
+                components[column] = ""
+            elif column in self.structures:
+                components[column] = _in_column(column, cell)
+            else:
+                components[column] = " ".join(cell.split())
+        if self.reaction:
+            try:
+                roles = reaction_roles(cells[self.reaction])
+            except MoleculeError as error:
+                raise ComponentError(self.reaction, str(error)) from None
+            smiles = ">".join(roles[role] for role in ROLES)
+            components = components or roles
+        else:
+            stated = [name for name in self.order if name in self.structures and components[name]]
+            left = ".".join(components[name] for name in stated if not is_product(name))
+            smiles = f"{left}>>{'.'.join(components[name] for name in stated if is_product(name))}"
+        if not any(components.values()):
+            raise ComponentError(self.order[0], "every component is missing")
+        name = hashlib.sha256(repr((smiles, sorted(components.items()))).encode()).hexdigest()[:20]
+        return Reaction(smiles, f"reaction-{name}", components)
+
+
+class ComponentError(MoleculeError):
+    """A component that cannot be used; ``column`` says which."""
+
+    def __init__(self, column: str, reason: str) -> None:
+        super().__init__(reason)
+        self.column = column
+
+
+def canonical_component(cell: str) -> str:
+    """The SMILES of a component as a table of reactions holds it; nothing for a component that is absent.
+
+    Raises
+    ------
+    MoleculeError
+        If it cannot be parsed.
+    """
+    return "" if is_absent(cell) else ".".join(sorted(_canonical(cell.strip()).split(".")))
+
+
+def _in_column(column: str, cell: str) -> str:
+    try:
+        return canonical_component(cell)
+    except MoleculeError as error:
+        raise ComponentError(column, str(error).split(": ", 1)[-1]) from None
+
+
+def check_yields(values: np.ndarray, unit: str, source: str, column: str) -> None:
+    """Raise `InputError` where a column of yields cannot be in the unit that was stated.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n,)
+        As the column holds them.
+    unit : {"percent", "fraction"}
+    """
+    if not len(values):
+        return
+    if unit == PERCENT and values.max() <= 1.0:
+        raise InputError(
+            f"{source}: no yield in {column!r} is above 1, so they look like fractions of 1 and not like percentages; "
+            "say --yield-unit fraction"
+        )
+    if unit == FRACTION and np.mean(values > HIGHEST_YIELD / 100) > 0.05:
+        raise InputError(
+            f"{source}: {np.mean(values > 1.0):.0%} of the yields in {column!r} are above 1, so they look like "
+            "percentages and not like fractions of 1; say --yield-unit percent"
+        )
