@@ -691,7 +691,7 @@ def _conclude(
     ]
     metrics = pd.concat([metric_table(evaluation) for evaluation in evaluations], ignore_index=True)
     lm_arms = [arm for arm in run.arms if is_language_model(arm)]
-    found = verdicts(evaluations, lm_arms, run.table.units, run.table.rows_are)
+    found = verdicts(evaluations, lm_arms, run.table.units, run.table.rows_are, REACTION_CONTROLS)
     split_cards = tuple(split_card(run.table, split) for split in run.splits)
     write_atomically(run.out / "predictions.parquet", predictions.to_parquet(index=False))
     write_csv(run.out / "metrics.csv", metrics)

@@ -46,6 +46,13 @@ def test_a_run_over_reactions_leaves_all_that_is_promised(couplings, tiny_folder
     assert "Estimated time" not in again.stdout  # every cell was there
 
 
+def test_the_verdict_says_when_chemistry_is_not_needed(couplings):
+    done = run(couplings, couplings.parent / "out", "--arms", "barcodes", "--split", "random")
+    assert done.returncode == 0, done.stderr
+    assert "use barcodes" in done.stdout
+    assert "barcodes knows no structures: nothing here shows that chemistry helps" in done.stdout
+
+
 def test_success_is_a_class_problem(couplings):
     out = couplings.parent / "out"
     done = run(couplings, out, "--success", 20, "--arms", "drfp-rf", "--split", "random,group:amine")

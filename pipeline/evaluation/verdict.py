@@ -45,9 +45,16 @@ class Verdict:
 
 
 def verdicts(
-    evaluations: Sequence[Evaluation], lm_arms: Sequence[str], units: str, rows_are: str = "molecules"
+    evaluations: Sequence[Evaluation],
+    lm_arms: Sequence[str],
+    units: str,
+    rows_are: str = "molecules",
+    structureless: Sequence[str] = (),
 ) -> list[Verdict]:
-    """One verdict per split; the comparisons of all splits are corrected as one family."""
+    """One verdict per split; the comparisons of all splits are corrected as one family.
+
+    ``structureless`` names baselines that know no structure; where validation prefers one of them, that is said.
+    """
     control = CONTROL[evaluations[0].task]
     against_reference = differences(evaluations, lm_arms, REFERENCE)
     against_control = differences(evaluations, [REFERENCE, *lm_arms], control)
@@ -55,12 +62,17 @@ def verdicts(
     for evaluation in evaluations:
         compared = [item for item in against_reference if item.split == evaluation.split]
         controlled = [item for item in against_control if item.split == evaluation.split]
-        result.append(_verdict(evaluation, compared, controlled, units, rows_are))
+        result.append(_verdict(evaluation, compared, controlled, units, rows_are, structureless))
     return result
 
 
 def _verdict(
-    evaluation: Evaluation, compared: list[Difference], controlled: list[Difference], units: str, rows_are: str
+    evaluation: Evaluation,
+    compared: list[Difference],
+    controlled: list[Difference],
+    units: str,
+    rows_are: str,
+    structureless: Sequence[str],
 ) -> Verdict:
     def made(learned: bool, use: str | None, sentence: str) -> Verdict:
         return Verdict(evaluation.split, learned, use, sentence, tuple(compared), tuple(controlled))
@@ -107,11 +119,13 @@ def _verdict(
             f"{constant}, which {name}, the baseline that validation prefers, is not shown to be."
             f"{_rest(compared, units)}",
         )
+    use = _single_name(evaluation)
+    blind = f" {use} knows no structures: nothing here shows that chemistry helps." if use in structureless else ""
     return made(
         True,
-        _single_name(evaluation),
+        use,
         f"{where} use {name}, the baseline that validation prefers: "
-        f"{_score(evaluation, REFERENCE, units)}.{_rest(compared, units)}",
+        f"{_score(evaluation, REFERENCE, units)}.{blind}{_rest(compared, units)}",
     )
 
 
