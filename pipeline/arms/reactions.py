@@ -21,7 +21,7 @@ from pipeline.arms.gaussian_process import GaussianProcess, GaussianProcessLabel
 from pipeline.arms.inputs import MoleculeFeatures, ReactionColumns, as_frame, smiles_of
 from pipeline.tables.targets import CLASSES
 
-BARCODE_LENGTH = 64
+BARCODE_LENGTH = 8
 TREES = 300
 DIFFERENTIAL, COMPONENTS, ONE_HOT, BARCODES = "differential", "components", "one-hot", "barcodes"
 CONTEXT = "(context)"
@@ -85,7 +85,7 @@ def component_counts(values: Any) -> np.ndarray:
 
 
 def barcode(component: str, value: str) -> np.ndarray:
-    """A random vector that belongs to one value of one component, the same in every run. Shape (64,)."""
+    """A random vector that belongs to one value of one component, the same in every run. Shape (8,)."""
     digest = hashlib.sha256(f"{component}\0{value}".encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "big")).normal(size=BARCODE_LENGTH).astype(np.float32)
 
@@ -218,8 +218,8 @@ def _forest(task: str, seed: int, threads: int) -> Any:
 Builder = Callable[[str, int, int, ReactionColumns], Any]
 
 
-def _forest_on(kind: str) -> Builder:
-    return lambda task, seed, threads, columns: _over(task, kind, columns, _forest(task, seed, threads))
+def _forest_on(kind: str, share: float = 1 / 3) -> Builder:
+    return lambda task, seed, threads, columns: _over(task, kind, columns, _forest(task, seed, threads, share))
 
 
 def _boosting_on(kind: str) -> Builder:
@@ -248,7 +248,7 @@ BASELINES: dict[str, Builder] = {
     "popularity": popularity,
     "barcodes": _forest_on(BARCODES),
     "ngram-ridge": ngram_ridge,
-    "onehot-rf": _forest_on(ONE_HOT),
+    "onehot-rf": _forest_on(ONE_HOT, share=1.0),
     "components-rf": _forest_on(COMPONENTS),
     "components-lightgbm": _boosting_on(COMPONENTS),
     "components-gp": _process_on(COMPONENTS),
