@@ -27,11 +27,12 @@ PACKAGES = (
     "scikit-learn",
     "lightgbm",
     "drfp",
+    "pulearn",
     "numpy",
     "scipy",
     "pandas",
 )
-_CODE_FOLDERS = ("arms", "lm", "prompts", "splits", "tables")
+_CODE_FOLDERS = ("arms", "failure_modes", "lm", "prompts", "splits", "tables")
 _CODE_FILES = ("experiment.py", "cells.py")
 
 

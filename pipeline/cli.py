@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -30,6 +31,8 @@ app = typer.Typer(
     help="Fine-tune a small language model on a table of molecules or reactions, next to strong classical baselines "
     "on the same rows, and see where each fails.",
 )
+stress = typer.Typer(no_args_is_help=True, help="Experiments that show where a model fails, and what mends it.")
+app.add_typer(stress, name="stress")
 _TERMINAL = sys.stdout.isatty()
 console = Console(highlight=False, soft_wrap=not _TERMINAL, width=None if _TERMINAL else 220)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -613,6 +616,80 @@ def _version(value: bool) -> None:
     if value:
         console.print(f"chemtune {__version__}")
         raise typer.Exit
+
+
+@stress.command("negatives")
+def stress_negatives(
+    source: Annotated[str, typer.Argument(help="A YAML file of settings, or a table of reactions.")],
+    reaction: ReactionOption = None,
+    components: ComponentsOption = None,
+    yield_column: YieldOption = None,
+    yield_unit: YieldUnitOption = None,
+    context: ContextOption = None,
+    success: Annotated[
+        Optional[float], typer.Option(help="Yield in percent from which on a reaction is a success.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Splits as for [b]run[/b]; each has one fixed test set.")] = "random",
+    arms: Annotated[
+        str, typer.Option(help="What is trained: baselines, lm, all, or names of arms such as drfp-rf,lm-head.")
+    ] = "all",
+    seeds: Annotated[Optional[int], typer.Option(help="Training seeds; each draws its own training rows.")] = None,
+    positives: Annotated[
+        Optional[int], typer.Option(help="Successes to train on, where a language model is among the arms.")
+    ] = None,
+    base_rate: Annotated[
+        Optional[float], typer.Option(help="Share of successes expected in use: decisions are shown for it too.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="One seed, fewer doses, rows and steps.")] = False,
+    max_rows: MaxRowsOption = None,
+    model: ModelOption = None,
+    dtype: DtypeOption = None,
+    template: TemplateOption = None,
+    seed: Annotated[Optional[int], typer.Option(help="Seed of the split, and the first of the training seeds.")] = None,
+    out: Annotated[Optional[str], typer.Option(help="Folder; runs/<table>-negatives if not given.")] = None,
+) -> None:
+    """What happens when only successes were published, and what dose of failures mends it."""
+    own = ("success", "seeds", "positives", "base_rate")
+    given = _settings(locals(), "source", "arms", "quick", "own", *own)
+    named = {name: value for name, value in locals().items() if name in own and value is not None}
+    from pipeline.config import make_config, read_stress
+    from pipeline.failure_modes.findings import execute
+    from pipeline.failure_modes.negatives import QUICK, NegativesSettings, prepare
+    from pipeline.report.negatives import write_report
+
+    settings = NegativesSettings.read(read_stress(source) | (QUICK if quick else {}) | named, "stress")
+    config = make_config(source, given)
+    if out is None:
+        config = replace(config, out=f"{config.out}-negatives")
+    reporter = TerminalReporter()
+    with reporter.running():
+        experiments = prepare(config, settings, [name.strip() for name in arms.split(",") if name.strip()], reporter)
+        _say_experiment(reporter, experiments)
+        found = execute(experiments)
+        report = write_report(found, Path(config.out))
+    for one in found:
+        console.print()
+        for sentence in one.sentences:
+            console.print(sentence, markup=False)
+    console.print(f"\nReport: {report}", markup=False)
+
+
+def _say_experiment(reporter: Reporter, experiments: Any) -> None:
+    from pipeline.failure_modes.negatives import trainings
+
+    first = experiments[0]
+    table, settings = first.table, first.settings
+    reporter.say(f"{table.name}: {len(table)} reactions from {table.n_read} rows, {len(table.refused)} refused.")
+    for one in experiments:
+        success = one.success
+        train = success.loc[list(one.train)]
+        reporter.say(
+            f"Split {one.split.name}: {int(train.sum())} successes and {int((~train).sum())} failures to train on, "
+            f"{int(success.loc[one.test].sum())} and {int((~success.loc[one.test]).sum())} to test on "
+            f"(success: a yield of at least {settings.success:g} %)."
+        )
+    count = sum(len(trainings(one)) for one in experiments)
+    reporter.say(f"{count} trainings of {', '.join(first.learners)}. Folder: {first.run.out}")
 
 
 @app.callback()

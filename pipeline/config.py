@@ -33,6 +33,7 @@ _CHOICES = {
     "tokenization": TOKENIZATIONS,
     "yield_unit": YIELD_UNITS,
 }
+STRESS = "stress"  # the key of a YAML file under which the failure-mode experiments have their settings
 _ALIASES = {"yield": "target"}  # what the target of a reaction is called
 
 
@@ -226,12 +227,39 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(content, Mapping):
         raise InputError(f"{path}: expected settings as 'key: value' lines")
     kinds = get_type_hints(RunConfig)
-    content = _without_aliases(content, str(path))
+    content = _without_aliases({key: value for key, value in content.items() if key != STRESS}, str(path))
     for key in content:
         if key not in kinds:
             names = [*(field.name for field in fields(RunConfig)), *_ALIASES]
             raise InputError(f"{path}: unknown key {key!r}{nearest(str(key), names)}; the keys are {', '.join(names)}")
     return {key: _coerce(key, value, kinds[key], str(path)) for key, value in content.items()}
+
+
+def read_stress(source: str) -> dict[str, Any]:
+    """What a YAML file says under ``stress``; nothing for another source."""
+    if not source.lower().endswith((".yaml", ".yml")):
+        return {}
+    path = _config_path(source)
+    read_yaml(path)  # says what is wrong with it
+    found = yaml.safe_load(path.read_text(encoding="utf-8")).get(STRESS) or {}
+    if not isinstance(found, Mapping):
+        raise InputError(f"{path}: {STRESS} is {found!r}; expected settings as 'key: value' lines")
+    return dict(found)
+
+
+def _config_path(source: str) -> Path:
+    """A YAML file of the user's, or one that comes with chemtune."""
+    path = Path(source)
+    folder = shipped_folder("configs")
+    if not path.exists():
+        path = folder / source.removeprefix("configs/")
+    if not path.exists():
+        shipped = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*.yaml"))
+        raise InputError(
+            f"no such file: {source}{nearest(Path(source).name, shipped)}; configs that come with chemtune: "
+            f"{', '.join(shipped)}"
+        )
+    return path
 
 
 def _without_aliases(given: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -258,16 +286,7 @@ def merge_settings(source: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """
     settings: dict[str, Any] = {}
     if source.lower().endswith((".yaml", ".yml")):
-        path = Path(source)
-        if not path.exists():
-            path = shipped_folder("configs") / source.removeprefix("configs/")
-        if not path.exists():
-            folder = shipped_folder("configs")
-            shipped = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*.yaml"))
-            raise InputError(
-                f"no such file: {source}{nearest(Path(source).name, shipped)}; configs that come with chemtune: "
-                f"{', '.join(shipped)}"
-            )
+        path = _config_path(source)
         settings = read_yaml(path)
         beside = path.parent / str(settings.get("table", ""))
         if not Path(settings.get("table", "")).exists() and beside.is_file():

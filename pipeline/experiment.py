@@ -708,7 +708,7 @@ def _conclude(
         },
         "left_out": run.left_out,
         "versions": versions(),
-        "hardware": _hardware(),
+        "hardware": hardware(),
         "dtype": run.dtype if lm_arms else None,
         "splits": list(split_cards),
         "preferred_baseline": {
@@ -746,7 +746,8 @@ def _conclude(
     )
 
 
-def _hardware() -> dict[str, Any]:
+def hardware() -> dict[str, Any]:
+    """What the numbers were made on."""
     import torch
 
     model = ""

@@ -208,11 +208,11 @@ def _over(task: str, kind: str, columns: ReactionColumns, model: Any) -> Any:
     return (ClassifierOverFeatures if task == CLASSES else RegressorOverFeatures)(features, model)
 
 
-def _forest(task: str, seed: int, threads: int) -> Any:
-    kind = RandomForestClassifier if task == CLASSES else RandomForestRegressor
-    return kind(
-        n_estimators=TREES, max_features="sqrt" if task == CLASSES else 1 / 3, random_state=seed, n_jobs=threads
-    )
+def _forest(task: str, seed: int, threads: int, share: float = 1 / 3) -> Any:
+    """A random forest; each split of a regression tree looks at this share of the features."""
+    if task == CLASSES:
+        return RandomForestClassifier(n_estimators=TREES, max_features="sqrt", random_state=seed, n_jobs=threads)
+    return RandomForestRegressor(n_estimators=TREES, max_features=share, random_state=seed, n_jobs=threads)
 
 
 Builder = Callable[[str, int, int, ReactionColumns], Any]

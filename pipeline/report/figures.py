@@ -213,6 +213,36 @@ def training_curves(cells: Sequence[dict[str, Any]]) -> str:
     return _svg(figure)
 
 
+def dose_curves(curves: Sequence[dict[str, Any]], flat: Sequence[dict[str, Any]]) -> str:
+    """AUROC and false-positive rate against the dose of real failures, a line per learner, variant and reading.
+
+    Parameters
+    ----------
+    curves : sequence of dict
+        ``label``, ``learner``, ``dashed``, ``doses`` and for each metric ``auroc`` and ``fpr`` an array of shape
+        (doses, 3): value, low, high.
+    flat : sequence of dict
+        ``label``, ``learner``, ``auroc`` and ``fpr`` of a model without any failure, drawn at a dose of 0.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(10.4, 3.9))
+    for axis, metric, title in zip(axes, ("auroc", "fpr"), ("AUROC", "failures accepted"), strict=True):
+        for curve in curves:
+            values = np.array(curve[metric])
+            colour = COLOURS.get(curve["learner"], "#333333")
+            style = "--" if curve["dashed"] else "-"
+            axis.plot(curve["doses"], values[:, 0], f"o{style}", color=colour, lw=1.5, ms=4, label=curve["label"])
+            axis.fill_between(curve["doses"], values[:, 1], values[:, 2], color=colour, alpha=0.10, lw=0)
+        for point in flat:
+            colour = COLOURS.get(point["learner"], "#333333")
+            axis.plot(0, point[metric], "x", color=colour, ms=7, mew=2, label=point["label"])
+        axis.set(xscale="symlog", xlabel="real failures in training (% of those there are)", title=title)
+        axis.set_xticks([0, 1, 5, 10, 25, 50, 100], ["none", "1", "5", "10", "25", "50", "100"])
+        axis.grid(axis="y", alpha=0.25)
+    axes[0].legend(frameon=False, fontsize=7)
+    axes[1].set_ylim(-0.02, 1.02)
+    return _svg(figure)
+
+
 def structure(smiles: str, width: int = 210, height: int = 140) -> str:
     """A drawing of one molecule, or of a reaction."""
     with rdBase.BlockLogs():

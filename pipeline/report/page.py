@@ -34,15 +34,7 @@ def write_report(outcomes: Sequence[Outcome], out: Path) -> Path:
 
     The figures are written beside the data of their run as well.
     """
-    environment = Environment(
-        loader=PackageLoader("pipeline.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals["zip"] = zip
-    environment.filters |= {"number": number, "image": _image, "plain": plain}
+    environment = page_environment()
     several = len(outcomes) > 1
     anchors = [f"target-{number}" if several else "" for number in range(1, len(outcomes) + 1)]
     runs = [_run_part(environment, *pair, out) for pair in zip(outcomes, anchors, strict=True)]
@@ -55,6 +47,20 @@ def write_report(outcomes: Sequence[Outcome], out: Path) -> Path:
     path = out / "report.html"
     write_atomically(path, page)
     return path
+
+
+def page_environment() -> Environment:
+    """The templates of all pages; text from a table is escaped."""
+    environment = Environment(
+        loader=PackageLoader("pipeline.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["zip"] = zip
+    environment.filters |= {"number": number, "image": _image, "plain": plain}
+    return environment
 
 
 def _run_part(environment: Environment, outcome: Outcome, anchor: str, out: Path) -> Markup:

@@ -1,0 +1,152 @@
+"""How well a score tells successes from failures, over many weightings of the rows at once.
+
+Every function takes ``weights`` of shape (B, n) and returns shape (B,); NaN where a weighting leaves the metric
+undefined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.evaluation.metrics import auroc, average_precision
+
+CALIBRATION_BINS = 10
+TOP_SHARE = 0.1
+TRUE_POSITIVE_RATE = 0.95
+METRICS = (
+    "auroc",
+    "auprc",
+    "fpr",
+    "tpr",
+    "fpr_at_95_tpr",
+    "precision_top_10",
+    "brier",
+    "ece",
+    "yield_on_failures",
+    "yield_bias",
+)
+LABELS = {
+    "auroc": "AUROC",
+    "auprc": "AUPRC",
+    "fpr": "false-positive rate",
+    "tpr": "true-positive rate",
+    "fpr_at_95_tpr": "false-positive rate at 95 % TPR",
+    "precision_top_10": "precision in the top 10 %",
+    "brier": "Brier score",
+    "ece": "ECE",
+    "yield_on_failures": "mean predicted yield on failures (%)",
+    "yield_bias": "mean predicted minus true yield (%)",
+}
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a model says of the test rows.
+
+    ``score`` is larger the more likely a success is; a row is accepted where it reaches ``threshold``.
+    ``chance`` is the probability of success, ``predicted`` the yield in percent; None where the model has none.
+    All of shape (n,).
+    """
+
+    score: np.ndarray
+    threshold: float
+    chance: np.ndarray | None = None
+    predicted: np.ndarray | None = None
+
+
+def share(chosen: np.ndarray, among: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weighted share of the chosen rows among some. Shape (B,)."""
+    total = weights @ among.astype(float)
+    hits = weights @ (chosen & among).astype(float)
+    return np.divide(hits, total, out=np.full(len(weights), np.nan), where=total > 0)
+
+
+def false_positives_at(success: np.ndarray, score: np.ndarray, weights: np.ndarray, rate: float) -> np.ndarray:
+    """Share of failures accepted at the highest threshold that accepts ``rate`` of the successes."""
+    order = np.argsort(-score, kind="stable")
+    ends = np.r_[np.flatnonzero(np.diff(score[order])), len(score) - 1]  # rows of one score are accepted together
+    up = np.cumsum(weights[:, order] * success[order], axis=1)[:, ends]
+    down = np.cumsum(weights[:, order] * ~success[order], axis=1)[:, ends]
+    enough = up >= rate * up[:, -1:] - 1e-9
+    first = enough.argmax(axis=1)
+    total = down[:, -1]
+    found = down[np.arange(len(weights)), first]
+    return np.divide(found, total, out=np.full(len(weights), np.nan), where=(total > 0) & (up[:, -1] > 0))
+
+
+def precision_at_top(success: np.ndarray, score: np.ndarray, weights: np.ndarray, top: float) -> np.ndarray:
+    """Share of successes among the ``top`` share of the rows by score; rows of one score count alike."""
+    order = np.argsort(-score, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(score[order]) != 0])
+    mass = np.add.reduceat(weights[:, order], starts, axis=1)
+    hits = np.add.reduceat(weights[:, order] * success[order], starts, axis=1)
+    wanted = top * mass.sum(axis=1, keepdims=True)
+    before = np.cumsum(mass, axis=1) - mass
+    part = np.clip((wanted - before) / np.maximum(mass, 1e-12), 0.0, 1.0)
+    return (hits * part).sum(axis=1) / wanted[:, 0]
+
+
+def expected_calibration_error(success: np.ndarray, chance: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weighted mean of the gap between chance and outcome in ten bins of equal width (Guo et al. 2017)."""
+    bins = np.minimum((chance * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    member = np.eye(CALIBRATION_BINS)[bins]
+    gap = np.abs(weights @ (member * (chance - success)[:, None]))
+    return gap.sum(axis=1) / weights.sum(axis=1)
+
+
+def detection_scores(
+    success: np.ndarray, yields: np.ndarray, scored: Scored, weights: np.ndarray
+) -> dict[str, np.ndarray]:
+    """All metrics that this kind of model allows.
+
+    Parameters
+    ----------
+    success : ndarray of bool, shape (n,)
+    yields : ndarray of shape (n,)
+        In percent.
+    weights : ndarray of shape (B, n)
+    """
+    accepted = scored.score >= scored.threshold
+    found = {
+        "auroc": auroc(success, scored.score, weights),
+        "auprc": average_precision(success, scored.score, weights),
+        "fpr": share(accepted, ~success, weights),
+        "tpr": share(accepted, success, weights),
+        "fpr_at_95_tpr": false_positives_at(success, scored.score, weights, TRUE_POSITIVE_RATE),
+        "precision_top_10": precision_at_top(success, scored.score, weights, TOP_SHARE),
+    }
+    total = weights.sum(axis=1)
+    if scored.chance is not None:
+        found["brier"] = weights @ (scored.chance - success) ** 2 / total
+        found["ece"] = expected_calibration_error(success, scored.chance, weights)
+    if scored.predicted is not None:
+        failed = weights @ (~success).astype(float)
+        on_failures = weights @ np.where(success, 0.0, scored.predicted)
+        found["yield_on_failures"] = np.divide(on_failures, failed, out=np.full(len(weights), np.nan), where=failed > 0)
+        found["yield_bias"] = weights @ (scored.predicted - yields) / total
+    return found
+
+
+def over_seeds(per_seed: Sequence[np.ndarray], seed: int) -> np.ndarray:
+    """Samples of the mean over training seeds: each resample of the rows draws seeds anew as well.
+
+    Parameters
+    ----------
+    per_seed : sequence of ndarray of shape (B,)
+        One per training seed, on the same resamples; the first value is on the rows as they are.
+    """
+    stacked = np.stack(per_seed)
+    count = len(stacked)
+    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1.0 / count), size=stacked.shape[1]) / count
+    drawn[0] = 1.0 / count
+    return (stacked * drawn.T).sum(axis=0)
+
+
+def prior_corrected(chance: np.ndarray, trained_rate: float, rate: float) -> np.ndarray:
+    """Chances moved from the base rate of the training rows to another (Saerens et al. 2002, eq. 4); ranking stays."""
+    up = chance * rate / trained_rate
+    down = (1 - chance) * (1 - rate) / (1 - trained_rate)
+    return up / np.maximum(up + down, 1e-300)

@@ -1,0 +1,214 @@
+"""Models that say of a reaction how likely it is to succeed, by what they were trained on."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.ensemble import IsolationForest, RandomForestClassifier
+from sklearn.svm import OneClassSVM
+
+from pipeline.arms.features import differential_bits, tanimoto
+from pipeline.arms.inputs import smiles_of
+from pipeline.arms.language_model import _Tuned
+from pipeline.evaluation.detection import Scored
+from pipeline.lm.engine import Rows
+from pipeline.tables.reactions import FAILURE, SUCCESS
+
+HELD_BACK = 0.2  # of the successes, to find where a one-class model draws its line
+LINE = 0.05  # quantile of the successes held back
+NEIGHBOURS = 5
+SPIES = 0.15  # of the successes, hidden among the unlabelled
+_LIKELIHOOD_BATCH = 8
+
+Judge = Callable[[pd.DataFrame], Scored]
+
+
+def always_yes(X: pd.DataFrame) -> Scored:
+    """What a label model learns where every row has the same label."""
+    return Scored(np.ones(len(X)), 0.5, np.ones(len(X)))
+
+
+def by_labels(model: Any, X: pd.DataFrame, success: np.ndarray) -> Judge:
+    """A classifier of success and failure; `always_yes` where there is nothing else to learn."""
+    if success.all():
+        return always_yes
+    labels = np.where(success, SUCCESS, FAILURE)
+    fitted = model.fit(X, labels)
+    column = list(fitted.classes_).index(SUCCESS)
+
+    def judge(new: pd.DataFrame) -> Scored:
+        chance = fitted.predict_proba(new)[:, column]
+        return Scored(chance, 0.5, chance)
+
+    return judge
+
+
+def by_yields(model: Any, X: pd.DataFrame, yields: np.ndarray, success_from: float) -> Judge:
+    """A regression of the yield, which says yes from the threshold of success on."""
+    fitted = model.fit(X, yields)
+
+    def judge(new: pd.DataFrame) -> Scored:
+        predicted = np.asarray(fitted.predict(new), dtype=np.float64)
+        return Scored(predicted, success_from, None, predicted)
+
+    return judge
+
+
+def by_familiarity(
+    make: Callable[[pd.DataFrame], Callable[[pd.DataFrame], np.ndarray]], X: pd.DataFrame, seed: int
+) -> Judge:
+    """A one-class model of the successes that says yes to all but what looks stranger than 95 % of those held back.
+
+    Parameters
+    ----------
+    make : callable
+        From successes to a function that gives new rows their familiarity.
+    """
+    held = np.zeros(len(X), dtype=bool)
+    held[np.random.default_rng(seed).permutation(len(X))[: max(1, round(HELD_BACK * len(X)))]] = True
+    familiarity = make(X[~held])
+    line = float(np.quantile(familiarity(X[held]), LINE))
+    return lambda new: Scored(familiarity(new), line)
+
+
+def support_vectors(seed: int) -> Callable[[pd.DataFrame], Callable[[pd.DataFrame], np.ndarray]]:
+    """One-class support vector machine over DRFP, with the Tanimoto kernel."""
+
+    def make(X: pd.DataFrame) -> Callable[[pd.DataFrame], np.ndarray]:
+        known = differential_bits(smiles_of(X))
+        machine = OneClassSVM(kernel="precomputed", nu=LINE).fit(tanimoto(known, known))
+        return lambda new: machine.decision_function(tanimoto(differential_bits(smiles_of(new)), known))
+
+    return make
+
+
+def isolation(seed: int) -> Callable[[pd.DataFrame], Callable[[pd.DataFrame], np.ndarray]]:
+    """Isolation forest over DRFP."""
+
+    def make(X: pd.DataFrame) -> Callable[[pd.DataFrame], np.ndarray]:
+        forest = IsolationForest(n_estimators=300, random_state=seed).fit(differential_bits(smiles_of(X)))
+        return lambda new: forest.score_samples(differential_bits(smiles_of(new)))
+
+    return make
+
+
+def neighbours(seed: int) -> Callable[[pd.DataFrame], Callable[[pd.DataFrame], np.ndarray]]:
+    """Mean Tanimoto similarity to the five nearest successes by DRFP."""
+
+    def make(X: pd.DataFrame) -> Callable[[pd.DataFrame], np.ndarray]:
+        known = differential_bits(smiles_of(X))
+
+        def familiarity(new: pd.DataFrame) -> np.ndarray:
+            similar = tanimoto(differential_bits(smiles_of(new)), known)
+            return np.sort(similar, axis=1)[:, -NEIGHBOURS:].mean(axis=1).astype(np.float64)
+
+        return familiarity
+
+    return make
+
+
+class Likelihood(_Tuned):
+    """A language model tuned to write the successes; how much likelier than before it finds a reaction, per token."""
+
+    def fit(self, X: Any, y: Any = None, groups: Any = None) -> Likelihood:
+        prompts = self._prompts(X)
+        self.shared_ = self._shared()
+
+        def loss(rows: Rows, members: list[int]) -> torch.Tensor:
+            return -self._mean_log_probability(rows, [prompts[row] for row in members]).mean()
+
+        self._fit_adapters(prompts, loss, None)
+        return self
+
+    def _settings(self, n: int) -> Any:
+        from pipeline.lm.defaults import training_settings
+
+        return training_settings(n, "lm-text", self.steps, **(self.settings or {}))
+
+    def _mean_log_probability(self, rows: Rows, texts: list[tuple[int, ...]]) -> torch.Tensor:
+        """Mean log-probability of a row's own tokens but the first. Shape (B,)."""
+        own = [text[self.shared_ :] for text in texts]
+        where = [(row, place) for row, ids in enumerate(own) for place in range(len(ids) - 1)]
+        hidden = rows.hidden[[row for row, _ in where], [place for _, place in where]]
+        labels = torch.tensor([ids[place + 1] for ids in own for place in range(len(ids) - 1)], device=hidden.device)
+        lost = torch.nn.functional.cross_entropy(self.engine.logits(hidden), labels, reduction="none")
+        sums = torch.zeros(len(own), device=hidden.device)
+        sums = sums.index_add(0, torch.tensor([row for row, _ in where], device=hidden.device), lost)
+        return -sums / torch.tensor([len(ids) - 1 for ids in own], device=hidden.device)
+
+    def familiarity(self, X: Any) -> np.ndarray:
+        """``(log p(tuned) - log p(base)) / tokens``. Shape (n,)."""
+        prompts = self._prompts(X)
+        with self.with_adapters():
+            tuned = self._log_probabilities(prompts)
+        return tuned - self._log_probabilities(prompts)
+
+    def _log_probabilities(self, prompts: list[tuple[int, ...]]) -> np.ndarray:
+        order = sorted(range(len(prompts)), key=lambda row: (len(prompts[row]), prompts[row]))
+        found = np.empty(len(prompts))
+        self.engine.prepare(prompts, self.shared_)
+        for start in range(0, len(order), _LIKELIHOOD_BATCH):
+            members = order[start : start + _LIKELIHOOD_BATCH]
+            texts = [prompts[row] for row in members]
+            with torch.no_grad(), self.engine.precision():
+                rows = self.engine.run_upper(self.engine.rows(texts, self.shared_))
+                found[members] = self._mean_log_probability(rows, texts).float().cpu().numpy()
+        return found
+
+
+def unlabelled(kind: str, X: pd.DataFrame, known: np.ndarray, seed: int, threads: int) -> Judge:
+    """Learning from successes and rows of which nothing is said, over DRFP and a random forest.
+
+    Both take the known successes for a random draw of all successes. ``bagging`` (Mordelet and Vert 2014) averages
+    forests trained against draws of the unlabelled; ``elkan-noto`` (Elkan and Noto 2008) divides the chance of being
+    known by its mean over known rows held back.
+
+    Parameters
+    ----------
+    kind : {"bagging", "elkan-noto"}
+    known : ndarray of bool, shape (n,)
+        The successes that are known; the others are unlabelled.
+    """
+    from pulearn import BaggingPuClassifier, ElkanotoPuClassifier
+
+    bits = differential_bits(smiles_of(X)).astype(np.float32)
+    forest = RandomForestClassifier(n_estimators=100, random_state=seed, n_jobs=threads)
+    if kind == "bagging":
+        forest.set_params(n_estimators=10)
+        model = BaggingPuClassifier(forest, n_estimators=30, random_state=seed)
+    else:
+        model = ElkanotoPuClassifier(forest, hold_out_ratio=0.2, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the scikit-learn functions that the package still calls
+        model.fit(bits, known.astype(int))
+
+    def judge(new: pd.DataFrame) -> Scored:
+        chance = model.predict_proba(differential_bits(smiles_of(new)).astype(np.float32))[:, 1]
+        return Scored(chance, 0.5, np.clip(chance, 0.0, 1.0))
+
+    return judge
+
+
+def by_spies(make: Callable[[], Any], X: pd.DataFrame, known: np.ndarray, seed: int) -> Judge:
+    """Successes against reliable failures, found with spies (Liu et al. 2002).
+
+    Some successes hide among the unlabelled while a first model tells the two apart; unlabelled rows that it finds
+    less likely than 95 % of the spies count as failures for a second.
+    """
+    rng = np.random.default_rng(seed)
+    successes = np.flatnonzero(known)
+    spies = rng.permutation(successes)[: max(2, round(SPIES * len(successes)))]
+    said = known.copy()
+    said[spies] = False
+    first = by_labels(make(), X, said)(X).score
+    line = np.quantile(first[spies], LINE)
+    failures = ~known & (first < line)
+    if not failures.any():
+        return always_yes
+    kept = known | failures
+    return by_labels(make(), X[kept], known[kept])

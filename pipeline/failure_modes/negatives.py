@@ -1,0 +1,552 @@
+"""What a model cannot know that has seen only successes, and how many failures mend it.
+
+One fixed test set with real successes and failures; training sets that differ in what they hold besides
+successes: nothing, decoys, a dose of real failures, unlabelled rows. Every model is judged on the same test rows,
+and on reactions that are foreign to the table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.arms.ladder import LANGUAGE_MODELS, REACTION_ORDER, is_language_model
+from pipeline.cells import cell_id, measured, read_cell, write_cell
+from pipeline.config import RunConfig, make_config
+from pipeline.errors import InputError, unknown
+from pipeline.evaluation.detection import Scored
+from pipeline.experiment import Run, load_table, new_arm, refuse_long_rows
+from pipeline.failure_modes import decoys, judges
+from pipeline.lm.weights import weights_identity
+from pipeline.reporter import Reporter
+from pipeline.splits.build import build_splits, expand_names
+from pipeline.splits.splitters import Split
+from pipeline.tables.catalogue import cards
+from pipeline.tables.reactions import SUCCESS
+from pipeline.tables.table import Table
+from pipeline.tables.targets import REGRESSION
+
+CLASSICAL = ("drfp-rf", "components-lightgbm")
+LANGUAGE_MODEL = "lm-head"
+LIKELIHOOD = "lm-likelihood"  # the language model that writes reactions, as a learner
+FIXED_POSITIVES, FIXED_N, ALL_ROWS = "fixed positives", "fixed N", "all rows"
+FOREIGN = "foreign table"
+SCRAMBLED = "scrambled products"
+FOREIGN_ROWS = 100
+LM_BATCH = 8  # rows a step: half as long a step as with 16, and better after as long a time
+# Where stand-ins for failures are made from what is not known, most successes are hidden first: in a full-factorial
+# table all that is left beside them would be exactly the failures.
+KNOWN_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class NegativesSettings:
+    """The settings of the experiment, under ``stress`` in a YAML file.
+
+    Attributes
+    ----------
+    success : float
+        A yield from which on a reaction is a success, in percent.
+    seeds : int
+        Training seeds; each draws its own training rows.
+    doses, lm_doses : tuple of float
+        Percent of the failures of the training rows, for the classical models and the language model.
+    positives : int
+        Successes to train on; 0 for all. With a language model, classical models are shown on all rows as well.
+    test_rows : int
+        At most this many test rows, drawn by seed; 0 for all.
+    base_rate : float
+        Share of successes that the user expects where the model will be used; 0 if not stated.
+    published_from, published_width : float
+        A reaction is published with probability ``1 / (1 + exp(-(yield - from) / width))``, yields in percent.
+    lm_steps : int
+        Optimiser steps of each training of the language model, 8 rows each.
+    lm_extras : bool
+        Also train the language model to write reactions (each seed), and with the other decoys, unlabelled rows,
+        published rows and a fixed number of rows (first seed).
+    """
+
+    success: float = 20.0
+    seeds: int = 3
+    doses: tuple[float, ...] = (1, 5, 10, 25, 50, 100)
+    lm_doses: tuple[float, ...] = (1, 10, 100)
+    positives: int = 300
+    test_rows: int = 300
+    base_rate: float = 0.0
+    published_from: float = 50.0
+    published_width: float = 10.0
+    lm_steps: int = 200
+    lm_extras: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 < self.success < 100:
+            raise InputError(f"success is {self.success}; it must be a yield in percent, above 0 and below 100")
+        if self.seeds < 1:
+            raise InputError(f"seeds is {self.seeds}; at least one is needed")
+        for dose in (*self.doses, *self.lm_doses):
+            if not 0 < dose <= 100:
+                raise InputError(f"a dose is {dose}; doses are percent of the failures, above 0 and up to 100")
+        if not 0 <= self.base_rate < 1:
+            raise InputError(f"base_rate is {self.base_rate}; it is a share of successes, between 0 and 1")
+        if self.positives < 0 or self.test_rows < 0 or self.lm_steps < 1:
+            raise InputError("positives and test_rows must not be negative, lm_steps must be at least 1")
+
+    @classmethod
+    def read(cls, given: dict[str, Any], where: str) -> NegativesSettings:
+        """From the mapping ``stress`` of a YAML file or options; unknown keys and wrong types are errors."""
+        known = asdict(cls())
+        values: dict[str, Any] = {}
+        for key, value in given.items():
+            if key not in known:
+                raise unknown(f"key in {where}", key, known)
+            default = known[key]
+            if isinstance(default, tuple):
+                value = tuple(value) if isinstance(value, (list, tuple)) else (value,)
+            if isinstance(default, bool) != isinstance(value, bool):
+                kind = "true or false" if isinstance(default, bool) else "a number"
+                raise InputError(f"{where}: {key} is {value!r}; expected {kind}")
+            try:
+                values[key] = tuple(map(float, value)) if isinstance(default, tuple) else type(default)(value)
+            except (TypeError, ValueError):
+                raise InputError(f"{where}: {key} is {value!r}; expected a number") from None
+        return cls(**values)
+
+
+QUICK = {
+    "seeds": 1,
+    "lm_doses": (10, 100),
+    "doses": (1, 10, 100),
+    "positives": 150,
+    "test_rows": 200,
+    "lm_steps": 100,
+    "lm_extras": False,
+}
+
+
+@dataclass(frozen=True)
+class Training:
+    """One way of training, by one learner, from one draw of the rows."""
+
+    scheme: str
+    learner: str
+    variant: str
+    dose: float | None
+    seed: int
+
+    @property
+    def label(self) -> str:
+        dose = "" if self.dose is None else f" {self.dose:g} %"
+        return f"{self.scheme}{dose}, {self.learner}, {self.variant}, seed {self.seed}"
+
+
+@dataclass
+class Experiment:
+    """The table with success and failure as classes, its test rows, and what is asked of it."""
+
+    run: Run
+    settings: NegativesSettings
+    learners: tuple[str, ...]
+    split: Split
+    test: list[str]
+    foreign: dict[str, pd.DataFrame]
+
+    @property
+    def table(self) -> Table:
+        return self.run.table
+
+    @property
+    def yields(self) -> pd.Series:
+        return self.table.frame.set_index("row_id")["yield"]
+
+    @property
+    def success(self) -> pd.Series:
+        return self.table.targets == SUCCESS
+
+    @property
+    def train(self) -> np.ndarray:
+        """Ids of the rows that may be trained on, sorted."""
+        return np.array(sorted(self.split.folds[0].train), dtype=object)
+
+
+ALWAYS_YES = "always yes"
+LABELS_ALONE = "successes, labels"
+YIELDS_ALONE = "successes, yields"
+DOSE = "+ real failures"
+PUBLISHED = "published, labels"
+ONE_CLASS: dict[str, Callable[[int], Any]] = {
+    "successes, one-class SVM": judges.support_vectors,
+    "successes, isolation forest": judges.isolation,
+    "successes, nearest neighbours": judges.neighbours,
+}
+FAMILIARITY = "successes, likelihood"
+DECOYS = {
+    "+ decoys, recombined": "recombined",
+    "+ decoys, wrong products": "wrong",
+    "+ decoys, shuffled products": "shuffled",
+}
+UNLABELLED = {"unlabelled, bagging": "bagging", "unlabelled, Elkan-Noto": "elkan-noto"}
+SPIES = "unlabelled, spies"
+EXPLAINED = {
+    ALWAYS_YES: "accepts every reaction; nothing is trained",
+    LABELS_ALONE: "a label model that has seen successes alone: it can only say yes",
+    **dict.fromkeys(ONE_CLASS, "familiarity with the successes, over DRFP; the line leaves out 5 % of those held back"),
+    FAMILIARITY: "log p(reaction) tuned on the successes minus that of the base model, per token; the line as above",
+    YIELDS_ALONE: "regression of the yield on successes alone, accepted from the threshold on",
+    "+ decoys, recombined": "stand-ins for failures: the substrates of one success under the conditions of others",
+    "+ decoys, wrong products": "stand-ins: successes with a product of coupling at a C-H",
+    "+ decoys, shuffled products": "stand-ins: successes with the product of another",
+    DOSE: "a share of the real failures of the training rows",
+    PUBLISHED: "rows kept with a probability that rises with the yield, as in a literature of successes",
+    "unlabelled, bagging": "successes against unlabelled rows, averaged over draws (random forest on DRFP)",
+    "unlabelled, Elkan-Noto": "successes against unlabelled rows, corrected for those not known (the same)",
+    SPIES: "successes against unlabelled rows that look less likely than hidden successes",
+}
+
+
+# -- preparing -------------------------------------------------------------------------------
+
+
+def prepare(
+    config: RunConfig, settings: NegativesSettings, arms: Sequence[str], reporter: Reporter
+) -> list[Experiment]:
+    """The table, and one experiment for each split that the settings name; the random one if they name none.
+
+    Raises
+    ------
+    InputError
+        If the table holds no reactions, or one of the outcomes is missing.
+    """
+    if not config.has_reactions:
+        raise InputError(
+            f"{config.table}: the experiment is about reactions; name them with --reaction or --components"
+        )
+    learners = resolve_learners(arms)
+    config = replace(config, success=settings.success, arms=learners)
+    table = with_product(load_table(config, reporter))
+    counts = table.frame["target"].value_counts()
+    if len(counts) < 2:
+        kind = "a failure" if counts.index[0] == SUCCESS else "a success"
+        raise InputError(
+            f"{config.table}: no reaction is {kind} at a threshold of {settings.success:g} % "
+            f"(yields from {table.frame['yield'].min():g} to {table.frame['yield'].max():g} %); move it with --success"
+        )
+    run = Run(config, table, [], list(learners), Path(config.out), reporter)
+    with_language_model = any(map(is_language_model, learners))
+    if with_language_model:
+        refuse_long_rows(run)
+    if config.max_rows:
+        run.table = run.table.sample(config.max_rows, config.seed)
+    if not with_language_model:
+        settings = replace(settings, positives=0, test_rows=0)
+    names = expand_names(config.split, run.table)
+    splits = [
+        split
+        for name in names
+        for split in build_splits(run.table, name, test_size=config.test_size, folds=0, seed=config.seed)
+    ]
+    run.splits = splits
+    return [_experiment(run, settings, learners, split) for split in splits]
+
+
+def resolve_learners(arms: Sequence[str]) -> tuple[str, ...]:
+    """Names of arms, ``baselines``, ``lm`` and ``all`` as the learners of the experiment."""
+    groups = {"baselines": CLASSICAL, "lm": (LANGUAGE_MODEL,), "all": (*CLASSICAL, LANGUAGE_MODEL)}
+    allowed = [arm for arm in REACTION_ORDER if arm not in ("mean", "majority", "lm-frozen")]
+    chosen: list[str] = []
+    for name in arms:
+        if name not in groups and name not in allowed:
+            raise unknown("arm", name, [*allowed, *groups])
+        chosen += groups.get(name, (name,))
+    return tuple(dict.fromkeys(chosen))
+
+
+def with_product(table: Table) -> Table:
+    """The table with the product as a component, so that a model that reads components can see a wrong one."""
+    products = table.frame["smiles"].str.split(">").str[2]
+    if decoys.PRODUCT in table.components or "products" in table.components or not products.any():
+        return table
+    frame = table.frame.assign(**{decoys.PRODUCT: products})
+    return replace(table, frame=frame, components=(*table.components, decoys.PRODUCT))
+
+
+def _experiment(run: Run, settings: NegativesSettings, learners: tuple[str, ...], split: Split) -> Experiment:
+    rng = np.random.default_rng(run.config.seed)
+    test = np.array(sorted(split.folds[0].test), dtype=object)
+    if settings.test_rows and len(test) > settings.test_rows:
+        test = np.sort(rng.permutation(test)[: settings.test_rows])
+    tested = run.table.targets.loc[list(test)]
+    if tested.nunique() < 2:
+        raise InputError(f"split {split.name!r}: all {len(test)} test rows are a {tested.iloc[0]}; use another split")
+    X = run.table.inputs
+    foreign = {FOREIGN: _foreign_table(run, X)}
+    if decoys.PRODUCT in run.table.components:
+        successes = X.loc[[row for row in test if tested[row] == SUCCESS]]
+        scrambled = decoys.shuffled_products(successes, FOREIGN_ROWS, np.random.default_rng(run.config.seed))
+        foreign[SCRAMBLED] = scrambled.X
+    return Experiment(
+        run, settings, learners, split, list(test), {name: rows for name, rows in foreign.items() if len(rows)}
+    )
+
+
+def _foreign_table(run: Run, X: pd.DataFrame) -> pd.DataFrame:
+    """Rows of a built-in table of another reaction."""
+    name = next(name for name, card in cards().items() if card.reaction and name != run.config.table)
+    other = with_product(load_table(make_config(name, {}), Reporter())).sample(FOREIGN_ROWS, run.config.seed)
+    return decoys.foreign_rows(X, other.inputs, run.table.components, other.components)
+
+
+# -- the trainings ---------------------------------------------------------------------------
+
+
+def trainings(experiment: Experiment) -> list[Training]:
+    """All that is trained, in the order of work: cheap ones first, seeds outermost for the language model."""
+    settings = experiment.settings
+    found = [Training(ALWAYS_YES, "none", FIXED_POSITIVES, None, 0)]
+    for seed in range(settings.seeds):
+        for learner in experiment.learners:
+            found += _of_learner(experiment, learner, seed)
+    return sorted(found, key=lambda training: is_language_model(training.learner) or training.learner == LIKELIHOOD)
+
+
+def _of_learner(experiment: Experiment, learner: str, seed: int) -> list[Training]:
+    if is_language_model(learner):
+        return _of_language_model(experiment, learner, seed)
+    settings = experiment.settings
+    schemes = [LABELS_ALONE, YIELDS_ALONE, PUBLISHED, *_decoy_schemes(experiment)]
+    if learner == "drfp-rf":
+        schemes += [*ONE_CLASS, *UNLABELLED]
+    found = [Training(scheme, learner, FIXED_POSITIVES, None, seed) for scheme in schemes]
+    variants = (FIXED_POSITIVES, FIXED_N, *([ALL_ROWS] if settings.positives else []))
+    found += [Training(DOSE, learner, variant, dose, seed) for variant in variants for dose in settings.doses]
+    if settings.positives:
+        found.append(Training(YIELDS_ALONE, learner, ALL_ROWS, None, seed))
+    return found
+
+
+def _of_language_model(experiment: Experiment, learner: str, seed: int) -> list[Training]:
+    """The curve and its ends with every seed, what else there is with the first: minutes of work each."""
+    settings, stand_ins = experiment.settings, _decoy_schemes(experiment)
+    schemes = [LABELS_ALONE, YIELDS_ALONE, *stand_ins[:1]]
+    found = [Training(scheme, learner, FIXED_POSITIVES, None, seed) for scheme in schemes]
+    found += [Training(DOSE, learner, FIXED_POSITIVES, dose, seed) for dose in settings.lm_doses]
+    if settings.lm_extras:
+        found.append(Training(FAMILIARITY, LIKELIHOOD, FIXED_POSITIVES, None, seed))
+    if settings.lm_extras and seed == 0:
+        more = [*stand_ins[1:], PUBLISHED, SPIES]
+        found += [Training(scheme, learner, FIXED_POSITIVES, None, seed) for scheme in more]
+        middle = sorted(settings.lm_doses)[len(settings.lm_doses) // 2]
+        found.append(Training(DOSE, learner, FIXED_N, middle, seed))
+    return found
+
+
+def _decoy_schemes(experiment: Experiment) -> list[str]:
+    return list(DECOYS) if decoys.PRODUCT in experiment.table.components else []
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The training rows of one training: ids of successes and of failures."""
+
+    positives: list[str]
+    negatives: list[str]
+
+
+def draw(experiment: Experiment, training: Training) -> Draw:
+    """Rows by seed: a larger dose holds a smaller one, and all learners get the same.
+
+    At a dose of k percent there are k percent as many failures as the training rows hold for so many successes; with
+    ``fixed N`` they take the place of successes, so that the number of rows stays that of the successes alone.
+    """
+    train, success = experiment.train, experiment.success
+    rng = np.random.default_rng([experiment.run.config.seed, training.seed])
+    hit = success.loc[list(train)].to_numpy()
+    positives, negatives = rng.permutation(train[hit]), rng.permutation(train[~hit])
+    wanted = experiment.settings.positives if training.variant != ALL_ROWS else 0
+    if training.scheme in (*DECOYS, *UNLABELLED, SPIES):
+        wanted = min(wanted or len(positives), round(KNOWN_SHARE * len(positives)))
+    count = min(wanted, len(positives)) if wanted else len(positives)
+    share = count / len(positives)
+    failing = round((training.dose or 0.0) / 100 * share * len(negatives))
+    failing = max(failing, 1) if training.dose else 0
+    kept = count
+    if training.variant == FIXED_N:
+        failing = round(count * failing / (count + failing))  # the same mixture, in so many rows
+        failing = max(failing, 1) if training.dose else 0
+        kept = count - failing
+    return Draw(list(positives[:kept]), list(negatives[:failing]))
+
+
+def published(experiment: Experiment, training: Training) -> Draw:
+    """As many rows as there are successes in the other schemes, drawn as a literature that prefers high yields has."""
+    settings = experiment.settings
+    rng = np.random.default_rng([experiment.run.config.seed, training.seed, 1])
+    order = rng.permutation(experiment.train)
+    yields = experiment.yields.loc[list(order)].to_numpy()
+    chance = 1 / (1 + np.exp(-(yields - settings.published_from) / settings.published_width))
+    kept = order[rng.random(len(order)) < chance]
+    if settings.positives:
+        kept = kept[: settings.positives]
+    hit = experiment.success.loc[list(kept)].to_numpy()
+    return Draw(list(kept[hit]), list(kept[~hit]))
+
+
+def _learner(experiment: Experiment, learner: str, seed: int, label: str, task: str = "") -> Any:
+    """An unfitted arm, for classes unless ``task`` says otherwise."""
+    run = experiment.run
+    if task == REGRESSION:
+        table = replace(run.table, task=REGRESSION, property_name="yield", units="%", classes=())
+        run = replace(run, table=table)
+    run = replace(run, config=replace(run.config, seed=seed, steps=experiment.settings.lm_steps))
+    arm = new_arm(run, learner, label)
+    return arm.set_params(settings={"batch_size": LM_BATCH}) if learner in LANGUAGE_MODELS else arm
+
+
+def judge_of(experiment: Experiment, training: Training) -> tuple[judges.Judge, dict[str, Any]]:
+    """A trained model, and what it was trained on."""
+    X, run, settings = experiment.table.inputs, experiment.run, experiment.settings
+    seed = run.config.seed + training.seed
+    rows = published(experiment, training) if training.scheme == PUBLISHED else draw(experiment, training)
+    about: dict[str, Any] = {"successes": len(rows.positives), "failures": len(rows.negatives)}
+    positives = X.loc[rows.positives]
+
+    def make(task: str = "") -> Any:
+        return _learner(experiment, training.learner, seed, training.label, task)
+
+    if training.scheme == ALWAYS_YES:
+        return judges.always_yes, about | {"successes": 0}
+    if training.scheme in (LABELS_ALONE, DOSE, PUBLISHED):
+        both = X.loc[[*rows.positives, *rows.negatives]]
+        success = np.r_[np.ones(len(rows.positives), dtype=bool), np.zeros(len(rows.negatives), dtype=bool)]
+        return judges.by_labels(make(), both, success), about
+    if training.scheme == YIELDS_ALONE:
+        yields = experiment.yields.loc[rows.positives].to_numpy()
+        return judges.by_yields(make(REGRESSION), positives, yields, settings.success), about
+    if training.scheme in ONE_CLASS:
+        return judges.by_familiarity(ONE_CLASS[training.scheme](seed), positives, seed), about
+    if training.scheme == FAMILIARITY:
+        return judges.by_familiarity(lambda known: _likelihood(experiment, seed, known), positives, seed), about
+    if training.scheme in DECOYS:
+        made = make_decoys(experiment, DECOYS[training.scheme], positives, np.random.default_rng([seed, 2]))
+        about |= {
+            "failures": 0,
+            "decoys": len(made.X),
+            "decoys_known": made.known,
+            "decoys_successes": made.successes,
+        }
+        both = pd.concat([positives, made.X])
+        success = np.r_[np.ones(len(positives), dtype=bool), np.zeros(len(made.X), dtype=bool)]
+        return judges.by_labels(make(), both, success), about
+    pool = _unlabelled_pool(experiment, rows.positives, seed)
+    about |= {"failures": 0, "unlabelled": len(pool), "unlabelled_successes": int(experiment.success.loc[pool].sum())}
+    both = X.loc[[*rows.positives, *pool]]
+    known = np.r_[np.ones(len(rows.positives), dtype=bool), np.zeros(len(pool), dtype=bool)]
+    if training.scheme == SPIES:
+        return judges.by_spies(make, both, known, seed), about
+    return judges.unlabelled(UNLABELLED[training.scheme], both, known, seed, run.threads), about
+
+
+def _likelihood(experiment: Experiment, seed: int, known: pd.DataFrame) -> Callable[[pd.DataFrame], np.ndarray]:
+    run = experiment.run
+    model = judges.Likelihood(
+        engine=run.engine("lm-text"),
+        template=run.template,
+        steps=experiment.settings.lm_steps,
+        seed=seed,
+        settings={"batch_size": LM_BATCH},
+        progress=lambda done, total: run.reporter.step("likelihood", done, total),
+    )
+    return model.fit(known).familiarity
+
+
+def _unlabelled_pool(experiment: Experiment, known: list[str], seed: int) -> list[str]:
+    """Training rows whose outcome is not looked at: all others, or as many as there are known successes."""
+    rest = sorted(set(experiment.train) - set(known))
+    size = len(known) if experiment.settings.positives else len(rest)
+    return list(np.random.default_rng([seed, 3]).permutation(np.array(rest, dtype=object))[:size])
+
+
+def make_decoys(experiment: Experiment, kind: str, positives: pd.DataFrame, rng: np.random.Generator) -> decoys.Decoys:
+    """As many decoys as successes; none is a known success or a test row."""
+    n = len(positives)
+    if kind == "wrong":
+        return decoys.wrong_products(positives, n, rng)
+    if kind == "shuffled":
+        return decoys.shuffled_products(positives, n, rng)
+    components = experiment.table.components
+    measured = experiment.table.inputs.assign(success=experiment.success)
+    barred = {*map(tuple, positives[list(components)].to_numpy(dtype=object))}
+    barred |= {*map(tuple, measured.loc[experiment.test, list(components)].to_numpy(dtype=object))}
+    return decoys.recombined(positives, measured, barred, n, components, rng)
+
+
+# -- cells -----------------------------------------------------------------------------------
+
+
+def training_key(experiment: Experiment, training: Training) -> dict[str, Any]:
+    """All that the numbers of a training depend on, besides the code and the package versions."""
+    run = experiment.run
+    rows = repr((sorted(experiment.train), experiment.test))
+    key: dict[str, Any] = {
+        "experiment": "negatives",
+        "table": run.table.fingerprint(),
+        "yields": hashlib.sha256(experiment.yields.to_json().encode()).hexdigest(),
+        "split": experiment.split.name,
+        "rows": hashlib.sha256(rows.encode()).hexdigest(),
+        "settings": {name: value for name, value in asdict(experiment.settings).items() if name not in _UNUSED},
+        "training": asdict(training),
+        "seed": run.config.seed,
+        "threads": run.threads,
+    }
+    if is_language_model(training.learner) or training.learner == LIKELIHOOD:
+        key["language_model"] = {
+            "model": run.config.model,
+            "weights": weights_identity(run.config.model),
+            "dtype": run.dtype,
+            "template": run.template.text,
+            "tokenization": run.config.tokenization,
+        }
+    return key
+
+
+# Settings that say which trainings there are or how they are read, and change none of them.
+_UNUSED = ("seeds", "doses", "lm_doses", "lm_extras", "base_rate")
+
+
+def train_and_judge(experiment: Experiment, training: Training) -> dict[str, Any]:
+    """The cell of a training: from the folder, or made and kept there."""
+    run = experiment.run
+    key = training_key(experiment, training)
+    name = cell_id(key)
+    found = read_cell(run.out / "cells", name)
+    if found is not None:
+        return found
+    cell: dict[str, Any] = {"id": name, "key": key}
+    with measured(cell):
+        judge, about = judge_of(experiment, training)
+        test = judge(experiment.table.inputs.loc[experiment.test])
+        foreign = {name: judge(rows).score.tolist() for name, rows in experiment.foreign.items()}
+    cell |= {"about": about, "test": _plain(test), "foreign": foreign}
+    write_cell(run.out / "cells", cell)
+    return cell
+
+
+def _plain(scored: Scored) -> dict[str, Any]:
+    return {
+        "score": scored.score.tolist(),
+        "threshold": float(scored.threshold),
+        "chance": None if scored.chance is None else scored.chance.tolist(),
+        "predicted": None if scored.predicted is None else scored.predicted.tolist(),
+    }
+
+
+def scored_of(cell: dict[str, Any]) -> Scored:
+    """What the model of a cell says of the test rows."""
+    test = cell["test"]
+    chance, predicted = (None if test[name] is None else np.array(test[name]) for name in ("chance", "predicted"))
+    return Scored(np.array(test["score"], dtype=np.float64), test["threshold"], chance, predicted)

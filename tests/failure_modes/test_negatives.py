@@ -1,0 +1,437 @@
+"""The negatives experiment: what it trains on, what it must find, and what it must not look at."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.config import make_config
+from pipeline.errors import InputError
+from pipeline.evaluation.detection import (
+    Scored,
+    detection_scores,
+    expected_calibration_error,
+    false_positives_at,
+    over_seeds,
+    precision_at_top,
+    prior_corrected,
+)
+from pipeline.failure_modes import decoys
+from pipeline.failure_modes.findings import enough, execute
+from pipeline.failure_modes.negatives import (
+    ALL_ROWS,
+    ALWAYS_YES,
+    DOSE,
+    FIXED_N,
+    FIXED_POSITIVES,
+    LABELS_ALONE,
+    SPIES,
+    NegativesSettings,
+    Training,
+    draw,
+    judge_of,
+    prepare,
+    published,
+    train_and_judge,
+    trainings,
+    with_product,
+)
+from pipeline.reporter import Reporter
+from tests.test_run import chemtune
+
+SETTINGS = NegativesSettings(seeds=1, doses=(10, 100), lm_doses=(100,), positives=0, test_rows=0, lm_steps=3)
+
+
+def planted_rows() -> list[tuple[str, str, str, str, float]]:
+    """A full-factorial table of 6 x 6 x 6 reactions in which one of the bases always fails, whatever else is there."""
+    rows = []
+    for i in range(6):
+        for j in range(6):
+            for k in range(6):
+                halide, amine, base = f"{'C' * (i + 1)}Br", f"{'C' * (j + 1)}N", f"{'C' * (k + 1)}O"
+                value = 0.0 if k == 0 else 40.0 + 5.0 * i + 2.0 * j
+                product = f"{'C' * (i + 1)}N{'C' * (j + 1)}"
+                rows.append((halide, amine, base, f"{halide}.{amine}.{base}>>{product}", value))
+    return rows
+
+
+@pytest.fixture
+def planted(tmp_path):
+    path = tmp_path / "planted.csv"
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["halide", "amine", "base", "rxn", "yield"])
+        writer.writerows(planted_rows())
+    return path
+
+
+def config_of(path, **more):
+    given = {
+        "reaction": "rxn",
+        "components": ["halide", "amine", "base"],
+        "yield": "yield",
+        "split": ["random"],
+        "out": str(path.parent / "out"),
+    }
+    return make_config(str(path), given | more)
+
+
+def experiment_of(path, arms=("drfp-rf",), settings=SETTINGS, **more):
+    (made,) = prepare(config_of(path, **more), settings, arms, Reporter())
+    return made
+
+
+def test_a_model_of_successes_alone_says_yes_to_everything(planted):
+    experiment = experiment_of(planted)
+    judge, about = judge_of(experiment, Training(LABELS_ALONE, "drfp-rf", FIXED_POSITIVES, None, 0))
+    found = judge(experiment.table.inputs.loc[experiment.test])
+    assert about["failures"] == 0
+    assert (found.score >= found.threshold).all()
+    assert len(set(found.score)) == 1
+
+
+def test_the_sets_have_the_sizes_they_claim(planted):
+    experiment = experiment_of(planted, settings=NegativesSettings(seeds=1, positives=50))
+    experiment = type(experiment)(**{**vars(experiment), "settings": NegativesSettings(seeds=1, positives=50)})
+    train, success = experiment.train, experiment.success
+    hits = int(success.loc[list(train)].sum())
+    misses = len(train) - hits
+    for dose in (1, 10, 50, 100):
+        whole = draw(experiment, Training(DOSE, "drfp-rf", ALL_ROWS, dose, 0))
+        assert len(whole.positives) == hits
+        assert len(whole.negatives) == max(1, round(dose / 100 * misses))
+        some = draw(experiment, Training(DOSE, "drfp-rf", FIXED_POSITIVES, dose, 0))
+        assert len(some.positives) == 50
+        assert len(some.negatives) == max(1, round(dose / 100 * 50 / hits * misses))
+        fixed = draw(experiment, Training(DOSE, "drfp-rf", FIXED_N, dose, 0))
+        assert len(fixed.positives) + len(fixed.negatives) == 50
+        assert len(fixed.negatives) >= 1
+        for rows in (whole, some, fixed):
+            assert success.loc[rows.positives].all()
+            assert not success.loc[rows.negatives].any()
+            assert not {*rows.positives, *rows.negatives} & set(experiment.test)
+
+
+def test_a_larger_dose_holds_a_smaller_one_and_seeds_differ(planted):
+    experiment = experiment_of(planted)
+    ten, all_of_them = (draw(experiment, Training(DOSE, "drfp-rf", FIXED_POSITIVES, dose, 0)) for dose in (10, 100))
+    assert set(ten.negatives) < set(all_of_them.negatives)
+    assert ten.positives == all_of_them.positives
+    other = draw(experiment, Training(DOSE, "components-lightgbm", FIXED_POSITIVES, 10, 0))
+    assert other == ten
+    assert draw(experiment, Training(DOSE, "drfp-rf", FIXED_POSITIVES, 10, 1)).negatives != ten.negatives
+
+
+def test_a_planted_need_for_failures_shows(planted):
+    """One base always fails; who never saw that cannot know it."""
+    (found,) = execute([experiment_of(planted)])
+    alone = found.value(ALWAYS_YES, "none", "auroc")
+    dosed = found.value(DOSE, "drfp-rf", "auroc", dose=100)
+    accepted = found.value(DOSE, "drfp-rf", "fpr", dose=100)
+    assert alone[0] == 0.5
+    assert dosed[0] > 0.95
+    assert accepted[0] < 0.2
+    assert found.value(ALWAYS_YES, "none", "fpr")[0] == 1.0
+    assert enough(found, "drfp-rf", FIXED_POSITIVES)[0] in (10.0, 100.0)
+    assert any("says yes to everything" in sentence for sentence in found.sentences)
+
+
+def test_a_changed_test_label_changes_no_training(planted, tmp_path):
+    experiment = experiment_of(planted)
+    tested = experiment.table.frame.set_index("row_id").loc[experiment.test[0], "line"]
+    lines = planted.read_text(encoding="utf-8").splitlines()
+    cells = lines[tested - 1].split(",")
+    cells[-1] = "0.0" if float(cells[-1]) else "90.0"
+    lines[tested - 1] = ",".join(cells)
+    folder = tmp_path / "changed"
+    folder.mkdir()
+    changed = folder / "planted.csv"
+    changed.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    other = experiment_of(changed)
+    # The split keeps the shares of success and failure, so it is that of the first table that both are held to.
+    other = type(other)(**{**vars(other), "split": experiment.split, "test": experiment.test})
+    for training in trainings(experiment):
+        if training.scheme == "+ decoys, recombined":
+            continue  # looks decoys up in the truth; which decoys there are is tested below
+        one, two = (train_and_judge(which, training)["test"] for which in (experiment, other))
+        assert one == two, training.label
+
+
+def test_decoys_are_looked_up_and_counted_right(planted):
+    experiment = experiment_of(planted)
+    measured = experiment.table.inputs.assign(success=experiment.success)
+    components = experiment.table.components
+    assert decoys.substrate_columns(measured, components) == ()  # halide and amine make the product together
+    known = measured[measured["success"] & measured["halide"].isin(["CBr", "CCBr"]) & (measured["amine"] == "CN")]
+    barred = {*map(tuple, known[list(components)].to_numpy(dtype=object))}
+    made = decoys.recombined(known.drop(columns="success"), measured, barred, 30, components, np.random.default_rng(0))
+    keys = {*map(tuple, made.X[list(components)].to_numpy(dtype=object))}
+    assert not keys & barred
+    assert len(keys) == len(made.X)
+    truth = measured.set_index(list(components))["success"]
+    there = [key for key in keys if key in truth.index]
+    assert made.known == len(there)
+    assert made.successes == sum(bool(truth[key]) for key in there)
+
+
+def test_substrates_are_what_says_the_product(tmp_path):
+    frame = pd.DataFrame(
+        {"halide": ["a", "a", "b", "b"], "base": ["x", "y", "x", "y"], "product": ["P", "P", "Q", "Q"]}
+    )
+    assert decoys.substrate_columns(frame, ("halide", "base", "product")) == ("halide",)
+    hidden = frame.assign(smiles="C>>C", success=[True, False, True, True])
+    made = decoys.recombined(
+        hidden.iloc[[0, 3]].drop(columns="success"),
+        hidden,
+        {("a", "x", "P"), ("b", "y", "Q")},
+        2,
+        ("halide", "base", "product"),
+        np.random.default_rng(0),
+    )
+    assert sorted(map(tuple, made.X[["halide", "base"]].to_numpy())) == [("a", "y"), ("b", "x")]
+    assert (made.known, made.successes, made.contamination) == (2, 1, 0.5)
+
+
+def test_wrong_and_shuffled_products_are_not_the_right_ones(couplings):
+    given = {"reaction": "rxn", "components": ["halide", "amine", "base"], "yield": "yield"}
+    experiment = experiment_of(couplings, **given)
+    X = experiment.table.inputs
+    right = set(X["product"])
+    wrong = decoys.wrong_products(X, 20, np.random.default_rng(0))
+    assert len(wrong.X) == 20
+    assert not set(wrong.X["product"]) & right
+    assert all(
+        smiles.endswith(f">{product}") for smiles, product in zip(wrong.X["smiles"], wrong.X["product"], strict=True)
+    )
+    shuffled = decoys.shuffled_products(X, 20, np.random.default_rng(0))
+    assert set(shuffled.X["product"]) <= right
+    assert not set(shuffled.X["smiles"]) & set(X["smiles"])
+    assert shuffled.contamination is None
+
+
+def test_a_literature_prefers_high_yields(planted):
+    experiment = experiment_of(planted)
+    rows = published(experiment, Training("published, labels", "drfp-rf", FIXED_POSITIVES, None, 0))
+    kept = experiment.yields.loc[[*rows.positives, *rows.negatives]]
+    assert kept.mean() > experiment.yields.loc[list(experiment.train)].mean() + 5
+
+
+def test_zero_yields_all_arrive(planted):
+    experiment = experiment_of(planted)
+    zeros = sum(row[-1] == 0 for row in planted_rows())
+    assert (experiment.yields == 0).sum() == zeros
+    both = [*experiment.train, *experiment.test]
+    assert (experiment.yields.loc[both] == 0).sum() == zeros
+
+
+def test_the_product_becomes_a_component_where_it_is_not_one(couplings):
+    table = experiment_of(couplings, components=["halide", "amine", "base"]).table
+    assert table.components[-1] == "product"
+    assert with_product(table) is table
+
+
+# -- metrics -------------------------------------------------------------------------------------
+
+
+def test_metrics_are_those_of_the_library():
+    from sklearn.metrics import brier_score_loss, roc_auc_score, roc_curve
+
+    rng = np.random.default_rng(0)
+    success = rng.random(300) < 0.6
+    chance = np.clip(0.3 * success + 0.6 * rng.random(300), 0, 1).round(2)
+    one = np.ones((1, 300))
+    found = detection_scores(success, 100 * chance, Scored(chance, 0.5, chance, 100 * chance), one)
+    assert found["auroc"][0] == pytest.approx(roc_auc_score(success, chance))
+    assert found["brier"][0] == pytest.approx(brier_score_loss(success, chance))
+    assert found["fpr"][0] == pytest.approx((chance >= 0.5)[~success].mean())
+    false, true, _ = roc_curve(success, chance, drop_intermediate=False)
+    assert found["fpr_at_95_tpr"][0] == pytest.approx(false[np.argmax(true >= 0.95)])
+    assert found["yield_bias"][0] == pytest.approx(0.0)
+    assert found["yield_on_failures"][0] == pytest.approx(100 * chance[~success].mean())
+
+
+def test_metrics_count_weights_as_repeats():
+    rng = np.random.default_rng(1)
+    success, score = rng.random(40) < 0.5, rng.random(40).round(1)
+    weights = rng.integers(0, 3, 40)
+    repeated = np.repeat(np.arange(40), weights)
+    one = np.ones((1, len(repeated)))
+    for metric in (
+        lambda s, c, w: false_positives_at(s, c, w, 0.95),
+        lambda s, c, w: precision_at_top(s, c, w, 0.1),
+        expected_calibration_error,
+    ):
+        ours = metric(success, score, weights[None, :].astype(float))
+        np.testing.assert_allclose(ours, metric(success[repeated], score[repeated], one))
+
+
+def test_precision_at_the_top_shares_ties():
+    success = np.array([True, False, True, False])
+    assert precision_at_top(success, np.array([3.0, 2.0, 1.0, 0.0]), np.ones((1, 4)), 0.25)[0] == 1.0
+    assert precision_at_top(success, np.zeros(4), np.ones((1, 4)), 0.25)[0] == 0.5
+
+
+def test_a_base_rate_moves_the_decision_and_not_the_ranking():
+    chance = np.linspace(0.01, 0.99, 50)
+    moved = prior_corrected(chance, 0.9, 0.1)
+    assert (np.diff(moved) > 0).all()
+    assert (moved < chance).all()
+    np.testing.assert_allclose(prior_corrected(moved, 0.1, 0.9), chance)
+    np.testing.assert_allclose(prior_corrected(chance, 0.4, 0.4), chance)
+
+
+def test_the_first_sample_over_seeds_is_their_mean():
+    samples = over_seeds([np.array([1.0, 2.0, 3.0]), np.array([3.0, 2.0, 1.0])], seed=0)
+    assert samples[0] == 2.0
+    assert samples[1] == 2.0
+    assert samples[2] in (1.0, 2.0, 3.0)
+
+
+# -- the command ---------------------------------------------------------------------------------
+
+
+def stress(path, *more, components="halide,amine,base"):
+    given = ("--reaction", "rxn", "--components", components, "--yield", "yield")
+    return chemtune("stress", "negatives", path, *given, "--out", path.parent / "stress", *more, cwd=path.parent)
+
+
+def test_the_command_leaves_all_that_is_promised_and_resumes(planted):
+    config = planted.parent / "planted.yaml"
+    config.write_text(
+        "table: planted.csv\nreaction: rxn\ncomponents: [halide, amine, base]\nyield: yield\n"
+        "stress: {doses: [10, 100], seeds: 2}\n",
+        encoding="utf-8",
+    )
+    out = planted.parent / "stress"
+    command = ("stress", "negatives", config, "--arms", "baselines", "--base-rate", 0.3, "--out", out)
+    done = chemtune(*command, cwd=planted.parent)
+    assert done.returncode == 0, done.stderr
+    assert "says yes to everything" in done.stdout
+    names = (
+        "config.yaml",
+        "metrics.csv",
+        "trained.csv",
+        "foreign.csv",
+        "predictions.parquet",
+        "run.json",
+        "splits.csv",
+    )
+    for name in (*names, "report.html", "refused.csv"):
+        assert (out / name).stat().st_size > 0, name
+    metrics = pd.read_csv(out / "metrics.csv")
+    assert set(metrics["reading"]) == {"raw", "stated base rate", "test base rate (oracle)"}
+    assert set(metrics["dose"].dropna()) == {10, 100}
+    assert metrics["seeds"].max() == 2
+    assert {"n", "groups", "low", "high"} <= set(metrics.columns)
+    predictions = pd.read_parquet(out / "predictions.parquet")
+    assert (
+        predictions.groupby(["scheme", "learner", "variant", "seed", predictions["dose"].fillna(0)])["row_id"]
+        .apply(lambda ids: tuple(ids))
+        .nunique()
+        == 1
+    )
+    report = (out / "report.html").read_text(encoding="utf-8")
+    assert "How many real failures it takes" in report
+    cells = {path.name: path.stat().st_mtime_ns for path in (out / "cells").iterdir()}
+    assert chemtune(*command, cwd=planted.parent).returncode == 0
+    assert {path.name: path.stat().st_mtime_ns for path in (out / "cells").iterdir()} == cells
+    again = chemtune("stress", "negatives", out / "config.yaml", "--out", planted.parent / "again", cwd=planted.parent)
+    assert again.returncode == 2 or (planted.parent / "again" / "metrics.csv").exists()
+
+
+def test_the_language_model_goes_the_same_way(planted, tiny_folder):
+    settings = NegativesSettings(
+        seeds=1, doses=(100,), lm_doses=(10, 100), positives=20, test_rows=30, lm_steps=2, base_rate=0.5
+    )
+    (found,) = execute([experiment_of(planted, ("drfp-rf", "lm-head"), settings, model=str(tiny_folder))])
+    learners = set(found.metrics["learner"])
+    assert {"none", "drfp-rf", "lm-head", "lm-likelihood"} == learners
+    assert SPIES in set(found.metrics["scheme"])
+    assert found.metrics["n"].unique().tolist() == [30]
+    assert np.isfinite(found.metrics["value"]).all()
+    assert any("On the same rows lm-head and drfp-rf" in sentence for sentence in found.sentences)
+
+
+def test_a_likelihood_is_the_plain_one(planted, tiny_folder):
+    """Per-token log-probabilities of the tuned minus the base model, against the model's own forward."""
+    import torch
+
+    from pipeline.failure_modes.judges import Likelihood
+
+    experiment = experiment_of(planted, ("lm-head",), model=str(tiny_folder), dtype="float32")
+    run = experiment.run
+    model = Likelihood(engine=run.engine("lm-text"), template=run.template, steps=4, seed=0)
+    X = experiment.table.inputs.iloc[:9]
+    model.fit(X)
+    found = model.familiarity(X)
+
+    def plain():
+        values = []
+        for ids in model._prompts(X):
+            logits = model.engine.model(torch.tensor([ids])).logits[0].float()
+            log_p = torch.log_softmax(logits, dim=1)
+            places = range(model.shared_, len(ids) - 1)
+            values.append(np.mean([log_p[place, ids[place + 1]].item() for place in places]))
+        return np.array(values)
+
+    with torch.no_grad():
+        base = plain()
+        with model.with_adapters():
+            tuned = plain()
+    np.testing.assert_allclose(found, tuned - base, atol=2e-5)
+    assert (found > 0).mean() > 0.5  # it was tuned on these
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (("--success", 99), "no reaction is a success at a threshold of 99 %"),
+        (("--success", 0), "above 0 and below 100"),
+        (("--base-rate", 1.5), "between 0 and 1"),
+        (("--seeds", 0), "at least one"),
+        (("--arms", "drfprf"), "did you mean 'drfp-rf'"),
+        (("--split", "scaffold"), "for reactions use components"),
+        (("--yield-unit", "fraction"), "--yield-unit percent"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(planted, more, words):
+    done = stress(planted, "--arms", "drfp-rf", *more)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_molecules_and_a_table_without_failures_are_refused(planted, alcohols):
+    with pytest.raises(InputError, match="is about reactions"):
+        prepare(make_config(str(alcohols), {"target": "value"}), SETTINGS, ("drfp-rf",), Reporter())
+    lines = [line for line in planted.read_text(encoding="utf-8").splitlines() if not line.endswith(",0.0")]
+    planted.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    done = stress(planted, "--arms", "drfp-rf")
+    assert done.returncode == 2
+    assert "no reaction is a failure at a threshold of 20 %" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"dozes": [1]}, "did you mean 'doses'"),
+        ({"doses": [0, 10]}, "above 0"),
+        ({"seeds": "many"}, "expected a number"),
+        ({"lm_extras": 3}, "true or false"),
+    ],
+)
+def test_wrong_settings_name_key_and_value(given, words):
+    with pytest.raises(InputError, match=words):
+        NegativesSettings.read(given, "stress")
+
+
+def test_the_run_json_holds_settings_and_versions(planted):
+    done = stress(planted, "--arms", "drfp-rf", "--seeds", 1)
+    assert done.returncode == 0, done.stderr
+    info = json.loads((planted.parent / "stress" / "run.json").read_text(encoding="utf-8"))
+    assert info["settings"]["stress"]["success"] == 20.0
+    assert "drfp" in info["versions"]
