@@ -629,10 +629,13 @@ def stress_negatives(
     success: Annotated[
         Optional[float], typer.Option(help="Yield in percent from which on a reaction is a success.")
     ] = None,
-    split: Annotated[str, typer.Option(help="Splits as for [b]run[/b]; each has one fixed test set.")] = "random",
+    split: Annotated[
+        Optional[str], typer.Option(help="Splits as for [b]run[/b] (default random); each has one fixed test set.")
+    ] = None,
     arms: Annotated[
-        str, typer.Option(help="What is trained: baselines, lm, all, or names of arms such as drfp-rf,lm-head.")
-    ] = "all",
+        Optional[str],
+        typer.Option(help="What is trained: baselines, lm, all (default), or names of arms such as drfp-rf,lm-head."),
+    ] = None,
     seeds: Annotated[Optional[int], typer.Option(help="Training seeds; each draws its own training rows.")] = None,
     positives: Annotated[
         Optional[int], typer.Option(help="Successes to train on, where a language model is among the arms.")
@@ -649,8 +652,8 @@ def stress_negatives(
     out: Annotated[Optional[str], typer.Option(help="Folder; runs/<table>-negatives if not given.")] = None,
 ) -> None:
     """What happens when only successes were published, and what dose of failures mends it."""
-    own = ("success", "seeds", "positives", "base_rate")
-    given = _settings(locals(), "source", "arms", "quick", "own", *own)
+    own = ("arms", "split", "success", "seeds", "positives", "base_rate")
+    given = _settings(locals(), "source", "quick", "own", *own)
     named = {name: value for name, value in locals().items() if name in own and value is not None}
     from pipeline.config import make_config, read_stress
     from pipeline.failure_modes.findings import execute
@@ -663,7 +666,7 @@ def stress_negatives(
         config = replace(config, out=f"{config.out}-negatives")
     reporter = TerminalReporter()
     with reporter.running():
-        experiments = prepare(config, settings, [name.strip() for name in arms.split(",") if name.strip()], reporter)
+        experiments = prepare(config, settings, reporter)
         _say_experiment(reporter, experiments)
         found = execute(experiments)
         report = write_report(found, Path(config.out))

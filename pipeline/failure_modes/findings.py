@@ -345,6 +345,7 @@ def _contamination(findings: Findings) -> list[str]:
     if "decoys_known" not in trained or not trained["decoys_known"].fillna(0).sum():
         return []
     part = trained[trained["scheme"].isin(DECOYS) & (trained["decoys_known"] > 0)]
+    part = part.drop_duplicates(["scheme", "seed"])  # all learners are given the same
     known, successes, made = (int(part[name].sum()) for name in ("decoys_known", "decoys_successes", "decoys"))
     return [
         f"{known} of {made} recombined decoys were measured after all, and {successes / known:.0%} of those were "

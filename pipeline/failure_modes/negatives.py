@@ -21,7 +21,7 @@ from pipeline.cells import cell_id, measured, read_cell, write_cell
 from pipeline.config import RunConfig, make_config
 from pipeline.errors import InputError, unknown
 from pipeline.evaluation.detection import Scored
-from pipeline.experiment import Run, load_table, new_arm, refuse_long_rows
+from pipeline.experiment import Run, load_raw, load_table, new_arm, refuse_long_rows
 from pipeline.failure_modes import decoys, judges
 from pipeline.lm.weights import weights_identity
 from pipeline.reporter import Reporter
@@ -51,6 +51,10 @@ class NegativesSettings:
 
     Attributes
     ----------
+    arms : tuple of str
+        What is trained: ``baselines``, ``lm``, ``all``, or names of arms.
+    split : tuple of str
+        Each has one fixed test set.
     success : float
         A yield from which on a reaction is a success, in percent.
     seeds : int
@@ -72,10 +76,12 @@ class NegativesSettings:
         published rows and a fixed number of rows (first seed).
     """
 
+    arms: tuple[str, ...] = ("all",)
+    split: tuple[str, ...] = ("random",)
     success: float = 20.0
     seeds: int = 3
-    doses: tuple[float, ...] = (1, 5, 10, 25, 50, 100)
-    lm_doses: tuple[float, ...] = (1, 10, 100)
+    doses: tuple[float, ...] = (1.0, 5.0, 10.0, 25.0, 50.0, 100.0)
+    lm_doses: tuple[float, ...] = (1.0, 10.0, 100.0)
     positives: int = 300
     test_rows: int = 300
     base_rate: float = 0.0
@@ -105,17 +111,24 @@ class NegativesSettings:
         for key, value in given.items():
             if key not in known:
                 raise unknown(f"key in {where}", key, known)
-            default = known[key]
-            if isinstance(default, tuple):
-                value = tuple(value) if isinstance(value, (list, tuple)) else (value,)
-            if isinstance(default, bool) != isinstance(value, bool):
-                kind = "true or false" if isinstance(default, bool) else "a number"
-                raise InputError(f"{where}: {key} is {value!r}; expected {kind}")
-            try:
-                values[key] = tuple(map(float, value)) if isinstance(default, tuple) else type(default)(value)
-            except (TypeError, ValueError):
-                raise InputError(f"{where}: {key} is {value!r}; expected a number") from None
+            values[key] = _like(known[key], value, f"{where}: {key}")
         return cls(**values)
+
+
+def _like(default: Any, value: Any, where: str) -> Any:
+    """A value of the type of the default."""
+    if isinstance(default, tuple):
+        items = value.split(",") if isinstance(value, str) else value
+        items = items if isinstance(items, (list, tuple)) else (items,)
+        return tuple(_like(default[0], item, where) for item in items)
+    if isinstance(default, str):
+        return str(value).strip()
+    if isinstance(default, bool) and not isinstance(value, bool):
+        raise InputError(f"{where} is {value!r}; expected true or false")
+    try:
+        return type(default)(value)
+    except (TypeError, ValueError):
+        raise InputError(f"{where} is {value!r}; expected a number") from None
 
 
 QUICK = {
@@ -212,30 +225,21 @@ EXPLAINED = {
 # -- preparing -------------------------------------------------------------------------------
 
 
-def prepare(
-    config: RunConfig, settings: NegativesSettings, arms: Sequence[str], reporter: Reporter
-) -> list[Experiment]:
-    """The table, and one experiment for each split that the settings name; the random one if they name none.
+def prepare(config: RunConfig, settings: NegativesSettings, reporter: Reporter) -> list[Experiment]:
+    """The table, and one experiment for each split that the settings name.
 
     Raises
     ------
     InputError
-        If the table holds no reactions, or one of the outcomes is missing.
+        If the table holds no reactions, or no success or no failure.
     """
     if not config.has_reactions:
         raise InputError(
             f"{config.table}: the experiment is about reactions; name them with --reaction or --components"
         )
-    learners = resolve_learners(arms)
-    config = replace(config, success=settings.success, arms=learners)
+    learners = resolve_learners(settings.arms)
+    config = replace(config, success=settings.success, split=settings.split)
     table = with_product(load_table(config, reporter))
-    counts = table.frame["target"].value_counts()
-    if len(counts) < 2:
-        kind = "a failure" if counts.index[0] == SUCCESS else "a success"
-        raise InputError(
-            f"{config.table}: no reaction is {kind} at a threshold of {settings.success:g} % "
-            f"(yields from {table.frame['yield'].min():g} to {table.frame['yield'].max():g} %); move it with --success"
-        )
     run = Run(config, table, [], list(learners), Path(config.out), reporter)
     with_language_model = any(map(is_language_model, learners))
     if with_language_model:
@@ -297,7 +301,10 @@ def _experiment(run: Run, settings: NegativesSettings, learners: tuple[str, ...]
 def _foreign_table(run: Run, X: pd.DataFrame) -> pd.DataFrame:
     """Rows of a built-in table of another reaction."""
     name = next(name for name, card in cards().items() if card.reaction and name != run.config.table)
-    other = with_product(load_table(make_config(name, {}), Reporter())).sample(FOREIGN_ROWS, run.config.seed)
+    config = make_config(name, {})
+    raw = load_raw(config.table)
+    some = replace(raw, frame=raw.frame.sample(FOREIGN_ROWS, random_state=run.config.seed))
+    other = with_product(load_table(config, Reporter(), some))
     return decoys.foreign_rows(X, other.inputs, run.table.components, other.components)
 
 
@@ -515,7 +522,7 @@ def training_key(experiment: Experiment, training: Training) -> dict[str, Any]:
 
 
 # Settings that say which trainings there are or how they are read, and change none of them.
-_UNUSED = ("seeds", "doses", "lm_doses", "lm_extras", "base_rate")
+_UNUSED = ("arms", "split", "seeds", "doses", "lm_doses", "lm_extras", "base_rate")
 
 
 def train_and_judge(experiment: Experiment, training: Training) -> dict[str, Any]:

@@ -130,6 +130,12 @@ def build_reaction_table(
     frame = frame.assign(**{"yield": frame["target"]})
     if success:
         frame["target"] = np.where(frame["yield"] >= success, SUCCESS, FAILURE)
+        if frame["target"].nunique() == 1:
+            missing = "failure" if frame["target"].iloc[0] == SUCCESS else "success"
+            raise InputError(
+                f"{raw.source}: no reaction is a {missing} at a threshold of {success:g} % (yields from "
+                f"{frame['yield'].min():g} to {frame['yield'].max():g} %); move it with --success"
+            )
         reason = f"success is a yield of at least {success:g} %"
     else:
         reason = "yields are numbers"
