@@ -306,10 +306,23 @@ def _doses(findings: Findings, learner: str) -> list[str]:
         accepted = findings.value(DOSE, learner, "fpr", dose=dose)
         if ranking and accepted:
             parts.append(f"at {dose:g} % AUROC {_interval(ranking)} and {_percent(accepted)} of the failures accepted")
-    return [
-        f"{learner} ranks as well as with all failures (AUROC within {RANKING_GAP}) from {ranks:g} % of them on, and "
-        f"refuses as well (false-positive rate within {ACCEPTANCE_GAP}) from {refuses:g} % on: {'; '.join(parts)}."
-    ]
+    return [f"{learner} {_from_dose(findings, learner, ranks, refuses)}: {'; '.join(parts)}."]
+
+
+def _from_dose(findings: Findings, learner: str, ranks: float, refuses: float) -> str:
+    """What a dose mends, in words; the largest one is not called enough, since nothing larger was tried."""
+    largest = _asked(findings, learner)[-1]
+    ranking = (
+        f"ranks as well as with {largest:g} % of the failures (AUROC within {RANKING_GAP}) from {ranks:g} % on"
+        if ranks < largest
+        else f"ranks better with {largest:g} % of the failures than with any smaller dose"
+    )
+    refusing = (
+        f"refuses as well (false-positive rate within {ACCEPTANCE_GAP}) from {refuses:g} % on"
+        if refuses < largest
+        else f"accepts fewer of them only with {largest:g} %"
+    )
+    return f"{ranking}, and {refusing}"
 
 
 def _asked(findings: Findings, learner: str) -> list[float]:
@@ -331,12 +344,13 @@ def _compared(findings: Findings) -> list[str]:
                 if one and two:
                     parts.append(f"{number(one[0])} against {number(two[0])} at {dose:g} %")
             mine, other = (enough(findings, learner, FIXED_POSITIVES)[0] for learner in (ours, theirs))
-            if parts and mine is not None and other is not None:
-                need = "as many" if mine == other else ("more" if mine > other else "fewer")
-                said.append(
-                    f"On the same rows {ours} and {theirs} have AUROC {', '.join(parts)}; to rank as well as it can, "
-                    f"{ours} needs {need} failures ({mine:g} against {other:g} %)."
-                )
+            if not parts:
+                continue
+            need = ""
+            if mine is not None and other is not None and mine != other:
+                more = "more" if mine > other else "fewer"
+                need = f"; {ours} needs {more} failures to come as far as it comes ({mine:g} against {other:g} %)"
+            said.append(f"On the same rows {ours} and {theirs} have AUROC {', '.join(parts)}{need}.")
     return said
 
 

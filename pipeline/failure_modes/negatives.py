@@ -87,7 +87,7 @@ class NegativesSettings:
     base_rate: float = 0.0
     published_from: float = 50.0
     published_width: float = 10.0
-    lm_steps: int = 200
+    lm_steps: int = 150
     lm_extras: bool = True
 
     def __post_init__(self) -> None:

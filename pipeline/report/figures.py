@@ -219,18 +219,21 @@ def dose_curves(curves: Sequence[dict[str, Any]], flat: Sequence[dict[str, Any]]
     Parameters
     ----------
     curves : sequence of dict
-        ``label``, ``learner``, ``dashed``, ``doses`` and for each metric ``auroc`` and ``fpr`` an array of shape
+        ``label``, ``learner``, ``style`` of the line, ``ranks_as`` (true for another reading of a curve, which ranks
+        as that does), ``doses`` and for each metric ``auroc`` and ``fpr`` an array of shape
         (doses, 3): value, low, high.
     flat : sequence of dict
         ``label``, ``learner``, ``auroc`` and ``fpr`` of a model without any failure, drawn at a dose of 0.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(10.4, 3.9))
+    figure, axes = plt.subplots(1, 2, figsize=(10.4, 4.6))
     for axis, metric, title in zip(axes, ("auroc", "fpr"), ("AUROC", "failures accepted"), strict=True):
         for curve in curves:
+            if curve["ranks_as"] and metric == "auroc":
+                continue
             values = np.array(curve[metric])
             colour = COLOURS.get(curve["learner"], "#333333")
-            style = "--" if curve["dashed"] else "-"
-            axis.plot(curve["doses"], values[:, 0], f"o{style}", color=colour, lw=1.5, ms=4, label=curve["label"])
+            style = {"ls": curve["style"], "marker": "o", "color": colour, "label": curve["label"]}
+            axis.plot(curve["doses"], values[:, 0], lw=1.5, ms=4, **style)
             axis.fill_between(curve["doses"], values[:, 1], values[:, 2], color=colour, alpha=0.10, lw=0)
         for point in flat:
             colour = COLOURS.get(point["learner"], "#333333")
@@ -238,7 +241,8 @@ def dose_curves(curves: Sequence[dict[str, Any]], flat: Sequence[dict[str, Any]]
         axis.set(xscale="symlog", xlabel="real failures in training (% of those there are)", title=title)
         axis.set_xticks([0, 1, 5, 10, 25, 50, 100], ["none", "1", "5", "10", "25", "50", "100"])
         axis.grid(axis="y", alpha=0.25)
-    axes[0].legend(frameon=False, fontsize=7)
+    handles, labels = axes[1].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     axes[1].set_ylim(-0.02, 1.02)
     return _svg(figure)
 

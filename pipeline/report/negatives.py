@@ -12,7 +12,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from pipeline import __version__
-from pipeline.arms.ladder import DESCRIPTIONS
+from pipeline.arms.ladder import DESCRIPTIONS, is_language_model
 from pipeline.cells import versions
 from pipeline.evaluation.detection import LABELS
 from pipeline.experiment import hardware
@@ -23,6 +23,7 @@ from pipeline.failure_modes.negatives import (
     DOSE,
     EXPLAINED,
     FIXED_POSITIVES,
+    LM_BATCH,
     YIELDS_ALONE,
 )
 from pipeline.files import write_atomically
@@ -54,6 +55,8 @@ def write_report(found: Sequence[Findings], out: Path) -> Path:
         labels=[LABELS[metric] for metric in SHOWN],
         explained=[(name, text) for name, text in EXPLAINED.items() if name in set(found[0].metrics["scheme"])],
         learners=[(arm, DESCRIPTIONS[arm]) for arm in first.learners],
+        language_model=next((first.run.config.model for arm in first.learners if is_language_model(arm)), ""),
+        lm_batch=LM_BATCH,
         command=f"chemtune stress negatives {shlex.quote(str(out / 'config.yaml'))} --out {shlex.quote(str(out))}",
         versions=versions(),
         hardware=hardware(),
@@ -105,18 +108,12 @@ def arm_rows(found: Findings) -> list[dict[str, Any]]:
 def _decoy_rows(found: Findings) -> list[dict[str, Any]]:
     trained = found.trained
     part = trained[trained["scheme"].isin(DECOYS)] if "decoys" in trained else trained.iloc[:0]
+    part = part.drop_duplicates(["scheme", "seed"])  # all learners are given the same
     rows = []
-    for (scheme, learner), members in part.groupby(["scheme", "learner"], sort=False):
+    for scheme, members in part.groupby("scheme", sort=False):
         made, known, successes = (int(members[name].sum()) for name in ("decoys", "decoys_known", "decoys_successes"))
-        rows.append(
-            {
-                "scheme": scheme,
-                "learner": learner,
-                "made": made,
-                "known": known,
-                "contamination": f"{successes / known:.0%}" if known else "not measured",
-            }
-        )
+        share = f"{successes / known:.0%}" if known else "not measured"
+        rows.append({"scheme": scheme, "made": made, "known": known, "contamination": share})
     return rows
 
 
@@ -155,7 +152,8 @@ def _curve(part: pd.DataFrame, learner: str, variant: str, reading: str) -> dict
     return {
         "label": ", ".join(words),
         "learner": learner,
-        "dashed": variant == ALL_ROWS or reading != RAW,
+        "style": "--" if variant == ALL_ROWS else (":" if reading != RAW else "-"),
+        "ranks_as": reading != RAW,
         "doses": np.array(auroc["dose"]),
         "auroc": auroc[bounds].to_numpy(),
         "fpr": fpr[bounds].to_numpy(),
