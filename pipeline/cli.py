@@ -678,7 +678,7 @@ def stress_negatives(
 
 
 def _say_experiment(reporter: Reporter, experiments: Any) -> None:
-    from pipeline.failure_modes.negatives import trainings
+    from pipeline.failure_modes.negatives import left_out, trainings
 
     first = experiments[0]
     table, settings = first.table, first.settings
@@ -691,6 +691,8 @@ def _say_experiment(reporter: Reporter, experiments: Any) -> None:
             f"{int(success.loc[one.test].sum())} and {int((~success.loc[one.test]).sum())} to test on "
             f"(success: a yield of at least {settings.success:g} %)."
         )
+        if left_out(one):
+            reporter.say(f"  Left out, since too few successes would be left known: {'; '.join(left_out(one))}.")
     count = sum(len(trainings(one)) for one in experiments)
     reporter.say(f"{count} trainings of {', '.join(first.learners)}. Folder: {first.run.out}")
 

@@ -182,7 +182,7 @@ def unlabelled(kind: str, X: pd.DataFrame, known: np.ndarray, seed: int, threads
         forest.set_params(n_estimators=10)
         model = BaggingPuClassifier(forest, n_estimators=30, random_state=seed)
     else:
-        model = ElkanotoPuClassifier(forest, hold_out_ratio=0.2, random_state=seed)
+        model = ElkanotoPuClassifier(forest, hold_out_ratio=HELD_BACK, random_state=_holding(known, seed))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the scikit-learn functions that the package still calls
         model.fit(bits, known.astype(int))
@@ -192,6 +192,17 @@ def unlabelled(kind: str, X: pd.DataFrame, known: np.ndarray, seed: int, threads
         return Scored(chance, 0.5, np.clip(chance, 0.0, 1.0))
 
     return judge
+
+
+def _holding(known: np.ndarray, seed: int) -> int:
+    """The first seed from this one on whose held-back rows, as the package draws them, hold a known success."""
+    size = int(np.ceil(HELD_BACK * len(known)))
+    for candidate in range(seed, seed + 1_000):
+        rows = np.arange(len(known))
+        np.random.RandomState(candidate).shuffle(rows)
+        if known[rows[:size]].any():
+            return candidate
+    raise ValueError(f"no draw of {size} of {len(known)} rows holds a known success")
 
 
 def by_spies(make: Callable[[], Any], X: pd.DataFrame, known: np.ndarray, seed: int) -> Judge:

@@ -43,6 +43,8 @@ LM_BATCH = 8  # rows a step: half as long a step as with 16, and better after as
 # Where stand-ins for failures are made from what is not known, most successes are hidden first: in a full-factorial
 # table all that is left beside them would be exactly the failures.
 KNOWN_SHARE = 0.2
+MIN_KNOWN = 20  # successes that must be left known, or there is nothing to learn from them
+MIN_TRAINED = 5  # successes and failures each, among the rows to train on
 
 
 @dataclass(frozen=True)
@@ -205,6 +207,7 @@ DECOYS = {
 }
 UNLABELLED = {"unlabelled, bagging": "bagging", "unlabelled, Elkan-Noto": "elkan-noto"}
 SPIES = "unlabelled, spies"
+HIDING = (*DECOYS, *UNLABELLED, SPIES)  # schemes that hide most successes first
 EXPLAINED = {
     ALWAYS_YES: "accepts every reaction; nothing is trained",
     LABELS_ALONE: "a label model that has seen successes alone: it can only say yes",
@@ -287,6 +290,13 @@ def _experiment(run: Run, settings: NegativesSettings, learners: tuple[str, ...]
     tested = run.table.targets.loc[list(test)]
     if tested.nunique() < 2:
         raise InputError(f"split {split.name!r}: all {len(test)} test rows are a {tested.iloc[0]}; use another split")
+    trained = run.table.targets.loc[list(split.folds[0].train)].value_counts()
+    if trained.min() < MIN_TRAINED or len(trained) < 2:
+        counts = ", ".join(f"{count} of {label}" for label, count in trained.items())
+        raise InputError(
+            f"split {split.name!r}: too few rows to train on ({counts}); at least {MIN_TRAINED} successes and as many "
+            "failures are needed"
+        )
     X = run.table.inputs
     foreign = {FOREIGN: _foreign_table(run, X)}
     if decoys.PRODUCT in run.table.components:
@@ -318,7 +328,14 @@ def trainings(experiment: Experiment) -> list[Training]:
     for seed in range(settings.seeds):
         for learner in experiment.learners:
             found += _of_learner(experiment, learner, seed)
+    found = [training for training in found if training.scheme not in left_out(experiment)]
     return sorted(found, key=lambda training: is_language_model(training.learner) or training.learner == LIKELIHOOD)
+
+
+def left_out(experiment: Experiment) -> tuple[str, ...]:
+    """Schemes that hide most successes, where too few would be left."""
+    successes = int(experiment.success.loc[list(experiment.train)].sum())
+    return HIDING if round(KNOWN_SHARE * successes) < MIN_KNOWN else ()
 
 
 def _of_learner(experiment: Experiment, learner: str, seed: int) -> list[Training]:
@@ -375,7 +392,7 @@ def draw(experiment: Experiment, training: Training) -> Draw:
     hit = success.loc[list(train)].to_numpy()
     positives, negatives = rng.permutation(train[hit]), rng.permutation(train[~hit])
     wanted = experiment.settings.positives if training.variant != ALL_ROWS else 0
-    if training.scheme in (*DECOYS, *UNLABELLED, SPIES):
+    if training.scheme in HIDING:
         wanted = min(wanted or len(positives), round(KNOWN_SHARE * len(positives)))
     count = min(wanted, len(positives)) if wanted else len(positives)
     share = count / len(positives)

@@ -23,6 +23,7 @@ from pipeline.evaluation.detection import (
 )
 from pipeline.failure_modes import decoys
 from pipeline.failure_modes.findings import enough, execute
+from pipeline.failure_modes.judges import _holding
 from pipeline.failure_modes.negatives import (
     ALL_ROWS,
     ALWAYS_YES,
@@ -217,6 +218,32 @@ def test_a_literature_prefers_high_yields(planted):
     rows = published(experiment, Training("published, labels", "drfp-rf", FIXED_POSITIVES, None, 0))
     kept = experiment.yields.loc[[*rows.positives, *rows.negatives]]
     assert kept.mean() > experiment.yields.loc[list(experiment.train)].mean() + 5
+
+
+def test_what_hides_successes_is_left_out_where_too_few_are_left(couplings, planted):
+    from pipeline.failure_modes.negatives import HIDING, left_out
+
+    small = experiment_of(couplings)
+    assert left_out(small) == HIDING
+    assert not {training.scheme for training in trainings(small)} & set(HIDING)
+    assert left_out(experiment_of(planted)) == ()
+    done = stress(couplings, "--arms", "drfp-rf", "--seeds", 1)
+    assert done.returncode == 0, done.stderr
+    assert "too few successes would be left known" in done.stdout
+    refused = stress(couplings, "--arms", "drfp-rf", "--success", 68)
+    assert refused.returncode == 2
+    assert "too few rows to train on" in refused.stderr
+
+
+def test_rows_held_back_hold_a_known_success():
+    known = np.zeros(40, dtype=bool)
+    known[:2] = True
+    for seed in range(20):
+        made = _holding(known, seed)
+        rows = np.arange(40)
+        np.random.RandomState(made).shuffle(rows)
+        assert known[rows[:8]].any()
+        assert made >= seed
 
 
 def test_zero_yields_all_arrive(planted):
