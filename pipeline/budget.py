@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.arms.features import descriptors, differential_bits
 from pipeline.arms.ladder import CONTROLS, LANGUAGE_MODELS, fitted_arms, make_arm, resolve_arms
 from pipeline.errors import InputError
 from pipeline.experiment import (
@@ -20,6 +19,7 @@ from pipeline.experiment import (
     fold_targets,
     make_splits,
     missing_cells,
+    shared_features,
 )
 from pipeline.files import write_atomically
 from pipeline.lm.defaults import training_settings
@@ -31,12 +31,8 @@ PROBE_ROWS = 160
 PROBE_PROMPTS = 96
 PROBE_STEPS = 7
 PROBE_READ = 16
-_CUBIC = (
-    "gp",
-    "ngram-ridge",
-    "components-gp",
-    "drfp-gp",
-)  # their cost grows with the cube of the rows, the others' about linearly
+# Their cost grows with the cube of the rows, the others' about linearly.
+_CUBIC = ("gp", "ngram-ridge", "components-gp", "drfp-gp")
 
 
 @dataclass(frozen=True)
@@ -60,7 +56,7 @@ def probe(run: Run) -> Probe:
     smiles = run.table.inputs["smiles"]
     sample = smiles.iloc[np.linspace(0, len(smiles) - 1, 12).astype(int)]
     started = time.perf_counter()
-    (differential_bits if run.table.has_reactions else descriptors)(sample)
+    shared_features(run.table)[1](sample)
     per_molecule = (time.perf_counter() - started) / len(sample)
     leaves = {leaf for arm in run.arms for leaf in fitted_arms(arm)}
     step, frozen, read = {}, {}, 0.0
@@ -77,7 +73,7 @@ def _probe_baselines(run: Run, arms: set[str]) -> dict[str, float]:
     if run.task == CLASSES and y.loc[rows].nunique() < 2:
         rows = list(fold.train)[:: max(1, len(fold.train) // PROBE_ROWS)]
     X = run.table.inputs.loc[rows]
-    (differential_bits if run.table.has_reactions else descriptors)(X["smiles"])
+    shared_features(run.table)[1](X["smiles"])
     seconds = {}
     for arm in sorted(arms):
         started = time.perf_counter()

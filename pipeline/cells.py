@@ -7,7 +7,7 @@ import json
 import platform
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -32,7 +32,7 @@ PACKAGES = (
     "scipy",
     "pandas",
 )
-_CODE_FOLDERS = ("arms", "failure_modes", "lm", "prompts", "splits", "tables")
+_CODE_FOLDERS = ("arms", "lm", "prompts", "splits", "tables")
 _CODE_FILES = ("experiment.py", "cells.py")
 
 
@@ -49,12 +49,12 @@ def versions() -> dict[str, str]:
 
 
 @cache
-def code_hash() -> str:
-    """Hash of the source files that a prediction can depend on."""
+def code_hash(folders: tuple[str, ...] = _CODE_FOLDERS, files: tuple[str, ...] = _CODE_FILES) -> str:
+    """Hash of source files of the package; by default of those that a prediction can depend on."""
     package = Path(__file__).resolve().parent
     digest = hashlib.sha256()
-    paths = [path for folder in _CODE_FOLDERS for path in (package / folder).glob("*.py")]
-    for path in sorted([*paths, *(package / name for name in _CODE_FILES)]):
+    paths = [path for folder in folders for path in (package / folder).glob("*.py")]
+    for path in sorted([*paths, *(package / name for name in files)]):
         digest.update(path.relative_to(package).as_posix().encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -74,6 +74,16 @@ def read_cell(folder: Path, name: str) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return content if content.get("id") == name else None
+
+
+def get_or_make(folder: Path, key: dict[str, Any], make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The cell of a key: from the folder, or made and kept there with its key."""
+    name = cell_id(key)
+    found = read_cell(folder, name)
+    if found is None:
+        found = {"id": name, "key": key, **make()}
+        write_cell(folder, found)
+    return found
 
 
 def write_cell(folder: Path, content: dict[str, Any]) -> None:

@@ -13,7 +13,14 @@ import yaml
 from pipeline.errors import InputError, nearest, unknown
 from pipeline.files import shipped_folder
 from pipeline.lm.weights import DEFAULT_MODEL
-from pipeline.prompts.templates import ATOMWISE, TOKENIZATIONS, PromptTemplate, default_template
+from pipeline.prompts.templates import (
+    ATOMWISE,
+    COMPONENTS_TEMPLATE,
+    DEFAULT_TEMPLATE,
+    REACTION_TEMPLATE,
+    TOKENIZATIONS,
+    PromptTemplate,
+)
 from pipeline.splits.build import check_name
 from pipeline.tables.catalogue import card, is_built_in
 from pipeline.tables.measurements import ANNOTATED, BOUNDS, CENSORED, REFUSE
@@ -75,7 +82,6 @@ class RunConfig:
     n_train : int
         Train on at most this many of a fold's training rows, drawn by seed; 0 for all. Test rows stay.
     split : tuple of str
-        Without any: random and scaffold, or for reactions random and each component.
     test_size : float
         Share of rows in a hold-out.
     folds : int
@@ -86,7 +92,7 @@ class RunConfig:
         Known name, Hugging Face id, or folder.
     dtype : {"auto", "float32", "bfloat16"}
     template : str
-        Of the prompt; empty for the usual one.
+        Of the prompt.
     tokenization : {"atomwise", "model"}
         Whether each symbol of a SMILES has tokens of its own, or the tokenizer cuts it like any text.
     steps : int
@@ -119,13 +125,13 @@ class RunConfig:
     largest_fragment: bool = False
     max_rows: int = 0
     n_train: int = 0
-    split: tuple[str, ...] = ()
+    split: tuple[str, ...] = ("random", "scaffold")
     test_size: float = 0.2
     folds: int = 0
     arms: tuple[str, ...] = ("all",)
     model: str = DEFAULT_MODEL
     dtype: str = "auto"
-    template: str = ""
+    template: str = DEFAULT_TEMPLATE
     tokenization: str = ATOMWISE
     steps: int = 0
     seed: int = 0
@@ -150,11 +156,7 @@ class RunConfig:
         if self.bins and (self.transform or self.bounds == CENSORED):
             raise InputError("bins makes classes of a number; transform and censored bounds are for numbers")
         if not self.split:
-            object.__setattr__(
-                self, "split", ("random", "components") if self.has_reactions else ("random", "scaffold")
-            )
-        if not self.template:
-            object.__setattr__(self, "template", default_template(bool(self.components), bool(self.reaction)))
+            raise InputError("no split was named; give one or more, such as random,scaffold")
         if not self.arms:
             raise InputError("no arm was named; give one or more, such as ensemble,lm-head")
         for split in self.split:
@@ -218,14 +220,20 @@ def _coerce(name: str, value: Any, kind: Any, where: str) -> Any:
     raise InputError(f"{where}: {name} is {value!r}; expected {expected}")
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Settings from a YAML file, their names and types checked."""
+def _load_yaml(path: Path) -> Mapping[str, Any]:
+    """The keys and values of a YAML file, not yet understood."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from error
     if not isinstance(content, Mapping):
         raise InputError(f"{path}: expected settings as 'key: value' lines")
+    return content
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Settings from a YAML file, their names and types checked."""
+    content = _load_yaml(path)
     kinds = get_type_hints(RunConfig)
     content = _without_aliases({key: value for key, value in content.items() if key != STRESS}, str(path))
     for key in content:
@@ -240,8 +248,7 @@ def read_stress(source: str) -> dict[str, Any]:
     if not source.lower().endswith((".yaml", ".yml")):
         return {}
     path = _config_path(source)
-    read_yaml(path)  # says what is wrong with it
-    found = yaml.safe_load(path.read_text(encoding="utf-8")).get(STRESS) or {}
+    found = _load_yaml(path).get(STRESS) or {}
     if not isinstance(found, Mapping):
         raise InputError(f"{path}: {STRESS} is {found!r}; expected settings as 'key: value' lines")
     return dict(found)
@@ -302,6 +309,7 @@ def merge_settings(source: str, given: Mapping[str, Any]) -> dict[str, Any]:
     if not settings.get("table"):
         raise InputError(f"{source}: no table is named; add a line such as 'table: my.csv'")
     settings = _from_card(settings) | settings
+    settings = _of_reactions(settings) | settings
     if not settings.get("target"):
         option = "--yield" if settings.get("reaction") or settings.get("components") else "--target"
         raise InputError(f"{settings['table']}: which column is the target? Name it with {option}")
@@ -389,6 +397,13 @@ def _from_card(settings: dict[str, Any]) -> dict[str, Any]:
         "property_name": about.property_name,
         "units": about.units,
     }
+
+
+def _of_reactions(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What is usual for a table of reactions, if the table is one."""
+    if settings.get("components"):
+        return {"split": ("random", "components"), "template": COMPONENTS_TEMPLATE}
+    return {"split": ("random", "components"), "template": REACTION_TEMPLATE} if settings.get("reaction") else {}
 
 
 def write_yaml(settings: Mapping[str, Any]) -> str:

@@ -31,7 +31,7 @@ from pipeline.arms.ladder import (
     mean_of,
     resolve_arms,
 )
-from pipeline.cells import cell_id, measured, read_cell, versions, write_cell
+from pipeline.cells import cell_id, get_or_make, measured, read_cell, versions
 from pipeline.config import RunConfig, config_per_target, merge_settings, write_yaml
 from pipeline.errors import InputError
 from pipeline.evaluation.comparison import Evaluation, evaluate, metric_table
@@ -204,12 +204,18 @@ def start(config: RunConfig, arms: Sequence[str], reporter: Reporter, raw: RawTa
     table = load_table(config, reporter, raw)
     names = resolve_arms(arms, CLASSES if config.bins else table.task, table.has_reactions)
     run = Run(config, table, [], names, Path(config.out), reporter)
+    limit_rows(run)
+    return run
+
+
+def limit_rows(run: Run) -> None:
+    """Leave the rows that all arms can take, and as many of them as the settings allow."""
+    config = run.config
     if any(map(is_language_model, run.arms)):
         refuse_long_rows(run)
     if config.max_rows:
         run.table = run.table.sample(config.max_rows, config.seed)
     check_enough(run.table, config.table, config.target)
-    return run
 
 
 def make_splits(run: Run) -> None:
@@ -317,16 +323,23 @@ def cell_key(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]:
         depth, trained = layers_of(arm)
         settings = training_settings(len(fold.train), arm, run.config.steps or None)
         key["language_model"] = {
-            "model": run.config.model,
-            "weights": weights_identity(run.config.model),
-            "dtype": run.dtype,
-            "template": run.template.text,
-            "tokenization": run.config.tokenization,
+            **language_model_key(run),
             "settings": {name: getattr(settings, name) for name in settings.__dataclass_fields__},
             "depth": depth,
             "trained_layers": trained,
         }
     return key
+
+
+def language_model_key(run: Run) -> dict[str, Any]:
+    """All that the language model and its prompts depend on, whatever is trained."""
+    return {
+        "model": run.config.model,
+        "weights": weights_identity(run.config.model),
+        "dtype": run.dtype,
+        "template": run.template.text,
+        "tokenization": run.config.tokenization,
+    }
 
 
 def missing_cells(run: Run) -> list[tuple[Split, Fold, str]]:
@@ -343,15 +356,12 @@ def missing_cells(run: Run) -> list[tuple[Split, Fold, str]]:
 
 def get_cell(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]:
     """A cell from the folder, or made and kept there."""
-    key = cell_key(run, split, fold, arm)
-    name = cell_id(key)
-    found = read_cell(run.out / "cells", name)
-    if found is not None:
-        return found
-    made = _mean_cell(run, split, fold, arm) if arm in MEANS else _fitted_cell(run, split, fold, arm)
-    cell = {"id": name, "key": key, "row_id": list(fold.test), **made}
-    write_cell(run.out / "cells", cell)
-    return cell
+
+    def make() -> dict[str, Any]:
+        made = _mean_cell(run, split, fold, arm) if arm in MEANS else _fitted_cell(run, split, fold, arm)
+        return {"row_id": list(fold.test), **made}
+
+    return get_or_make(run.out / "cells", cell_key(run, split, fold, arm), make)
 
 
 def _mean_cell(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]:
@@ -570,9 +580,7 @@ def execute(run: Run) -> Outcome:
     """Fill all cells, evaluate them, and write the folder of the run except for the report."""
     _write_inputs(run)
     if _needs_features(run):
-        label, compute = (
-            ("fingerprints", differential_bits) if run.table.has_reactions else ("descriptors", descriptors)
-        )
+        label, compute = shared_features(run.table)
         for smiles in run.reporter.each(label)(run.table.frame["smiles"], len(run.table)):
             compute([smiles])
     finished: list[dict[str, Any]] = []
@@ -590,6 +598,11 @@ def execute(run: Run) -> Outcome:
             finished += cells.values()
     predictions = _prediction_table(run, finished)
     return _conclude(run, predictions, preferred, finished)
+
+
+def shared_features(table: Table) -> tuple[str, Callable[[Any], np.ndarray]]:
+    """What takes longest to compute of what several arms share, by name, and the function of the structures."""
+    return ("fingerprints", differential_bits) if table.has_reactions else ("descriptors", descriptors)
 
 
 def _needs_features(run: Run) -> bool:

@@ -47,31 +47,35 @@ def _finite(function: Callable[[Chem.Mol], float], molecule: Chem.Mol) -> float:
     return value if np.isfinite(value) else np.nan
 
 
-def _rows(kind: str, compute: Callable[[Chem.Mol], np.ndarray], smiles: Iterable[str]) -> np.ndarray:
+def _rows(kind: str, compute: Callable[[str], np.ndarray], smiles: Iterable[str]) -> np.ndarray:
     known = _cached.setdefault(kind, {})
     if len(known) > _CACHE_ROWS:
         known.clear()
     rows = []
     for text in smiles:
         if text not in known:
-            known[text] = compute(Chem.MolFromSmiles(text))
+            known[text] = compute(text)
         rows.append(known[text])
     return np.stack(rows)
 
 
+def _parsed(compute: Callable[[Chem.Mol], np.ndarray]) -> Callable[[str], np.ndarray]:
+    return lambda text: compute(Chem.MolFromSmiles(text))
+
+
 def morgan_bits(smiles: Iterable[str]) -> np.ndarray:
     """Morgan fingerprints of radius 2. Shape (n, 2048), 0 or 1."""
-    return _rows("bits", _bits, smiles)
+    return _rows("bits", _parsed(_bits), smiles)
 
 
 def morgan_counts(smiles: Iterable[str]) -> np.ndarray:
     """Morgan count fingerprints of radius 2. Shape (n, 2048)."""
-    return _rows("counts", _counts, smiles)
+    return _rows("counts", _parsed(_counts), smiles)
 
 
 def descriptors(smiles: Iterable[str]) -> np.ndarray:
     """All of RDKit's 2D descriptors, NaN where one is undefined. Shape (n, number of descriptors)."""
-    return _rows("descriptors", _descriptors, smiles)
+    return _rows("descriptors", _parsed(_descriptors), smiles)
 
 
 def differential_bits(reactions: Iterable[str]) -> np.ndarray:
@@ -84,15 +88,7 @@ def differential_bits(reactions: Iterable[str]) -> np.ndarray:
     InputError
         If the package ``drfp`` is not installed.
     """
-    known = _cached.setdefault("differential", {})
-    if len(known) > _CACHE_ROWS:
-        known.clear()
-    rows = []
-    for text in reactions:
-        if text not in known:
-            known[text] = _differential(text)
-        rows.append(known[text])
-    return np.stack(rows)
+    return _rows("differential", _differential, reactions)
 
 
 def _differential(reaction: str) -> np.ndarray:

@@ -11,23 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.evaluation.metrics import auroc, average_precision
+from pipeline.evaluation.metrics import auroc, average_precision, divide, tied
 
 CALIBRATION_BINS = 10
 TOP_SHARE = 0.1
 TRUE_POSITIVE_RATE = 0.95
-METRICS = (
-    "auroc",
-    "auprc",
-    "fpr",
-    "tpr",
-    "fpr_at_95_tpr",
-    "precision_top_10",
-    "brier",
-    "ece",
-    "yield_on_failures",
-    "yield_bias",
-)
 LABELS = {
     "auroc": "AUROC",
     "auprc": "AUPRC",
@@ -59,28 +47,22 @@ class Scored:
 
 def share(chosen: np.ndarray, among: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Weighted share of the chosen rows among some. Shape (B,)."""
-    total = weights @ among.astype(float)
-    hits = weights @ (chosen & among).astype(float)
-    return np.divide(hits, total, out=np.full(len(weights), np.nan), where=total > 0)
+    return divide(weights @ (chosen & among), weights @ among)
 
 
 def false_positives_at(success: np.ndarray, score: np.ndarray, weights: np.ndarray, rate: float) -> np.ndarray:
     """Share of failures accepted at the highest threshold that accepts ``rate`` of the successes."""
-    order = np.argsort(-score, kind="stable")
-    ends = np.r_[np.flatnonzero(np.diff(score[order])), len(score) - 1]  # rows of one score are accepted together
-    up = np.cumsum(weights[:, order] * success[order], axis=1)[:, ends]
-    down = np.cumsum(weights[:, order] * ~success[order], axis=1)[:, ends]
-    enough = up >= rate * up[:, -1:] - 1e-9
-    first = enough.argmax(axis=1)
-    total = down[:, -1]
-    found = down[np.arange(len(weights)), first]
-    return np.divide(found, total, out=np.full(len(weights), np.nan), where=(total > 0) & (up[:, -1] > 0))
+    order, starts = tied(-score)  # rows of one score are accepted together
+    up = np.cumsum(np.add.reduceat(weights[:, order] * success[order], starts, axis=1), axis=1)
+    down = np.cumsum(np.add.reduceat(weights[:, order] * ~success[order], starts, axis=1), axis=1)
+    first = (up >= rate * up[:, -1:] - 1e-9).argmax(axis=1)
+    found = divide(down[np.arange(len(weights)), first], down[:, -1])
+    return np.where(up[:, -1] > 0, found, np.nan)
 
 
 def precision_at_top(success: np.ndarray, score: np.ndarray, weights: np.ndarray, top: float) -> np.ndarray:
     """Share of successes among the ``top`` share of the rows by score; rows of one score count alike."""
-    order = np.argsort(-score, kind="stable")
-    starts = np.flatnonzero(np.r_[True, np.diff(score[order]) != 0])
+    order, starts = tied(-score)
     mass = np.add.reduceat(weights[:, order], starts, axis=1)
     hits = np.add.reduceat(weights[:, order] * success[order], starts, axis=1)
     wanted = top * mass.sum(axis=1, keepdims=True)
@@ -123,9 +105,7 @@ def detection_scores(
         found["brier"] = weights @ (scored.chance - success) ** 2 / total
         found["ece"] = expected_calibration_error(success, scored.chance, weights)
     if scored.predicted is not None:
-        failed = weights @ (~success).astype(float)
-        on_failures = weights @ np.where(success, 0.0, scored.predicted)
-        found["yield_on_failures"] = np.divide(on_failures, failed, out=np.full(len(weights), np.nan), where=failed > 0)
+        found["yield_on_failures"] = divide(weights @ np.where(success, 0.0, scored.predicted), weights @ ~success)
         found["yield_bias"] = weights @ (scored.predicted - yields) / total
     return found
 

@@ -42,26 +42,27 @@ LABELS = {
 }
 
 
-def _divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Quotient, NaN where the divisor is zero."""
     return np.divide(a, b, out=np.full(np.broadcast(a, b).shape, np.nan), where=np.asarray(b) > 1e-12)
 
 
 def mean_absolute_error(truth: np.ndarray, prediction: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    return _divide(weights @ np.abs(truth - prediction), weights.sum(axis=1))
+    return divide(weights @ np.abs(truth - prediction), weights.sum(axis=1))
 
 
 def root_mean_squared_error(truth: np.ndarray, prediction: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    return np.sqrt(_divide(weights @ (truth - prediction) ** 2, weights.sum(axis=1)))
+    return np.sqrt(divide(weights @ (truth - prediction) ** 2, weights.sum(axis=1)))
 
 
 def r2(truth: np.ndarray, prediction: np.ndarray, weights: np.ndarray) -> np.ndarray:
     total = weights.sum(axis=1)
-    mean = _divide(weights @ truth, total)
+    mean = divide(weights @ truth, total)
     variance = weights @ truth**2 - total * mean**2
-    return 1.0 - _divide(weights @ (truth - prediction) ** 2, variance)
+    return 1.0 - divide(weights @ (truth - prediction) ** 2, variance)
 
 
-def _tied(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def tied(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Ascending order of the scores, and where each run of equal scores starts in it."""
     order = np.argsort(scores, kind="stable")
     ordered = scores[order]
@@ -70,7 +71,7 @@ def _tied(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Mid-ranks of the values in each weighting. Shape (B, n)."""
-    order, starts = _tied(values)
+    order, starts = tied(values)
     mass = np.add.reduceat(weights[:, order], starts, axis=1)
     middle = np.cumsum(mass, axis=1) - 0.5 * mass + 0.5
     ranks = np.empty_like(weights)
@@ -84,27 +85,27 @@ def spearman(truth: np.ndarray, prediction: np.ndarray, weights: np.ndarray) -> 
     a = a - (weights * a).sum(axis=1, keepdims=True) / total
     b = b - (weights * b).sum(axis=1, keepdims=True) / total
     scale = np.sqrt((weights * a * a).sum(axis=1) * (weights * b * b).sum(axis=1))
-    return _divide((weights * a * b).sum(axis=1), scale)
+    return divide((weights * a * b).sum(axis=1), scale)
 
 
 def auroc(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Probability that a positive scores above a negative, ties counting half."""
-    order, starts = _tied(score)
+    order, starts = tied(score)
     hit = positive[order].astype(bool)
     up = np.add.reduceat(np.where(hit, weights[:, order], 0.0), starts, axis=1)
     down = np.add.reduceat(np.where(hit, 0.0, weights[:, order]), starts, axis=1)
     below = np.cumsum(down, axis=1) - 0.5 * down
-    return _divide((up * below).sum(axis=1), up.sum(axis=1) * down.sum(axis=1))
+    return divide((up * below).sum(axis=1), up.sum(axis=1) * down.sum(axis=1))
 
 
 def average_precision(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Area under the precision-recall curve as a step function."""
-    order, starts = _tied(-score)
+    order, starts = tied(-score)
     hit = positive[order].astype(bool)
     up = np.add.reduceat(np.where(hit, weights[:, order], 0.0), starts, axis=1)
     all_rows = np.add.reduceat(weights[:, order], starts, axis=1)
-    precision = _divide(np.cumsum(up, axis=1), np.cumsum(all_rows, axis=1))
-    return _divide((up * np.nan_to_num(precision)).sum(axis=1), up.sum(axis=1))
+    precision = divide(np.cumsum(up, axis=1), np.cumsum(all_rows, axis=1))
+    return divide((up * np.nan_to_num(precision)).sum(axis=1), up.sum(axis=1))
 
 
 def _confusion(truth: np.ndarray, predicted: np.ndarray, k: int, weights: np.ndarray) -> np.ndarray:
@@ -120,12 +121,12 @@ def matthews(confusion: np.ndarray) -> np.ndarray:
     truth, predicted = confusion.sum(axis=2), confusion.sum(axis=1)
     covariance = right * total - (truth * predicted).sum(axis=1)
     scale = np.sqrt((total**2 - (truth**2).sum(axis=1)) * (total**2 - (predicted**2).sum(axis=1)))
-    return np.nan_to_num(_divide(covariance, scale))
+    return np.nan_to_num(divide(covariance, scale))
 
 
 def balanced_accuracy(confusion: np.ndarray) -> np.ndarray:
     """Mean recall over the classes that occur."""
-    recall = _divide(np.einsum("bii->bi", confusion), confusion.sum(axis=2))
+    recall = divide(np.einsum("bii->bi", confusion), confusion.sum(axis=2))
     with np.errstate(invalid="ignore"):
         return np.nanmean(recall, axis=1)
 
@@ -140,7 +141,7 @@ def regression_scores(
         "rmse": root_mean_squared_error(truth, prediction, weights),
         "r2": r2(truth, prediction, weights),
         "spearman": spearman(truth, prediction, weights),
-        "relative_mae": _divide(mae, mean_absolute_error(truth, mean_prediction, weights)),
+        "relative_mae": divide(mae, mean_absolute_error(truth, mean_prediction, weights)),
     }
 
 
@@ -171,8 +172,8 @@ def class_scores(
         "auprc": precision,
         "mcc": matthews(confusion),
         "balanced_accuracy": balanced_accuracy(confusion),
-        "brier": _divide(weights @ squared, weights.sum(axis=1)),
-        "accuracy": _divide(np.einsum("bii->b", confusion), confusion.sum(axis=(1, 2))),
+        "brier": divide(weights @ squared, weights.sum(axis=1)),
+        "accuracy": divide(np.einsum("bii->b", confusion), confusion.sum(axis=(1, 2))),
     }
 
 

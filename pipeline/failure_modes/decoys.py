@@ -26,10 +26,9 @@ WRONG_COUPLINGS = (
 @dataclass(frozen=True)
 class Decoys:
     """``X`` has the columns of an arm's input, ``known`` counts those that the table holds, ``successes`` those of
-    them that were successes; ``asked`` is how many were wanted."""
+    them that were successes."""
 
     X: pd.DataFrame
-    asked: int
     known: int
     successes: int
 
@@ -91,7 +90,7 @@ def recombined(
         else:
             row["smiles"] = _assembled(row, columns)
         rows.append(row)
-    return Decoys(_as_frame(rows, positives), n, known, successes)
+    return Decoys(_as_frame(rows, positives), known, successes)
 
 
 def _assembled(row: pd.Series, columns: list[str]) -> str:
@@ -158,7 +157,7 @@ def _with_products(
         row["smiles"] = f"{str(row['smiles']).rsplit('>', 1)[0]}>{product}"
         row[PRODUCT] = product
         rows.append(row)
-    return Decoys(_as_frame(rows, positives), n, 0, 0)
+    return Decoys(_as_frame(rows, positives), 0, 0)
 
 
 def _as_frame(rows: list[pd.Series], like: pd.DataFrame) -> pd.DataFrame:

@@ -54,6 +54,19 @@ class Findings:
     foreign: pd.DataFrame
     sentences: tuple[str, ...]
 
+    def part(self, **where: str) -> pd.DataFrame:
+        """The metrics whose columns have these values."""
+        found = self.metrics
+        for column, wanted in where.items():
+            found = found[found[column] == wanted]
+        return found
+
+    @property
+    def decoys(self) -> pd.DataFrame:
+        """The trainings with decoys, each kind once a seed: all learners are given the same."""
+        part = self.trained[self.trained["scheme"].isin(DECOYS)]
+        return part.drop_duplicates(["scheme", "seed"])
+
     def value(
         self,
         scheme: str,
@@ -64,10 +77,7 @@ class Findings:
         reading: str = RAW,
     ) -> tuple[float, float, float] | None:
         """``(value, low, high)`` of a metric; None where it was not found."""
-        where = {"scheme": scheme, "learner": learner, "metric": metric, "variant": variant, "reading": reading}
-        part = self.metrics
-        for column, wanted in where.items():
-            part = part[part[column] == wanted]
+        part = self.part(scheme=scheme, learner=learner, metric=metric, variant=variant, reading=reading)
         part = part[part["dose"].isna()] if np.isnan(dose) else part[part["dose"] == dose]
         if part.empty:
             return None
@@ -281,12 +291,7 @@ def _permissive(findings: Findings, learner: str) -> list[str]:
 
 def enough(findings: Findings, learner: str, variant: str) -> tuple[float | None, float | None]:
     """The smallest dose that ranks, and the smallest that refuses, nearly as well as the largest one."""
-    part = findings.metrics[
-        (findings.metrics["scheme"] == DOSE)
-        & (findings.metrics["learner"] == learner)
-        & (findings.metrics["variant"] == variant)
-        & (findings.metrics["reading"] == RAW)
-    ]
+    part = findings.part(scheme=DOSE, learner=learner, variant=variant, reading=RAW)
     ranking = part[part["metric"] == "auroc"].set_index("dose")["value"].sort_index()
     accepted = part[part["metric"] == "fpr"].set_index("dose")["value"].sort_index()
     if len(ranking) < 2:
@@ -326,8 +331,7 @@ def _from_dose(findings: Findings, learner: str, ranks: float, refuses: float) -
 
 
 def _asked(findings: Findings, learner: str) -> list[float]:
-    part = findings.metrics[(findings.metrics["scheme"] == DOSE) & (findings.metrics["learner"] == learner)]
-    return sorted(part["dose"].unique())
+    return sorted(findings.part(scheme=DOSE, learner=learner)["dose"].unique())
 
 
 def _compared(findings: Findings) -> list[str]:
@@ -355,11 +359,10 @@ def _compared(findings: Findings) -> list[str]:
 
 
 def _contamination(findings: Findings) -> list[str]:
-    trained = findings.trained
-    if "decoys_known" not in trained or not trained["decoys_known"].fillna(0).sum():
+    part = findings.decoys
+    part = part[part["decoys_known"] > 0] if len(part) else part
+    if part.empty:
         return []
-    part = trained[trained["scheme"].isin(DECOYS) & (trained["decoys_known"] > 0)]
-    part = part.drop_duplicates(["scheme", "seed"])  # all learners are given the same
     known, successes, made = (int(part[name].sum()) for name in ("decoys_known", "decoys_successes", "decoys"))
     return [
         f"{known} of {made} recombined decoys were measured after all, and {successes / known:.0%} of those were "

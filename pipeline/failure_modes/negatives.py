@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,13 @@ import numpy as np
 import pandas as pd
 
 from pipeline.arms.ladder import LANGUAGE_MODELS, REACTION_ORDER, is_language_model
-from pipeline.cells import cell_id, measured, read_cell, write_cell
+from pipeline.cells import code_hash, get_or_make, measured
 from pipeline.config import RunConfig, make_config
 from pipeline.errors import InputError, unknown
 from pipeline.evaluation.detection import Scored
-from pipeline.experiment import Run, load_raw, load_table, new_arm, refuse_long_rows
+from pipeline.experiment import Run, language_model_key, limit_rows, load_raw, load_table, make_splits, new_arm
 from pipeline.failure_modes import decoys, judges
-from pipeline.lm.weights import weights_identity
 from pipeline.reporter import Reporter
-from pipeline.splits.build import build_splits, expand_names
 from pipeline.splits.splitters import Split
 from pipeline.tables.catalogue import cards
 from pipeline.tables.reactions import SUCCESS
@@ -175,15 +174,15 @@ class Experiment:
     def table(self) -> Table:
         return self.run.table
 
-    @property
+    @cached_property
     def yields(self) -> pd.Series:
         return self.table.frame.set_index("row_id")["yield"]
 
-    @property
+    @cached_property
     def success(self) -> pd.Series:
         return self.table.targets == SUCCESS
 
-    @property
+    @cached_property
     def train(self) -> np.ndarray:
         """Ids of the rows that may be trained on, sorted."""
         return np.array(sorted(self.split.folds[0].train), dtype=object)
@@ -241,24 +240,13 @@ def prepare(config: RunConfig, settings: NegativesSettings, reporter: Reporter) 
             f"{config.table}: the experiment is about reactions; name them with --reaction or --components"
         )
     learners = resolve_learners(settings.arms)
-    config = replace(config, success=settings.success, split=settings.split)
-    table = with_product(load_table(config, reporter))
-    run = Run(config, table, [], list(learners), Path(config.out), reporter)
-    with_language_model = any(map(is_language_model, learners))
-    if with_language_model:
-        refuse_long_rows(run)
-    if config.max_rows:
-        run.table = run.table.sample(config.max_rows, config.seed)
-    if not with_language_model:
+    config = replace(config, success=settings.success, split=settings.split, folds=0, n_train=0)
+    run = Run(config, with_product(load_table(config, reporter)), [], list(learners), Path(config.out), reporter)
+    limit_rows(run)
+    make_splits(run)
+    if not any(map(is_language_model, learners)):
         settings = replace(settings, positives=0, test_rows=0)
-    names = expand_names(config.split, run.table)
-    splits = [
-        split
-        for name in names
-        for split in build_splits(run.table, name, test_size=config.test_size, folds=0, seed=config.seed)
-    ]
-    run.splits = splits
-    return [_experiment(run, settings, learners, split) for split in splits]
+    return [_experiment(run, settings, learners, split) for split in run.splits]
 
 
 def resolve_learners(arms: Sequence[str]) -> tuple[str, ...]:
@@ -328,7 +316,8 @@ def trainings(experiment: Experiment) -> list[Training]:
     for seed in range(settings.seeds):
         for learner in experiment.learners:
             found += _of_learner(experiment, learner, seed)
-    found = [training for training in found if training.scheme not in left_out(experiment)]
+    dropped = left_out(experiment)
+    found = [training for training in found if training.scheme not in dropped]
     return sorted(found, key=lambda training: is_language_model(training.learner) or training.learner == LIKELIHOOD)
 
 
@@ -445,9 +434,7 @@ def judge_of(experiment: Experiment, training: Training) -> tuple[judges.Judge, 
     if training.scheme == ALWAYS_YES:
         return judges.always_yes, about | {"successes": 0}
     if training.scheme in (LABELS_ALONE, DOSE, PUBLISHED):
-        both = X.loc[[*rows.positives, *rows.negatives]]
-        success = np.r_[np.ones(len(rows.positives), dtype=bool), np.zeros(len(rows.negatives), dtype=bool)]
-        return judges.by_labels(make(), both, success), about
+        return judges.by_labels(make(), *_beside(positives, X.loc[rows.negatives])), about
     if training.scheme == YIELDS_ALONE:
         yields = experiment.yields.loc[rows.positives].to_numpy()
         return judges.by_yields(make(REGRESSION), positives, yields, settings.success), about
@@ -463,16 +450,18 @@ def judge_of(experiment: Experiment, training: Training) -> tuple[judges.Judge, 
             "decoys_known": made.known,
             "decoys_successes": made.successes,
         }
-        both = pd.concat([positives, made.X])
-        success = np.r_[np.ones(len(positives), dtype=bool), np.zeros(len(made.X), dtype=bool)]
-        return judges.by_labels(make(), both, success), about
+        return judges.by_labels(make(), *_beside(positives, made.X)), about
     pool = _unlabelled_pool(experiment, rows.positives, seed)
     about |= {"failures": 0, "unlabelled": len(pool), "unlabelled_successes": int(experiment.success.loc[pool].sum())}
-    both = X.loc[[*rows.positives, *pool]]
-    known = np.r_[np.ones(len(rows.positives), dtype=bool), np.zeros(len(pool), dtype=bool)]
+    both, known = _beside(positives, X.loc[pool])
     if training.scheme == SPIES:
         return judges.by_spies(make, both, known, seed), about
     return judges.unlabelled(UNLABELLED[training.scheme], both, known, seed, run.threads), about
+
+
+def _beside(successes: pd.DataFrame, others: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+    """Both as one, and which rows are the successes. Shapes (n, columns) and (n,)."""
+    return pd.concat([successes, others]), np.arange(len(successes) + len(others)) < len(successes)
 
 
 def _likelihood(experiment: Experiment, seed: int, known: pd.DataFrame) -> Callable[[pd.DataFrame], np.ndarray]:
@@ -518,6 +507,7 @@ def training_key(experiment: Experiment, training: Training) -> dict[str, Any]:
     rows = repr((sorted(experiment.train), experiment.test))
     key: dict[str, Any] = {
         "experiment": "negatives",
+        "experiment_code": code_hash(("failure_modes",), ()),
         "table": run.table.fingerprint(),
         "yields": hashlib.sha256(experiment.yields.to_json().encode()).hexdigest(),
         "split": experiment.split.name,
@@ -528,13 +518,7 @@ def training_key(experiment: Experiment, training: Training) -> dict[str, Any]:
         "threads": run.threads,
     }
     if is_language_model(training.learner) or training.learner == LIKELIHOOD:
-        key["language_model"] = {
-            "model": run.config.model,
-            "weights": weights_identity(run.config.model),
-            "dtype": run.dtype,
-            "template": run.template.text,
-            "tokenization": run.config.tokenization,
-        }
+        key["language_model"] = language_model_key(run)
     return key
 
 
@@ -544,20 +528,16 @@ _UNUSED = ("arms", "split", "seeds", "doses", "lm_doses", "lm_extras", "base_rat
 
 def train_and_judge(experiment: Experiment, training: Training) -> dict[str, Any]:
     """The cell of a training: from the folder, or made and kept there."""
-    run = experiment.run
-    key = training_key(experiment, training)
-    name = cell_id(key)
-    found = read_cell(run.out / "cells", name)
-    if found is not None:
-        return found
-    cell: dict[str, Any] = {"id": name, "key": key}
-    with measured(cell):
-        judge, about = judge_of(experiment, training)
-        test = judge(experiment.table.inputs.loc[experiment.test])
-        foreign = {name: judge(rows).score.tolist() for name, rows in experiment.foreign.items()}
-    cell |= {"about": about, "test": _plain(test), "foreign": foreign}
-    write_cell(run.out / "cells", cell)
-    return cell
+
+    def make() -> dict[str, Any]:
+        cell: dict[str, Any] = {}
+        with measured(cell):
+            judge, about = judge_of(experiment, training)
+            test = judge(experiment.table.inputs.loc[experiment.test])
+            foreign = {name: judge(rows).score.tolist() for name, rows in experiment.foreign.items()}
+        return cell | {"about": about, "test": _plain(test), "foreign": foreign}
+
+    return get_or_make(experiment.run.out / "cells", training_key(experiment, training), make)
 
 
 def _plain(scored: Scored) -> dict[str, Any]:

@@ -43,13 +43,6 @@ def joined(pieces: Pieces) -> str:
     return "".join(piece.text for piece in pieces)
 
 
-def default_template(components: bool, reaction: bool) -> str:
-    """The usual template of a table: with named components, with reaction SMILES alone, or of molecules."""
-    if components:
-        return COMPONENTS_TEMPLATE
-    return REACTION_TEMPLATE if reaction else DEFAULT_TEMPLATE
-
-
 @dataclass(frozen=True)
 class PromptTemplate:
     """How a row is put into words.

@@ -19,7 +19,6 @@ from pipeline.experiment import hardware
 from pipeline.failure_modes.findings import ORACLE, RAW, STATED, Findings
 from pipeline.failure_modes.negatives import (
     ALL_ROWS,
-    DECOYS,
     DOSE,
     EXPLAINED,
     FIXED_POSITIVES,
@@ -106,11 +105,8 @@ def arm_rows(found: Findings) -> list[dict[str, Any]]:
 
 
 def _decoy_rows(found: Findings) -> list[dict[str, Any]]:
-    trained = found.trained
-    part = trained[trained["scheme"].isin(DECOYS)] if "decoys" in trained else trained.iloc[:0]
-    part = part.drop_duplicates(["scheme", "seed"])  # all learners are given the same
     rows = []
-    for scheme, members in part.groupby("scheme", sort=False):
+    for scheme, members in found.decoys.groupby("scheme", sort=False):
         made, known, successes = (int(members[name].sum()) for name in ("decoys", "decoys_known", "decoys_successes"))
         share = f"{successes / known:.0%}" if known else "not measured"
         rows.append({"scheme": scheme, "made": made, "known": known, "contamination": share})
@@ -119,15 +115,12 @@ def _decoy_rows(found: Findings) -> list[dict[str, Any]]:
 
 def dose_figure(found: Findings) -> str:
     """The dose curves, raw and prior-corrected, and what is reached without a failure."""
-    metrics = found.metrics[found.metrics["scheme"] == DOSE]
     curves, flat = [], []
-    readings = (RAW, STATED if (metrics["reading"] == STATED).any() else ORACLE)
+    readings = (RAW, ORACLE if found.part(scheme=DOSE, reading=STATED).empty else STATED)
     for learner in found.experiment.learners:
         for variant in (FIXED_POSITIVES, ALL_ROWS):
             for reading in readings:
-                part = metrics[
-                    (metrics["learner"] == learner) & (metrics["variant"] == variant) & (metrics["reading"] == reading)
-                ]
+                part = found.part(scheme=DOSE, learner=learner, variant=variant, reading=reading)
                 if part.empty or (variant == ALL_ROWS and reading != RAW):
                     continue
                 curves.append(_curve(part, learner, variant, reading))

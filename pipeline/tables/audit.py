@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 
 from pipeline.splits.groups import scaffold_groups, twin_groups
 from pipeline.splits.splitters import fold_numbers
-from pipeline.tables.reactions import appearing_elements
+from pipeline.tables.reactions import appearing_rows
 from pipeline.tables.table import Table
 from pipeline.tables.targets import CLASSES
 
@@ -74,11 +74,6 @@ def _scaffolds(frame: pd.DataFrame, groups: np.ndarray) -> dict[str, Any]:
 def _reactions(table: Table) -> dict[str, Any]:
     """Components and their values, zero yields, and products with elements that come from nowhere."""
     frame = table.frame
-    appearing = [
-        {"line": int(line), "elements": elements, "reaction": text}
-        for line, text in zip(frame["line"], frame["smiles"], strict=True)
-        if (elements := appearing_elements(text))
-    ]
     values = {column: frame[column].nunique() for column in table.components}
     return {
         "components": {
@@ -91,7 +86,7 @@ def _reactions(table: Table) -> dict[str, Any]:
         },
         "combinations": int(np.prod([float(count) for count in values.values()])),
         "zero_yields": int((frame["yield"] == 0).sum()),
-        "appearing": sorted(appearing, key=lambda found: found["line"]),
+        "appearing": appearing_rows(frame),
     }
 
 

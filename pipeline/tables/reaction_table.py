@@ -21,7 +21,7 @@ from pipeline.tables.reactions import (
     ComponentError,
     Reaction,
     ReactionReader,
-    appearing_elements,
+    appearing_rows,
     check_yields,
     holds_structures,
 )
@@ -185,15 +185,10 @@ def _mixed_warnings(refused: pd.DataFrame, structures: Sequence[str]) -> list[st
 
 
 def _appearing_warnings(frame: pd.DataFrame) -> list[str]:
-    found = [
-        (line, elements)
-        for line, text in zip(frame["line"], frame["smiles"], strict=True)
-        if (elements := appearing_elements(text))
-    ]
+    found = appearing_rows(frame)
     if not found:
         return []
-    line, elements = min(found)
     return [
         f"{len(found)} {'reaction has' if len(found) == 1 else 'reactions have'} a product with elements that nothing "
-        f"before the arrow holds; the first is on line {line} ({', '.join(elements)})"
+        f"before the arrow holds; the first is on line {found[0]['line']} ({', '.join(found[0]['elements'])})"
     ]

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -89,6 +90,16 @@ def appearing_elements(reaction: str) -> list[str]:
     return sorted(_elements(products) - before)
 
 
+def appearing_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """``line``, ``elements`` and ``reaction`` of each row with such products, by line."""
+    found = [
+        {"line": int(line), "elements": elements, "reaction": text}
+        for line, text in zip(frame["line"], frame["smiles"], strict=True)
+        if (elements := appearing_elements(text))
+    ]
+    return sorted(found, key=lambda one: one["line"])
+
+
 @lru_cache(maxsize=20_000)
 def _elements(smiles: str) -> frozenset[str]:
     molecule = Chem.MolFromSmiles(smiles)
@@ -137,7 +148,7 @@ class ReactionReader:
         self.reaction = reaction
         self.structures = set(structures)
         self.names = set(names)
-        self.order = tuple(order) or ROLES
+        self.order = tuple(order)
 
     def read(self, cells: Mapping[str, str]) -> Reaction:
         """One row.
@@ -148,7 +159,7 @@ class ReactionReader:
             With the column that is at fault in `column`.
         """
         components: dict[str, str] = {}
-        for column in self.order if self.structures or self.names else ():
+        for column in self.order:
             cell = cells[column].strip()
             if is_absent(cell):
                 components[column] = ""
