@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -94,6 +94,10 @@ MaxRowsOption = Annotated[Optional[int], typer.Option(help="Use at most this man
 ModelOption = Annotated[Optional[str], typer.Option(help="Known model, Hugging Face id, or local folder.")]
 DtypeOption = Annotated[
     Optional[str], typer.Option(help="auto (bfloat16 where it is faster here), float32 or bfloat16.")
+]
+DataDirOption = Annotated[
+    Optional[str],
+    typer.Option(help="Folder with the files of built-in tables that are not shipped (nicolit, hitea_buchwald)."),
 ]
 StepsOption = Annotated[
     Optional[int], typer.Option(help="Optimiser steps of the LM arms, 16 rows each; 0 follows the rows.")
@@ -192,6 +196,7 @@ def run(
     context: ContextOption = None,
     largest_fragment: FragmentOption = None,
     max_rows: MaxRowsOption = None,
+    data_dir: DataDirOption = None,
     split: Annotated[
         Optional[str],
         typer.Option(
@@ -477,6 +482,7 @@ def audit(
     annotated: AnnotatedOption = None,
     context: ContextOption = None,
     largest_fragment: FragmentOption = None,
+    data_dir: DataDirOption = None,
     out: Annotated[Optional[str], typer.Option(help="Folder for audit.json and refused.csv.")] = None,
 ) -> None:
     """Look at a table before training: refusals, duplicates, labels, scaffolds, leaks of the notation."""
@@ -520,6 +526,7 @@ def prompts(
     context: ContextOption = None,
     template: TemplateOption = None,
     largest_fragment: FragmentOption = None,
+    data_dir: DataDirOption = None,
     out: Annotated[Optional[Path], typer.Option(help="Write all pairs as JSON lines to this file.")] = None,
     rows: Annotated[int, typer.Option(help="How many to show.")] = 5,
 ) -> None:
@@ -645,6 +652,7 @@ def stress_negatives(
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="One seed, fewer doses, rows and steps.")] = False,
     max_rows: MaxRowsOption = None,
+    data_dir: DataDirOption = None,
     model: ModelOption = None,
     dtype: DtypeOption = None,
     template: TemplateOption = None,
@@ -655,24 +663,37 @@ def stress_negatives(
     own = ("arms", "split", "success", "seeds", "positives", "base_rate")
     given = _settings(locals(), "source", "quick", "own", *own)
     named = {name: value for name, value in locals().items() if name in own and value is not None}
-    from pipeline.config import make_config, read_stress
     from pipeline.failure_modes.findings import execute
-    from pipeline.failure_modes.negatives import QUICK, NegativesSettings, prepare
+    from pipeline.failure_modes.negatives import NAME, QUICK, NegativesSettings, prepare
     from pipeline.report.negatives import write_report
 
-    settings = NegativesSettings.read(read_stress(source) | (QUICK if quick else {}) | named, "stress")
-    config = make_config(source, given)
-    if out is None:
-        config = replace(config, out=f"{config.out}-negatives")
+    config, settings = _stress_settings(NAME, NegativesSettings, source, given, (QUICK if quick else {}) | named)
     reporter = TerminalReporter()
     with reporter.running():
         experiments = prepare(config, settings, reporter)
         _say_experiment(reporter, experiments)
         found = execute(experiments)
         report = write_report(found, Path(config.out))
-    for one in found:
+    _say_found([one.sentences for one in found], report)
+
+
+def _stress_settings(
+    experiment: str, kind: type[Any], source: str, given: dict[str, Any], named: dict[str, Any]
+) -> tuple[Any, Any]:
+    """The settings of the run and those of an experiment, from a YAML file or a table and the options."""
+    from pipeline.config import make_config, read_stress
+
+    settings = kind.read(read_stress(source, experiment) | named, f"stress: {experiment}")
+    config = make_config(source, given)
+    if given.get("out") is None:
+        config = replace(config, out=f"{config.out}-{experiment}")
+    return config, settings
+
+
+def _say_found(parts: Sequence[Sequence[str]], report: Path) -> None:
+    for sentences in parts:
         console.print()
-        for sentence in one.sentences:
+        for sentence in sentences:
             console.print(sentence, markup=False)
     console.print(f"\nReport: {report}", markup=False)
 
@@ -695,6 +716,71 @@ def _say_experiment(reporter: Reporter, experiments: Any) -> None:
             reporter.say(f"  Left out, since too few successes would be left known: {'; '.join(left_out(one))}.")
     count = sum(len(trainings(one)) for one in experiments)
     reporter.say(f"{count} trainings of {', '.join(first.learners)}. Folder: {first.run.out}")
+
+
+@stress.command("published-only")
+def stress_published_only(
+    source: Annotated[str, typer.Argument(help="A YAML file of settings, or a table of reactions with their papers.")],
+    reaction: ReactionOption = None,
+    components: ComponentsOption = None,
+    yield_column: YieldOption = None,
+    yield_unit: YieldUnitOption = None,
+    context: ContextOption = None,
+    origin: Annotated[
+        Optional[str], typer.Option(help="Column that says where in its paper a reaction stands (default origin).")
+    ] = None,
+    published: Annotated[
+        Optional[str], typer.Option(help="What it says of the published tables (default Scope).")
+    ] = None,
+    tested: Annotated[
+        Optional[str], typer.Option(help="What it says of the rows to test on (default Optimisation).")
+    ] = None,
+    paper: Annotated[Optional[str], typer.Option(help="Column that names the paper (default doi).")] = None,
+    success: Annotated[
+        Optional[float], typer.Option(help="Yield in percent from which on a reaction is a success.")
+    ] = None,
+    arms: Annotated[
+        Optional[str],
+        typer.Option(help="What is trained: baselines, lm, all (default), or names of arms such as components-rf."),
+    ] = None,
+    folds: Annotated[Optional[int], typer.Option(help="Into how many folds the papers are dealt.")] = None,
+    seeds: Annotated[Optional[int], typer.Option(help="Training seeds of the classical models.")] = None,
+    lm_seeds: Annotated[Optional[int], typer.Option(help="Training seeds of the language model.")] = None,
+    rows: Annotated[
+        Optional[int], typer.Option(help="Train on at most this many rows; 0 for as many as all three sets have.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Three folds, one seed, fewer rows and steps.")] = False,
+    max_rows: MaxRowsOption = None,
+    data_dir: DataDirOption = None,
+    model: ModelOption = None,
+    dtype: DtypeOption = None,
+    template: TemplateOption = None,
+    seed: Annotated[Optional[int], typer.Option(help="Seed of the folds, and the first of the training seeds.")] = None,
+    out: Annotated[Optional[str], typer.Option(help="Folder; runs/<table>-published-only if not given.")] = None,
+) -> None:
+    """How wrong models of published tables are about the reactions of unseen papers that also failed."""
+    own = ("origin", "published", "tested", "paper", "success", "arms", "folds", "seeds", "lm_seeds", "rows")
+    given = _settings(locals(), "source", "quick", "own", *own)
+    named = {name: value for name, value in locals().items() if name in own and value is not None}
+    from pipeline.failure_modes.published_findings import execute
+    from pipeline.failure_modes.published_only import NAME, QUICK, PublishedSettings, prepare, trainings
+    from pipeline.report.published_only import write_report
+
+    config, settings = _stress_settings(NAME, PublishedSettings, source, given, (QUICK if quick else {}) | named)
+    reporter = TerminalReporter()
+    with reporter.running():
+        experiment = prepare(config, settings, reporter)
+        table, origins = experiment.table, experiment.origin
+        reporter.say(f"{table.name}: {len(table)} reactions from {table.n_read} rows, {len(table.refused)} refused.")
+        for name in (settings.published, settings.tested):
+            of_origin = experiment.success[origins == name]
+            reporter.say(f"{name}: {len(of_origin)} reactions, {of_origin.mean():.0%} of them successes.")
+        reporter.say(
+            f"{len(trainings(experiment))} trainings of {', '.join(experiment.learners)}. Folder: {experiment.run.out}"
+        )
+        found = execute(experiment)
+        report = write_report(found, Path(config.out))
+    _say_found([found.sentences], report)
 
 
 @app.callback()

@@ -40,6 +40,7 @@ _CHOICES = {
     "tokenization": TOKENIZATIONS,
     "yield_unit": YIELD_UNITS,
 }
+EXPERIMENTS = ("negatives", "published-only", "verifier")
 STRESS = "stress"  # the key of a YAML file under which the failure-mode experiments have their settings
 _ALIASES = {"yield": "target"}  # what the target of a reaction is called
 
@@ -103,6 +104,8 @@ class RunConfig:
         Time to keep within, such as ``10m``; empty for no limit.
     keep_models : bool
         Keep the fitted arms.
+    data_dir : str
+        A folder with the files of built-in tables that are not shipped; empty to fetch them.
     out : str
         Folder of the run; empty for ``runs/<table>``.
     """
@@ -137,6 +140,7 @@ class RunConfig:
     seed: int = 0
     budget: str = ""
     keep_models: bool = False
+    data_dir: str = ""
     out: str = ""
 
     def __post_init__(self) -> None:
@@ -243,15 +247,21 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return {key: _coerce(key, value, kinds[key], str(path)) for key, value in content.items()}
 
 
-def read_stress(source: str) -> dict[str, Any]:
-    """What a YAML file says under ``stress``; nothing for another source."""
+def read_stress(source: str, experiment: str) -> dict[str, Any]:
+    """What a YAML file says under ``stress`` of an experiment; nothing for another source."""
     if not source.lower().endswith((".yaml", ".yml")):
         return {}
     path = _config_path(source)
     found = _load_yaml(path).get(STRESS) or {}
     if not isinstance(found, Mapping):
-        raise InputError(f"{path}: {STRESS} is {found!r}; expected settings as 'key: value' lines")
-    return dict(found)
+        raise InputError(f"{path}: {STRESS} is {found!r}; expected the name of an experiment and settings below it")
+    for name in found:
+        if name not in EXPERIMENTS:
+            raise unknown(f"experiment under {STRESS} in {path}", str(name), EXPERIMENTS)
+    settings = found.get(experiment) or {}
+    if not isinstance(settings, Mapping):
+        raise InputError(f"{path}: {STRESS}: {experiment} is {settings!r}; expected settings as 'key: value' lines")
+    return dict(settings)
 
 
 def _config_path(source: str) -> Path:
@@ -381,7 +391,7 @@ def _from_card(settings: dict[str, Any]) -> dict[str, Any]:
     if not is_built_in(name):
         return {}
     about = card(name)
-    if about.reaction:
+    if about.reaction or about.components:
         return {
             "reaction": about.reaction,
             "components": about.components,

@@ -142,21 +142,27 @@ class Job:
 def open_job(source: str, given: Mapping[str, Any]) -> Job:
     """Read the table that a source (a YAML file or a table) and the options of the command line name."""
     settings = merge_settings(source, given)
-    raw = load_raw(settings["table"])
+    raw = load_raw(settings["table"], settings.get("data_dir", ""))
     configs = config_per_target(settings, list(raw.frame.columns))
     for config in configs:
-        require_column(raw, config.target, "--target")
+        require_column(raw, config.target, "--yield" if config.has_reactions else "--target")
     return Job(settings, raw, configs)
 
 
-def load_raw(table: str) -> RawTable:
+def load_raw(table: str, data_dir: str = "") -> RawTable:
     """Read a file, a built-in table or a Hugging Face dataset as text."""
-    return read_table(str(card(table).path) if is_built_in(table) else table)
+    return read_table(str(card(table).file(data_dir)) if is_built_in(table) else table)
 
 
-def load_table(config: RunConfig, reporter: Reporter, raw: RawTable | None = None) -> Table:
-    """Clean the table that the settings name; it is read unless ``raw`` already holds it."""
-    raw = load_raw(config.table) if raw is None else raw
+def load_table(config: RunConfig, reporter: Reporter, raw: RawTable | None = None, apart: Sequence[str] = ()) -> Table:
+    """Clean the table that the settings name; it is read unless ``raw`` already holds it.
+
+    Parameters
+    ----------
+    apart : sequence of str
+        Columns in which rows of one reaction must agree to be merged.
+    """
+    raw = load_raw(config.table, config.data_dir) if raw is None else raw
     name = config.table if is_built_in(config.table) else None
     carried = {*config.context, *map(component_column, config.components)}
     keep = [column for column in columns_needed(config.split) if column not in carried]
@@ -172,6 +178,7 @@ def load_table(config: RunConfig, reporter: Reporter, raw: RawTable | None = Non
             property_name=config.property_name or None,
             context=config.context,
             keep=keep,
+            apart=apart,
             progress=reporter.each("reading reactions"),
         )
     return build_table(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from platformdirs import user_cache_dir
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -58,6 +59,11 @@ def sha256(path: Path) -> str:
     """SHA-256 of a file, read in pieces."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def cache_folder() -> Path:
+    """``$CHEMTUNE_CACHE``, or the platform's cache folder for chemtune."""
+    return Path(os.environ.get("CHEMTUNE_CACHE") or user_cache_dir("chemtune"))
 
 
 def shipped_folder(name: str) -> Path:

@@ -15,8 +15,9 @@ rank 16 on all linear layers:
 Each job runs in a process of its own, one after the other in turn, so that peak memory is its own and a slow minute of
 the machine hits all of them. Rows: the training rows of the random hold-out with seed 0, a fifth of them kept for
 validation; the test rows are not looked at. Validation reads the answers of all three in the same way, and its seconds
-are not counted. Seconds to an error are the steps it took at the recipe's best rate, times its median seconds per step
-over all turns. Tokens are those of prompt and completion, without padding, whether or not a recipe computes them anew.
+are not counted. Seconds per step are the median of a job's steps; seconds to an error are the steps it took at the
+recipe's best rate, times the median seconds per step over all turns. Tokens are those of prompt and completion, without
+padding, whether or not a recipe computes them anew.
 
 ``--predict N`` trains both arms and times them on N molecules, against `generate` one at a time with an adapter in
 place, in fp32, on the first of them.
@@ -260,12 +261,12 @@ def work(options: argparse.Namespace) -> None:
     with measured(found):
         recipe = {"usual": usual, "sft": sft, "ours": ours}[options.recipe]
         recipe(job, options.rate, options.steps, options.every, clock, evaluate)
-    first, last = (WARM_UP, max(clock.seconds)) if max(clock.seconds) > WARM_UP else (1, max(clock.seconds))
-    rows_per_second = (last - first) * BATCH / (clock.seconds[last] - clock.seconds[first])
+    # The median step, and not the mean: a minute in which the machine did something else is no step's own time.
+    seconds = float(np.median(np.diff([clock.seconds[step] for step in sorted(clock.seconds)])[WARM_UP - 1 :]))
     found |= {
-        "seconds_per_step": BATCH / rows_per_second,
-        "tokens_per_second": rows_per_second * float(np.mean(counts)),
-        "steps": last,
+        "seconds_per_step": seconds,
+        "tokens_per_second": BATCH * float(np.mean(counts)) / seconds,
+        "steps": max(clock.seconds),
         "curve": seen,
     }
     print("FOUND " + json.dumps(found), flush=True)

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from pipeline.arms.ladder import is_language_model
-from pipeline.cells import versions
-from pipeline.config import write_yaml
 from pipeline.evaluation.bootstrap import MIN_GROUPS, group_weights, interval
 from pipeline.evaluation.detection import Scored, detection_scores, over_seeds, prior_corrected
 from pipeline.evaluation.metrics import auroc
 from pipeline.evaluation.verdict import number
-from pipeline.experiment import hardware
+from pipeline.failure_modes.folder import write_folder
 from pipeline.failure_modes.negatives import (
     ALWAYS_YES,
     DECOYS,
     DOSE,
     FIXED_POSITIVES,
+    NAME,
     YIELDS_ALONE,
     Experiment,
     Training,
@@ -30,7 +28,6 @@ from pipeline.failure_modes.negatives import (
     train_and_judge,
     trainings,
 )
-from pipeline.files import write_atomically, write_csv
 
 RESAMPLES = 1_000
 RAW, STATED, ORACLE = "raw", "stated base rate", "test base rate (oracle)"
@@ -268,11 +265,13 @@ def sentences(findings: Findings) -> list[str]:
     return said
 
 
-def _interval(found: tuple[float, float, float]) -> str:
+def with_interval(found: tuple[float, float, float]) -> str:
+    """``0.81 [0.78 to 0.84]``."""
     return f"{number(found[0])} [{number(found[1])} to {number(found[2])}]"
 
 
-def _percent(found: tuple[float, float, float]) -> str:
+def in_percent(found: tuple[float, float, float]) -> str:
+    """A share as ``81 % [78 to 84]``."""
     value, low, high = (100 * part for part in found)
     return f"{value:.0f} % [{low:.0f} to {high:.0f}]"
 
@@ -284,8 +283,8 @@ def _permissive(findings: Findings, learner: str) -> list[str]:
     if not ranking or not accepted or not bias:
         return []
     return [
-        f"{learner} as a regression of the yields of successes ranks with AUROC {_interval(ranking)}, accepts "
-        f"{_percent(accepted)} of the failures, and predicts {_interval(bias)} yield points too much."
+        f"{learner} as a regression of the yields of successes ranks with AUROC {with_interval(ranking)}, accepts "
+        f"{in_percent(accepted)} of the failures, and predicts {with_interval(bias)} yield points too much."
     ]
 
 
@@ -310,7 +309,9 @@ def _doses(findings: Findings, learner: str) -> list[str]:
         ranking = findings.value(DOSE, learner, "auroc", dose=dose)
         accepted = findings.value(DOSE, learner, "fpr", dose=dose)
         if ranking and accepted:
-            parts.append(f"at {dose:g} % AUROC {_interval(ranking)} and {_percent(accepted)} of the failures accepted")
+            parts.append(
+                f"at {dose:g} % AUROC {with_interval(ranking)} and {in_percent(accepted)} of the failures accepted"
+            )
     return [f"{learner} {_from_dose(findings, learner, ranks, refuses)}: {'; '.join(parts)}."]
 
 
@@ -375,28 +376,18 @@ def _contamination(findings: Findings) -> list[str]:
 
 def _write(found: Sequence[Findings]) -> None:
     first = found[0].experiment
-    run, folder = first.run, first.run.out
-    settings = run.config.as_dict() | {
-        "stress": {name: _plain(value) for name, value in asdict(first.settings).items()}
+    tables = {
+        "splits": [one.experiment.split.frame() for one in found],
+        "metrics": [one.metrics for one in found],
+        "trained": [one.trained for one in found],
+        "foreign": [one.foreign for one in found],
     }
-    write_atomically(folder / "config.yaml", write_yaml(settings))
-    write_csv(folder / "refused.csv", run.table.refused)
-    write_csv(folder / "splits.csv", pd.concat([one.experiment.split.frame() for one in found], ignore_index=True))
-    write_csv(folder / "metrics.csv", pd.concat([one.metrics for one in found], ignore_index=True))
-    write_csv(folder / "trained.csv", pd.concat([one.trained for one in found], ignore_index=True))
-    write_csv(folder / "foreign.csv", pd.concat([one.foreign for one in found], ignore_index=True))
-    predictions = pd.concat([one.predictions for one in found], ignore_index=True)
-    write_atomically(folder / "predictions.parquet", predictions.to_parquet(index=False))
-    info = {
-        "settings": settings,
-        "table": run.table.fingerprint(),
-        "learners": list(first.learners),
-        "versions": versions(),
-        "hardware": hardware(),
-        "sentences": [sentence for one in found for sentence in one.sentences],
-    }
-    write_atomically(folder / "run.json", json.dumps(info, indent=1, ensure_ascii=False))
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+    write_folder(
+        first.run,
+        NAME,
+        first.settings,
+        {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()},
+        pd.concat([one.predictions for one in found], ignore_index=True),
+        first.learners,
+        [sentence for one in found for sentence in one.sentences],
+    )

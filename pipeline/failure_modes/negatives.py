@@ -8,7 +8,7 @@ and on reactions that are foreign to the table.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,13 +17,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.arms.ladder import LANGUAGE_MODELS, REACTION_ORDER, is_language_model
+from pipeline.arms.ladder import is_language_model
 from pipeline.cells import code_hash, get_or_make, measured
 from pipeline.config import RunConfig, make_config
-from pipeline.errors import InputError, unknown
+from pipeline.errors import InputError
 from pipeline.evaluation.detection import Scored
-from pipeline.experiment import Run, language_model_key, limit_rows, load_raw, load_table, make_splits, new_arm
+from pipeline.experiment import Run, language_model_key, limit_rows, load_raw, load_table, make_splits
 from pipeline.failure_modes import decoys, judges
+from pipeline.failure_modes.learners import LM_BATCH, of_yields, resolve_learners, short_arm
+from pipeline.failure_modes.settings import StressSettings
 from pipeline.reporter import Reporter
 from pipeline.splits.splitters import Split
 from pipeline.tables.catalogue import cards
@@ -31,14 +33,13 @@ from pipeline.tables.reactions import SUCCESS
 from pipeline.tables.table import Table
 from pipeline.tables.targets import REGRESSION
 
+NAME = "negatives"  # on the command line
 CLASSICAL = ("drfp-rf", "components-lightgbm")
-LANGUAGE_MODEL = "lm-head"
 LIKELIHOOD = "lm-likelihood"  # the language model that writes reactions, as a learner
 FIXED_POSITIVES, FIXED_N, ALL_ROWS = "fixed positives", "fixed N", "all rows"
 FOREIGN = "foreign table"
 SCRAMBLED = "scrambled products"
 FOREIGN_ROWS = 100
-LM_BATCH = 8  # rows a step: half as long a step as with 16, and better after as long a time
 # Where stand-ins for failures are made from what is not known, most successes are hidden first: in a full-factorial
 # table all that is left beside them would be exactly the failures.
 KNOWN_SHARE = 0.2
@@ -47,8 +48,8 @@ MIN_TRAINED = 5  # successes and failures each, among the rows to train on
 
 
 @dataclass(frozen=True)
-class NegativesSettings:
-    """The settings of the experiment, under ``stress`` in a YAML file.
+class NegativesSettings(StressSettings):
+    """The settings of the experiment, under ``stress: negatives:`` in a YAML file.
 
     Attributes
     ----------
@@ -92,44 +93,14 @@ class NegativesSettings:
     lm_extras: bool = True
 
     def __post_init__(self) -> None:
-        if not 0 < self.success < 100:
-            raise InputError(f"success is {self.success}; it must be a yield in percent, above 0 and below 100")
-        if self.seeds < 1:
-            raise InputError(f"seeds is {self.seeds}; at least one is needed")
+        self.check_success(self.success)
+        self.check_counts("seeds", "lm_steps")
         for dose in (*self.doses, *self.lm_doses):
             if not 0 < dose <= 100:
                 raise InputError(f"a dose is {dose}; doses are percent of the failures, above 0 and up to 100")
         if not 0 <= self.base_rate < 1:
             raise InputError(f"base_rate is {self.base_rate}; it is a share of successes, between 0 and 1")
-        if self.positives < 0 or self.test_rows < 0 or self.lm_steps < 1:
-            raise InputError("positives and test_rows must not be negative, lm_steps must be at least 1")
-
-    @classmethod
-    def read(cls, given: dict[str, Any], where: str) -> NegativesSettings:
-        """From the mapping ``stress`` of a YAML file or options; unknown keys and wrong types are errors."""
-        known = asdict(cls())
-        values: dict[str, Any] = {}
-        for key, value in given.items():
-            if key not in known:
-                raise unknown(f"key in {where}", key, known)
-            values[key] = _like(known[key], value, f"{where}: {key}")
-        return cls(**values)
-
-
-def _like(default: Any, value: Any, where: str) -> Any:
-    """A value of the type of the default."""
-    if isinstance(default, tuple):
-        items = value.split(",") if isinstance(value, str) else value
-        items = items if isinstance(items, (list, tuple)) else (items,)
-        return tuple(_like(default[0], item, where) for item in items)
-    if isinstance(default, str):
-        return str(value).strip()
-    if isinstance(default, bool) and not isinstance(value, bool):
-        raise InputError(f"{where} is {value!r}; expected true or false")
-    try:
-        return type(default)(value)
-    except (TypeError, ValueError):
-        raise InputError(f"{where} is {value!r}; expected a number") from None
+        self.check_counts("positives", "test_rows", least=0)
 
 
 QUICK = {
@@ -239,7 +210,7 @@ def prepare(config: RunConfig, settings: NegativesSettings, reporter: Reporter) 
         raise InputError(
             f"{config.table}: the experiment is about reactions; name them with --reaction or --components"
         )
-    learners = resolve_learners(settings.arms)
+    learners = resolve_learners(settings.arms, CLASSICAL)
     config = replace(config, success=settings.success, split=settings.split, folds=0, n_train=0)
     run = Run(config, with_product(load_table(config, reporter)), [], list(learners), Path(config.out), reporter)
     limit_rows(run)
@@ -247,18 +218,6 @@ def prepare(config: RunConfig, settings: NegativesSettings, reporter: Reporter) 
     if not any(map(is_language_model, learners)):
         settings = replace(settings, positives=0, test_rows=0)
     return [_experiment(run, settings, learners, split) for split in run.splits]
-
-
-def resolve_learners(arms: Sequence[str]) -> tuple[str, ...]:
-    """Names of arms, ``baselines``, ``lm`` and ``all`` as the learners of the experiment."""
-    groups = {"baselines": CLASSICAL, "lm": (LANGUAGE_MODEL,), "all": (*CLASSICAL, LANGUAGE_MODEL)}
-    allowed = [arm for arm in REACTION_ORDER if arm not in ("mean", "majority", "lm-frozen")]
-    chosen: list[str] = []
-    for name in arms:
-        if name not in groups and name not in allowed:
-            raise unknown("arm", name, [*allowed, *groups])
-        chosen += groups.get(name, (name,))
-    return tuple(dict.fromkeys(chosen))
 
 
 def with_product(table: Table) -> Table:
@@ -298,7 +257,9 @@ def _experiment(run: Run, settings: NegativesSettings, learners: tuple[str, ...]
 
 def _foreign_table(run: Run, X: pd.DataFrame) -> pd.DataFrame:
     """Rows of a built-in table of another reaction."""
-    name = next(name for name, card in cards().items() if card.reaction and name != run.config.table)
+    name = next(
+        name for name, card in cards().items() if card.reaction and not card.fetched and name != run.config.table
+    )
     config = make_config(name, {})
     raw = load_raw(config.table)
     some = replace(raw, frame=raw.frame.sample(FOREIGN_ROWS, random_state=run.config.seed))
@@ -413,11 +374,8 @@ def _learner(experiment: Experiment, learner: str, seed: int, label: str, task: 
     """An unfitted arm, for classes unless ``task`` says otherwise."""
     run = experiment.run
     if task == REGRESSION:
-        table = replace(run.table, task=REGRESSION, property_name="yield", units="%", classes=())
-        run = replace(run, table=table)
-    run = replace(run, config=replace(run.config, seed=seed, steps=experiment.settings.lm_steps))
-    arm = new_arm(run, learner, label)
-    return arm.set_params(settings={"batch_size": LM_BATCH}) if learner in LANGUAGE_MODELS else arm
+        run = replace(run, table=of_yields(run.table))
+    return short_arm(run, learner, seed, label, experiment.settings.lm_steps)
 
 
 def judge_of(experiment: Experiment, training: Training) -> tuple[judges.Judge, dict[str, Any]]:
@@ -506,7 +464,7 @@ def training_key(experiment: Experiment, training: Training) -> dict[str, Any]:
     run = experiment.run
     rows = repr((sorted(experiment.train), experiment.test))
     key: dict[str, Any] = {
-        "experiment": "negatives",
+        "experiment": NAME,
         "experiment_code": code_hash(("failure_modes",), ()),
         "table": run.table.fingerprint(),
         "yields": hashlib.sha256(experiment.yields.to_json().encode()).hexdigest(),

@@ -11,10 +11,8 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from platformdirs import user_cache_dir
-
 from pipeline.errors import InputError, nearest
-from pipeline.files import sha256
+from pipeline.files import cache_folder, sha256
 
 DEFAULT_MODEL = "smollm2-135m"
 
@@ -43,11 +41,6 @@ PACKAGED = {
         note="4-bit instruct checkpoint, dequantised to fp32 (540 MB in the cache)",
     ),
 }
-
-
-def cache_folder() -> Path:
-    """``$CHEMTUNE_CACHE``, or the platform's cache folder for chemtune."""
-    return Path(os.environ.get("CHEMTUNE_CACHE") or user_cache_dir("chemtune"))
 
 
 def local_folder(name: str) -> Path | None:

@@ -2,71 +2,53 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
 
-from pipeline import __version__
-from pipeline.arms.ladder import DESCRIPTIONS, is_language_model
-from pipeline.cells import versions
 from pipeline.evaluation.detection import LABELS
-from pipeline.experiment import hardware
 from pipeline.failure_modes.findings import ORACLE, RAW, STATED, Findings
+from pipeline.failure_modes.learners import LM_BATCH
 from pipeline.failure_modes.negatives import (
     ALL_ROWS,
     DOSE,
     EXPLAINED,
     FIXED_POSITIVES,
-    LM_BATCH,
+    NAME,
     YIELDS_ALONE,
 )
-from pipeline.files import write_atomically
 from pipeline.report import figures
-from pipeline.report.page import page_environment
+from pipeline.report.stress import write_page
 
 SHOWN = ("auroc", "auprc", "fpr", "tpr", "fpr_at_95_tpr", "precision_top_10", "brier", "ece", "yield_bias")
 
 
 def write_report(found: Sequence[Findings], out: Path) -> Path:
     """Write ``report.html``, with the figures beside it; returns the path of the page."""
-    environment = page_environment()
-    template = environment.get_template("negatives.html.j2")
-    drawn = [dose_figure(one) for one in found]
-    for one, svg in zip(found, drawn, strict=True):
-        name = "".join(character if character.isalnum() else "-" for character in one.experiment.split.name)
-        write_atomically(out / "figures" / f"doses-{name}.svg", svg)
     first = found[0].experiment
-    content = template.render(
-        title=first.table.name,
-        version=__version__,
+    drawn = {f"doses-{_file_name(one.experiment.split.name)}": dose_figure(one) for one in found}
+    return write_page(
+        first.run,
+        NAME,
+        out,
+        first.learners,
+        drawn,
+        sum(float(one.trained["seconds"].sum()) for one in found),
+        title=f"{first.table.name}: what happens when only successes were published",
         settings=first.settings,
-        config=first.run.config,
-        refused=len(first.table.refused),
-        rows=len(first.table),
-        warnings=first.table.warnings,
         parts=[_part(one) for one in found],
-        drawn=drawn,
+        figures=list(drawn.values()),
         labels=[LABELS[metric] for metric in SHOWN],
         explained=[(name, text) for name, text in EXPLAINED.items() if name in set(found[0].metrics["scheme"])],
-        learners=[(arm, DESCRIPTIONS[arm]) for arm in first.learners],
-        language_model=next((first.run.config.model for arm in first.learners if is_language_model(arm)), ""),
         lm_batch=LM_BATCH,
-        command=f"chemtune stress negatives {shlex.quote(str(out / 'config.yaml'))} --out {shlex.quote(str(out))}",
-        versions=versions(),
-        hardware=hardware(),
-        seconds=sum(float(one.trained["seconds"].sum()) for one in found),
     )
-    page = environment.get_template("page.html.j2").render(
-        title=f"{first.table.name}: successes and failures", version=__version__, targets=[], runs=[Markup(content)]
-    )
-    path = out / "report.html"
-    write_atomically(path, page)
-    return path
+
+
+def _file_name(text: str) -> str:
+    return "".join(character if character.isalnum() else "-" for character in text)
 
 
 def _part(found: Findings) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import yaml
 
 from pipeline.errors import InputError, unknown
 from pipeline.files import sha256, shipped_folder
+from pipeline.tables.fetched import Origin, fetched_table
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,8 @@ class Card:
     """What is known of a built-in table; ``range`` is where its values must lie, in ``units``.
 
     A table of molecules names its column of ``smiles``; one of reactions its ``reaction`` SMILES, its
-    ``components`` and the ``yield_unit``.
+    ``components`` and the ``yield_unit``. Its file is shipped, or ``fetched`` when it is first asked for; ``sha256`` is
+    that of the file as it is kept.
     """
 
     name: str
@@ -37,15 +39,25 @@ class Card:
     components: tuple[str, ...] = ()
     yield_unit: str = ""
     range: tuple[float, float] | None = None
+    fetched: Origin | None = None
 
     @property
     def path(self) -> Path:
         return shipped_folder("data") / f"{self.name}.csv.gz"
 
-    def check(self) -> None:
-        """Raise `InputError` unless the file is the one the card describes."""
+    def file(self, data_dir: str = "") -> Path:
+        """The file of the table, checked; fetched, or read from a folder of the user's, if it is not shipped.
+
+        Raises
+        ------
+        InputError
+            If it is not there or not the one that the card describes.
+        """
+        if self.fetched:
+            return fetched_table(self.name, self.fetched, self.sha256, data_dir)
         if not self.path.exists() or sha256(self.path) != self.sha256:
             raise InputError(f"{self.path}: missing, or not the file its card describes; reinstall chemtune")
+        return self.path
 
 
 @cache
@@ -58,16 +70,15 @@ def cards() -> dict[str, Card]:
 
 
 def _with_tuples(entry: dict[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
+    fields = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
+    return fields | ({"fetched": Origin(**entry["fetched"])} if "fetched" in entry else {})
 
 
 def card(name: str) -> Card:
-    """The card of a built-in table, its file checked."""
+    """The card of a built-in table."""
     if name not in cards():
         raise unknown("built-in table", name, cards())
-    found = cards()[name]
-    found.check()
-    return found
+    return cards()[name]
 
 
 def is_built_in(table: str) -> bool:

@@ -59,6 +59,7 @@ def build_reaction_table(
     property_name: str | None = None,
     context: Sequence[str] = (),
     keep: Sequence[str] = (),
+    apart: Sequence[str] = (),
     progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda rows, n: rows,
 ) -> Table:
     """Clean a raw table of reactions and their yields.
@@ -79,6 +80,8 @@ def build_reaction_table(
         If not 0: the target is whether the yield reaches this many percent.
     context, keep
         As for `build_table`.
+    apart : sequence of str
+        Columns to keep; rows of one reaction that differ in them are not merged.
 
     Raises
     ------
@@ -94,7 +97,7 @@ def build_reaction_table(
     if reaction:
         cells[reaction] = require_column(raw, reaction, "--reaction")
     extra = {column: require_column(raw, column, "--context") for column in context}
-    extra |= {column: require_column(raw, column, "a split") for column in keep}
+    extra |= {column: require_column(raw, column, "a split") for column in (*keep, *apart)}
     structures = [column for column in components if column not in forced and holds_structures(cells[column])]
     names = [column for column in components if column not in structures]
     if not reaction and not structures:
@@ -124,7 +127,7 @@ def build_reaction_table(
 
     check_yields(_numbers(values, measurements), yield_unit, raw.source, target)
     given = cells[reaction] if reaction else pd.concat(cells, axis=1).agg(".".join, axis=1)
-    source = Source(raw, target, values, given, extra, tuple(context))
+    source = Source(raw, target, values, given, extra, tuple(context), tuple(apart))
     frame, refused, warnings = cleaned(source, structure, measure, REGRESSION, progress)
     shown = tuple(components) or tuple(role for role in ROLES if len(frame) and (frame[role] != "").any())
     frame = frame.assign(**{"yield": frame["target"]})

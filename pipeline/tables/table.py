@@ -243,7 +243,10 @@ Refusal = tuple[str, str, str]  # column, value, reason
 
 @dataclass(frozen=True)
 class Source:
-    """The columns of a raw table that a table is made from; ``given`` is the structure as written."""
+    """The columns of a raw table that a table is made from; ``given`` is the structure as written.
+
+    Rows of one structure are merged where they agree in the ``context`` and in the columns that are kept ``apart``.
+    """
 
     raw: RawTable
     target: str
@@ -251,6 +254,7 @@ class Source:
     given: pd.Series
     extra: dict[str, pd.Series]
     context: tuple[str, ...]
+    apart: tuple[str, ...] = ()
 
 
 def cleaned(
@@ -288,7 +292,7 @@ def cleaned(
             refused.append((line, blank, "", "missing context value"))
             continue
         rows.append((line, source.given.loc[line].strip(), found, measured, cells))
-    frame, conflicts, warnings = _merge(rows, task, source.target, list(source.context))
+    frame, conflicts, warnings = _merge(rows, task, source.target, [*source.context, *source.apart])
     refused += [(line, source.target, values.loc[line], reason) for line, reason in conflicts]
     return (
         _with_twin_groups(frame),
@@ -332,12 +336,12 @@ _Row = tuple[int, str, Molecule | Reaction, tuple[Any, str], dict[str, str]]
 
 
 def _merge(
-    rows: list[_Row], task: str, target: str, context: list[str]
+    rows: list[_Row], task: str, target: str, apart: list[str]
 ) -> tuple[pd.DataFrame, list[tuple[int, str]], list[str]]:
-    """One row per InChIKey (and context): numbers averaged, classes and bounds in conflict refused."""
+    """One row per InChIKey and values of the columns ``apart``: numbers averaged, conflicts refused."""
     groups: dict[str, list[_Row]] = {}
     for row in rows:
-        groups.setdefault(_row_id(row[2].inchikey, [row[4][column] for column in context]), []).append(row)
+        groups.setdefault(_row_id(row[2].inchikey, [row[4][column] for column in apart]), []).append(row)
     merged: list[dict[str, Any]] = []
     conflicts: list[tuple[int, str]] = []
     for row_id, members in groups.items():
@@ -413,10 +417,10 @@ def shortened(text: str, width: int = 90) -> str:
     return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
-def _row_id(inchikey: str, context: list[str]) -> str:
-    if not context:
+def _row_id(inchikey: str, apart: list[str]) -> str:
+    if not apart:
         return inchikey
-    return f"{inchikey}/{hashlib.sha256(repr(context).encode()).hexdigest()[:8]}"
+    return f"{inchikey}/{hashlib.sha256(repr(apart).encode()).hexdigest()[:8]}"
 
 
 def _with_twin_groups(frame: pd.DataFrame) -> pd.DataFrame:

@@ -329,7 +329,7 @@ def test_the_command_leaves_all_that_is_promised_and_resumes(planted):
     config = planted.parent / "planted.yaml"
     config.write_text(
         "table: planted.csv\nreaction: rxn\ncomponents: [halide, amine, base]\nyield: yield\n"
-        "stress: {doses: [10, 100], seeds: 2, arms: [components-lightgbm]}\n",
+        "stress: {negatives: {doses: [10, 100], seeds: 2, arms: [components-lightgbm]}}\n",
         encoding="utf-8",
     )
     out = planted.parent / "stress"
@@ -454,12 +454,12 @@ def test_molecules_and_a_table_without_failures_are_refused(planted, alcohols):
 )
 def test_wrong_settings_name_key_and_value(given, words):
     with pytest.raises(InputError, match=words):
-        NegativesSettings.read(given, "stress")
+        NegativesSettings.read(given, "stress: negatives")
 
 
 def test_the_run_json_holds_settings_and_versions(planted):
     done = stress(planted, "--arms", "drfp-rf", "--seeds", 1)
     assert done.returncode == 0, done.stderr
     info = json.loads((planted.parent / "stress" / "run.json").read_text(encoding="utf-8"))
-    assert info["settings"]["stress"]["success"] == 20.0
+    assert info["settings"]["stress"]["negatives"]["success"] == 20.0
     assert "drfp" in info["versions"]

@@ -1,0 +1,254 @@
+"""From the cells of the published-only experiment to tables, intervals and plain sentences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.evaluation.bootstrap import MIN_GROUPS, group_weights, interval
+from pipeline.evaluation.detection import Scored, detection_scores, over_seeds
+from pipeline.evaluation.metrics import mean_absolute_error, r2
+from pipeline.failure_modes.findings import RESAMPLES, in_percent, with_interval
+from pipeline.failure_modes.folder import write_folder
+from pipeline.failure_modes.published_only import (
+    EVERYTHING,
+    EXPLAINED,
+    NAME,
+    PUBLISHED,
+    SUCCESSES,
+    Experiment,
+    Training,
+    train_and_predict,
+    trainings,
+)
+
+DIFFERENCE = f"{PUBLISHED} minus {EVERYTHING}"
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the experiment found.
+
+    ``metrics`` has the columns ``rows`` (what was trained on, or `DIFFERENCE`), ``learner``, ``tested`` (the origin of
+    the test rows), ``metric``, ``value``, ``low``, ``high``, ``seeds``, ``n``, ``groups``; ``trained`` one row per
+    training; ``predictions`` one row per training and test row; ``composition`` one row per origin and what its rows
+    are made of.
+    """
+
+    experiment: Experiment
+    metrics: pd.DataFrame
+    trained: pd.DataFrame
+    predictions: pd.DataFrame
+    composition: pd.DataFrame
+    sentences: tuple[str, ...]
+
+    def value(self, rows: str, learner: str, metric: str, tested: str) -> tuple[float, float, float] | None:
+        """``(value, low, high)``; None where it was not found."""
+        part = self.metrics
+        wanted = {"rows": rows, "learner": learner, "metric": metric, "tested": tested}
+        for column, name in wanted.items():
+            part = part[part[column] == name]
+        if part.empty:
+            return None
+        value, low, high = (float(part[name].iloc[0]) for name in ("value", "low", "high"))
+        return value, low, high
+
+
+def execute(experiment: Experiment) -> Findings:
+    """Train all that is not there yet, and write what the folder of the experiment holds except for the report."""
+    cells = []
+    for training in trainings(experiment):
+        cells.append((training, train_and_predict(experiment, training)))
+        experiment.run.reporter.say(_line(experiment, *cells[-1]))
+    predictions = _prediction_table(experiment, cells)
+    metrics = _metrics(experiment, predictions)
+    trained = pd.DataFrame(
+        {
+            **{name: getattr(training, name) for name in ("rows", "learner", "fold", "seed")},
+            **cell["about"],
+            **{name: cell[name] for name in ("seconds", "peak_mb")},
+            "cell_id": cell["id"],
+        }
+        for training, cell in cells
+    )
+    composition = composed(experiment)
+    bare = Findings(experiment, metrics, trained, predictions, composition, ())
+    found = Findings(experiment, metrics, trained, predictions, composition, tuple(sentences(bare)))
+    write_folder(
+        experiment.run,
+        NAME,
+        experiment.settings,
+        {
+            "splits": experiment.split.frame(),
+            "metrics": metrics,
+            "trained": trained,
+            "composition": composition,
+        },
+        predictions,
+        experiment.learners,
+        found.sentences,
+    )
+    return found
+
+
+def _line(experiment: Experiment, training: Training, cell: dict[str, Any]) -> str:
+    rows = list(experiment.split.folds[training.fold].test)
+    predicted = pd.Series(cell["predicted"], index=rows)
+    failed = (experiment.origin.loc[rows] == experiment.settings.tested) & ~experiment.success.loc[rows]
+    tested = experiment.origin.loc[rows] == experiment.settings.tested
+    shown = "no row to test on"
+    if tested.any():
+        bias = float((predicted - experiment.yields.loc[rows])[tested].mean())
+        accepted = (predicted[failed] >= experiment.settings.success).mean() if failed.any() else np.nan
+        shown = f"{experiment.settings.tested}: bias {bias:+5.1f}  accepts {accepted:4.0%} of failures"
+    return f"{training.label:<60} {shown}  {cell['seconds']:6.1f} s"
+
+
+def _prediction_table(experiment: Experiment, cells: list[tuple[Training, dict[str, Any]]]) -> pd.DataFrame:
+    parts = []
+    for training, cell in cells:
+        rows = list(experiment.split.folds[training.fold].test)
+        parts.append(
+            pd.DataFrame(
+                {
+                    "cell_id": cell["id"],
+                    "row_id": rows,
+                    "dataset": experiment.table.name,
+                    "rows": training.rows,
+                    "learner": training.learner,
+                    "fold": training.fold,
+                    "seed": training.seed,
+                    "origin": experiment.origin.loc[rows].to_numpy(),
+                    "group": [experiment.split.groups[row] for row in rows],
+                    "success": experiment.success.loc[rows].to_numpy(),
+                    "yield": experiment.yields.loc[rows].to_numpy(),
+                    "predicted_yield": cell["predicted"],
+                }
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def _metrics(experiment: Experiment, predictions: pd.DataFrame) -> pd.DataFrame:
+    """Each metric over all folds at once, per origin of the test rows, and its difference between two training sets."""
+    settings, seed = experiment.settings, experiment.run.config.seed
+    rows: list[dict[str, Any]] = []
+    for tested in (settings.tested, settings.published):
+        part = predictions[predictions["origin"] == tested]
+        truth = part.drop_duplicates("row_id").sort_values("row_id")
+        groups = truth["group"].to_numpy(dtype=object)
+        weights = np.vstack([np.ones((1, len(truth))), group_weights(groups, seed, RESAMPLES)])
+        for learner in experiment.learners:
+            found: dict[str, dict[str, np.ndarray]] = {}
+            of_learner = part[part["learner"] == learner]
+            for kind in EXPLAINED:
+                per_seed = [
+                    _scores(truth, members.set_index("row_id")["predicted_yield"], settings.success, weights)
+                    for _, members in of_learner[of_learner["rows"] == kind].groupby("seed")
+                ]
+                found[kind] = {name: over_seeds([one[name] for one in per_seed], seed) for name in per_seed[0]}
+            found[DIFFERENCE] = {name: found[PUBLISHED][name] - found[EVERYTHING][name] for name in found[PUBLISHED]}
+            for kind, by_metric in found.items():
+                for metric, samples in by_metric.items():
+                    low, high = interval(samples[1:])
+                    rows.append(
+                        {"rows": kind, "learner": learner, "tested": tested, "metric": metric}
+                        | {"value": float(samples[0]), "low": low, "high": high}
+                        | {"seeds": of_learner["seed"].nunique(), "n": len(truth), "groups": len(set(groups))}
+                    )
+    return pd.DataFrame(rows)
+
+
+def _scores(
+    truth: pd.DataFrame, predicted: pd.Series, success_from: float, weights: np.ndarray
+) -> dict[str, np.ndarray]:
+    yields, guess = truth["yield"].to_numpy(), predicted.loc[truth["row_id"]].to_numpy()
+    scored = Scored(guess, success_from, None, guess)
+    return {
+        "r2": r2(yields, guess, weights),
+        "mae": mean_absolute_error(yields, guess, weights),
+        **detection_scores(truth["success"].to_numpy(dtype=bool), yields, scored, weights),
+    }
+
+
+def composed(experiment: Experiment) -> pd.DataFrame:
+    """What the rows of each origin are: their number, share of successes and mean yield, and how many values each
+    component has among a hundred of them (mean over 20 draws; fewer where there are fewer rows)."""
+    frame, settings = experiment.table.frame, experiment.settings
+    found = []
+    for origin in (settings.published, settings.tested):
+        part = frame[frame[settings.origin] == origin]
+        size = min(
+            100, *(int((frame[settings.origin] == name).sum()) for name in (settings.published, settings.tested))
+        )
+        row: dict[str, Any] = {"origin": origin, "reactions": len(part), "papers": part[settings.paper].nunique()}
+        row["successes"] = float((part["target"] >= settings.success).mean())
+        row["mean_yield"] = float(part["target"].mean())
+        draws = [part.sample(size, random_state=number) for number in range(20)]
+        for name in experiment.table.components:
+            row[f"values of {name} among {size}"] = float(np.mean([draw[name].nunique() for draw in draws]))
+        found.append(row)
+    return pd.DataFrame(found)
+
+
+def sentences(found: Findings) -> list[str]:
+    """How wrong models of published rows are where the failures are, and what other rows mend."""
+    experiment, settings = found.experiment, found.experiment.settings
+    published, tested = (found.composition.iloc[place] for place in (0, 1))
+    part = found.metrics[found.metrics["tested"] == settings.tested]
+    n, groups = int(part["n"].iloc[0]), int(part["groups"].iloc[0])
+    size = found.trained["n"]
+    rows = f"{size.min()}" if size.nunique() == 1 else f"{size.min()} to {size.max()}"
+    said = [
+        f"{n} {settings.tested} reactions in {groups} groups of papers, {tested['successes']:.0%} of them successes, "
+        f"are predicted by models that have seen none of those papers. Each is trained on {rows} rows, whatever "
+        "their kind.",
+        _differ(experiment, published, tested),
+    ]
+    if groups < MIN_GROUPS:
+        said.append(f"Fewer than {MIN_GROUPS} independent test groups: intervals say little here.")
+    for learner in experiment.learners:
+        said += _of_learner(found, learner)
+    return said
+
+
+def _differ(experiment: Experiment, published: pd.Series, tested: pd.Series) -> str:
+    names = [name for name in published.index if name.startswith("values of ")]
+    ratio = sorted(names, key=lambda name: (published[name] + 1) / (tested[name] + 1))
+    more_tested, more_published = ratio[0], ratio[-1]
+    settings = experiment.settings
+
+    def counted(name: str) -> str:
+        component = name.removeprefix("values of ").rpartition(" among ")[0]
+        return f"{published[name]:.0f} against {tested[name]:.0f} values of {component.replace('_', ' ')}"
+
+    among = names[0].rpartition(" among ")[2]
+    return (
+        f"The two kinds of rows differ in more than their failures: {published['successes']:.0%} of the "
+        f"{settings.published} rows are successes against {tested['successes']:.0%}, and {among} of them hold "
+        f"{counted(more_published)}, but {counted(more_tested)}. What a model of {settings.published} rows gets wrong "
+        "is therefore not the missing failures alone."
+    )
+
+
+def _of_learner(found: Findings, learner: str) -> list[str]:
+    settings = found.experiment.settings
+    parts = {}
+    for kind in EXPLAINED:
+        bias = found.value(kind, learner, "yield_bias", settings.tested)
+        accepted = found.value(kind, learner, "fpr", settings.tested)
+        if bias is None or accepted is None:
+            return []
+        parts[kind] = f"{with_interval(bias)} yield points too much and accepts {in_percent(accepted)} of the failures"
+    bias = found.value(DIFFERENCE, learner, "yield_bias", settings.tested)
+    accepted = found.value(DIFFERENCE, learner, "fpr", settings.tested)
+    assert bias
+    assert accepted
+    return [
+        f"{learner} trained on {settings.published} rows predicts {parts[PUBLISHED]}; on successes of either kind "
+        f"{parts[SUCCESSES]}; on rows of either kind {parts[EVERYTHING]}. These instead of {settings.published} rows "
+        f"take away {with_interval(bias)} points of the bias and {in_percent(accepted)} of the accepted failures."
+    ]

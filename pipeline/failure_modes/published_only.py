@@ -1,0 +1,266 @@
+"""The bias of a real literature: models trained on published tables, tested on the rows that hold the failures.
+
+The papers of a table are dealt into folds. For each, models are trained on the rows of one origin alone (the tables of
+what worked), on the successes of any origin, or on all rows, as many each time, and predict the yields of the papers
+that none of them has seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.arms.ladder import is_language_model
+from pipeline.cells import code_hash, get_or_make, measured
+from pipeline.config import RunConfig
+from pipeline.errors import InputError, unknown
+from pipeline.experiment import Run, language_model_key, limit_rows, load_raw, load_table, make_splits
+from pipeline.failure_modes.learners import resolve_learners, short_arm
+from pipeline.failure_modes.settings import StressSettings
+from pipeline.reporter import Reporter
+from pipeline.splits.splitters import Fold, Split
+from pipeline.tables.reading import RawTable, require_column
+from pipeline.tables.table import Table
+
+NAME = "published-only"  # on the command line
+# Of the fingerprints, those that are told the conditions that a table gives by name.
+CLASSICAL = ("components-rf", "components-lightgbm")
+PUBLISHED, SUCCESSES, EVERYTHING = "published rows", "all successes", "all rows"
+EXPLAINED = {
+    PUBLISHED: "the rows of the published tables alone",
+    SUCCESSES: "successes of either origin",
+    EVERYTHING: "rows of either origin, failures among them",
+}
+MIN_TRAINED = 20
+
+
+@dataclass(frozen=True)
+class PublishedSettings(StressSettings):
+    """The settings of the experiment, under ``stress: published-only:`` in a YAML file.
+
+    Attributes
+    ----------
+    arms : tuple of str
+        What is trained: ``baselines``, ``lm``, ``all``, or names of arms.
+    origin : str
+        Column that says where in its paper a reaction stands.
+    published, tested : str
+        What it says of the published tables, and of the rows that are tested on.
+    paper : str
+        Column that names the paper; rows of one paper are never on both sides.
+    success : float
+        A yield from which on a reaction is a success, in percent.
+    folds : int
+        Into which the papers are dealt.
+    seeds, lm_seeds : int
+        Training seeds of the classical models and of the language model; each draws its own training rows.
+    rows : int
+        Train on at most this many rows; 0 for as many as the smallest of the three sets has.
+    lm_steps : int
+        Optimiser steps of each training of the language model, 8 rows each.
+    """
+
+    arms: tuple[str, ...] = ("all",)
+    origin: str = "origin"
+    published: str = "Scope"
+    tested: str = "Optimisation"
+    paper: str = "doi"
+    success: float = 20.0
+    folds: int = 5
+    seeds: int = 3
+    lm_seeds: int = 1
+    rows: int = 0
+    lm_steps: int = 150
+
+    def __post_init__(self) -> None:
+        self.check_success(self.success)
+        self.check_counts("folds", least=2)
+        self.check_counts("seeds", "lm_seeds", "lm_steps")
+        self.check_counts("rows", least=0)
+        if self.published == self.tested:
+            raise InputError(f"published and tested are both {self.tested!r}; they must differ")
+
+
+QUICK = {"folds": 3, "seeds": 1, "rows": 200, "lm_steps": 60}
+
+
+@dataclass(frozen=True)
+class Training:
+    """One learner, trained on one kind of rows of the papers outside a fold."""
+
+    rows: str
+    learner: str
+    fold: int
+    seed: int
+
+    @property
+    def label(self) -> str:
+        return f"{self.rows}, {self.learner}, fold {self.fold + 1}, seed {self.seed}"
+
+
+@dataclass
+class Experiment:
+    """The table of yields, its papers in folds, and what is asked of it."""
+
+    run: Run
+    settings: PublishedSettings
+    learners: tuple[str, ...]
+    split: Split
+
+    @property
+    def table(self) -> Table:
+        return self.run.table
+
+    @cached_property
+    def yields(self) -> pd.Series:
+        """In percent, by row id."""
+        return self.table.targets
+
+    @cached_property
+    def success(self) -> pd.Series:
+        return self.yields >= self.settings.success
+
+    @cached_property
+    def origin(self) -> pd.Series:
+        return self.table.frame.set_index("row_id")[self.settings.origin]
+
+
+def prepare(config: RunConfig, settings: PublishedSettings, reporter: Reporter) -> Experiment:
+    """The table, with its papers in folds.
+
+    Raises
+    ------
+    InputError
+        If the table holds no reactions, a column or what it should say is missing, or too little is left to train on.
+    """
+    if not config.has_reactions:
+        raise InputError(
+            f"{config.table}: the experiment is about reactions; name them with --reaction or --components"
+        )
+    learners = resolve_learners(settings.arms, CLASSICAL)
+    config = replace(config, success=0.0, split=(f"group:{settings.paper}",), folds=settings.folds, n_train=0)
+    raw = _of_two_origins(load_raw(config.table, config.data_dir), settings, reporter)
+    table = load_table(config, reporter, raw, apart=(settings.origin, settings.paper))
+    run = Run(config, table, [], list(learners), Path(config.out), reporter)
+    limit_rows(run)
+    make_splits(run)
+    experiment = Experiment(run, settings, learners, run.splits[0])
+    _check(experiment)
+    return experiment
+
+
+def _of_two_origins(raw: RawTable, settings: PublishedSettings, reporter: Reporter) -> RawTable:
+    """The rows of the two origins."""
+    require_column(raw, settings.paper, "--paper")
+    said = require_column(raw, settings.origin, "--origin").str.strip()
+    for name, wanted in (("--published", settings.published), ("--tested", settings.tested)):
+        if wanted not in set(said):
+            raise unknown(f"value for {name} in column {settings.origin!r}", wanted, sorted(set(said)))
+    kept = said.isin((settings.published, settings.tested))
+    if not kept.all():
+        reporter.say(f"{int((~kept).sum())} rows of another origin than these two are left out.")
+    return replace(raw, frame=raw.frame[kept])
+
+
+def _check(experiment: Experiment) -> None:
+    settings = experiment.settings
+    tested = experiment.success[experiment.origin == settings.tested]
+    if tested.nunique() < 2:
+        kind = "success" if tested.iloc[0] else "failure"
+        raise InputError(
+            f"all {len(tested)} {settings.tested} rows are a {kind} at {settings.success:g} %; move the threshold with "
+            "--success"
+        )
+    for fold in experiment.split.folds:
+        for kind, rows in pools(experiment, fold).items():
+            if len(rows) < MIN_TRAINED:
+                raise InputError(
+                    f"fold {fold.fold + 1}: {len(rows)} rows to train on ({kind}); at least {MIN_TRAINED} are needed"
+                )
+
+
+def pools(experiment: Experiment, fold: Fold) -> dict[str, list[str]]:
+    """Ids of the training rows of each kind, sorted."""
+    train = sorted(fold.train)
+    published = experiment.origin.loc[train] == experiment.settings.published
+    success = experiment.success.loc[train]
+    return {
+        PUBLISHED: [row for row in train if published[row]],
+        SUCCESSES: [row for row in train if success[row]],
+        EVERYTHING: train,
+    }
+
+
+def trainings(experiment: Experiment) -> list[Training]:
+    """All that is trained, cheap ones first."""
+    settings = experiment.settings
+    found = []
+    for learner in sorted(experiment.learners, key=is_language_model):
+        seeds = settings.lm_seeds if is_language_model(learner) else settings.seeds
+        for seed in range(seeds):
+            for fold in experiment.split.folds:
+                found += [Training(rows, learner, fold.fold, seed) for rows in EXPLAINED]
+    return found
+
+
+def draw(experiment: Experiment, training: Training) -> list[str]:
+    """Rows by seed, equally many of each kind: the first of one order that all kinds share."""
+    by_kind = pools(experiment, experiment.split.folds[training.fold])
+    size = min(map(len, by_kind.values()))
+    if experiment.settings.rows:
+        size = min(size, experiment.settings.rows)
+    rng = np.random.default_rng([experiment.run.config.seed, training.fold, training.seed])
+    order = rng.permutation(np.array(by_kind[EVERYTHING], dtype=object))
+    chosen = set(by_kind[training.rows])
+    return [row for row in order if row in chosen][:size]
+
+
+def training_key(experiment: Experiment, training: Training) -> dict[str, Any]:
+    """All that the numbers of a training depend on, besides the code and the package versions."""
+    run, settings = experiment.run, experiment.settings
+    fold = experiment.split.folds[training.fold]
+    origins = experiment.origin.to_json()
+    key: dict[str, Any] = {
+        "experiment": NAME,
+        "experiment_code": code_hash(("failure_modes",), ()),
+        "table": run.table.fingerprint(),
+        "origins": hashlib.sha256(origins.encode()).hexdigest(),
+        "rows": hashlib.sha256(repr((fold.train, fold.test)).encode()).hexdigest(),
+        "settings": [settings.origin, settings.published, settings.success, settings.rows],
+        "training": asdict(training),
+        "seed": run.config.seed,
+        "threads": run.threads,
+    }
+    if is_language_model(training.learner):
+        key["language_model"] = {**language_model_key(run), "steps": settings.lm_steps}
+    return key
+
+
+def train_and_predict(experiment: Experiment, training: Training) -> dict[str, Any]:
+    """The cell of a training, with the predicted yields of its fold's test rows: from the folder, or made."""
+
+    def make() -> dict[str, Any]:
+        run = experiment.run
+        rows = draw(experiment, training)
+        cell: dict[str, Any] = {}
+        with measured(cell):
+            arm = short_arm(
+                run,
+                training.learner,
+                run.config.seed + training.seed,
+                training.label,
+                experiment.settings.lm_steps,
+            )
+            X = experiment.table.inputs
+            arm.fit(X.loc[rows], experiment.yields.loc[rows].to_numpy())
+            predicted = arm.predict(X.loc[list(experiment.split.folds[training.fold].test)])
+        about = {"n": len(rows), "successes": int(experiment.success.loc[rows].sum())}
+        return cell | {"about": about, "predicted": np.asarray(predicted, dtype=np.float64).tolist()}
+
+    return get_or_make(experiment.run.out / "cells", training_key(experiment, training), make)

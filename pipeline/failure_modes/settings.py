@@ -1,0 +1,56 @@
+"""Settings that an experiment has beside those of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, Self
+
+from pipeline.errors import InputError, unknown
+
+
+class StressSettings:
+    """Base of the frozen dataclasses of settings; each is read from a mapping of its own under ``stress`` in a YAML."""
+
+    @classmethod
+    def read(cls, given: Mapping[str, Any], where: str) -> Self:
+        """From a mapping of a YAML file or options; unknown keys and wrong types are errors."""
+        known = asdict(cls())  # type: ignore[call-overload]
+        values: dict[str, Any] = {}
+        for key, value in given.items():
+            if key not in known:
+                raise unknown(f"key in {where}", key, known)
+            values[key] = _like(known[key], value, f"{where}: {key}")
+        return cls(**values)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The settings as a YAML file holds them."""
+        found = asdict(self)  # type: ignore[call-overload]
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
+
+    def check_success(self, success: float) -> None:
+        """Raise `InputError` unless it is a yield that reactions can be above and below."""
+        if not 0 < success < 100:
+            raise InputError(f"success is {success}; it must be a yield in percent, above 0 and below 100")
+
+    def check_counts(self, *names: str, least: int = 1) -> None:
+        """Raise `InputError` unless the settings of these names are at least so large."""
+        for name in names:
+            if getattr(self, name) < least:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be at least {least}")
+
+
+def _like(default: Any, value: Any, where: str) -> Any:
+    """A value of the type of the default."""
+    if isinstance(default, tuple):
+        items = value.split(",") if isinstance(value, str) else value
+        items = items if isinstance(items, (list, tuple)) else (items,)
+        return tuple(_like(default[0], item, where) for item in items)
+    if isinstance(default, str):
+        return str(value).strip()
+    if isinstance(default, bool) and not isinstance(value, bool):
+        raise InputError(f"{where} is {value!r}; expected true or false")
+    try:
+        return type(default)(value)
+    except (TypeError, ValueError):
+        raise InputError(f"{where} is {value!r}; expected a number") from None
