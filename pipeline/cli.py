@@ -783,6 +783,63 @@ def stress_published_only(
     _say_found([found.sentences], report)
 
 
+@stress.command("verifier")
+def stress_verifier(
+    source: Annotated[str, typer.Argument(help="A YAML file of settings, or a table of reactions.")],
+    reaction: ReactionOption = None,
+    components: ComponentsOption = None,
+    yield_column: YieldOption = None,
+    yield_unit: YieldUnitOption = None,
+    held_out: Annotated[
+        Optional[str], typer.Option(help="Component whose values are held out (default aryl_halide).")
+    ] = None,
+    propose: Annotated[Optional[str], typer.Option(help="Components to propose (default ligand,base).")] = None,
+    success: Annotated[
+        Optional[float], typer.Option(help="Yield in percent from which on a reaction is a success.")
+    ] = None,
+    arms: Annotated[
+        Optional[str],
+        typer.Option(help="The verifiers: baselines, lm, all (default), or names of arms such as drfp-rf."),
+    ] = None,
+    folds: Annotated[Optional[int], typer.Option(help="Into how many folds the held-out values are dealt.")] = None,
+    seeds: Annotated[Optional[int], typer.Option(help="Training seeds.")] = None,
+    questions: Annotated[
+        Optional[int], typer.Option(help="Reactions to propose conditions for, per held-out value; 0 for all.")
+    ] = None,
+    positives: Annotated[Optional[int], typer.Option(help="Successes to train on; 0 for all.")] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Two reactions per held-out value, a forest as verifier, fewer steps.")
+    ] = False,
+    max_rows: MaxRowsOption = None,
+    data_dir: DataDirOption = None,
+    model: ModelOption = None,
+    dtype: DtypeOption = None,
+    seed: Annotated[Optional[int], typer.Option(help="Seed of the folds, and the first of the training seeds.")] = None,
+    out: Annotated[Optional[str], typer.Option(help="Folder; runs/<table>-verifier if not given.")] = None,
+) -> None:
+    """Generate conditions for held-out reactions, filter them by models that check, and look the truth up."""
+    own = ("held_out", "propose", "success", "arms", "folds", "seeds", "questions", "positives")
+    given = _settings(locals(), "source", "quick", "own", *own)
+    named = {name: value for name, value in locals().items() if name in own and value is not None}
+    from pipeline.failure_modes.verifier import NAME, QUICK, VerifierSettings, prepare
+    from pipeline.failure_modes.verifier_findings import execute
+    from pipeline.report.verifier import write_report
+
+    config, settings = _stress_settings(NAME, VerifierSettings, source, given, (QUICK if quick else {}) | named)
+    reporter = TerminalReporter()
+    with reporter.running():
+        experiment = prepare(config, settings, reporter)
+        table, questions_asked = experiment.table, experiment.questions
+        reporter.say(f"{table.name}: {len(table)} reactions from {table.n_read} rows, {len(table.refused)} refused.")
+        reporter.say(
+            f"{len(questions_asked)} reactions of {len({question.group for question in questions_asked})} held-out "
+            f"values of {settings.held_out}; verifiers {', '.join(experiment.verifiers)}. Folder: {experiment.run.out}"
+        )
+        found = execute(experiment)
+        report = write_report(found, Path(config.out))
+    _say_found([found.sentences], report)
+
+
 @app.callback()
 def main(
     version: Annotated[

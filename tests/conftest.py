@@ -22,12 +22,13 @@ SMILES = [f"{'C' * a}{group}" for a in range(1, 9) for group in ("O", "N", "Cl",
 def tiny_model_folder(folder: Path, layers: int = 2, context: int = 512) -> Path:
     """A random Llama with a character tokenizer whose pad, end and end-of-turn tokens are one id."""
     import torch
-    from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     characters = ["<end>", *string.printable.strip(), " ", "\u03c0", "\u2212"]
     tokenizer = Tokenizer(models.WordLevel({c: i for i, c in enumerate(characters)}, unk_token="?"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), behavior="isolated")
+    tokenizer.decoder = decoders.Fuse()
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", pad_token="<end>")
     torch.manual_seed(0)
     config = LlamaConfig(

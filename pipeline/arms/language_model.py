@@ -241,22 +241,22 @@ class HeadClassifier(ClassifierMixin, _TunedHead):
 class _TunedText(_Tuned):
     """LoRA on prompt and completion; the loss is on the completion and its end mark alone."""
 
-    def _fit_text(self, X: Any, answers: list[str]) -> None:
+    def _fit_text(self, X: Any, answers: list[Any]) -> None:
         prompts = self._prompts(X)
         self.shared_ = self._shared()
         completions = [self._answer_ids(answer) for answer in answers]
         texts = [prompt + ids for prompt, ids in zip(prompts, completions, strict=True)]
 
         def loss(rows: Rows, members: list[int]) -> torch.Tensor:
-            return self._completion_loss(rows, [completions[row] for row in members])
+            return self._completion_losses(rows, [completions[row] for row in members]).mean()
 
         self._fit_adapters(texts, loss, None)
 
-    def _answer_ids(self, answer: str) -> tuple[int, ...]:
+    def _answer_ids(self, answer: Any) -> tuple[int, ...]:
         return (*self.engine.encode(completion(answer)), self.engine.end_token)
 
-    def _completion_loss(self, rows: Rows, answers: list[tuple[int, ...]]) -> torch.Tensor:
-        """Mean over the rows of the negative log-probability of the answer per token.
+    def _completion_losses(self, rows: Rows, answers: list[tuple[int, ...]]) -> torch.Tensor:
+        """Negative log-probability of each row's answer per token. Shape (B,).
 
         Only the positions that predict a token of the answer get logits; which they are follows
         from the lengths, since pad, end of text and end mark can be one id.
@@ -271,7 +271,8 @@ class _TunedText(_Tuned):
         labels = torch.tensor([token for answer in answers for token in answer], device=self.engine.device)
         weight = torch.tensor([1.0 / len(answer) for answer in answers for _ in answer], device=self.engine.device)
         losses = torch.nn.functional.cross_entropy(self.engine.logits(picked), labels, reduction="none")
-        return (losses * weight).sum() / len(answers)
+        owner = torch.tensor([row for row, _ in where], device=losses.device)
+        return torch.zeros(len(answers), device=losses.device).index_add(0, owner, losses * weight)
 
     def _read(self, X: Any, answers: list[str]) -> Reading:
         tree = AnswerTree([self._answer_ids(answer) for answer in answers])

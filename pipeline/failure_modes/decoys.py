@@ -6,7 +6,7 @@ one of the successes it is meant to be told from: the *contamination*.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,12 +88,12 @@ def recombined(
             successes += int(real["success"])
             row["smiles"] = real["smiles"]
         else:
-            row["smiles"] = _assembled(row, columns)
+            row["smiles"] = assembled(row, columns)
         rows.append(row)
     return Decoys(_as_frame(rows, positives), known, successes)
 
 
-def _assembled(row: pd.Series, columns: list[str]) -> str:
+def assembled(row: Mapping[str, str] | pd.Series, columns: list[str]) -> str:
     """A reaction SMILES of the components alone, for a reaction that nobody wrote down."""
     molecules = [piece for name in columns if name != PRODUCT for piece in str(row[name]).split(".") if piece]
     with rdBase.BlockLogs():

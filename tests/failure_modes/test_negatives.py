@@ -420,7 +420,7 @@ def test_a_likelihood_is_the_plain_one(planted, tiny_folder):
         (("--success", 99), "no reaction is a success at a threshold of 99 %"),
         (("--success", 0), "above 0 and below 100"),
         (("--base-rate", 1.5), "between 0 and 1"),
-        (("--seeds", 0), "at least one"),
+        (("--seeds", 0), "at least 1"),
         (("--arms", "drfprf"), "did you mean 'drfp-rf'"),
         (("--split", "scaffold"), "for reactions use components"),
         (("--yield-unit", "fraction"), "--yield-unit percent"),

@@ -132,7 +132,7 @@ def test_the_loss_is_on_the_answer_alone_and_equals_the_plain_one(tiny_engine):
     texts = [prompt + answer for prompt, answer in zip(ids, answers, strict=True)]
     shared = shared_tokens(texts)
     with torch.no_grad():
-        found = arm._completion_loss(tiny_engine.run_upper(tiny_engine.rows(texts, shared)), answers)
+        found = arm._completion_losses(tiny_engine.run_upper(tiny_engine.rows(texts, shared)), answers).mean()
         expected = []
         for prompt, answer, text in zip(ids, answers, texts, strict=True):
             logits = tiny_engine.logits(plain(tiny_engine, text))
@@ -149,9 +149,9 @@ def test_accumulation_does_not_change_the_loss(tiny_engine):
     shared = shared_tokens(texts)
 
     def loss(rows):
-        return arm._completion_loss(
+        return arm._completion_losses(
             tiny_engine.run_upper(tiny_engine.rows([texts[r] for r in rows], shared)), [answers[r] for r in rows]
-        )
+        ).mean()
 
     with torch.no_grad():
         torch.testing.assert_close(loss(range(8)), (loss(range(4)) + loss(range(4, 8))) / 2, atol=1e-6, rtol=1e-5)
