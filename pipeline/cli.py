@@ -90,6 +90,12 @@ TokenizationOption = Annotated[
     typer.Option(help="atomwise: each symbol of a SMILES has tokens of its own; model: cut like any text."),
 ]
 
+ShuffleOption = Annotated[
+    Optional[bool],
+    typer.Option(
+        "--shuffle-components", help="State the components of each training reaction in a random order of its own."
+    ),
+]
 MaxRowsOption = Annotated[Optional[int], typer.Option(help="Use at most this many rows, drawn by seed.")]
 ModelOption = Annotated[Optional[str], typer.Option(help="Known model, Hugging Face id, or local folder.")]
 DtypeOption = Annotated[
@@ -213,6 +219,7 @@ def run(
     model: ModelOption = None,
     dtype: DtypeOption = None,
     template: TemplateOption = None,
+    shuffle_components: ShuffleOption = None,
     tokenization: TokenizationOption = None,
     steps: StepsOption = None,
     seed: Annotated[Optional[int], typer.Option(help="Seed of the splits and of every arm.")] = None,
@@ -656,6 +663,7 @@ def stress_negatives(
     model: ModelOption = None,
     dtype: DtypeOption = None,
     template: TemplateOption = None,
+    shuffle_components: ShuffleOption = None,
     seed: Annotated[Optional[int], typer.Option(help="Seed of the split, and the first of the training seeds.")] = None,
     out: Annotated[Optional[str], typer.Option(help="Folder; runs/<table>-negatives if not given.")] = None,
 ) -> None:
@@ -755,6 +763,7 @@ def stress_published_only(
     model: ModelOption = None,
     dtype: DtypeOption = None,
     template: TemplateOption = None,
+    shuffle_components: ShuffleOption = None,
     seed: Annotated[Optional[int], typer.Option(help="Seed of the folds, and the first of the training seeds.")] = None,
     out: Annotated[Optional[str], typer.Option(help="Folder; runs/<table>-published-only if not given.")] = None,
 ) -> None:

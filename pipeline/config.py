@@ -96,6 +96,8 @@ class RunConfig:
         Of the prompt.
     tokenization : {"atomwise", "model"}
         Whether each symbol of a SMILES has tokens of its own, or the tokenizer cuts it like any text.
+    shuffle_components : bool
+        State the components of each training reaction in a random order of its own.
     steps : int
         Optimiser steps of the language-model arms; 0 lets them follow from the number of rows.
     seed : int
@@ -136,6 +138,7 @@ class RunConfig:
     dtype: str = "auto"
     template: str = DEFAULT_TEMPLATE
     tokenization: str = ATOMWISE
+    shuffle_components: bool = False
     steps: int = 0
     seed: int = 0
     budget: str = ""
@@ -175,6 +178,8 @@ class RunConfig:
         return bool(self.reaction or self.components)
 
     def _check_reactions(self) -> None:
+        if self.shuffle_components and "{components}" not in self.template:
+            raise InputError("shuffle_components is for prompts that state {components}; name them with --components")
         if not self.has_reactions:
             if self.success:
                 raise InputError("success is about yields; name the reactions with --reaction or --components")

@@ -110,7 +110,13 @@ class Run:
 def template_of(table: Table, config: RunConfig) -> PromptTemplate:
     """How a row of the table is put into words."""
     return PromptTemplate(
-        table.property_name, table.units, config.template, config.tokenization, table.components, table.names
+        table.property_name,
+        table.units,
+        config.template,
+        config.tokenization,
+        table.components,
+        table.names,
+        config.shuffle_components,
     )
 
 
@@ -346,6 +352,7 @@ def language_model_key(run: Run) -> dict[str, Any]:
         "dtype": run.dtype,
         "template": run.template.text,
         "tokenization": run.config.tokenization,
+        "shuffle_components": run.config.shuffle_components,
     }
 
 

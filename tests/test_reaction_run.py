@@ -46,6 +46,30 @@ def test_a_run_over_reactions_leaves_all_that_is_promised(couplings, tiny_folder
     assert "Estimated time" not in again.stdout  # every cell was there
 
 
+def test_shuffled_components_are_shuffled_in_training_alone(couplings, tiny_folder):
+    """The same seed gives other predictions than the stated order, and the option needs components."""
+    found = {}
+    for name, more in (("plain", ()), ("shuffled", ("--shuffle-components",))):
+        out = couplings.parent / name
+        options = ("--model", tiny_folder, "--steps", 3, "--arms", "lm-head", "--split", "random")
+        done = run(couplings, out, *options, *more)
+        assert done.returncode == 0, done.stderr
+        frame = pd.read_parquet(out / "predictions.parquet")
+        found[name] = frame[frame["arm"] == "lm-head"].set_index("row_id")["prediction"]
+    assert set(found["plain"].index) == set(found["shuffled"].index)
+    assert not found["plain"].equals(found["shuffled"])
+    done = chemtune("run", "esol", "--shuffle-components", cwd=couplings.parent)
+    assert done.returncode == 2
+    assert "state {components}" in done.stderr
+
+
+def test_a_misspelt_yield_column_is_asked_for_by_its_name(couplings):
+    done = chemtune("run", couplings, "--components", "halide,amine", "--yield", "yeld", cwd=couplings.parent)
+    assert done.returncode == 2
+    assert "--yield" in done.stderr
+    assert "did you mean 'yield'" in done.stderr
+
+
 def test_the_verdict_says_when_chemistry_is_not_needed(couplings):
     done = run(couplings, couplings.parent / "out", "--arms", "barcodes", "--split", "random")
     assert done.returncode == 0, done.stderr

@@ -66,14 +66,19 @@ class LanguageModelArm(BaseEstimator):
     def _prompts(self, X: Any) -> list[tuple[int, ...]]:
         return [self.engine.prompt(self.template, pieces) for pieces in self.template.pieces_all(X)]
 
+    def _training_prompts(self, X: Any) -> list[tuple[int, ...]]:
+        return [self.engine.prompt(self.template, pieces) for pieces in self.template.training_pieces(X, self.seed)]
+
     def _shared(self) -> int:
-        """Tokens that open every prompt, found from structures that have nothing in common."""
+        """Tokens that open every prompt, found from structures and orders that have nothing in common."""
         probes = ("C", "[Na+]", "n1cccc1", "O=S")
-        components = len(self.template.components)
+        count = len(self.template.components)
+        orders = [[(first + place) % count for place in range(count)] for first in range(count)]
         return shared_tokens(
             [
-                self.engine.prompt(self.template, self.template.pieces(probe, components=[probe] * components))
+                self.engine.prompt(self.template, self.template.pieces(probe, components=[probe] * count, order=order))
                 for probe in probes
+                for order in (orders if self.template.shuffled else [None])
             ]
         )
 
@@ -173,7 +178,7 @@ class _TunedHead(_Tuned):
     """LoRA and a linear head on the pooled last hidden states."""
 
     def _fit_head(self, X: Any, targets: torch.Tensor, outputs: int, criterion: Any) -> None:
-        prompts = self._prompts(X)
+        prompts = self._training_prompts(X)
         self.shared_ = self._shared()
         torch.manual_seed(self.seed)
         typical = float(np.mean([len(prompt) - self.shared_ for prompt in prompts]))
@@ -242,7 +247,7 @@ class _TunedText(_Tuned):
     """LoRA on prompt and completion; the loss is on the completion and its end mark alone."""
 
     def _fit_text(self, X: Any, answers: list[Any]) -> None:
-        prompts = self._prompts(X)
+        prompts = self._training_prompts(X)
         self.shared_ = self._shared()
         completions = [self._answer_ids(answer) for answer in answers]
         texts = [prompt + ids for prompt, ids in zip(prompts, completions, strict=True)]

@@ -24,7 +24,9 @@ from pipeline.failure_modes.negatives import (
     YIELDS_ALONE,
     Experiment,
     Training,
+    at_threshold,
     scored_of,
+    sensitivity_trainings,
     train_and_judge,
     trainings,
 )
@@ -41,7 +43,8 @@ class Findings:
 
     ``metrics`` has the columns `COLUMNS` with ``n``, ``groups`` and ``seeds``; ``trained`` one row per training, with
     what it was trained on; ``predictions`` one row per training and test row; ``foreign`` how well a score tells
-    successes and failures from foreign reactions.
+    successes and failures from foreign reactions; ``compared`` how far the language model is from each classical
+    learner on the same rows (``ours`` minus ``theirs``); ``sensitivity`` what other thresholds of success give.
     """
 
     experiment: Experiment
@@ -49,6 +52,8 @@ class Findings:
     trained: pd.DataFrame
     predictions: pd.DataFrame
     foreign: pd.DataFrame
+    compared: pd.DataFrame
+    sensitivity: pd.DataFrame
     sentences: tuple[str, ...]
 
     def part(self, **where: str) -> pd.DataFrame:
@@ -63,6 +68,14 @@ class Findings:
         """The trainings with decoys, each kind once a seed: all learners are given the same."""
         part = self.trained[self.trained["scheme"].isin(DECOYS)]
         return part.drop_duplicates(["scheme", "seed"])
+
+    def difference(self, ours: str, theirs: str, dose: float, metric: str) -> tuple[float, float, float]:
+        """``(value, low, high)`` of one learner minus another at a dose."""
+        part = self.compared
+        for column, wanted in {"ours": ours, "theirs": theirs, "dose": dose, "metric": metric}.items():
+            part = part[part[column] == wanted]
+        value, low, high = (float(part[name].iloc[0]) for name in ("value", "low", "high"))
+        return value, low, high
 
     def value(
         self,
@@ -91,7 +104,7 @@ def execute(experiments: Sequence[Experiment]) -> list[Findings]:
         for training in trainings(experiment):
             cells.append((training, train_and_judge(experiment, training)))
             reporter.say(_line(experiment, *cells[-1]))
-        found.append(_found(experiment, cells))
+        found.append(replace(_found(experiment, cells), sensitivity=_sensitivity(experiment)))
     _write(found)
     return found
 
@@ -111,12 +124,15 @@ def _found(experiment: Experiment, cells: list[tuple[Training, dict[str, Any]]])
     seed = experiment.run.config.seed
     weights = np.vstack([np.ones((1, len(success))), group_weights(groups, seed, RESAMPLES)])
     rows, foreign, trained = [], [], []
+    curves: dict[tuple[str, float], dict[str, np.ndarray]] = {}
     for training, members in _grouped(cells).items():
         readings = _readings([scored_of(cell) for cell in members], members, success, experiment.settings.base_rate)
         for reading, per_seed in readings.items():
             scores = [detection_scores(success, yields, scored, weights) for scored in per_seed]
             for metric in scores[0]:
                 samples = over_seeds([one[metric] for one in scores], seed)
+                if reading == RAW and training.scheme == DOSE and training.variant == FIXED_POSITIVES:
+                    curves.setdefault((training.learner, training.dose or 0.0), {})[metric] = samples
                 where = _where(experiment, training)
                 rows.append((*where, reading, metric, float(samples[0]), *interval(samples[1:]), len(members)))
         foreign += _foreign_rows(experiment, training, members, success)
@@ -132,9 +148,44 @@ def _found(experiment: Experiment, cells: list[tuple[Training, dict[str, Any]]])
         pd.DataFrame(trained),
         _prediction_table(experiment, cells, success, yields),
         pd.DataFrame(foreign),
+        _differences(experiment, curves),
+        pd.DataFrame(),
         (),
     )
     return replace(findings, sentences=tuple(sentences(findings)))
+
+
+def _differences(experiment: Experiment, curves: dict[tuple[str, float], dict[str, np.ndarray]]) -> pd.DataFrame:
+    """The language model minus each classical learner at each dose that both have, on the same resamples."""
+    rows = []
+    for (ours, dose), mine in curves.items():
+        for (theirs, other), their in curves.items():
+            if dose != other or not is_language_model(ours) or is_language_model(theirs):
+                continue
+            for metric in ("auroc", "fpr"):
+                samples = mine[metric] - their[metric]
+                where = (experiment.split.name, ours, theirs, dose, metric)
+                rows.append((*where, float(samples[0]), *interval(samples[1:])))
+    return pd.DataFrame(rows, columns=["split", "ours", "theirs", "dose", "metric", "value", "low", "high"])
+
+
+def _sensitivity(experiment: Experiment) -> pd.DataFrame:
+    """Ranking and acceptance of the classical learners at other thresholds of success."""
+    parts = []
+    for threshold in experiment.settings.sensitivity:
+        moved = at_threshold(experiment, threshold)
+        if moved is None:
+            experiment.run.reporter.say(f"Success from {threshold:g} % leaves too few of one kind and is left out.")
+            continue
+        cells = []
+        for training in sensitivity_trainings(moved):
+            cells.append((training, train_and_judge(moved, training)))
+            experiment.run.reporter.say(f"from {threshold:g} %: {_line(moved, *cells[-1])}")
+        metrics = _found(moved, cells).metrics if cells else pd.DataFrame(columns=COLUMNS)
+        kept = metrics[metrics["metric"].isin(("auroc", "fpr")) & (metrics["reading"] == RAW)]
+        share = float(moved.success.loc[moved.test].mean())
+        parts.append(kept.assign(threshold=threshold, successes=share))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
 def _grouped(cells: list[tuple[Training, dict[str, Any]]]) -> dict[Training, list[dict[str, Any]]]:
@@ -347,7 +398,10 @@ def _compared(findings: Findings) -> list[str]:
             for dose in shared:
                 one, two = (findings.value(DOSE, learner, "auroc", dose=dose) for learner in (ours, theirs))
                 if one and two:
-                    parts.append(f"{number(one[0])} against {number(two[0])} at {dose:g} %")
+                    apart = findings.difference(ours, theirs, dose, "auroc")
+                    parts.append(
+                        f"{number(one[0])} against {number(two[0])} at {dose:g} % (difference {with_interval(apart)})"
+                    )
             mine, other = (enough(findings, learner, FIXED_POSITIVES)[0] for learner in (ours, theirs))
             if not parts:
                 continue
@@ -381,6 +435,8 @@ def _write(found: Sequence[Findings]) -> None:
         "metrics": [one.metrics for one in found],
         "trained": [one.trained for one in found],
         "foreign": [one.foreign for one in found],
+        "compared": [one.compared for one in found],
+        "sensitivity": [one.sensitivity for one in found],
     }
     write_folder(
         first.run,

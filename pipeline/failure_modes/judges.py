@@ -116,7 +116,7 @@ class Likelihood(_Tuned):
     """A language model tuned to write the successes; how much likelier than before it finds a reaction, per token."""
 
     def fit(self, X: Any, y: Any = None, groups: Any = None) -> Likelihood:
-        prompts = self._prompts(X)
+        prompts = self._training_prompts(X)
         self.shared_ = self._shared()
 
         def loss(rows: Rows, members: list[int]) -> torch.Tensor:

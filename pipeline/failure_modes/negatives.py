@@ -29,7 +29,7 @@ from pipeline.failure_modes.settings import StressSettings
 from pipeline.reporter import Reporter
 from pipeline.splits.splitters import Split
 from pipeline.tables.catalogue import cards
-from pipeline.tables.reactions import SUCCESS
+from pipeline.tables.reactions import FAILURE, SUCCESS
 from pipeline.tables.table import Table
 from pipeline.tables.targets import REGRESSION
 
@@ -44,6 +44,7 @@ FOREIGN_ROWS = 100
 # table all that is left beside them would be exactly the failures.
 KNOWN_SHARE = 0.2
 MIN_KNOWN = 20  # successes that must be left known, or there is nothing to learn from them
+SENSITIVITY_DOSES = (1.0, 10.0, 100.0)
 MIN_TRAINED = 5  # successes and failures each, among the rows to train on
 
 
@@ -59,6 +60,8 @@ class NegativesSettings(StressSettings):
         Each has one fixed test set.
     success : float
         A yield from which on a reaction is a success, in percent.
+    sensitivity : tuple of float
+        Other thresholds of success at which the classical models are trained and tested as well.
     seeds : int
         Training seeds; each draws its own training rows.
     doses, lm_doses : tuple of float
@@ -81,6 +84,7 @@ class NegativesSettings(StressSettings):
     arms: tuple[str, ...] = ("all",)
     split: tuple[str, ...] = ("random",)
     success: float = 20.0
+    sensitivity: tuple[float, ...] = (5.0, 50.0)
     seeds: int = 3
     doses: tuple[float, ...] = (1.0, 5.0, 10.0, 25.0, 50.0, 100.0)
     lm_doses: tuple[float, ...] = (1.0, 10.0, 100.0)
@@ -93,7 +97,8 @@ class NegativesSettings(StressSettings):
     lm_extras: bool = True
 
     def __post_init__(self) -> None:
-        self.check_success(self.success)
+        for threshold in (self.success, *self.sensitivity):
+            self.check_success(threshold)
         self.check_counts("seeds", "lm_steps")
         for dose in (*self.doses, *self.lm_doses):
             if not 0 < dose <= 100:
@@ -111,6 +116,7 @@ QUICK = {
     "test_rows": 200,
     "lm_steps": 100,
     "lm_extras": False,
+    "sensitivity": (),
 }
 
 
@@ -286,6 +292,32 @@ def left_out(experiment: Experiment) -> tuple[str, ...]:
     """Schemes that hide most successes, where too few would be left."""
     successes = int(experiment.success.loc[list(experiment.train)].sum())
     return HIDING if round(KNOWN_SHARE * successes) < MIN_KNOWN else ()
+
+
+def at_threshold(experiment: Experiment, threshold: float) -> Experiment | None:
+    """The experiment with success from another yield on; None where it leaves too little of one kind."""
+    table = experiment.table
+    said = np.where(table.frame["yield"] >= threshold, SUCCESS, FAILURE)
+    run = replace(experiment.run, table=replace(table, frame=table.frame.assign(target=said)))
+    moved = replace(experiment, run=run, settings=replace(experiment.settings, success=threshold), foreign={})
+    trained = moved.success.loc[list(moved.train)]
+    if moved.success.loc[moved.test].nunique() < 2 or min(trained.sum(), (~trained).sum()) < MIN_TRAINED:
+        return None
+    return moved
+
+
+def sensitivity_trainings(experiment: Experiment) -> list[Training]:
+    """What the classical models are trained on at another threshold: successes alone, and the doses."""
+    settings = experiment.settings
+    variant = ALL_ROWS if settings.positives else FIXED_POSITIVES
+    doses = [dose for dose in settings.doses if dose in SENSITIVITY_DOSES] or list(settings.doses)
+    return [
+        Training(scheme, learner, variant, dose, seed)
+        for learner in experiment.learners
+        if not is_language_model(learner)
+        for seed in range(settings.seeds)
+        for scheme, dose in ((YIELDS_ALONE, None), *((DOSE, dose) for dose in doses))
+    ]
 
 
 def _of_learner(experiment: Experiment, learner: str, seed: int) -> list[Training]:
@@ -481,7 +513,7 @@ def training_key(experiment: Experiment, training: Training) -> dict[str, Any]:
 
 
 # Settings that say which trainings there are or how they are read, and change none of them.
-_UNUSED = ("arms", "split", "seeds", "doses", "lm_doses", "lm_extras", "base_rate")
+_UNUSED = ("arms", "split", "sensitivity", "seeds", "doses", "lm_doses", "lm_extras", "base_rate")
 
 
 def train_and_judge(experiment: Experiment, training: Training) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from pipeline.arms.inputs import as_frame
@@ -61,6 +62,9 @@ class PromptTemplate:
         Of a reaction, in the order in which they are stated.
     names : tuple of str
         Those of them that hold names, not SMILES.
+    shuffled : bool
+        State the components of each training row in a random order of its own; what is predicted is always asked in
+        the order of ``components``.
 
     Raises
     ------
@@ -74,6 +78,7 @@ class PromptTemplate:
     tokenization: str = ATOMWISE
     components: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    shuffled: bool = False
 
     def __post_init__(self) -> None:
         try:
@@ -100,7 +105,11 @@ class PromptTemplate:
         return next((field for field in _ROWS if f"{{{field}" in self.text), "molecule")
 
     def pieces(
-        self, structure: str, context: Mapping[str, str] | None = None, components: Sequence[str] = ()
+        self,
+        structure: str,
+        context: Mapping[str, str] | None = None,
+        components: Sequence[str] = (),
+        order: Sequence[int] | None = None,
     ) -> Pieces:
         """The prompt of one row.
 
@@ -111,22 +120,25 @@ class PromptTemplate:
         context : mapping, optional
         components : sequence of str
             What each of the template's components is in this reaction; empty for one that it does not have.
+        order : sequence of int, optional
+            In which the components are stated, by their numbers; as they stand if not given.
         """
         named = f"{self.property_name} in {self.units}" if self.units else self.property_name
         stated = "".join(f", {name.replace('_', ' ')} {value}" for name, value in (context or {}).items())
         before, _, after = self.text.partition(f"{{{self.row_field}}}")
         of_components = self.row_field == "components"
-        middle = self._stated(components) if of_components else [Piece(structure, structure=True)]
+        middle = self._stated(components, order) if of_components else [Piece(structure, structure=True)]
         return (
             Piece(before.format(property=named, context=stated)),
             *middle,
             Piece(after.format(property=named, context=stated)),
         )
 
-    def _stated(self, components: Sequence[str]) -> list[Piece]:
+    def _stated(self, components: Sequence[str], order: Sequence[int] | None) -> list[Piece]:
         """``aryl halide Clc1ccccc1, base none, …``."""
+        stated = list(zip(self.components, components, strict=True))
         pieces = []
-        for number, (name, value) in enumerate(zip(self.components, components, strict=True)):
+        for number, (name, value) in enumerate(stated if order is None else [stated[place] for place in order]):
             pieces.append(Piece(f"{', ' if number else ''}{name.replace('_', ' ')} "))
             pieces.append(Piece(value or ABSENT, structure=bool(value) and name not in self.names))
         return pieces
@@ -135,15 +147,29 @@ class PromptTemplate:
         """The same as text."""
         return joined(self.pieces(structure, context, components))
 
-    def pieces_all(self, X: Any) -> list[Pieces]:
-        """The prompts of many rows (SMILES, with the columns of the components and of the context beside them)."""
+    def pieces_all(self, X: Any, orders: Sequence[Sequence[int] | None] | None = None) -> list[Pieces]:
+        """The prompts of many rows (SMILES, with the columns of the components and of the context beside them).
+
+        Parameters
+        ----------
+        X : array-like of length n
+        orders : sequence of length n, optional
+            Of the components of each row, as for `pieces`.
+        """
         frame = as_frame(X)
         own = 1 + len(self.components)
         columns = [str(column) for column in frame.columns[own:]]
         return [
-            self.pieces(str(row[0]), dict(zip(columns, row[own:], strict=True)), list(row[1:own]))
-            for row in frame.to_numpy(object)
+            self.pieces(str(row[0]), dict(zip(columns, row[own:], strict=True)), list(row[1:own]), order)
+            for row, order in zip(frame.to_numpy(object), orders or [None] * len(frame), strict=True)
         ]
+
+    def training_pieces(self, X: Any, seed: int) -> list[Pieces]:
+        """The prompts of training rows: those of `pieces_all`, unless they are `shuffled`."""
+        if not self.shuffled:
+            return self.pieces_all(X)
+        rng = np.random.default_rng(seed)
+        return self.pieces_all(X, [rng.permutation(len(self.components)).tolist() for _ in range(len(as_frame(X)))])
 
     def render_all(self, X: Any) -> list[str]:
         """The same as text."""

@@ -23,7 +23,18 @@ from pipeline.failure_modes.negatives import (
 from pipeline.report import figures
 from pipeline.report.stress import write_page
 
-SHOWN = ("auroc", "auprc", "fpr", "tpr", "fpr_at_95_tpr", "precision_top_10", "brier", "ece", "yield_bias")
+SHOWN = (
+    "auroc",
+    "auprc",
+    "fpr",
+    "tpr",
+    "fpr_at_95_tpr",
+    "precision_top_10",
+    "brier",
+    "ece",
+    "yield_bias",
+    "yield_on_failures",
+)
 
 
 def write_report(found: Sequence[Findings], out: Path) -> Path:
@@ -63,6 +74,7 @@ def _part(found: Findings) -> dict[str, Any]:
         "rows": arm_rows(found),
         "decoys": _decoy_rows(found),
         "foreign": found.foreign.to_dict("records"),
+        "sensitivity": _sensitivity_rows(found),
     }
 
 
@@ -83,6 +95,20 @@ def arm_rows(found: Findings) -> list[dict[str, Any]]:
                 ],
             }
         )
+    return rows
+
+
+def _sensitivity_rows(found: Findings) -> list[dict[str, Any]]:
+    """One row per threshold, learner and dose, with ranking and acceptance."""
+    if found.sensitivity.empty:
+        return []
+    rows = []
+    keys = ["threshold", "learner", "scheme", "dose"]
+    for values, part in found.sensitivity.groupby(keys, dropna=False, sort=False):
+        assert isinstance(values, tuple)
+        by_metric = part.set_index("metric")
+        cells = {metric: by_metric.loc[metric, ["value", "low", "high"]].to_dict() for metric in ("auroc", "fpr")}
+        rows.append(dict(zip(keys, values, strict=True)) | {"successes": float(part["successes"].iloc[0])} | cells)
     return rows
 
 

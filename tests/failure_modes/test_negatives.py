@@ -34,6 +34,7 @@ from pipeline.failure_modes.negatives import (
     SPIES,
     NegativesSettings,
     Training,
+    at_threshold,
     draw,
     judge_of,
     prepare,
@@ -45,7 +46,9 @@ from pipeline.failure_modes.negatives import (
 from pipeline.reporter import Reporter
 from tests.test_run import chemtune
 
-SETTINGS = NegativesSettings(seeds=1, doses=(10, 100), lm_doses=(100,), positives=0, test_rows=0, lm_steps=3)
+SETTINGS = NegativesSettings(
+    seeds=1, doses=(10, 100), lm_doses=(100,), positives=0, test_rows=0, lm_steps=3, sensitivity=()
+)
 
 
 def planted_rows() -> list[tuple[str, str, str, str, float]]:
@@ -159,6 +162,16 @@ def test_a_changed_test_label_changes_no_training(planted, tmp_path):
             continue  # looks decoys up in the truth; which decoys there are is tested below
         one, two = (train_and_judge(which, training)["test"] for which in (experiment, other))
         assert one == two, training.label
+
+
+def test_another_threshold_moves_the_labels_and_nothing_else(planted):
+    experiment = experiment_of(planted)
+    moved = at_threshold(experiment, 50.0)
+    assert moved.test == experiment.test
+    assert list(moved.train) == list(experiment.train)
+    assert (moved.success == (experiment.yields >= 50.0)).all()
+    assert (experiment.success == (experiment.yields >= 20.0)).all()
+    assert at_threshold(experiment, 99.0) is None  # no success is left
 
 
 def test_decoys_are_looked_up_and_counted_right(planted):
@@ -329,7 +342,7 @@ def test_the_command_leaves_all_that_is_promised_and_resumes(planted):
     config = planted.parent / "planted.yaml"
     config.write_text(
         "table: planted.csv\nreaction: rxn\ncomponents: [halide, amine, base]\nyield: yield\n"
-        "stress: {negatives: {doses: [10, 100], seeds: 2, arms: [components-lightgbm]}}\n",
+        "stress: {negatives: {doses: [10, 100], seeds: 2, arms: [components-lightgbm], sensitivity: 50}}\n",
         encoding="utf-8",
     )
     out = planted.parent / "stress"
@@ -362,6 +375,11 @@ def test_the_command_leaves_all_that_is_promised_and_resumes(planted):
     )
     report = (out / "report.html").read_text(encoding="utf-8")
     assert "How many real failures it takes" in report
+    assert "Other thresholds of success" in report
+    sensitivity = pd.read_csv(out / "sensitivity.csv")
+    assert set(sensitivity["threshold"]) == {50.0}
+    assert set(sensitivity["metric"]) == {"auroc", "fpr"}
+    assert set(sensitivity["dose"].dropna()) == {10, 100}
     cells = {path.name: path.stat().st_mtime_ns for path in (out / "cells").iterdir()}
     assert chemtune(*command, cwd=planted.parent).returncode == 0
     assert {path.name: path.stat().st_mtime_ns for path in (out / "cells").iterdir()} == cells
@@ -373,11 +391,23 @@ def test_the_command_leaves_all_that_is_promised_and_resumes(planted):
 
 def test_the_language_model_goes_the_same_way(planted, tiny_folder):
     settings = NegativesSettings(
-        seeds=1, doses=(10, 100), lm_doses=(10, 100), positives=20, test_rows=30, lm_steps=2, base_rate=0.5
+        seeds=1,
+        doses=(10, 100),
+        lm_doses=(10, 100),
+        positives=20,
+        test_rows=30,
+        lm_steps=2,
+        base_rate=0.5,
+        sensitivity=(),
     )
     (found,) = execute([experiment_of(planted, ("drfp-rf", "lm-head"), settings, model=str(tiny_folder))])
     learners = set(found.metrics["learner"])
     assert {"none", "drfp-rf", "lm-head", "lm-likelihood"} == learners
+    for dose in (10, 100):
+        ours, theirs = (found.value(DOSE, learner, "auroc", dose=dose) for learner in ("lm-head", "drfp-rf"))
+        apart = found.difference("lm-head", "drfp-rf", dose, "auroc")
+        assert apart[0] == pytest.approx(ours[0] - theirs[0])
+        assert apart[1] <= apart[0] <= apart[2]
     assert SPIES in set(found.metrics["scheme"])
     assert found.metrics["n"].unique().tolist() == [30]
     assert np.isfinite(found.metrics["value"]).all()

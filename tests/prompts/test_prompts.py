@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import InputError
 from pipeline.prompts.numbers import MAX_ANSWERS, NumberFormat
-from pipeline.prompts.templates import COMPONENTS_TEMPLATE, REACTION_TEMPLATE, PromptTemplate, completion, pairs
+from pipeline.prompts.templates import COMPONENTS_TEMPLATE, REACTION_TEMPLATE, PromptTemplate, completion, joined, pairs
 
 
 def test_the_default_prompt_and_its_answer():
@@ -35,6 +35,23 @@ def test_reactions_are_stated_whole_or_component_by_component():
     assert structures == ["CBr"]
     whole = PromptTemplate("yield", "%", REACTION_TEMPLATE, **parts)
     assert whole.render_all(X) == ["What is the yield in % of the reaction CBr.CN>>CNC, temperature 80?"]
+
+
+def test_only_training_rows_are_shuffled_each_in_an_order_of_its_own():
+    row = {"smiles": "CBr.CN>>CNC", "aryl_halide": "CBr", "base": "", "solvent": "toluene", "temperature": "80"}
+    X = pd.DataFrame([row] * 30)
+    parts = {"components": ("aryl_halide", "base", "solvent"), "names": ("solvent",)}
+    shuffled = PromptTemplate("yield", "%", COMPONENTS_TEMPLATE, **parts, shuffled=True)
+    plain = PromptTemplate("yield", "%", COMPONENTS_TEMPLATE, **parts)
+    assert shuffled.render_all(X) == plain.render_all(X)
+    texts = [joined(pieces) for pieces in shuffled.training_pieces(X, seed=0)]
+    assert len(set(texts)) == 6
+    for text in texts:
+        assert text.endswith(", temperature 80?")
+        assert {part in text for part in ("aryl halide CBr", "base none", "solvent toluene")} == {True}
+    assert [joined(pieces) for pieces in shuffled.training_pieces(X, seed=0)] == texts
+    assert [joined(pieces) for pieces in shuffled.training_pieces(X, seed=1)] != texts
+    assert plain.training_pieces(X, seed=0) == plain.pieces_all(X)
 
 
 @pytest.mark.parametrize(
