@@ -98,7 +98,7 @@ def assembled(row: Mapping[str, str] | pd.Series, columns: list[str]) -> str:
     molecules = [piece for name in columns if name != PRODUCT for piece in str(row[name]).split(".") if piece]
     with rdBase.BlockLogs():
         parsed = [text for text in molecules if Chem.MolFromSmiles(text) is not None]
-    return f"{'.'.join(sorted(parsed))}>>{row[PRODUCT]}"
+    return f"{'.'.join(sorted(parsed))}>>{row.get(PRODUCT, '')}"
 
 
 def shuffled_products(positives: pd.DataFrame, n: int, rng: np.random.Generator) -> Decoys:

@@ -25,6 +25,7 @@ from pipeline.failure_modes.published_only import (
     trainings,
 )
 
+NOTABLE = 1.2  # times as many values of a component
 DIFFERENCE = f"{PUBLISHED} minus {EVERYTHING}"
 
 
@@ -216,21 +217,23 @@ def sentences(found: Findings) -> list[str]:
 
 
 def _differ(experiment: Experiment, published: pd.Series, tested: pd.Series) -> str:
-    names = [name for name in published.index if name.startswith("values of ")]
-    ratio = sorted(names, key=lambda name: (published[name] + 1) / (tested[name] + 1))
-    more_tested, more_published = ratio[0], ratio[-1]
+    """What the two kinds of rows differ in, with the components that vary most in the one and in the other."""
     settings = experiment.settings
-
-    def counted(name: str) -> str:
-        component = name.removeprefix("values of ").rpartition(" among ")[0]
-        return f"{published[name]:.0f} against {tested[name]:.0f} values of {component.replace('_', ' ')}"
-
+    names = [name for name in published.index if name.startswith("values of ")]
+    ratios = {name: (published[name] + 1) / (tested[name] + 1) for name in names}
+    varied = sorted(names, key=lambda name: ratios[name])
+    ends = [name for name in dict.fromkeys((varied[-1], varied[0])) if not 1 / NOTABLE < ratios[name] < NOTABLE]
+    counted = " and ".join(
+        f"{published[name]:.0f} against {tested[name]:.0f} values of "
+        f"{name.removeprefix('values of ').rpartition(' among ')[0].replace('_', ' ')}"
+        for name in ends
+    )
     among = names[0].rpartition(" among ")[2]
     return (
         f"The two kinds of rows differ in more than their failures: {published['successes']:.0%} of the "
-        f"{settings.published} rows are successes against {tested['successes']:.0%}, and {among} of them hold "
-        f"{counted(more_published)}, but {counted(more_tested)}. What a model of {settings.published} rows gets wrong "
-        "is therefore not the missing failures alone."
+        f"{settings.published} rows are successes against {tested['successes']:.0%}"
+        f"{f', and {among} of them hold {counted}' if ends else ''}. What a model of {settings.published} rows gets "
+        "wrong is therefore not the missing failures alone."
     )
 
 

@@ -37,7 +37,7 @@ EXPLAINED = {
     SUCCESSES: "successes of either origin",
     EVERYTHING: "rows of either origin, failures among them",
 }
-MIN_TRAINED = 20
+MIN_TRAINED = 10
 
 
 @dataclass(frozen=True)

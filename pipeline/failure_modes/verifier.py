@@ -33,6 +33,7 @@ from pipeline.failure_modes.negatives import (
     NegativesSettings,
     draw,
     judge_of,
+    left_out,
     with_product,
 )
 from pipeline.failure_modes.negatives import Experiment as NegativesExperiment
@@ -258,9 +259,11 @@ class Check:
 
 
 def checks(experiment: Experiment) -> list[Check]:
-    """All verifiers, cheap learners first."""
+    """All verifiers, cheap learners first; none with decoys where there is no product, or too few successes to hide."""
     learners = sorted(experiment.verifiers, key=is_language_model)
-    return [Check(learner, dose) for learner in learners for dose in (None, *experiment.settings.doses)]
+    decoyed = decoys.PRODUCT in experiment.table.components and not any(map(left_out, experiment.parts))
+    doses = (*([None] if decoyed else []), *experiment.settings.doses)
+    return [Check(learner, dose) for learner in learners for dose in doses]
 
 
 def known_successes(experiment: Experiment, fold: int, seed: int) -> list[str]:

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from rdkit import Chem
 
+from pipeline.errors import InputError
 from pipeline.tables.catalogue import card
 from tests.conftest import reaction_rows
 from tests.test_run import chemtune
@@ -45,13 +46,31 @@ def folder(tmp_path_factory) -> Path:
     frame[:80].to_csv(path / "my.csv", index=False)
     frame[80:][["SMILES"]].to_csv(path / "new.csv", index=False)
     columns = ["halide", "amine", "base", "solvent", "rxn", "yield"]
-    pd.DataFrame(reaction_rows(), columns=columns).to_csv(path / "mine.csv", index=False)
+    mine = pd.DataFrame(reaction_rows(), columns=columns)
+    mine["doi"] = mine["halide"] + " " + mine["amine"]
+    scope = (mine["base"] != "") & (mine["amine"] != "CN")
+    mine["table"] = np.where(scope, "Scope", "Optimisation")
+    mine.to_csv(path / "mine.csv", index=False)
     return path
+
+
+def _is_fetched(arguments: list[str]) -> bool:
+    return any("nicolit" in argument for argument in arguments)
+
+
+def _at_hand() -> bool:
+    """Whether the table that is fetched is in the cache, where the commands find it; put there if it is kept beside."""
+    kept = ROOT.parent / "shared" / "data"
+    try:
+        card("nicolit").file(str(kept) if kept.is_dir() else str(ROOT))
+    except InputError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("title", ["Three uses", "Reactions", "Tables as chemists keep them"])
 def test_the_commands_run_as_written(folder, title):
-    found = commands(title)
+    found = [arguments for arguments in commands(title) if not _is_fetched(arguments) or _at_hand()]
     assert len(found) >= 2
     for arguments in found:
         done = chemtune(*arguments, cwd=folder)
