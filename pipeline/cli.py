@@ -817,7 +817,10 @@ def stress_verifier(
     ] = None,
     positives: Annotated[Optional[int], typer.Option(help="Successes to train on; 0 for all.")] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Two reactions per held-out value, a forest as verifier, fewer steps.")
+        bool,
+        typer.Option(
+            "--quick", help="Two folds and two reactions per held-out value, a forest as verifier, fewer steps."
+        ),
     ] = False,
     max_rows: MaxRowsOption = None,
     data_dir: DataDirOption = None,

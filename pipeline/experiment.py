@@ -43,7 +43,7 @@ from pipeline.lm.weights import weights_identity
 from pipeline.prompts.numbers import NumberFormat
 from pipeline.prompts.templates import PromptTemplate
 from pipeline.reporter import Reporter
-from pipeline.splits.build import build_splits, columns_needed, expand_names
+from pipeline.splits.build import LADDER, build_splits, columns_needed, expand_names
 from pipeline.splits.card import split_card
 from pipeline.splits.splitters import Fold, Split, fold_numbers, hold_out
 from pipeline.tables.catalogue import card, is_built_in
@@ -68,6 +68,7 @@ class Run:
     out: Path
     reporter: Reporter
     left_out: list[str] = field(default_factory=list)
+    rungs_left_out: list[str] = field(default_factory=list)
     threads: int = field(default_factory=lambda: os.cpu_count() or 1)
     _engines: dict[tuple[int | None, int], Any] = field(default_factory=dict)
     _dtype: str = ""
@@ -232,19 +233,25 @@ def limit_rows(run: Run) -> None:
 
 
 def make_splits(run: Run) -> None:
+    """Make the splits of a run; those of a ladder that the table cannot make are left out, and said to be."""
     config = run.config
-    run.splits = [
-        split
-        for name in expand_names(config.split, run.table)
-        for split in build_splits(
-            run.table,
-            name,
-            test_size=config.test_size,
-            folds=config.folds,
-            seed=config.seed,
-            n_train=config.n_train,
-        )
-    ]
+    run.splits, run.rungs_left_out = [], []
+    for name in expand_names(config.split, run.table):
+        try:
+            run.splits += build_splits(
+                run.table,
+                name,
+                test_size=config.test_size,
+                folds=config.folds,
+                seed=config.seed,
+                n_train=config.n_train,
+            )
+        except InputError as error:
+            if LADDER not in config.split:
+                raise
+            run.rungs_left_out.append(str(error))
+    for reason in run.rungs_left_out:
+        run.reporter.say(f"Left out: {reason}.")
     names = [split.name for split in run.splits]
     repeated = next((name for name in names if names.count(name) > 1), None)
     if repeated:

@@ -89,9 +89,9 @@ class VerifierSettings(StressSettings):
     success: float = 20.0
     folds: int = 3
     seeds: int = 1
-    questions: int = 8
+    questions: int = 4
     temperatures: tuple[float, ...] = (0.7, 1.0, 1.3)
-    samples: int = 4
+    samples: int = 2
     doses: tuple[float, ...] = (1.0, 10.0, 100.0)
     top: tuple[int, ...] = (1, 3)
     positives: int = 300
@@ -115,7 +115,15 @@ class VerifierSettings(StressSettings):
             raise InputError(f"top is {min(self.top)}; it must be at least 1")
 
 
-QUICK = {"questions": 2, "doses": (100,), "positives": 150, "generator_steps": 60, "lm_steps": 60, "arms": ("drfp-rf",)}
+QUICK = {
+    "arms": ("drfp-rf",),
+    "folds": 2,
+    "questions": 2,
+    "doses": (100,),
+    "positives": 150,
+    "generator_steps": 40,
+    "lm_steps": 60,
+}
 
 
 @dataclass(frozen=True)

@@ -10,19 +10,27 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import InputError, nearest, unknown
+from pipeline.splits import rungs
 from pipeline.splits.groups import GROUPINGS, column_groups, twin_groups
 from pipeline.splits.splitters import TOLERANCE, Fold, Split, fold_numbers, hold_out
 from pipeline.tables.molecules import MoleculeError
 from pipeline.tables.reactions import canonical_component
 from pipeline.tables.reading import read_table, require_column
 from pipeline.tables.table import Table
-from pipeline.tables.targets import CLASSES
+from pipeline.tables.targets import CLASSES, REGRESSION
 
 _ROLES = {"train": "train", "test": "test", "valid": "train", "validation": "train", "val": "train"}
 COMPONENTS, COMPONENT = "components", "component:"
+LADDER = "ladder"
+GENERIC, CLUSTER, SIMILARITY = "generic-scaffold", "cluster", "similarity"
+SIZE, LABEL_TAIL, LABEL_HIGH, LABEL_LOW, TIME = "size", "label-tail", "label-high", "label-low", "time:"
+_PLAIN = (*GROUPINGS, GENERIC, CLUSTER, SIMILARITY, SIZE, LABEL_TAIL, LABEL_HIGH, LABEL_LOW, LADDER, COMPONENTS)
+_OF_MOLECULES = ("scaffold", GENERIC, SIZE)
 _FORMS = [
-    *GROUPINGS,
-    COMPONENTS,
+    *_PLAIN,
+    "cluster:SIMILARITY",
+    "similarity:BOUND",
+    "time:COLUMN",
     "component:COLUMN",
     "component:COLUMN=VALUE",
     "group:COLUMN",
@@ -32,29 +40,55 @@ _FORMS = [
 
 
 def columns_needed(splits: Sequence[str]) -> list[str]:
-    """The columns of the source that the splits read (``group:COLUMN``, ``column:COLUMN``)."""
-    return [name.partition(":")[2] for name in splits if name.startswith(("group:", "column:"))]
+    """The columns of the source that the splits read (``group:COLUMN``, ``column:COLUMN``, ``time:COLUMN``)."""
+    return [name.partition(":")[2] for name in splits if name.startswith(("group:", "column:", TIME))]
 
 
 def check_name(name: str) -> None:
     """Raise `InputError` unless ``name`` is a kind of split there is."""
-    if not (
-        name in (*GROUPINGS, COMPONENTS) or name.startswith(("group:", "column:", COMPONENT)) or name.endswith(".csv")
-    ):
+    kind, _, value = name.partition(":")
+    if kind in (CLUSTER, SIMILARITY) and value:
+        _similarity(name)
+        return
+    if not (name in _PLAIN or name.startswith(("group:", "column:", COMPONENT, TIME)) or name.endswith(".csv")):
         raise unknown("split", name, _FORMS)
 
 
+def _similarity(name: str) -> float | None:
+    """The Tanimoto similarity behind ``cluster:`` or ``similarity:``; None where none is."""
+    value = name.partition(":")[2]
+    if not value:
+        return None
+    try:
+        found = float(value)
+    except ValueError:
+        found = 0.0
+    if not 0 < found < 1:
+        raise InputError(f"split {name!r}: {value!r} is not a similarity between 0 and 1, such as 0.4")
+    return found
+
+
 def expand_names(names: Sequence[str], table: Table) -> list[str]:
-    """The splits asked for, ``components`` replaced by one for each component that differs between reactions."""
-    expanded = []
+    """The splits asked for: ``components`` replaced by one for each component that differs between reactions,
+    ``label-tail`` by its two sides, and ``ladder`` by the rungs that this kind of table has; none twice."""
+    expanded: list[str] = []
     for name in names:
+        if name == LADDER:
+            tails = [LABEL_HIGH, LABEL_LOW] if table.task == REGRESSION else []
+            own = expand_names([COMPONENTS], table) if table.has_reactions else ["scaffold", GENERIC]
+            sizes = [] if table.has_reactions else [SIZE]
+            expanded += ["random", *own, CLUSTER, SIMILARITY, *sizes, *tails]
+            continue
+        if name == LABEL_TAIL:
+            expanded += [LABEL_HIGH, LABEL_LOW]
+            continue
         if name == COMPONENTS:
             _check_has_components(table, name)
             varied = [column for column in table.components if table.frame[column].nunique() > 1]
             expanded += [f"{COMPONENT}{column}" for column in varied]
         else:
             expanded.append(name)
-    return expanded
+    return list(dict.fromkeys(expanded)) if LADDER in names else expanded
 
 
 def _check_has_components(table: Table, name: str) -> None:
@@ -68,8 +102,10 @@ def build_splits(table: Table, name: str, *, test_size: float, folds: int, seed:
     Parameters
     ----------
     name : str
-        ``random``, ``scaffold``, ``group:COLUMN``, ``column:COLUMN`` (a column that says train or
-        test), or the path of a ``splits.csv`` of an earlier run. For reactions ``component:COLUMN`` (values of a
+        ``random``, ``scaffold``, ``generic-scaffold``, ``cluster`` (``cluster:SIMILARITY``), ``similarity``
+        (``similarity:BOUND``), ``size``, ``label-high``, ``label-low``, ``time:COLUMN``, ``group:COLUMN``,
+        ``column:COLUMN`` (a column that says train or test), or the path of a ``splits.csv`` of an earlier run. For
+        reactions ``component:COLUMN`` (values of a
         component that are tested are not trained on) and ``component:COLUMN=VALUE|VALUE`` (which ones).
     test_size : float
         Share of rows in a hold-out; used when ``folds`` is 0.
@@ -90,8 +126,11 @@ def build_splits(table: Table, name: str, *, test_size: float, folds: int, seed:
         made = [_from_column(table, name)]
     elif name.startswith(COMPONENT) and "=" in name and _component(table, name) != name.removeprefix(COMPONENT):
         made = [_from_values(table, name)]
+    elif name in (SIZE, LABEL_HIGH, LABEL_LOW) or name.startswith(TIME):
+        made = [_beyond(table, name, test_size, folds)]
     else:
-        made = [_from_groups(table, name, _groups(table, name), test_size, folds, seed)]
+        groups, how = _groups(table, name, test_size, folds, seed)
+        made = [_from_groups(table, name, groups, test_size, folds, seed, how)]
     if n_train:
         made = [_fewer_trained(split, n_train, seed) for split in made]
     for split in made:
@@ -99,18 +138,48 @@ def build_splits(table: Table, name: str, *, test_size: float, folds: int, seed:
     return made
 
 
-def _groups(table: Table, name: str) -> np.ndarray:
-    """The group of each row for a split that is made of groups."""
+def _groups(table: Table, name: str, test_size: float, folds: int, seed: int) -> tuple[np.ndarray, str]:
+    """The group of each row for a split that is made of groups, and what there is to say of them."""
     if name.startswith("group:"):
-        return column_groups(table, name[6:])
+        return column_groups(table, name[6:]), ""
     if name.startswith(COMPONENT):
-        return column_groups(table, _component(table, name))
-    if name == "scaffold" and table.has_reactions:
+        return column_groups(table, _component(table, name)), ""
+    _check_kind(table, name)
+    if name == GENERIC:
+        return rungs.generic_scaffold_groups(table), ""
+    kind, given = name.partition(":")[0], _similarity(name)
+    if kind == CLUSTER:
+        return rungs.cluster_groups(table, given or rungs.CLUSTER_SIMILARITY, seed)
+    if kind == SIMILARITY:
+        bounds = (given,) if given else rungs.BOUNDS
+        strata = _strata(table, acyclic=False)
+        groups, bound = rungs.similarity_groups(table, bounds, 1 / folds if folds else test_size, strata, seed)
+        return groups, f"no tested structure is more similar to one of the training rows than {bound:g} (Tanimoto)"
+    return GROUPINGS[name](table), ""
+
+
+def _check_kind(table: Table, name: str) -> None:
+    if name in _OF_MOLECULES and table.has_reactions:
         raise InputError(
-            "split 'scaffold' is for molecules; for reactions use components, or component:COLUMN for one of "
+            f"split {name!r} is for molecules; for reactions use components, or component:COLUMN for one of "
             f"{', '.join(table.components)}"
         )
-    return GROUPINGS[name](table)
+
+
+def _beyond(table: Table, name: str, test_size: float, folds: int) -> Split:
+    """A test set beyond an edge of the training rows; there is one such set, so that folds are not made."""
+    _check_kind(table, name)
+    if name.startswith(TIME):
+        column = name.removeprefix(TIME)
+        split = rungs.beyond_edge(table, name, rungs.times(table, column), test_size, rungs.TIME)
+    elif name == SIZE:
+        split = rungs.beyond_edge(table, name, rungs.heavy_atoms(table), test_size, "number of heavy atoms")
+    elif table.task == CLASSES:
+        raise InputError(f"split {name!r} is for numbers; the target is a class")
+    else:
+        values = table.targets.to_numpy(dtype=np.float64)
+        split = rungs.beyond_edge(table, name, values, test_size, "label", highest=name == LABEL_HIGH)
+    return replace(split, notes=(*split.notes, "a hold-out: an edge makes no folds")) if folds else split
 
 
 def _component(table: Table, name: str) -> str:
@@ -157,9 +226,11 @@ def _fewer_trained(split: Split, n_train: int, seed: int) -> Split:
     return replace(split, folds=tuple(folds), notes=(*split.notes, f"trained on {sizes} training rows, drawn by seed"))
 
 
-def _from_groups(table: Table, name: str, groups: np.ndarray, test_size: float, folds: int, seed: int) -> Split:
+def _from_groups(
+    table: Table, name: str, groups: np.ndarray, test_size: float, folds: int, seed: int, how: str = ""
+) -> Split:
     ids = table.frame["row_id"].to_numpy(dtype=object)
-    strata = _strata(table, acyclic=name == "scaffold" and not folds)
+    strata = _strata(table, acyclic=name in ("scaffold", GENERIC) and not folds)
     labels = dict(zip(ids, groups, strict=True))
     distinct, sizes = np.unique(groups.astype(str), return_counts=True)
     if folds:
@@ -170,13 +241,13 @@ def _from_groups(table: Table, name: str, groups: np.ndarray, test_size: float, 
             )
         numbers = fold_numbers(groups, strata, folds, seed)
         made = [Fold(0, k, tuple(ids[numbers != k]), tuple(ids[numbers == k])) for k in range(folds)]
-        notes = _uneven(made, len(table), sizes)
+        notes = [*([how] if how else []), *_uneven(made, len(table), sizes)]
         return Split(name, tuple(made), labels, f"{folds} folds", tuple(notes))
     if len(distinct) < 2:
         raise InputError(f"split {name!r}: all {len(table)} rows are one group; at least two are needed")
     test = hold_out(groups, strata, test_size, seed)
     got = float(test.mean())
-    notes = []
+    notes = [how] if how else []
     if abs(got - test_size) > TOLERANCE:
         notes.append(
             f"asked for {test_size:.0%} of the rows, got {got:.0%}: the {len(distinct)} groups (the largest has "
