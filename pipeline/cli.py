@@ -206,8 +206,9 @@ def run(
     split: Annotated[
         Optional[str],
         typer.Option(
-            help="Splits: random, scaffold (molecules), components or component:COLUMN (reactions), group:COLUMN, "
-            "column:COLUMN, or a splits.csv of an earlier run."
+            help="Splits: random, scaffold, generic-scaffold, cluster, similarity, size, label-high, label-low, "
+            "time:COLUMN, group:COLUMN, column:COLUMN; components or component:COLUMN (reactions); ladder for all that "
+            "the table allows; or a splits.csv of an earlier run."
         ),
     ] = None,
     n_train: Annotated[
@@ -233,6 +234,7 @@ def run(
     given = _settings(locals(), "source")
     from pipeline.budget import check_room
     from pipeline.config import budget_seconds, write_yaml
+    from pipeline.evaluation.verdict import ladder_sentence
     from pipeline.experiment import open_job, prepare
     from pipeline.files import write_atomically
     from pipeline.report.page import write_report
@@ -252,10 +254,11 @@ def run(
             write_atomically(folder / "config.yaml", write_yaml(job.settings))
         report = write_report(outcomes, folder)
     for outcome in outcomes:
-        for verdict in outcome.verdicts:
-            console.print()
-            name = f"{outcome.config.target}: " if len(outcomes) > 1 else ""
-            console.print(f"{name}{verdict.sentence}", markup=False)
+        name = f"{outcome.config.target}: " if len(outcomes) > 1 else ""
+        for sentence in (*(verdict.sentence for verdict in outcome.verdicts), ladder_sentence(outcome.verdicts)):
+            if sentence:
+                console.print()
+                console.print(f"{name}{sentence}", markup=False)
     console.print(f"\nReport: {report}", markup=False)
 
 

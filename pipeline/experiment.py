@@ -250,6 +250,8 @@ def make_splits(run: Run) -> None:
             if LADDER not in config.split:
                 raise
             run.rungs_left_out.append(str(error))
+    if not run.splits:
+        raise InputError(run.rungs_left_out[0])
     for reason in run.rungs_left_out:
         run.reporter.say(f"Left out: {reason}.")
     names = [split.name for split in run.splits]
@@ -594,6 +596,7 @@ class Outcome:
     verdicts: tuple[Verdict, ...]
     cells: tuple[dict[str, Any], ...]
     left_out: tuple[str, ...]
+    rungs_left_out: tuple[str, ...]
     info: dict[str, Any]
 
 
@@ -741,6 +744,7 @@ def _conclude(
             "bounds": int((~run.table.exact).sum()),
         },
         "left_out": run.left_out,
+        "rungs_left_out": run.rungs_left_out,
         "versions": versions(),
         "hardware": hardware(),
         "dtype": run.dtype if lm_arms else None,
@@ -776,6 +780,7 @@ def _conclude(
         tuple(found),
         tuple(cells),
         tuple(run.left_out),
+        tuple(run.rungs_left_out),
         info,
     )
 

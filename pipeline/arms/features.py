@@ -14,6 +14,12 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from pipeline.errors import InputError
 
 FINGERPRINT_SIZE = 2048
+PROPERTIES: dict[str, Callable[[Chem.Mol], float]] = {
+    "weight": Descriptors.MolWt,  # type: ignore[attr-defined]
+    "logP": Descriptors.MolLogP,  # type: ignore[attr-defined]
+    "polar surface": Descriptors.TPSA,  # type: ignore[attr-defined]
+    "rings": Descriptors.RingCount,  # type: ignore[attr-defined]
+}
 _NEIGHBOUR_BLOCK = 512  # queries compared with the pool at a time
 _CACHE_ROWS = 60_000
 _cached: dict[str, dict[str, np.ndarray]] = {}
@@ -36,6 +42,10 @@ def _descriptors(molecule: Chem.Mol) -> np.ndarray:
     with rdBase.BlockLogs():
         values = [_finite(function, molecule) for _, function in Descriptors.descList]
     return np.asarray(values, dtype=np.float64)
+
+
+def _properties(molecule: Chem.Mol) -> np.ndarray:
+    return np.array([_finite(function, molecule) for function in PROPERTIES.values()])
 
 
 def _finite(function: Callable[[Chem.Mol], float], molecule: Chem.Mol) -> float:
@@ -76,6 +86,11 @@ def morgan_counts(smiles: Iterable[str]) -> np.ndarray:
 def descriptors(smiles: Iterable[str]) -> np.ndarray:
     """All of RDKit's 2D descriptors, NaN where one is undefined. Shape (n, number of descriptors)."""
     return _rows("descriptors", _parsed(_descriptors), smiles)
+
+
+def properties(smiles: Iterable[str]) -> np.ndarray:
+    """`PROPERTIES` of molecules. Shape (n, 4)."""
+    return _rows("properties", _parsed(_properties), smiles)
 
 
 def differential_bits(reactions: Iterable[str]) -> np.ndarray:

@@ -192,6 +192,26 @@ def _names(items: Sequence[str]) -> str:
     return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1]
 
 
+def ladder_sentence(found: Sequence[Verdict]) -> str:
+    """Where along the splits the arm to use changes; nothing to say of fewer than three."""
+    if len(found) < 3:
+        return ""
+    told = [verdict for verdict in found if verdict.use]
+    unknown = [verdict.split for verdict in found if not verdict.use]
+    rest = f" No arm can be named on {_names(unknown)}." if unknown else ""
+    if not told:
+        return ""
+    runs: list[tuple[str, list[str]]] = []
+    for verdict in told:
+        if not runs or runs[-1][0] != verdict.use:
+            runs.append((str(verdict.use), []))
+        runs[-1][1].append(verdict.split)
+    if len(runs) == 1:
+        return f"Along the ladder the arm to use stays the same, {runs[0][0]} on {_names(runs[0][1])}.{rest}"
+    said = "; ".join(f"{arm} on {_names(splits)}" for arm, splits in runs)
+    return f"Along the ladder the arm to use changes first at {runs[1][1][0]}: {said}.{rest}"
+
+
 def drop_sentence(easy: Evaluation, hard: Evaluation, arm: str, label: str, units: str) -> str:
     """How an arm's metric changes from one split to the other."""
     metric = PRIMARY[easy.task]

@@ -58,6 +58,8 @@ COLOURS = {
     "reaction-blend": "#9d4edd",
 }
 MANY_POINTS = 400
+WIDTH = 10.4  # inches, the width of a page
+PANELS = 3  # in a line
 
 
 def _svg(figure: Any) -> str:
@@ -75,10 +77,18 @@ def _axis_name(evaluation: Evaluation, units: str) -> str:
 def leaderboard(evaluations: Sequence[Evaluation], metrics: Any, arms: Sequence[str], units: str) -> str:
     """Primary metric of every arm with its interval, one panel per split."""
     metric = PRIMARY[evaluations[0].task]
+    columns = min(len(evaluations), PANELS)
+    lines = -(-len(evaluations) // columns)
     figure, axes = plt.subplots(
-        1, len(evaluations), figsize=(4.2 * len(evaluations) + 1.2, 0.32 * len(arms) + 0.9), sharey=True, squeeze=False
+        lines,
+        columns,
+        figsize=(min(4.2 * columns + 1.2, WIDTH), (0.32 if lines == 1 else 0.22) * lines * len(arms) + 0.9 * lines),
+        sharey=True,
+        squeeze=False,
     )
-    for axis, evaluation in zip(axes[0], evaluations, strict=True):
+    for axis in axes.flat[len(evaluations) :]:
+        axis.set_visible(False)
+    for axis, evaluation in zip(axes.flat, evaluations, strict=False):
         rows = metrics[(metrics["split"] == evaluation.split) & (metrics["metric"] == metric)].set_index("arm")
         for position, arm in enumerate(reversed(arms)):
             row = rows.loc[arm]
@@ -95,7 +105,7 @@ def leaderboard(evaluations: Sequence[Evaluation], metrics: Any, arms: Sequence[
 def slopes(evaluations: Sequence[Evaluation], arms: Sequence[str], units: str) -> str:
     """Primary metric of each arm from split to split."""
     metric = PRIMARY[evaluations[0].task]
-    figure, axis = plt.subplots(figsize=(2.6 + 1.5 * len(evaluations), 4.2))
+    figure, axis = plt.subplots(figsize=(min(2.6 + 1.5 * len(evaluations), WIDTH), 4.2))
     ends = []
     for arm in arms:
         values = [evaluation.scores[arm][metric][0] for evaluation in evaluations]
@@ -109,6 +119,8 @@ def slopes(evaluations: Sequence[Evaluation], arms: Sequence[str], units: str) -
             arm, (len(evaluations) - 0.95, height), color=COLOURS[arm], va="center", fontsize=8, annotation_clip=False
         )
     axis.set_xticks(range(len(evaluations)), [evaluation.split for evaluation in evaluations])
+    if len(evaluations) > 4:
+        axis.tick_params(axis="x", labelrotation=25)
     axis.set_xlim(-0.2, len(evaluations) - 0.25)
     axis.set_ylabel(_axis_name(evaluations[0], units))
     return _svg(figure)

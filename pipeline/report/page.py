@@ -17,7 +17,7 @@ from pipeline.arms.features import nearest_neighbours
 from pipeline.arms.ladder import DESCRIPTIONS, MEANS, REACTION_CONTROLS, TUNED, is_language_model
 from pipeline.evaluation.comparison import CONTROL, REFERENCE, Evaluation
 from pipeline.evaluation.metrics import CLASS_METRICS, LABELS, PRIMARY, REGRESSION_METRICS, positive_class
-from pipeline.evaluation.verdict import drop_sentence, number, reference_name
+from pipeline.evaluation.verdict import drop_sentence, ladder_sentence, number, reference_name
 from pipeline.experiment import Outcome, exact_rows
 from pipeline.files import write_atomically
 from pipeline.report import figures
@@ -149,6 +149,8 @@ def _content(outcome: Outcome, out: Path, neighbours: Sequence[Neighbours]) -> d
         "verdicts": outcome.verdicts,
         "drops": _drops(outcome),
         "left_out": outcome.left_out,
+        "rungs_left_out": outcome.rungs_left_out,
+        "ladder": ladder_sentence(outcome.verdicts),
         "rows": outcome.info["rows"],
         "refused": table.refused.head(REFUSED_SHOWN).to_dict("records"),
         "refused_total": len(table.refused),

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import ks_2samp
 
-from pipeline.arms.features import nearest_neighbours
+from pipeline.arms.features import PROPERTIES, nearest_neighbours, properties
 from pipeline.splits.splitters import Split
 from pipeline.tables.table import Table
 from pipeline.tables.targets import CLASSES
@@ -24,7 +24,9 @@ def split_card(table: Table, split: Split) -> dict[str, Any]:
         ``acyclic`` and ``acyclic_test`` (shares; None for reactions), ``unseen`` (reactions: for each component the
         share of test rows whose value of it no training row has), ``label_shift`` (regression: mean of test minus
         training labels in training standard deviations, and the two-sample Kolmogorov-Smirnov
-        statistic; classes: largest difference of a class share), ``similarity`` (quartiles of the
+        statistic; classes: largest difference of a class share), ``properties`` (molecules: mean of test minus training
+        rows in training standard deviations, by name), ``shared_scaffolds`` (share of the tested molecules with a ring
+        whose scaffold a training row has; None where none has a ring), ``similarity`` (quartiles of the
         Tanimoto similarity from each test molecule to its nearest training molecule, Morgan
         fingerprints of radius 2, 2048 bits; reactions: differential fingerprints), and ``notes``.
     """
@@ -49,6 +51,8 @@ def split_card(table: Table, split: Split) -> dict[str, Any]:
         "acyclic_test": None if table.has_reactions else float((frame.loc[tested, "scaffold"] == "").mean()),
         "unseen": {column: _unseen(frame[column], split) for column in table.components},
         "label_shift": _label_shift(table, split),
+        "properties": {} if table.has_reactions else _property_shift(frame["smiles"], split),
+        "shared_scaffolds": None if table.has_reactions else _shared_scaffolds(frame["scaffold"], split),
         "similarity": [float(q) for q in np.quantile(similarity, [0.25, 0.5, 0.75])],
         "notes": list(split.notes),
     }
@@ -58,6 +62,25 @@ def _unseen(values: pd.Series, split: Split) -> float:
     """Share of test rows whose value no training row of their fold has."""
     new = [~values.loc[list(fold.test)].isin(set(values.loc[list(fold.train)])) for fold in split.folds]
     return float(pd.concat(new).mean())
+
+
+def _property_shift(smiles: pd.Series, split: Split) -> dict[str, float]:
+    """Mean over the folds of how far the test molecules' means lie from those of the training molecules."""
+    shifts = []
+    for fold in split.folds:
+        train, test = (properties(smiles.loc[list(ids)]) for ids in (fold.train, fold.test))
+        spread = np.nanstd(train, axis=0)
+        shifts.append((np.nanmean(test, axis=0) - np.nanmean(train, axis=0)) / np.where(spread > 0, spread, 1.0))
+    return dict(zip(PROPERTIES, map(float, np.mean(shifts, axis=0)), strict=True))
+
+
+def _shared_scaffolds(scaffolds: pd.Series, split: Split) -> float | None:
+    shared = []
+    for fold in split.folds:
+        tested = scaffolds.loc[list(fold.test)]
+        shared.append(tested[tested != ""].isin(set(scaffolds.loc[list(fold.train)])))
+    found = pd.concat(shared)
+    return float(found.mean()) if len(found) else None
 
 
 def _label_shift(table: Table, split: Split) -> dict[str, float]:
