@@ -189,7 +189,7 @@ def usual(job: dict[str, Any], rate: float, steps: int, every: int, clock: Clock
     from transformers import (
         AutoModelForCausalLM,
         AutoTokenizer,
-        DataCollatorForLanguageModeling,
+        DataCollatorForSeq2Seq,
         Trainer,
         TrainingArguments,
     )
@@ -202,12 +202,16 @@ def usual(job: dict[str, Any], rate: float, steps: int, every: int, clock: Clock
     model = get_peft_model(AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32), _lora())
     prompts, answers = _texts(job)
     texts = [f"{prompt}{answer}{tokenizer.eos_token}" for prompt, answer in zip(prompts, answers, strict=True)]
+    encoded = dict(tokenizer(texts))
+    # The labels are given: the collator for language modelling finds padding by its id, which is that of the end mark
+    # here, and a model that never learns to end is no recipe to compare with.
+    rows = Dataset.from_dict({**encoded, "labels": encoded["input_ids"]})
     with tempfile.TemporaryDirectory() as folder:
         Trainer(
             model=model,
             args=_arguments(TrainingArguments, rate, steps, folder),
-            train_dataset=Dataset.from_dict(dict(tokenizer(texts))),
-            data_collator=DataCollatorForLanguageModeling(tokenizer, mlm=False),
+            train_dataset=rows,
+            data_collator=DataCollatorForSeq2Seq(tokenizer),
             callbacks=[_watch(model, every, clock, evaluate)],
         ).train()
 
