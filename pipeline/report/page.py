@@ -17,6 +17,7 @@ from pipeline.arms.features import nearest_neighbours
 from pipeline.arms.ladder import DESCRIPTIONS, MEANS, REACTION_CONTROLS, TUNED, is_language_model
 from pipeline.evaluation.comparison import CONTROL, REFERENCE, Evaluation
 from pipeline.evaluation.metrics import CLASS_METRICS, LABELS, PRIMARY, REGRESSION_METRICS, positive_class
+from pipeline.evaluation.noise import best_scores, measurement_noise, noise_sentence
 from pipeline.evaluation.verdict import drop_sentence, ladder_sentence, number, reference_name
 from pipeline.experiment import Outcome, exact_rows
 from pipeline.files import write_atomically
@@ -156,6 +157,7 @@ def _content(outcome: Outcome, out: Path, neighbours: Sequence[Neighbours]) -> d
         "refused_total": len(table.refused),
         "merged": int(table.frame["n_merged"].sum() - len(table)),
         "warnings": table.warnings,
+        "noise": _noise(outcome),
         "split_cards": outcome.split_cards,
         "metrics": [(metric, LABELS[metric]) for metric in metrics],
         "primary": LABELS[PRIMARY[outcome.evaluations[0].task]],
@@ -180,6 +182,24 @@ def _content(outcome: Outcome, out: Path, neighbours: Sequence[Neighbours]) -> d
         "peak_mb": max(cell["peak_mb"] for cell in outcome.cells),
         "language_models": _language_models(outcome),
     }
+
+
+def _noise(outcome: Outcome) -> list[str]:
+    """What repeated measurements say, and the scores on each split of a model without an error of its own."""
+    table = outcome.table
+    noise = measurement_noise(table.frame)
+    if noise is None or outcome.evaluations[0].task == CLASSES:
+        return []
+    counts = table.frame.set_index("row_id")["n_values"]
+    said = [noise_sentence(noise, table.units, table.rows_are)]
+    for evaluation in outcome.evaluations:
+        rows = [row_id for _, _, row_id in _row_keys(outcome, evaluation)]
+        best = best_scores(noise, evaluation.truth, counts.loc[rows].to_numpy())
+        said.append(
+            f"On the {evaluation.split} split a model without an error of its own would have MAE "
+            f"{number(best['mae'])}, RMSE {number(best['rmse'])} and R² {number(best['r2'])}."
+        )
+    return said
 
 
 def _language_models(outcome: Outcome) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from sklearn.metrics import r2_score, roc_auc_score
 from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 
+from pipeline.evaluation.noise import measurement_noise, noise_sentence
 from pipeline.splits.groups import scaffold_groups, twin_groups
 from pipeline.splits.splitters import fold_numbers
 from pipeline.tables.reactions import appearing_rows
@@ -46,6 +48,8 @@ def audit_table(table: Table) -> dict[str, Any]:
             "conflicts": int(reasons.str.startswith("conflicting classes").sum()),
             "largest_spread": float(frame["spread"].max()),
         },
+        "noise": {**asdict(noise), "doubtful": noise.doubtful} if (noise := measurement_noise(frame)) else None,
+        "noise_said": noise_sentence(noise, table.units, table.rows_are) if noise else "",
         "labels": _labels(table),
         "bounds": int((~table.exact).sum()),
         "scale": table.scale.explained(),
@@ -181,6 +185,8 @@ def audit_lines(found: dict[str, Any]) -> list[str]:
         f"{same['twin_molecules']} {twins}"
         + ("." if "reactions" in found else f"; {same['conflicts']} rows refused for conflicting classes.")
     )
+    if found["noise_said"]:
+        lines.append(f"Noise: {found['noise_said']}")
     label_text = ", ".join(f"{name} {value:.4g}" for name, value in found["labels"].items())
     lines.append(f"Labels: {label_text}.")
     if found["scale"]:

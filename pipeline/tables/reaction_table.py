@@ -43,6 +43,8 @@ RESERVED = (
     "bound",
     "n_merged",
     "spread",
+    "n_values",
+    "variance",
     "yield",
 )
 

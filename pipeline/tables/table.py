@@ -44,6 +44,7 @@ class Table:
     SMILES as written), ``smiles`` (canonical), ``inchikey``, ``twins`` (leakage group),
     ``scaffold`` (empty if acyclic), ``target``, ``bound`` (``<`` or ``>`` where the truth lies below
     or above the target, else empty), ``n_merged``, ``spread`` (largest minus smallest merged value),
+    ``n_values`` and ``variance`` (how many values the target is the mean of, and theirs; 0 for a single one),
     the context columns, and any column kept for splitting. ``refused`` has one row per source row
     that was left out: ``line``, ``column``, ``value``, ``reason``. Targets are on the modelled scale,
     of which ``units`` are the units; ``scale`` leads back to the user's. ``bounds`` says what became
@@ -352,7 +353,7 @@ def _merge(
             lines = ", ".join(str(member[0]) for member in members)
             conflicts += [(member[0], f"{conflict} (lines {lines})") for member in members]
             continue
-        value, bound, spread = _combined(measured) if task == REGRESSION else (measured[0][0], "", 0.0)
+        value, bound, values = _combined(measured) if task == REGRESSION else (measured[0][0], "", [])
         merged.append(
             {
                 "row_id": row_id,
@@ -365,13 +366,15 @@ def _merge(
                 "target": value,
                 "bound": bound,
                 "n_merged": len(members),
-                "spread": spread,
+                "spread": values[-1] - values[0] if values else 0.0,
+                "n_values": len(values),
+                "variance": float(np.var(values, ddof=1)) if len(values) > 1 else 0.0,
                 **(molecule.components if isinstance(molecule, Reaction) else {}),
                 **cells,
             }
         )
     columns = ["row_id", "line", "given", "smiles", "inchikey", "parent_keys", "scaffold", "target", "bound"]
-    frame = pd.DataFrame(merged, columns=None if merged else [*columns, "n_merged", "spread"])
+    frame = pd.DataFrame(merged, columns=None if merged else [*columns, "n_merged", "spread", "n_values", "variance"])
     frame = frame.sort_values("row_id", ignore_index=True)
     if task != REGRESSION or len(frame) < 2:
         return frame, conflicts, []
@@ -388,14 +391,15 @@ def _conflict(measured: list[tuple[Any, str]], task: str) -> str:
     return "bounds of one molecule on both sides, and no value" if sides == {ABOVE, BELOW} else ""
 
 
-def _combined(measured: list[tuple[float, str]]) -> tuple[float, str, float]:
-    """``(value, bound, spread)`` of one molecule: the mean of its values, or its tightest bound if it has none."""
+def _combined(measured: list[tuple[float, str]]) -> tuple[float, str, list[float]]:
+    """``(value, bound, values)`` of one molecule: the mean of its values in order, or its tightest bound if it has
+    none."""
     values = sorted(value for value, bound in measured if not bound)
     if values:
-        return float(np.mean(values)), "", values[-1] - values[0]
+        return float(np.mean(values)), "", values
     bound = measured[0][1]
     limits = [value for value, _ in measured]
-    return (max(limits) if bound == ABOVE else min(limits)), bound, 0.0
+    return (max(limits) if bound == ABOVE else min(limits)), bound, []
 
 
 def _spread_warnings(frame: pd.DataFrame, target: str, kind: str) -> list[str]:
