@@ -330,15 +330,13 @@ def propose(experiment: Experiment, fold: int, seed: int) -> dict[str, Any]:
             generator.fit(X.loc[known, columns], X.loc[known, list(settings.propose)], experiment.proposed_names)
             asked = X.loc[[question.row for question in questions], columns]
             written = generator.propose(asked, settings.temperatures, settings.samples)
-            likelihood = []
-            for place, proposals in enumerate(written):
-                values = candidates(experiment, fold, [one.values for one in proposals])
-                rows = asked.iloc[[place] * len(values)]
-                likelihood.append(generator.log_probabilities(rows, values).tolist())
+            ranked = [candidates(experiment, fold, [one.values for one in proposals]) for proposals in written]
+            repeated = asked.iloc[np.repeat(np.arange(len(asked)), [len(values) for values in ranked])]
+            likelihood = generator.log_probabilities(repeated, [values for of_one in ranked for values in of_one])
         return cell | {
             "about": {"successes": len(known), "failures": 0},
             "proposals": [[asdict(one) for one in proposals] for proposals in written],
-            "likelihood": likelihood,
+            "likelihood": _parted(likelihood.tolist(), ranked),
         }
 
     return get_or_make(run.out / "cells", key, make)
@@ -379,11 +377,15 @@ def verify(experiment: Experiment, check: Check, fold: int, seed: int, cell: dic
             ]
             frame = pd.DataFrame(rows, columns=experiment.table.inputs.columns)
             scores = judge(frame).score.tolist()
-        ends = np.cumsum([len(of_question) for of_question in wanted])
-        parts = [scores[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
-        return found | {"about": about, "scores": parts}
+        return found | {"about": about, "scores": _parted(scores, wanted)}
 
     return get_or_make(experiment.run.out / "cells", key, make)
+
+
+def _parted(values: list[float], like: Sequence[Sequence[Any]]) -> list[list[float]]:
+    """A list cut into parts as long as those of another."""
+    ends = np.cumsum([len(part) for part in like])
+    return [values[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 
 
 def _row(experiment: Experiment, question: Question, values: Sequence[str]) -> dict[str, str]:
