@@ -821,9 +821,7 @@ def stress_verifier(
     positives: Annotated[Optional[int], typer.Option(help="Successes to train on; 0 for all.")] = None,
     quick: Annotated[
         bool,
-        typer.Option(
-            "--quick", help="Two folds and two reactions per held-out value, a forest as verifier, fewer steps."
-        ),
+        typer.Option("--quick", help="Two folds, one reaction per held-out value, a forest as the only verifier."),
     ] = False,
     max_rows: MaxRowsOption = None,
     data_dir: DataDirOption = None,

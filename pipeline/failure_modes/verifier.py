@@ -118,10 +118,9 @@ class VerifierSettings(StressSettings):
 QUICK = {
     "arms": ("drfp-rf",),
     "folds": 2,
-    "questions": 2,
+    "questions": 1,
     "doses": (100,),
     "positives": 150,
-    "generator_steps": 40,
     "lm_steps": 60,
 }
 

@@ -312,11 +312,15 @@ def sentences(found: Findings) -> list[str]:
     distinct = numbers[DISTINCT]
     assert distinct
     valid, outside = (_percent(numbers[metric]) for metric in (VALID_SHARE, OUTSIDE))
+    written = (
+        f"{valid} are valid, {distinct[0]:.1f} of {budget} are distinct, and of those {outside} were never measured "
+        "(counted as no success)"
+        if distinct[0]
+        else "none is valid, so that there is nothing to check; it needs more steps or successes"
+    )
     said = [
         f"For {n} reactions of {groups} values of {settings.held_out.replace('_', ' ')} that no model has seen, a "
-        f"language model tuned on successes wrote {budget} proposals of {wanted} each: {valid} are valid, "
-        f"{distinct[0]:.1f} of {budget} are distinct, and of those {outside} were never measured (counted as no "
-        "success)."
+        f"language model tuned on successes wrote {budget} proposals of {wanted} each: {written}."
     ]
     if groups < MIN_GROUPS:
         said.append(f"Fewer than {MIN_GROUPS} held-out values: intervals say little here.")
