@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -57,6 +57,9 @@ YieldOption = Annotated[Optional[str], typer.Option("--yield", help="Column that
 YieldUnitOption = Annotated[Optional[str], typer.Option(help="percent (default) or fraction.")]
 SuccessOption = Annotated[
     Optional[float], typer.Option(help="Predict whether the yield reaches this many percent, instead of the yield.")
+]
+SuccessFromOption = Annotated[
+    Optional[float], typer.Option(help="Yield in percent from which on a reaction is a success.")
 ]
 UnitsOption = Annotated[Optional[str], typer.Option(help="Units of the target, stated in the prompt and the report.")]
 NameOption = Annotated[Optional[str], typer.Option("--property-name", help="What the prompt calls the target.")]
@@ -643,9 +646,7 @@ def stress_negatives(
     yield_column: YieldOption = None,
     yield_unit: YieldUnitOption = None,
     context: ContextOption = None,
-    success: Annotated[
-        Optional[float], typer.Option(help="Yield in percent from which on a reaction is a success.")
-    ] = None,
+    success: SuccessFromOption = None,
     split: Annotated[
         Optional[str], typer.Option(help="Splits as for [b]run[/b] (default random); each has one fixed test set.")
     ] = None,
@@ -671,14 +672,12 @@ def stress_negatives(
     out: Annotated[Optional[str], typer.Option(help="Folder; runs/<table>-negatives if not given.")] = None,
 ) -> None:
     """What happens when only successes were published, and what dose of failures mends it."""
-    own = ("arms", "split", "success", "seeds", "positives", "base_rate")
-    given = _settings(locals(), "source", "quick", "own", *own)
-    named = {name: value for name, value in locals().items() if name in own and value is not None}
+    given = dict(locals())
     from pipeline.failure_modes.findings import execute
     from pipeline.failure_modes.negatives import NAME, QUICK, NegativesSettings, prepare
     from pipeline.report.negatives import write_report
 
-    config, settings = _stress_settings(NAME, NegativesSettings, source, given, (QUICK if quick else {}) | named)
+    config, settings = _stress_settings(NAME, NegativesSettings, QUICK, given)
     reporter = TerminalReporter()
     with reporter.running():
         experiments = prepare(config, settings, reporter)
@@ -689,16 +688,26 @@ def stress_negatives(
 
 
 def _stress_settings(
-    experiment: str, kind: type[Any], source: str, given: dict[str, Any], named: dict[str, Any]
+    experiment: str, kind: type[Any], quick: dict[str, Any], options: dict[str, Any]
 ) -> tuple[Any, Any]:
-    """The settings of the run and those of an experiment, from a YAML file or a table and the options."""
+    """The settings of the run and those of an experiment, from a YAML file or a table and the options.
+
+    Options that the experiment has a setting for are its own, all others those of the run.
+    """
     from pipeline.config import make_config, read_stress
 
-    settings = kind.read(read_stress(source, experiment) | named, f"stress: {experiment}")
-    config = make_config(source, given)
-    if given.get("out") is None:
+    source, own = options["source"], {field.name for field in fields(kind)}
+    named = {name: value for name, value in options.items() if name in own and value is not None}
+    said = read_stress(source, experiment) | (quick if options["quick"] else {}) | named
+    settings = kind.read(said, f"stress: {experiment}")
+    config = make_config(source, _settings(options, "source", "quick", *own))
+    if options["out"] is None:
         config = replace(config, out=f"{config.out}-{experiment}")
     return config, settings
+
+
+def _say_read(reporter: Reporter, table: Any) -> None:
+    reporter.say(f"{table.name}: {len(table)} reactions from {table.n_read} rows, {len(table.refused)} refused.")
 
 
 def _say_found(parts: Sequence[Sequence[str]], report: Path) -> None:
@@ -714,7 +723,7 @@ def _say_experiment(reporter: Reporter, experiments: Any) -> None:
 
     first = experiments[0]
     table, settings = first.table, first.settings
-    reporter.say(f"{table.name}: {len(table)} reactions from {table.n_read} rows, {len(table.refused)} refused.")
+    _say_read(reporter, table)
     for one in experiments:
         success = one.success
         train = success.loc[list(one.train)]
@@ -747,9 +756,7 @@ def stress_published_only(
         Optional[str], typer.Option(help="What it says of the rows to test on (default Optimisation).")
     ] = None,
     paper: Annotated[Optional[str], typer.Option(help="Column that names the paper (default doi).")] = None,
-    success: Annotated[
-        Optional[float], typer.Option(help="Yield in percent from which on a reaction is a success.")
-    ] = None,
+    success: SuccessFromOption = None,
     arms: Annotated[
         Optional[str],
         typer.Option(help="What is trained: baselines, lm, all (default), or names of arms such as components-rf."),
@@ -771,21 +778,18 @@ def stress_published_only(
     out: Annotated[Optional[str], typer.Option(help="Folder; runs/<table>-published-only if not given.")] = None,
 ) -> None:
     """How wrong models of published tables are about the reactions of unseen papers that also failed."""
-    own = ("origin", "published", "tested", "paper", "success", "arms", "folds", "seeds", "lm_seeds", "rows")
-    given = _settings(locals(), "source", "quick", "own", *own)
-    named = {name: value for name, value in locals().items() if name in own and value is not None}
+    given = dict(locals())
     from pipeline.failure_modes.published_findings import execute
     from pipeline.failure_modes.published_only import NAME, QUICK, PublishedSettings, prepare, trainings
     from pipeline.report.published_only import write_report
 
-    config, settings = _stress_settings(NAME, PublishedSettings, source, given, (QUICK if quick else {}) | named)
+    config, settings = _stress_settings(NAME, PublishedSettings, QUICK, given)
     reporter = TerminalReporter()
     with reporter.running():
         experiment = prepare(config, settings, reporter)
-        table, origins = experiment.table, experiment.origin
-        reporter.say(f"{table.name}: {len(table)} reactions from {table.n_read} rows, {len(table.refused)} refused.")
+        _say_read(reporter, experiment.table)
         for name in (settings.published, settings.tested):
-            of_origin = experiment.success[origins == name]
+            of_origin = experiment.success[experiment.origin == name]
             reporter.say(f"{name}: {len(of_origin)} reactions, {of_origin.mean():.0%} of them successes.")
         reporter.say(
             f"{len(trainings(experiment))} trainings of {', '.join(experiment.learners)}. Folder: {experiment.run.out}"
@@ -806,9 +810,7 @@ def stress_verifier(
         Optional[str], typer.Option(help="Component whose values are held out (default aryl_halide).")
     ] = None,
     propose: Annotated[Optional[str], typer.Option(help="Components to propose (default ligand,base).")] = None,
-    success: Annotated[
-        Optional[float], typer.Option(help="Yield in percent from which on a reaction is a success.")
-    ] = None,
+    success: SuccessFromOption = None,
     arms: Annotated[
         Optional[str],
         typer.Option(help="The verifiers: baselines, lm, all (default), or names of arms such as drfp-rf."),
@@ -831,21 +833,19 @@ def stress_verifier(
     out: Annotated[Optional[str], typer.Option(help="Folder; runs/<table>-verifier if not given.")] = None,
 ) -> None:
     """Generate conditions for held-out reactions, filter them by models that check, and look the truth up."""
-    own = ("held_out", "propose", "success", "arms", "folds", "seeds", "questions", "positives")
-    given = _settings(locals(), "source", "quick", "own", *own)
-    named = {name: value for name, value in locals().items() if name in own and value is not None}
+    given = dict(locals())
     from pipeline.failure_modes.verifier import NAME, QUICK, VerifierSettings, prepare
     from pipeline.failure_modes.verifier_findings import execute
     from pipeline.report.verifier import write_report
 
-    config, settings = _stress_settings(NAME, VerifierSettings, source, given, (QUICK if quick else {}) | named)
+    config, settings = _stress_settings(NAME, VerifierSettings, QUICK, given)
     reporter = TerminalReporter()
     with reporter.running():
         experiment = prepare(config, settings, reporter)
-        table, questions_asked = experiment.table, experiment.questions
-        reporter.say(f"{table.name}: {len(table)} reactions from {table.n_read} rows, {len(table.refused)} refused.")
+        _say_read(reporter, experiment.table)
+        asked = experiment.questions
         reporter.say(
-            f"{len(questions_asked)} reactions of {len({question.group for question in questions_asked})} held-out "
+            f"{len(asked)} reactions of {len({question.group for question in asked})} held-out "
             f"values of {settings.held_out}; verifiers {', '.join(experiment.verifiers)}. Folder: {experiment.run.out}"
         )
         found = execute(experiment)

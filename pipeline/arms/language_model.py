@@ -88,17 +88,23 @@ class LanguageModelArm(BaseEstimator):
 
     def _pooled_output(self, prompts: list[tuple[int, ...]], function: Callable[[Rows], torch.Tensor]) -> np.ndarray:
         """``function`` of the upper layers' output for each prompt. Shape (n, d)."""
-        order = sorted(range(len(prompts)), key=lambda row: (len(prompts[row]), prompts[row]))
+        return self._in_batches(prompts, lambda rows, members: function(rows), _PREDICT_BATCH)
+
+    def _in_batches(
+        self, texts: list[tuple[int, ...]], function: Callable[[Rows, list[int]], torch.Tensor], size: int
+    ) -> np.ndarray:
+        """``function`` of the upper layers' output of each batch of texts, and of their numbers. Shape (n, ...)."""
+        order = sorted(range(len(texts)), key=lambda row: (len(texts[row]), texts[row]))
         result: dict[int, np.ndarray] = {}
-        self.engine.prepare(prompts, self.shared_)
-        for start in range(0, len(order), _PREDICT_BATCH):
-            members = order[start : start + _PREDICT_BATCH]
+        self.engine.prepare(texts, self.shared_)
+        for start in range(0, len(order), size):
+            members = order[start : start + size]
             with torch.no_grad(), self.engine.precision():
-                rows = self.engine.run_upper(self.engine.rows([prompts[row] for row in members], self.shared_))
+                rows = self.engine.run_upper(self.engine.rows([texts[row] for row in members], self.shared_))
             with torch.no_grad():
-                values = function(rows).float().cpu().numpy()
+                values = function(rows, members).float().cpu().numpy()
             result.update(zip(members, values, strict=True))
-        return np.stack([result[row] for row in range(len(prompts))])
+        return np.stack([result[row] for row in range(len(texts))])
 
 
 class _Frozen(LanguageModelArm):

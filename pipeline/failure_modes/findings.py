@@ -14,7 +14,7 @@ from pipeline.evaluation.bootstrap import MIN_GROUPS, group_weights, interval
 from pipeline.evaluation.detection import Scored, detection_scores, over_seeds, prior_corrected
 from pipeline.evaluation.metrics import auroc
 from pipeline.evaluation.verdict import number
-from pipeline.failure_modes.folder import write_folder
+from pipeline.failure_modes.folder import Interval, interval_where, write_folder
 from pipeline.failure_modes.negatives import (
     ALWAYS_YES,
     DECOYS,
@@ -69,13 +69,9 @@ class Findings:
         part = self.trained[self.trained["scheme"].isin(DECOYS)]
         return part.drop_duplicates(["scheme", "seed"])
 
-    def difference(self, ours: str, theirs: str, dose: float, metric: str) -> tuple[float, float, float]:
-        """``(value, low, high)`` of one learner minus another at a dose."""
-        part = self.compared
-        for column, wanted in {"ours": ours, "theirs": theirs, "dose": dose, "metric": metric}.items():
-            part = part[part[column] == wanted]
-        value, low, high = (float(part[name].iloc[0]) for name in ("value", "low", "high"))
-        return value, low, high
+    def difference(self, ours: str, theirs: str, dose: float, metric: str) -> Interval | None:
+        """``(value, low, high)`` of one learner minus another at a dose; None where it was not found."""
+        return interval_where(self.compared, ours=ours, theirs=theirs, dose=dose, metric=metric)
 
     def value(
         self,
@@ -85,14 +81,10 @@ class Findings:
         dose: float = np.nan,
         variant: str = FIXED_POSITIVES,
         reading: str = RAW,
-    ) -> tuple[float, float, float] | None:
+    ) -> Interval | None:
         """``(value, low, high)`` of a metric; None where it was not found."""
-        part = self.part(scheme=scheme, learner=learner, metric=metric, variant=variant, reading=reading)
-        part = part[part["dose"].isna()] if np.isnan(dose) else part[part["dose"] == dose]
-        if part.empty:
-            return None
-        value, low, high = (float(part[name].iloc[0]) for name in ("value", "low", "high"))
-        return value, low, high
+        wanted = {"scheme": scheme, "learner": learner, "metric": metric, "variant": variant, "reading": reading}
+        return interval_where(self.metrics, **wanted, dose=dose)
 
 
 def execute(experiments: Sequence[Experiment]) -> list[Findings]:
@@ -104,7 +96,7 @@ def execute(experiments: Sequence[Experiment]) -> list[Findings]:
         for training in trainings(experiment):
             cells.append((training, train_and_judge(experiment, training)))
             reporter.say(_line(experiment, *cells[-1]))
-        found.append(replace(_found(experiment, cells), sensitivity=_sensitivity(experiment)))
+        found.append(_found(experiment, cells, _sensitivity(experiment)))
     _write(found)
     return found
 
@@ -117,14 +109,42 @@ def _line(experiment: Experiment, training: Training, cell: dict[str, Any]) -> s
     return f"{training.label:<72} {shown}  {cell['seconds']:6.1f} s"
 
 
-def _found(experiment: Experiment, cells: list[tuple[Training, dict[str, Any]]]) -> Findings:
+def _found(experiment: Experiment, cells: list[tuple[Training, dict[str, Any]]], sensitivity: pd.DataFrame) -> Findings:
+    metrics, curves = _metrics(experiment, cells)
+    success = experiment.success.loc[experiment.test].to_numpy()
+    foreign: list[dict[str, Any]] = []
+    trained = []
+    for training, members in _grouped(cells).items():
+        foreign += _foreign_rows(experiment, training, members, success)
+        for cell in members:
+            trained.append(
+                {**_named(experiment, training), "seed": cell["key"]["training"]["seed"], **_particulars(cell)}
+            )
+    findings = Findings(
+        experiment,
+        metrics,
+        pd.DataFrame(trained),
+        _prediction_table(experiment, cells),
+        pd.DataFrame(foreign),
+        _differences(experiment, curves),
+        sensitivity,
+        (),
+    )
+    return replace(findings, sentences=tuple(sentences(findings)))
+
+
+Curves = dict[tuple[str, float], dict[str, np.ndarray]]  # resamples of each metric, by learner and dose
+
+
+def _metrics(experiment: Experiment, cells: list[tuple[Training, dict[str, Any]]]) -> tuple[pd.DataFrame, Curves]:
+    """Every metric of every way of training with its interval, and the resamples of the dose curves."""
     success = experiment.success.loc[experiment.test].to_numpy()
     yields = experiment.yields.loc[experiment.test].to_numpy()
     groups = np.array([experiment.split.groups[row] for row in experiment.test], dtype=object)
     seed = experiment.run.config.seed
     weights = np.vstack([np.ones((1, len(success))), group_weights(groups, seed, RESAMPLES)])
-    rows, foreign, trained = [], [], []
-    curves: dict[tuple[str, float], dict[str, np.ndarray]] = {}
+    rows = []
+    curves: Curves = {}
     for training, members in _grouped(cells).items():
         readings = _readings([scored_of(cell) for cell in members], members, success, experiment.settings.base_rate)
         for reading, per_seed in readings.items():
@@ -135,27 +155,12 @@ def _found(experiment: Experiment, cells: list[tuple[Training, dict[str, Any]]])
                     curves.setdefault((training.learner, training.dose or 0.0), {})[metric] = samples
                 where = _where(experiment, training)
                 rows.append((*where, reading, metric, float(samples[0]), *interval(samples[1:]), len(members)))
-        foreign += _foreign_rows(experiment, training, members, success)
-        for cell in members:
-            trained.append(
-                {**_named(experiment, training), "seed": cell["key"]["training"]["seed"], **_particulars(cell)}
-            )
     metrics = pd.DataFrame(rows, columns=[*COLUMNS, "seeds"])
     metrics["n"], metrics["groups"] = len(success), len(set(groups))
-    findings = Findings(
-        experiment,
-        metrics,
-        pd.DataFrame(trained),
-        _prediction_table(experiment, cells, success, yields),
-        pd.DataFrame(foreign),
-        _differences(experiment, curves),
-        pd.DataFrame(),
-        (),
-    )
-    return replace(findings, sentences=tuple(sentences(findings)))
+    return metrics, curves
 
 
-def _differences(experiment: Experiment, curves: dict[tuple[str, float], dict[str, np.ndarray]]) -> pd.DataFrame:
+def _differences(experiment: Experiment, curves: Curves) -> pd.DataFrame:
     """The language model minus each classical learner at each dose that both have, on the same resamples."""
     rows = []
     for (ours, dose), mine in curves.items():
@@ -181,7 +186,7 @@ def _sensitivity(experiment: Experiment) -> pd.DataFrame:
         for training in sensitivity_trainings(moved):
             cells.append((training, train_and_judge(moved, training)))
             experiment.run.reporter.say(f"from {threshold:g} %: {_line(moved, *cells[-1])}")
-        metrics = _found(moved, cells).metrics if cells else pd.DataFrame(columns=COLUMNS)
+        metrics, _ = _metrics(moved, cells)
         kept = metrics[metrics["metric"].isin(("auroc", "fpr")) & (metrics["reading"] == RAW)]
         share = float(moved.success.loc[moved.test].mean())
         parts.append(kept.assign(threshold=threshold, successes=share))
@@ -271,9 +276,8 @@ def _foreign_rows(
     return found
 
 
-def _prediction_table(
-    experiment: Experiment, cells: list[tuple[Training, dict[str, Any]]], success: np.ndarray, yields: np.ndarray
-) -> pd.DataFrame:
+def _prediction_table(experiment: Experiment, cells: list[tuple[Training, dict[str, Any]]]) -> pd.DataFrame:
+    success, yields = (values.loc[experiment.test].to_numpy() for values in (experiment.success, experiment.yields))
     parts = []
     for training, cell in cells:
         scored = scored_of(cell)
@@ -300,8 +304,7 @@ def sentences(findings: Findings) -> list[str]:
         f"Split {experiment.split.name}: {n} test reactions in {groups} groups, {share:.0%} of them successes "
         f"(yield of at least {experiment.settings.success:g} %)."
     ]
-    if groups < MIN_GROUPS:
-        said.append(f"Fewer than {MIN_GROUPS} independent test groups: intervals say little here.")
+    said += few_groups(groups)
     yes = findings.value(ALWAYS_YES, "none", "fpr")
     if yes:
         said.append(
@@ -316,12 +319,18 @@ def sentences(findings: Findings) -> list[str]:
     return said
 
 
-def with_interval(found: tuple[float, float, float]) -> str:
+def few_groups(groups: int) -> list[str]:
+    """A word of caution where there are too few independent test groups."""
+    few = groups < MIN_GROUPS
+    return [f"Fewer than {MIN_GROUPS} independent test groups: intervals say little here."] if few else []
+
+
+def with_interval(found: Interval) -> str:
     """``0.81 [0.78 to 0.84]``."""
     return f"{number(found[0])} [{number(found[1])} to {number(found[2])}]"
 
 
-def in_percent(found: tuple[float, float, float]) -> str:
+def in_percent(found: Interval) -> str:
     """A share as ``81 % [78 to 84]``."""
     value, low, high = (100 * part for part in found)
     return f"{value:.0f} % [{low:.0f} to {high:.0f}]"
@@ -397,8 +406,8 @@ def _compared(findings: Findings) -> list[str]:
             parts = []
             for dose in shared:
                 one, two = (findings.value(DOSE, learner, "auroc", dose=dose) for learner in (ours, theirs))
-                if one and two:
-                    apart = findings.difference(ours, theirs, dose, "auroc")
+                apart = findings.difference(ours, theirs, dose, "auroc")
+                if one and two and apart:
                     parts.append(
                         f"{number(one[0])} against {number(two[0])} at {dose:g} % (difference {with_interval(apart)})"
                     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -12,6 +13,18 @@ from pipeline.config import STRESS, write_yaml
 from pipeline.experiment import Run, hardware
 from pipeline.failure_modes.settings import StressSettings
 from pipeline.files import write_atomically, write_csv
+
+Interval = tuple[float, float, float]  # value, low, high
+
+
+def interval_where(metrics: pd.DataFrame, **wanted: Any) -> Interval | None:
+    """``(value, low, high)`` of the first row whose columns have these values (NaN for none); None if there is none."""
+    for column, value in wanted.items():
+        metrics = metrics[metrics[column].isna() if pd.isna(value) else metrics[column] == value]
+    if metrics.empty:
+        return None
+    value, low, high = (float(metrics[name].iloc[0]) for name in ("value", "low", "high"))
+    return value, low, high
 
 
 def write_folder(

@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 
 from pipeline.arms.language_model import _TunedText
+from pipeline.lm.engine import Rows
 from pipeline.prompts.templates import ABSENT, Piece, Pieces, PromptTemplate
 from pipeline.tables.molecules import MoleculeError
 from pipeline.tables.reactions import canonical_component
@@ -159,14 +160,10 @@ class Generator(_TunedText):
         prompts = self._prompts(X)
         answers = [self._answer_ids(self.answer(values)) for values in proposals]
         texts = [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
-        order = sorted(range(len(texts)), key=lambda row: (len(texts[row]), texts[row]))
-        found = np.empty(len(texts))
+
+        def of(rows: Rows, members: list[int]) -> torch.Tensor:
+            with self.engine.precision():
+                return -self._completion_losses(rows, [answers[row] for row in members])
+
         with self.with_adapters():
-            self.engine.prepare(texts, self.shared_)
-            for start in range(0, len(order), _SCORE_BATCH):
-                members = order[start : start + _SCORE_BATCH]
-                with torch.no_grad(), self.engine.precision():
-                    rows = self.engine.run_upper(self.engine.rows([texts[row] for row in members], self.shared_))
-                    losses = self._completion_losses(rows, [answers[row] for row in members])
-                found[members] = -losses.float().cpu().numpy()
-        return found
+            return self._in_batches(texts, of, _SCORE_BATCH).astype(np.float64)

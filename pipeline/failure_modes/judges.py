@@ -149,16 +149,11 @@ class Likelihood(_Tuned):
         return tuned - self._log_probabilities(prompts)
 
     def _log_probabilities(self, prompts: list[tuple[int, ...]]) -> np.ndarray:
-        order = sorted(range(len(prompts)), key=lambda row: (len(prompts[row]), prompts[row]))
-        found = np.empty(len(prompts))
-        self.engine.prepare(prompts, self.shared_)
-        for start in range(0, len(order), _LIKELIHOOD_BATCH):
-            members = order[start : start + _LIKELIHOOD_BATCH]
-            texts = [prompts[row] for row in members]
-            with torch.no_grad(), self.engine.precision():
-                rows = self.engine.run_upper(self.engine.rows(texts, self.shared_))
-                found[members] = self._mean_log_probability(rows, texts).float().cpu().numpy()
-        return found
+        def of(rows: Rows, members: list[int]) -> torch.Tensor:
+            with self.engine.precision():
+                return self._mean_log_probability(rows, [prompts[row] for row in members])
+
+        return self._in_batches(prompts, of, _LIKELIHOOD_BATCH).astype(np.float64)
 
 
 def unlabelled(kind: str, X: pd.DataFrame, known: np.ndarray, seed: int, threads: int) -> Judge:

@@ -25,7 +25,7 @@ from pipeline.evaluation.detection import Scored
 from pipeline.experiment import Run, language_model_key, limit_rows, load_raw, load_table, make_splits
 from pipeline.failure_modes import decoys, judges
 from pipeline.failure_modes.learners import LM_BATCH, of_yields, resolve_learners, short_arm
-from pipeline.failure_modes.settings import StressSettings
+from pipeline.failure_modes.settings import StressSettings, require_reactions
 from pipeline.reporter import Reporter
 from pipeline.splits.splitters import Split
 from pipeline.tables.catalogue import cards
@@ -100,9 +100,7 @@ class NegativesSettings(StressSettings):
         for threshold in (self.success, *self.sensitivity):
             self.check_success(threshold)
         self.check_counts("seeds", "lm_steps")
-        for dose in (*self.doses, *self.lm_doses):
-            if not 0 < dose <= 100:
-                raise InputError(f"a dose is {dose}; doses are percent of the failures, above 0 and up to 100")
+        self.check_doses((*self.doses, *self.lm_doses))
         if not 0 <= self.base_rate < 1:
             raise InputError(f"base_rate is {self.base_rate}; it is a share of successes, between 0 and 1")
         self.check_counts("positives", "test_rows", least=0)
@@ -212,10 +210,7 @@ def prepare(config: RunConfig, settings: NegativesSettings, reporter: Reporter) 
     InputError
         If the table holds no reactions, or no success or no failure.
     """
-    if not config.has_reactions:
-        raise InputError(
-            f"{config.table}: the experiment is about reactions; name them with --reaction or --components"
-        )
+    require_reactions(config)
     learners = resolve_learners(settings.arms, CLASSICAL)
     config = replace(config, success=settings.success, split=settings.split, folds=0, n_train=0)
     run = Run(config, with_product(load_table(config, reporter)), [], list(learners), Path(config.out), reporter)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pipeline.evaluation.bootstrap import MIN_GROUPS, group_weights, interval
+from pipeline.evaluation.bootstrap import group_weights, interval
 from pipeline.evaluation.detection import Scored, detection_scores, over_seeds
 from pipeline.evaluation.metrics import mean_absolute_error, r2
-from pipeline.failure_modes.findings import RESAMPLES, in_percent, with_interval
-from pipeline.failure_modes.folder import write_folder
+from pipeline.failure_modes.findings import RESAMPLES, few_groups, in_percent, with_interval
+from pipeline.failure_modes.folder import Interval, interval_where, write_folder
 from pipeline.failure_modes.published_only import (
     EVERYTHING,
     EXPLAINED,
@@ -46,16 +46,9 @@ class Findings:
     composition: pd.DataFrame
     sentences: tuple[str, ...]
 
-    def value(self, rows: str, learner: str, metric: str, tested: str) -> tuple[float, float, float] | None:
+    def value(self, rows: str, learner: str, metric: str, tested: str) -> Interval | None:
         """``(value, low, high)``; None where it was not found."""
-        part = self.metrics
-        wanted = {"rows": rows, "learner": learner, "metric": metric, "tested": tested}
-        for column, name in wanted.items():
-            part = part[part[column] == name]
-        if part.empty:
-            return None
-        value, low, high = (float(part[name].iloc[0]) for name in ("value", "low", "high"))
-        return value, low, high
+        return interval_where(self.metrics, rows=rows, learner=learner, metric=metric, tested=tested)
 
 
 def execute(experiment: Experiment) -> Findings:
@@ -77,7 +70,7 @@ def execute(experiment: Experiment) -> Findings:
     )
     composition = composed(experiment)
     bare = Findings(experiment, metrics, trained, predictions, composition, ())
-    found = Findings(experiment, metrics, trained, predictions, composition, tuple(sentences(bare)))
+    found = replace(bare, sentences=tuple(sentences(bare)))
     write_folder(
         experiment.run,
         NAME,
@@ -98,8 +91,8 @@ def execute(experiment: Experiment) -> Findings:
 def _line(experiment: Experiment, training: Training, cell: dict[str, Any]) -> str:
     rows = list(experiment.split.folds[training.fold].test)
     predicted = pd.Series(cell["predicted"], index=rows)
-    failed = (experiment.origin.loc[rows] == experiment.settings.tested) & ~experiment.success.loc[rows]
     tested = experiment.origin.loc[rows] == experiment.settings.tested
+    failed = tested & ~experiment.success.loc[rows]
     shown = "no row to test on"
     if tested.any():
         bias = float((predicted - experiment.yields.loc[rows])[tested].mean())
@@ -209,8 +202,7 @@ def sentences(found: Findings) -> list[str]:
         "their kind.",
         _differ(experiment, published, tested),
     ]
-    if groups < MIN_GROUPS:
-        said.append(f"Fewer than {MIN_GROUPS} independent test groups: intervals say little here.")
+    said += few_groups(groups)
     for learner in experiment.learners:
         said += _of_learner(found, learner)
     return said

@@ -22,7 +22,7 @@ from pipeline.config import RunConfig
 from pipeline.errors import InputError, unknown
 from pipeline.experiment import Run, language_model_key, limit_rows, load_raw, load_table, make_splits
 from pipeline.failure_modes.learners import resolve_learners, short_arm
-from pipeline.failure_modes.settings import StressSettings
+from pipeline.failure_modes.settings import StressSettings, require_reactions
 from pipeline.reporter import Reporter
 from pipeline.splits.splitters import Fold, Split
 from pipeline.tables.reading import RawTable, require_column
@@ -139,10 +139,7 @@ def prepare(config: RunConfig, settings: PublishedSettings, reporter: Reporter) 
     InputError
         If the table holds no reactions, a column or what it should say is missing, or too little is left to train on.
     """
-    if not config.has_reactions:
-        raise InputError(
-            f"{config.table}: the experiment is about reactions; name them with --reaction or --components"
-        )
+    require_reactions(config)
     learners = resolve_learners(settings.arms, CLASSICAL)
     config = replace(config, success=0.0, split=(f"group:{settings.paper}",), folds=settings.folds, n_train=0)
     raw = _of_two_origins(load_raw(config.table, config.data_dir), settings, reporter)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Self
 
+from pipeline.config import RunConfig
 from pipeline.errors import InputError, unknown
 
 
@@ -33,11 +34,25 @@ class StressSettings:
         if not 0 < success < 100:
             raise InputError(f"success is {success}; it must be a yield in percent, above 0 and below 100")
 
+    def check_doses(self, doses: Sequence[float]) -> None:
+        """Raise `InputError` unless they are percent of the failures that there are."""
+        for dose in doses:
+            if not 0 < dose <= 100:
+                raise InputError(f"a dose is {dose}; doses are percent of the failures, above 0 and up to 100")
+
     def check_counts(self, *names: str, least: int = 1) -> None:
         """Raise `InputError` unless the settings of these names are at least so large."""
         for name in names:
             if getattr(self, name) < least:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least {least}")
+
+
+def require_reactions(config: RunConfig) -> None:
+    """Raise `InputError` unless the table of a run holds reactions."""
+    if not config.has_reactions:
+        raise InputError(
+            f"{config.table}: the experiment is about reactions; name them with --reaction or --components"
+        )
 
 
 def _like(default: Any, value: Any, where: str) -> Any:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -38,7 +39,7 @@ from pipeline.failure_modes.negatives import (
 )
 from pipeline.failure_modes.negatives import Experiment as NegativesExperiment
 from pipeline.failure_modes.negatives import Training as NegativesTraining
-from pipeline.failure_modes.settings import StressSettings
+from pipeline.failure_modes.settings import StressSettings, require_reactions
 from pipeline.reporter import Reporter
 from pipeline.tables.reactions import SUCCESS
 from pipeline.tables.table import Table
@@ -103,9 +104,7 @@ class VerifierSettings(StressSettings):
         self.check_counts("folds", least=2)
         self.check_counts("seeds", "samples", "generator_steps", "lm_steps")
         self.check_counts("questions", "positives", least=0)
-        for dose in self.doses:
-            if not 0 < dose <= 100:
-                raise InputError(f"a dose is {dose}; doses are percent of the failures, above 0 and up to 100")
+        self.check_doses(self.doses)
         for temperature in self.temperatures:
             if not 0 < temperature <= 5:
                 raise InputError(f"a temperature is {temperature}; it must be above 0 and up to 5")
@@ -158,33 +157,41 @@ class Experiment:
         return tuple(name for name in self.settings.propose if name in self.table.names)
 
     @cached_property
-    def outcomes(self) -> dict[tuple[str, ...], tuple[str, bool]]:
-        """From the components of a measured reaction to its row and whether it was a success."""
-        rows = zip(self.table.frame["row_id"], self.table.targets == SUCCESS, strict=True)
-        return {self._components[row]: (row, success) for row, success in rows}
-
-    def reaction(self, question: Question, values: Sequence[str]) -> tuple[str, ...]:
-        """All components of a question's reaction under proposed conditions."""
-        stated = dict(zip(self.table.components, self._components[question.row], strict=True))
-        stated.update(zip(self.settings.propose, values, strict=True))
-        return tuple(stated.values())
-
-    @cached_property
-    def _components(self) -> dict[str, tuple[str, ...]]:
-        frame = self.table.frame
-        rows = map(tuple, frame[list(self.table.components)].to_numpy(dtype=object))
-        return dict(zip(frame["row_id"], rows, strict=True))
-
-    @cached_property
     def cells(self) -> dict[str, dict[str, str]]:
         """What an arm is given for each row of the table, by row id and column."""
         X = self.table.inputs
         return {row: dict(zip(X.columns, cells, strict=True)) for row, *cells in X.itertuples()}
 
-    def combinations(self, fold: int) -> list[tuple[str, ...]]:
-        """Every combination of the values that the proposed components have in the training rows of a fold, sorted."""
-        rows = self.table.inputs.loc[list(self.parts[fold].train)]
-        return sorted(itertools.product(*(sorted(set(rows[name])) for name in self.settings.propose)))
+    @cached_property
+    def outcomes(self) -> dict[tuple[str, ...], tuple[str, bool]]:
+        """From the components of a measured reaction to its row and whether it was a success."""
+        rows = zip(self.table.frame["row_id"], self.table.targets == SUCCESS, strict=True)
+        return {self._named(self.cells[row]): (row, success) for row, success in rows}
+
+    def _named(self, cells: Mapping[str, str]) -> tuple[str, ...]:
+        return tuple(cells[name] for name in self.table.components)
+
+    def reaction(self, question: Question, values: Sequence[str]) -> tuple[str, ...]:
+        """All components of a question's reaction under proposed conditions."""
+        return self._named(self.cells[question.row] | dict(zip(self.settings.propose, values, strict=True)))
+
+    def stated(self, row: str) -> tuple[str, ...]:
+        """What a question about the reaction of a row states."""
+        return tuple(self.cells[row][name] for name in self.given)
+
+    @cached_property
+    def successes(self) -> Counter[tuple[str, ...]]:
+        """How many conditions succeed, by what a question states."""
+        return Counter(self.stated(row) for row, success in self.outcomes.values() if success)
+
+    @cached_property
+    def combinations(self) -> list[list[tuple[str, ...]]]:
+        """Per fold, every combination of the values that the proposed components have in its training rows, sorted."""
+        X, found = self.table.inputs, []
+        for part in self.parts:
+            rows = X.loc[list(part.train)]
+            found.append(sorted(itertools.product(*(sorted(set(rows[name])) for name in self.settings.propose))))
+        return found
 
 
 # -- preparing -------------------------------------------------------------------------------
@@ -198,10 +205,7 @@ def prepare(config: RunConfig, settings: VerifierSettings, reporter: Reporter) -
     InputError
         If the table holds no reactions, lacks a component or a success or failure, or has too many combinations.
     """
-    if not config.has_reactions:
-        raise InputError(
-            f"{config.table}: the experiment is about reactions; name them with --reaction or --components"
-        )
+    require_reactions(config)
     verifiers = resolve_learners(settings.arms, CLASSICAL)
     split = (f"component:{settings.held_out}",)
     config = replace(config, success=settings.success, split=split, folds=settings.folds, n_train=0)
@@ -222,7 +226,7 @@ def prepare(config: RunConfig, settings: VerifierSettings, reporter: Reporter) -
     ]
     experiment = Experiment(run, settings, verifiers, parts, [])
     experiment.questions = _questions(experiment)
-    count = len(experiment.combinations(0))
+    count = len(experiment.combinations[0])
     if count > MOST_COMBINATIONS:
         raise InputError(
             f"{', '.join(settings.propose)}: {count} combinations; propose fewer components with --propose (at most "
@@ -344,7 +348,7 @@ def propose(experiment: Experiment, fold: int, seed: int) -> dict[str, Any]:
 def candidates(experiment: Experiment, fold: int, proposed: Sequence[Any]) -> list[tuple[str, ...]]:
     """What is ranked for a question: the valid proposals, in order of appearance, then all other combinations."""
     valid = [tuple(values) for values in proposed if values is not None]
-    return list(dict.fromkeys([*valid, *experiment.combinations(fold)]))
+    return list(dict.fromkeys([*valid, *experiment.combinations[fold]]))
 
 
 def verify(experiment: Experiment, check: Check, fold: int, seed: int, cell: dict[str, Any]) -> dict[str, Any]:

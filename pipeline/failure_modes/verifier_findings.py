@@ -15,7 +15,7 @@ from pipeline.evaluation.bootstrap import MIN_GROUPS, group_weights, interval
 from pipeline.evaluation.detection import over_seeds
 from pipeline.evaluation.metrics import divide
 from pipeline.failure_modes.findings import RESAMPLES, in_percent
-from pipeline.failure_modes.folder import write_folder
+from pipeline.failure_modes.folder import Interval, interval_where, write_folder
 from pipeline.failure_modes.verifier import (
     NAME,
     Check,
@@ -68,16 +68,9 @@ class Findings:
     predictions: pd.DataFrame
     sentences: tuple[str, ...]
 
-    def value(self, proposals: str, chosen: str, metric: str, top: int = 0) -> tuple[float, float, float] | None:
+    def value(self, proposals: str, chosen: str, metric: str, top: int = 0) -> Interval | None:
         """``(value, low, high)``; None where it was not found."""
-        part = self.metrics
-        wanted = {"proposals": proposals, "filter": chosen, "metric": metric, "top": top}
-        for column, name in wanted.items():
-            part = part[part[column] == name]
-        if part.empty:
-            return None
-        value, low, high = (float(part[name].iloc[0]) for name in ("value", "low", "high"))
-        return value, low, high
+        return interval_where(self.metrics, proposals=proposals, filter=chosen, metric=metric, top=top)
 
 
 def execute(experiment: Experiment) -> Findings:
@@ -130,12 +123,11 @@ def _answered(
     counts = _popularity(experiment, fold, seed)
     found = []
     questions = [question for question in experiment.questions if question.fold == fold]
-    measured = _successes_by_question(experiment)
+    known_combinations = set(experiment.combinations[fold])
     for place, (question, proposals) in enumerate(zip(questions, cell["proposals"], strict=True)):
         samples = [None if one["values"] is None else tuple(one["values"]) for one in proposals]
         ranked = candidates(experiment, fold, samples)
         outcomes = [experiment.outcomes.get(experiment.reaction(question, values)) for values in ranked]
-        known_combinations = set(experiment.combinations(fold))
         order = sorted(
             (number for number, values in enumerate(ranked) if values in known_combinations),
             key=lambda number: (-counts.get(ranked[number], 0), ranked[number]),
@@ -151,7 +143,7 @@ def _answered(
                 {LIKELIHOOD: np.array(cell["likelihood"][place])}
                 | {check.label: np.array(scored["scores"][place]) for check, scored in by_check.items()},
                 order,
-                measured[_stated(experiment, question.row)],
+                experiment.successes[experiment.stated(question.row)],
             )
         )
     return found
@@ -162,18 +154,6 @@ def _popularity(experiment: Experiment, fold: int, seed: int) -> dict[tuple[str,
     known = known_successes(experiment, fold, seed)
     rows = experiment.table.inputs.loc[known, list(experiment.settings.propose)].to_numpy(dtype=object)
     return Counter(map(tuple, rows))
-
-
-def _stated(experiment: Experiment, row: str) -> tuple[str, ...]:
-    return tuple(experiment.cells[row][name] for name in experiment.given)
-
-
-def _successes_by_question(experiment: Experiment) -> dict[tuple[str, ...], int]:
-    counts: dict[tuple[str, ...], int] = {}
-    for row, success in experiment.outcomes.values():
-        stated = _stated(experiment, row)
-        counts[stated] = counts.get(stated, 0) + success
-    return counts
 
 
 # -- metrics ---------------------------------------------------------------------------------
@@ -359,12 +339,12 @@ def _gain(found: Findings, check: Check, top: int) -> str:
     )
 
 
-def _points(found: tuple[float, float, float]) -> str:
+def _points(found: Interval) -> str:
     value, low, high = (100 * part for part in found)
     return f"{value:.0f} [{low:.0f} to {high:.0f}]"
 
 
-def _percent(found: tuple[float, float, float] | None) -> str:
+def _percent(found: Interval | None) -> str:
     return in_percent(found) if found else "an unknown share"
 
 

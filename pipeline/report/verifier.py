@@ -44,7 +44,7 @@ def write_report(found: Findings, out: Path) -> Path:
         n=int(found.metrics["n"].iloc[0]),
         groups=int(found.metrics["groups"].iloc[0]),
         budget=len(settings.temperatures) * settings.samples,
-        combinations=len(experiment.combinations(0)),
+        combinations=len(experiment.combinations[0]),
         top=settings.top,
         ranked=[_row(found, *pair) for pair in rankings(experiment)],
         counted=[

@@ -76,7 +76,7 @@ def butina(bits: np.ndarray, names: np.ndarray, similarity: float) -> np.ndarray
         neighbours += [np.flatnonzero(row >= similarity) for row in block]
     order = sorted(range(len(bits)), key=lambda row: (-len(neighbours[row]), names[row]))
     codes = np.full(len(bits), -1)
-    for number, centre in enumerate(row for row in order):
+    for number, centre in enumerate(order):
         if codes[centre] < 0:
             free = neighbours[centre][codes[neighbours[centre]] < 0]
             codes[free] = number

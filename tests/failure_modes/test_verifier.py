@@ -202,7 +202,7 @@ def test_no_held_out_value_is_trained_on(planted, tiny_folder):
         assert not held & set(X.loc[list(part.train), "halide"])
         assert set(known) <= set(part.train)
         assert part.success.loc[known].all()
-    assert experiment.combinations(0) == sorted((base,) for base in BASES)
+    assert experiment.combinations[0] == sorted((base,) for base in BASES)
 
 
 def test_precision_of_few_and_of_no_proposals():
