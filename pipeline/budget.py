@@ -167,6 +167,17 @@ def _growth(at_probe: float, arm: str, n: float) -> float:
 Reduction = Callable[[Run], Run | None]
 
 
+def _fewer_repeats(repeats: int) -> Reduction:
+    def reduce(run: Run) -> Run | None:
+        if run.config.repeats <= repeats:
+            return None
+        smaller = replace(run, config=replace(run.config, repeats=repeats))
+        make_splits(smaller)
+        return smaller
+
+    return reduce
+
+
 def _fewer_rows(n: int) -> Reduction:
     def reduce(run: Run) -> Run | None:
         if len(run.table) <= n:
@@ -209,8 +220,10 @@ def _language_models(run: Run) -> bool:
 
 # What is given up first stands first; each is applied only if the estimate is still over the budget.
 REDUCTIONS: tuple[Reduction, ...] = (
+    _fewer_repeats(3),
     _fewer_rows(4_000),
     _fewer_steps(480),
+    _fewer_repeats(1),
     _fewer_rows(2_000),
     _fewer_steps(320),
     _without("lm-text"),
@@ -249,6 +262,8 @@ def fit_budget(run: Run, measured: Probe, seconds: float) -> Run:
 def _left_out(whole: Run, smaller: Run) -> list[str]:
     """What the smaller run lacks, a line each."""
     notes = []
+    if smaller.config.repeats < whole.config.repeats:
+        notes.append(f"repeats: {smaller.config.repeats} of {whole.config.repeats}")
     if len(smaller.table) < len(whole.table):
         kept = len(smaller.table)
         notes.append(f"{len(whole.table) - kept} of {len(whole.table)} rows: {kept} were drawn by seed")

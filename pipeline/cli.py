@@ -219,6 +219,13 @@ def run(
     ] = None,
     test_size: Annotated[Optional[float], typer.Option(help="Share of rows in a hold-out.")] = None,
     folds: Annotated[Optional[int], typer.Option(help="Number of folds; 0 for a hold-out.")] = None,
+    repeats: Annotated[
+        Optional[int], typer.Option(help="How often to deal the rows anew, each time with another seed of every arm.")
+    ] = None,
+    margin: Annotated[
+        Optional[float],
+        typer.Option(help="Difference in MAE or AUROC that makes none in practice; half the label noise if not given."),
+    ] = None,
     arms: Annotated[Optional[str], typer.Option(help="Arms by name, or the groups baselines, lm, all.")] = None,
     model: ModelOption = None,
     dtype: DtypeOption = None,
@@ -297,9 +304,8 @@ def _say_plan(reporter: Reporter, prepared: Any) -> None:
     for warning in table.warnings:
         reporter.say(f"Warning: {warning}.")
     for split in prepared.splits:
-        sizes = ", ".join(f"{len(fold.train)}/{len(fold.test)}" for fold in split.folds)
         reporter.say(
-            f"Split {split.name} ({split.asked}): train/test {sizes}, {len(set(split.groups.values()))} groups."
+            f"Split {split.name} ({split.asked}): train/test {split.sizes()}, {len(set(split.groups.values()))} groups."
         )
         for note in split.notes:
             reporter.say(f"  Note: {note}.")

@@ -87,6 +87,12 @@ class RunConfig:
         Share of rows in a hold-out.
     folds : int
         0 for a hold-out.
+    repeats : int
+        How often the rows are dealt into test and training rows anew; every arm is trained with a seed of its own
+        each time.
+    margin : float
+        Largest difference in the primary metric that makes no difference in practice; 0 for half the noise of a
+        measurement, where repeated ones allow an estimate.
     arms : tuple of str
         Names of arms, or the groups ``baselines``, ``lm`` and ``all``.
     model : str
@@ -133,6 +139,8 @@ class RunConfig:
     split: tuple[str, ...] = ("random", "scaffold")
     test_size: float = 0.2
     folds: int = 0
+    repeats: int = 1
+    margin: float = 0.0
     arms: tuple[str, ...] = ("all",)
     model: str = DEFAULT_MODEL
     dtype: str = "auto"
@@ -155,7 +163,9 @@ class RunConfig:
         for name in ("bins", "folds"):
             if getattr(self, name) < 0 or getattr(self, name) == 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be 0 or at least 2")
-        for name in ("max_rows", "n_train", "steps", "seed"):
+        if self.repeats < 1:
+            raise InputError(f"repeats is {self.repeats}; it must be at least 1")
+        for name in ("max_rows", "n_train", "steps", "seed", "margin"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name} is {getattr(self, name)}; it must not be negative")
         if self.bins and self.task == "classes":

@@ -8,7 +8,7 @@ import os
 import platform
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,9 @@ from pipeline.arms.ladder import (
 from pipeline.cells import cell_id, get_or_make, measured, read_cell, versions
 from pipeline.config import RunConfig, config_per_target, merge_settings, write_yaml
 from pipeline.errors import InputError
-from pipeline.evaluation.comparison import Evaluation, evaluate, metric_table
+from pipeline.evaluation.comparison import Difference, Evaluation, all_pairs, evaluate, metric_table
 from pipeline.evaluation.metrics import HIGHER_IS_BETTER, PRIMARY, auroc
+from pipeline.evaluation.noise import measurement_noise
 from pipeline.evaluation.verdict import Verdict, verdicts
 from pipeline.files import write_atomically, write_csv
 from pipeline.lm.defaults import training_settings
@@ -52,6 +53,7 @@ from pipeline.tables.reading import RawTable, read_table, require_column
 from pipeline.tables.table import Table, build_table, check_enough
 from pipeline.tables.targets import CLASSES, REGRESSION
 
+COMPARISON_COLUMNS = [column.name for column in fields(Difference)]
 INNER_FOLDS = 3
 INNER_FOLD_ROWS = 1_500  # past this many training rows one inner hold-out is enough to choose a baseline
 INNER_HOLD_OUT = 0.2
@@ -245,6 +247,7 @@ def make_splits(run: Run) -> None:
                 folds=config.folds,
                 seed=config.seed,
                 n_train=config.n_train,
+                repeats=config.repeats,
             )
         except InputError as error:
             if LADDER not in config.split:
@@ -325,6 +328,12 @@ def fold_targets(run: Run, fold: Fold) -> pd.Series:
 # -- cells -----------------------------------------------------------------------------------
 
 
+def seed_of(run: Run, split: Split, fold: Fold) -> int:
+    """The seed of the arms in a division: another in each, so that what it changes is part of what divisions differ
+    in."""
+    return run.config.seed + split.folds.index(fold)
+
+
 def cell_key(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]:
     """All that the numbers of a cell depend on, besides the code and the package versions."""
     rows = hashlib.sha256(repr((fold.train, fold.test)).encode()).hexdigest()
@@ -338,7 +347,7 @@ def cell_key(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]:
         "arm": arm,
         "task": run.task,
         "bins": run.config.bins,
-        "seed": run.config.seed,
+        "seed": seed_of(run, split, fold),
         "threads": run.threads,
     }
     if is_language_model(arm):
@@ -407,10 +416,11 @@ def _mean_cell(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]:
 
 
 def _fitted_cell(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]:
+    run = replace(run, config=replace(run.config, seed=seed_of(run, split, fold)))
     X, y = run.table.inputs, fold_targets(run, fold)
     train, test = list(fold.train), list(fold.test)
     groups = np.array([split.groups[row_id] for row_id in train], dtype=object)
-    label = f"{split.name}{f' fold {fold.fold + 1}' if len(split.folds) > 1 else ''} {arm}"
+    label = f"{split.name}{split.named(fold)} {arm}"
     cell: dict[str, Any] = {}
     with measured(cell), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # convergence and rank warnings of single fits; results are validated
@@ -592,6 +602,7 @@ class Outcome:
     arms: tuple[str, ...]
     predictions: pd.DataFrame
     metrics: pd.DataFrame
+    comparisons: tuple[Difference, ...]
     evaluations: tuple[Evaluation, ...]
     verdicts: tuple[Verdict, ...]
     cells: tuple[dict[str, Any], ...]
@@ -637,7 +648,7 @@ def _needs_features(run: Run) -> bool:
 
 def _cell_line(run: Run, split: Split, fold: Fold, arm: str, cell: dict[str, Any]) -> str:
     metric = PRIMARY[run.task]
-    where = split.name + (f" fold {fold.fold + 1}/{len(split.folds)}" if len(split.folds) > 1 else "")
+    where = split.name + split.named(fold)
     predicted = cell["prediction"] if run.task == REGRESSION else cell["probabilities"]
     score = _exact_score(run, list(fold.test), predicted, fold_targets(run, fold))
     if run.task == REGRESSION:
@@ -720,7 +731,7 @@ def _conclude(
             exact_rows(predictions[predictions["split"] == split.name]),
             task=run.task,
             classes=run.classes,
-            groups=split.groups,
+            split=split,
             preferred=preferred[split.name],
             seed=run.config.seed,
         )
@@ -728,10 +739,13 @@ def _conclude(
     ]
     metrics = pd.concat([metric_table(evaluation) for evaluation in evaluations], ignore_index=True)
     lm_arms = [arm for arm in run.arms if is_language_model(arm)]
-    found = verdicts(evaluations, lm_arms, run.table.units, run.table.rows_are, REACTION_CONTROLS)
+    margin = practical_margin(run)
+    pairs = tuple(pair for evaluation in evaluations for pair in all_pairs(evaluation, run.arms, margin))
+    found = verdicts(evaluations, lm_arms, run.table.units, run.table.rows_are, REACTION_CONTROLS, margin)
     split_cards = tuple(split_card(run.table, split) for split in run.splits)
     write_atomically(run.out / "predictions.parquet", predictions.to_parquet(index=False))
     write_csv(run.out / "metrics.csv", metrics)
+    write_csv(run.out / "comparisons.csv", pd.DataFrame(map(asdict, pairs), columns=COMPARISON_COLUMNS))
     info = {
         "settings": run.config.as_dict(),
         "table": run.table.fingerprint(),
@@ -753,6 +767,7 @@ def _conclude(
             name: {f"{repeat}/{fold}": arm for (repeat, fold), arm in choices.items()}
             for name, choices in preferred.items()
         },
+        "margin": margin,
         "higher_is_better": HIGHER_IS_BETTER,
         "verdicts": [verdict.as_dict() for verdict in found],
         "cells": [
@@ -776,6 +791,7 @@ def _conclude(
         tuple(run.arms),
         predictions,
         metrics,
+        pairs,
         tuple(evaluations),
         tuple(found),
         tuple(cells),
@@ -783,6 +799,15 @@ def _conclude(
         tuple(run.rungs_left_out),
         info,
     )
+
+
+def practical_margin(run: Run) -> float:
+    """The difference in the primary metric that makes none in practice: the one given, or else half the standard
+    deviation of a measurement where repeated ones tell it; 0 for none."""
+    if run.config.margin or run.task == CLASSES:
+        return run.config.margin
+    noise = measurement_noise(run.table.frame)
+    return noise.deviation / 2 if noise else 0.0
 
 
 def hardware() -> dict[str, Any]:

@@ -215,6 +215,36 @@ def test_classes_bins_and_folds(alcohols):
     assert {"auroc", "auprc", "mcc", "balanced_accuracy", "brier", "accuracy"} == set(metrics["metric"])
 
 
+def test_repeats_have_seeds_of_their_own_and_all_pairs_are_compared(alcohols, tiny_folder):
+    out = alcohols.parent / "out"
+    given = ("--split", "random", "--folds", 2, "--repeats", 2, "--model", tiny_folder, "--steps", 2)
+    done = run_small(alcohols, out, *given, "--margin", 0.5, arms="ridge,knn,lm-head")
+    assert done.returncode == 0, done.stderr
+    assert "random, repeat 2, fold 1" in done.stdout
+    info = json.loads((out / "run.json").read_text())
+    assert {(cell["repeat"], cell["fold"]): cell["seed"] for cell in info["cells"]} == {
+        (0, 0): 0,
+        (0, 1): 1,
+        (1, 0): 2,
+        (1, 1): 3,
+    }
+    assert info["margin"] == 0.5
+    predictions = pd.read_parquet(out / "predictions.parquet")
+    error = (predictions["truth"] - predictions["prediction"]).abs()
+    divided = (
+        error.groupby([predictions["arm"], predictions["repeat"], predictions["fold"]]).mean().unstack(level="arm")
+    )
+    metrics = pd.read_csv(out / "metrics.csv").query("metric == 'mae'").set_index("arm")["value"]
+    assert metrics["ridge"] == pytest.approx(divided["ridge"].mean())
+    pairs = pd.read_csv(out / "comparisons.csv").set_index(["arm", "other"])
+    assert len(pairs) == 6  # of the mean and three arms
+    assert pairs.loc[("ridge", "lm-head"), "value"] == pytest.approx((divided["ridge"] - divided["lm-head"]).mean())
+    assert (pairs["margin"] == 0.5).all()
+    report = (out / "report.html").read_text()
+    assert "figure-matrix" in report
+    assert "each division has a training seed of its own" in report
+
+
 def test_three_classes_with_every_kind_of_arm(tmp_path, tiny_folder):
     rows = [(s, "abc"[i % 3]) for i, s in enumerate(SMILES)]
     path = write_table(tmp_path / "t.csv", rows)

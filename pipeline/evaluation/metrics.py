@@ -82,8 +82,8 @@ def _ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def spearman(truth: np.ndarray, prediction: np.ndarray, weights: np.ndarray) -> np.ndarray:
     total = weights.sum(axis=1, keepdims=True)
     a, b = _ranks(truth, weights), _ranks(prediction, weights)
-    a = a - (weights * a).sum(axis=1, keepdims=True) / total
-    b = b - (weights * b).sum(axis=1, keepdims=True) / total
+    a = a - divide((weights * a).sum(axis=1, keepdims=True), total)
+    b = b - divide((weights * b).sum(axis=1, keepdims=True), total)
     scale = np.sqrt((weights * a * a).sum(axis=1) * (weights * b * b).sum(axis=1))
     return divide((weights * a * b).sum(axis=1), scale)
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.evaluation.bootstrap import MIN_GROUPS, interval
+from pipeline.evaluation.bootstrap import MIN_GROUPS
 from pipeline.evaluation.comparison import (
     BETTER,
     CANNOT_TELL,
     CONTROL,
-    NO_DIFFERENCE,
+    EQUIVALENT,
     REFERENCE,
     WORSE,
     Difference,
@@ -50,14 +50,16 @@ def verdicts(
     units: str,
     rows_are: str = "molecules",
     structureless: Sequence[str] = (),
+    margin: float = 0.0,
 ) -> list[Verdict]:
     """One verdict per split; the comparisons of all splits are corrected as one family.
 
     ``structureless`` names baselines that know no structure; where validation prefers one of them, that is said.
+    Differences within ``margin`` of the primary metric are of no consequence; 0 for none.
     """
     control = CONTROL[evaluations[0].task]
-    against_reference = differences(evaluations, lm_arms, REFERENCE)
-    against_control = differences(evaluations, [REFERENCE, *lm_arms], control)
+    against_reference = differences(evaluations, lm_arms, REFERENCE, margin)
+    against_control = differences(evaluations, [REFERENCE, *lm_arms], control, margin)
     result = []
     for evaluation in evaluations:
         compared = [item for item in against_reference if item.split == evaluation.split]
@@ -77,8 +79,9 @@ def _verdict(
     def made(learned: bool, use: str | None, sentence: str) -> Verdict:
         return Verdict(evaluation.split, learned, use, sentence, tuple(compared), tuple(controlled))
 
-    n, groups = len(evaluation.truth), evaluation.n_groups
-    where = f"On the {evaluation.split} split ({n} test {rows_are} in {groups} groups)"
+    n, groups = len(set(evaluation.row_ids)), evaluation.n_groups
+    divisions = f", {evaluation.divisions} divisions" if evaluation.divisions > 1 else ""
+    where = f"On the {evaluation.split} split ({n} test {rows_are} in {groups} groups{divisions})"
     constant = "predicting the training mean" if evaluation.task == "regression" else "always answering the majority"
     if groups < MIN_GROUPS:
         return made(
@@ -88,8 +91,13 @@ def _verdict(
         )
     learned = [item.arm for item in controlled if item.answer == BETTER]
     if not learned:
+        compared_arms = [_label(evaluation, item.arm) for item in controlled]
+        names = _names(compared_arms)
         return made(
-            False, None, f"{where} nothing was learned that this test set can show: no arm is better than {constant}."
+            False,
+            None,
+            f"{where} nothing was learned that this test can show: {names} {_is(compared_arms)} not shown to be better "
+            f"than {constant}.",
         )
     winners = sorted((item for item in compared if item.answer == BETTER), key=_edge, reverse=True)
     if REFERENCE not in evaluation.scores:
@@ -104,7 +112,7 @@ def _verdict(
     if winners:
         winner = winners[0]
         also = [item.arm for item in winners[1:]]
-        more = f" ({_names(also)} also {'does' if len(also) == 1 else 'do'})" if also else ""
+        more = f" ({_names(also)} {_is(also)} better than it too)" if also else ""
         return made(
             True,
             winner.arm,
@@ -134,7 +142,18 @@ def reference_name(evaluation: Evaluation) -> str:
     counts = Counter(evaluation.reference)
     if len(counts) == 1:
         return evaluation.reference[0]
-    return " / ".join(f"{arm} ({count} folds)" for arm, count in counts.most_common())
+    return " / ".join(
+        f"{arm} ({count} {'division' if count == 1 else 'divisions'})" for arm, count in counts.most_common()
+    )
+
+
+def _label(evaluation: Evaluation, arm: str) -> str:
+    """An arm as a sentence names it; the reference is the baseline, or baselines, behind it."""
+    return f"{reference_name(evaluation)} (preferred by validation)" if arm == REFERENCE else arm
+
+
+def _is(items: Sequence[str]) -> str:
+    return "is" if len(items) == 1 else "are"
 
 
 def _single_name(evaluation: Evaluation) -> str:
@@ -151,34 +170,36 @@ def _rest(compared: list[Difference], units: str) -> str:
     worse = [f"{item.arm} by {_amount(item, units)}" for item in compared if item.answer == WORSE]
     if worse:
         parts.append(f" Worse than it: {_names(worse)}.")
-    same = [f"{item.arm} ({_signed(item, units)})" for item in compared if item.answer == NO_DIFFERENCE]
+    same = [f"{item.arm} ({_signed(item, units)})" for item in compared if item.answer == EQUIVALENT]
     if same:
-        parts.append(f" No difference that this test set can show: {_names(same)}.")
-    if any(item.answer == NO_DIFFERENCE and item.low * item.high > 0 for item in compared):
-        parts.append(" The intervals are those of single comparisons; the answers are corrected for their number.")
-    unknown = [item.arm for item in compared if item.answer == CANNOT_TELL]
+        within = f"{number(compared[0].margin)}{_suffix(compared[0], units)}"
+        parts.append(f" Equivalent to it, within {within}: {_names(same)}.")
+    unknown = [f"{item.arm} ({_signed(item, units)})" for item in compared if item.answer == CANNOT_TELL]
     if unknown:
-        parts.append(f" Cannot tell: {_names(unknown)}.")
+        parts.append(f" Better, worse or the same, this test cannot tell: {_names(unknown)}.")
+    if any(item.answer == CANNOT_TELL and item.low * item.high > 0 for item in compared):
+        parts.append(" The intervals are those of single comparisons; the answers are corrected for their number.")
     return "".join(parts)
 
 
 def _score(evaluation: Evaluation, arm: str, units: str) -> str:
     metric = PRIMARY[evaluation.task]
-    samples = evaluation.scores[arm][metric]
-    low, high = interval(samples[1:])
+    low, high = evaluation.interval(arm, metric)
     suffix = f" {units}" if units and metric == "mae" else ""
-    return f"{LABELS[metric]} {number(samples[0])}{suffix} [{number(low)} to {number(high)}]"
+    return f"{LABELS[metric]} {number(evaluation.scores[arm][metric][0])}{suffix} [{number(low)} to {number(high)}]"
 
 
 def _amount(item: Difference, units: str) -> str:
     low, high = sorted((abs(item.low), abs(item.high))) if item.low * item.high > 0 else (item.low, item.high)
-    suffix = f" {units}" if units and item.metric == "mae" else ""
-    return f"{number(abs(item.value))}{suffix} [{number(low)} to {number(high)}]"
+    return f"{number(abs(item.value))}{_suffix(item, units)} [{number(low)} to {number(high)}]"
 
 
 def _signed(item: Difference, units: str) -> str:
-    suffix = f" {units}" if units and item.metric == "mae" else ""
-    return f"{item.value:+.3g}{suffix} [{item.low:+.3g} to {item.high:+.3g}]"
+    return f"{item.value:+.3g}{_suffix(item, units)} [{item.low:+.3g} to {item.high:+.3g}]"
+
+
+def _suffix(item: Difference, units: str) -> str:
+    return f" {units}" if units and item.metric == "mae" else ""
 
 
 def number(value: float) -> str:
@@ -215,10 +236,11 @@ def ladder_sentence(found: Sequence[Verdict]) -> str:
 def drop_sentence(easy: Evaluation, hard: Evaluation, arm: str, label: str, units: str) -> str:
     """How an arm's metric changes from one split to the other."""
     metric = PRIMARY[easy.task]
-    value, low, high = drop(easy, hard, arm)
+    changed = drop(easy, hard, arm)
+    low, high = changed.interval()
     suffix = f" {units}" if units and metric == "mae" else ""
     return (
         f"From {easy.split} to {hard.split} the {LABELS[metric]} of {label} goes from "
         f"{number(easy.scores[arm][metric][0])} to {number(hard.scores[arm][metric][0])}{suffix} "
-        f"({value:+.3g} [{low:+.3g} to {high:+.3g}])."
+        f"({changed.value:+.3g} [{low:+.3g} to {high:+.3g}])."
     )

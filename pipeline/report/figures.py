@@ -17,8 +17,8 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from pipeline.evaluation.comparison import CONTROL, Evaluation
-from pipeline.evaluation.metrics import LABELS, PRIMARY, positive_class
+from pipeline.evaluation.comparison import BETTER, CONTROL, EQUIVALENT, WORSE, Difference, Evaluation
+from pipeline.evaluation.metrics import HIGHER_IS_BETTER, LABELS, PRIMARY, positive_class
 
 matplotlib.rcParams.update(
     {
@@ -97,8 +97,50 @@ def leaderboard(evaluations: Sequence[Evaluation], metrics: Any, arms: Sequence[
             axis.plot(row["value"], position, "o", color=COLOURS[arm], ms=6)
         axis.set_yticks(range(len(arms)), list(reversed(arms)))
         axis.set_xlabel(_axis_name(evaluation, units))
-        axis.set_title(f"{evaluation.split} (n = {len(evaluation.truth)})")
+        axis.set_title(f"{evaluation.split} (n = {len(set(evaluation.row_ids))})")
         axis.grid(axis="x", alpha=0.25)
+    return _svg(figure)
+
+
+def comparison_matrix(
+    evaluations: Sequence[Evaluation], pairs: Sequence[Difference], arms: Sequence[str], units: str
+) -> str:
+    """What the arm of a row is compared with that of a column, a panel per split; the best arm stands first.
+
+    Cells hold the difference in the primary metric, on blue where the row is better, on red where it is worse, with
+    ``=`` where the two are equivalent, and pale where the test cannot tell.
+    """
+    columns = min(len(evaluations), 2)
+    lines = -(-len(evaluations) // columns)
+    side = max(2.2, 0.36 * len(arms) + 1.2)
+    figure, axes = plt.subplots(
+        lines, columns, figsize=(min((side + 0.6) * columns, WIDTH), side * lines), squeeze=False
+    )
+    for axis in axes.flat[len(evaluations) :]:
+        axis.set_visible(False)
+    fills = {BETTER: "#9ecae9", WORSE: "#f4a6a0", EQUIVALENT: "#d9d9d9"}
+    for axis, evaluation in zip(axes.flat, evaluations, strict=False):
+        metric = PRIMARY[evaluation.task]
+        sign = -1 if HIGHER_IS_BETTER[metric] else 1
+        order = sorted(arms, key=lambda arm: sign * evaluation.scores[arm][metric][0])
+        place = {arm: position for position, arm in enumerate(order)}
+        for pair in (pair for pair in pairs if pair.split == evaluation.split):
+            opposite = {BETTER: WORSE, WORSE: BETTER}.get(pair.answer, pair.answer)
+            for row, column, value, answer in (
+                (pair.arm, pair.other, pair.value, pair.answer),
+                (pair.other, pair.arm, -pair.value, opposite),
+            ):
+                x, y = place[column], place[row]
+                axis.add_patch(plt.Rectangle((x - 0.5, y - 0.5), 1, 1, fc=fills.get(answer, "#f8f8f8"), ec="white"))
+                text = ("=" if answer == EQUIVALENT else "") + f"{value:+.2g}"
+                shade = "black" if answer in fills else "#999999"
+                axis.text(x, y, text, ha="center", va="center", fontsize=5.5, color=shade)
+        axis.set_xticks(range(len(order)), order, rotation=60, ha="right", rotation_mode="anchor", fontsize=7)
+        axis.set_yticks(range(len(order)), order, fontsize=7)
+        axis.set(xlim=(-0.5, len(order) - 0.5), ylim=(len(order) - 0.5, -0.5), aspect="equal")
+        axis.set_title(f"{evaluation.split}: row minus column, {_axis_name(evaluation, units)}", fontsize=8)
+        axis.spines[:].set_visible(False)
+        axis.tick_params(length=0)
     return _svg(figure)
 
 

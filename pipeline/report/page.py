@@ -89,6 +89,8 @@ def _slug(name: str) -> str:
 def _figures(outcome: Outcome, similarities: Sequence[np.ndarray]) -> dict[str, str]:
     units, evaluations = outcome.table.units, outcome.evaluations
     drawn = {"leaderboard": figures.leaderboard(evaluations, outcome.metrics, outcome.arms, units)}
+    if outcome.comparisons:
+        drawn["matrix"] = figures.comparison_matrix(evaluations, outcome.comparisons, outcome.arms, units)
     if len(evaluations) > 1:
         drawn["slopes"] = figures.slopes(evaluations, outcome.arms, units)
     for evaluation, similarity in zip(evaluations, similarities, strict=True):
@@ -149,6 +151,10 @@ def _content(outcome: Outcome, out: Path, neighbours: Sequence[Neighbours]) -> d
         "transform": table.scale.explained(),
         "verdicts": outcome.verdicts,
         "drops": _drops(outcome),
+        "margin": outcome.info["margin"],
+        "divided": [evaluation.split for evaluation in outcome.evaluations if evaluation.divisions > 1],
+        "whole": [evaluation.split for evaluation in outcome.evaluations if evaluation.divisions == 1],
+        "tuned": [arm for arm in outcome.arms if is_language_model(arm)],
         "left_out": outcome.left_out,
         "rungs_left_out": outcome.rungs_left_out,
         "ladder": ladder_sentence(outcome.verdicts),
@@ -231,8 +237,9 @@ def _board(outcome: Outcome, evaluation: Evaluation, metrics: tuple[str, ...]) -
     chosen = set(evaluation.reference)
     return {
         "split": evaluation.split,
-        "n": len(evaluation.truth),
+        "n": len(set(evaluation.row_ids)),
         "groups": evaluation.n_groups,
+        "divisions": evaluation.divisions,
         "reference": reference_name(evaluation) if evaluation.reference else "",
         "rows": [
             {
@@ -261,6 +268,7 @@ def _answers(outcome: Outcome) -> list[dict[str, Any]]:
                 {
                     "arm": cell["key"]["arm"],
                     "split": cell["key"]["split"],
+                    "repeat": cell["key"]["repeat"],
                     "fold": cell["key"]["fold"],
                     "failed": failed,
                     "n": len(cell["row_id"]),
@@ -277,7 +285,9 @@ def _worst(outcome: Outcome, evaluation: Evaluation, similarity: np.ndarray, nea
     errors = figures.row_errors(evaluation, arm)
     frame = outcome.table.frame.set_index("row_id")
     rows = []
-    for index in np.argsort(-errors, kind="stable")[:WORST]:
+    order = np.argsort(-errors, kind="stable")
+    once = np.sort(np.unique(evaluation.row_ids[order], return_index=True)[1])  # a row is tested in every repeat
+    for index in order[once][:WORST]:
         row_id, neighbour = evaluation.row_ids[index], nearest[index]
         others = {
             name: evaluation.predicted[name][index]

@@ -96,7 +96,9 @@ def _check_has_components(table: Table, name: str) -> None:
         raise InputError(f"split {name!r} is for reactions; name them with --reaction or --components")
 
 
-def build_splits(table: Table, name: str, *, test_size: float, folds: int, seed: int, n_train: int = 0) -> list[Split]:
+def build_splits(
+    table: Table, name: str, *, test_size: float, folds: int, seed: int, n_train: int = 0, repeats: int = 1
+) -> list[Split]:
     """Make the splits of a table that a name stands for (a file may hold several) and check their invariants.
 
     Parameters
@@ -113,6 +115,9 @@ def build_splits(table: Table, name: str, *, test_size: float, folds: int, seed:
         Number of folds, 0 for a hold-out.
     n_train : int
         At most this many training rows per fold, drawn by seed; a larger draw holds a smaller one. 0 for all.
+    repeats : int
+        How often the same groups are dealt anew, each time by another seed; the first is that of ``repeats=1``. A
+        split whose division is given, or lies at an edge, is made once.
 
     Raises
     ------
@@ -130,7 +135,9 @@ def build_splits(table: Table, name: str, *, test_size: float, folds: int, seed:
         made = [_beyond(table, name, test_size, folds)]
     else:
         groups, how = _groups(table, name, test_size, folds, seed)
-        made = [_from_groups(table, name, groups, test_size, folds, seed, how)]
+        made = [_from_groups(table, name, groups, test_size, folds, seed, repeats, how)]
+    if repeats > 1:
+        made = [_said_to_be_one(split) if len(split.folds) == 1 else split for split in made]
     if n_train:
         made = [_fewer_trained(split, n_train, seed) for split in made]
     for split in made:
@@ -220,14 +227,23 @@ def _fewer_trained(split: Split, n_train: int, seed: int) -> Split:
     folds = []
     for fold in split.folds:
         ids = np.array(sorted(fold.train), dtype=object)
-        drawn = np.random.default_rng(seed).permutation(len(ids))[:n_train]
+        drawn = np.random.default_rng(seed_of_repeat(seed, fold.repeat)).permutation(len(ids))[:n_train]
         folds.append(replace(fold, train=tuple(ids[np.sort(drawn)])))
     sizes = ", ".join(f"{len(new.train)} of {len(old.train)}" for new, old in zip(folds, split.folds, strict=True))
     return replace(split, folds=tuple(folds), notes=(*split.notes, f"trained on {sizes} training rows, drawn by seed"))
 
 
+def _said_to_be_one(split: Split) -> Split:
+    return replace(split, notes=(*split.notes, "one division only: there is no other way to draw it"))
+
+
+def seed_of_repeat(seed: int, repeat: int) -> int:
+    """The seed that deals the groups of a repeat: the one given for the first, others that follow from it."""
+    return seed if repeat == 0 else int(np.random.SeedSequence([seed, repeat]).generate_state(1)[0])
+
+
 def _from_groups(
-    table: Table, name: str, groups: np.ndarray, test_size: float, folds: int, seed: int, how: str = ""
+    table: Table, name: str, groups: np.ndarray, test_size: float, folds: int, seed: int, repeats: int, how: str
 ) -> Split:
     ids = table.frame["row_id"].to_numpy(dtype=object)
     strata = _strata(table, acyclic=name in ("scaffold", GENERIC) and not folds)
@@ -239,22 +255,28 @@ def _from_groups(
                 f"split {name!r}: {folds} folds need at least {folds} groups; there are {len(distinct)}. "
                 "Ask for fewer folds or another split"
             )
-        numbers = fold_numbers(groups, strata, folds, seed)
-        made = [Fold(0, k, tuple(ids[numbers != k]), tuple(ids[numbers == k])) for k in range(folds)]
-        notes = [*([how] if how else []), *_uneven(made, len(table), sizes)]
-        return Split(name, tuple(made), labels, f"{folds} folds", tuple(notes))
+        made = []
+        for repeat in range(repeats):
+            numbers = fold_numbers(groups, strata, folds, seed_of_repeat(seed, repeat))
+            made += [Fold(repeat, k, tuple(ids[numbers != k]), tuple(ids[numbers == k])) for k in range(folds)]
+        notes = [*([how] if how else []), *_uneven(made[:folds], len(table), sizes)]
+        return Split(name, tuple(made), labels, f"{folds} folds{_times(repeats)}", tuple(notes))
     if len(distinct) < 2:
         raise InputError(f"split {name!r}: all {len(table)} rows are one group; at least two are needed")
-    test = hold_out(groups, strata, test_size, seed)
-    got = float(test.mean())
+    tests = [hold_out(groups, strata, test_size, seed_of_repeat(seed, repeat)) for repeat in range(repeats)]
+    got = float(np.mean(tests))
     notes = [how] if how else []
     if abs(got - test_size) > TOLERANCE:
         notes.append(
             f"asked for {test_size:.0%} of the rows, got {got:.0%}: the {len(distinct)} groups (the largest has "
             f"{sizes.max()} of {len(table)} rows) allow nothing nearer"
         )
-    made = [Fold(0, 0, tuple(ids[~test]), tuple(ids[test]))]
-    return Split(name, tuple(made), labels, f"{test_size:.0%} of rows held out", tuple(notes))
+    made = [Fold(repeat, 0, tuple(ids[~test]), tuple(ids[test])) for repeat, test in enumerate(tests)]
+    return Split(name, tuple(made), labels, f"{test_size:.0%} of rows held out{_times(repeats)}", tuple(notes))
+
+
+def _times(repeats: int) -> str:
+    return f", {repeats} times" if repeats > 1 else ""
 
 
 def _strata(table: Table, acyclic: bool) -> np.ndarray:
@@ -360,7 +382,7 @@ def _check(table: Table, split: Split) -> None:
     target = table.targets
     twins = dict(zip(table.frame["row_id"], twin_groups(table), strict=True))
     for fold in split.folds:
-        where = f"split {split.name!r}" + (f", fold {fold.fold + 1}" if len(split.folds) > 1 else "")
+        where = f"split {split.name!r}" + split.named(fold)
         if not fold.train or not fold.test:
             raise InputError(f"{where}: {len(fold.train)} training and {len(fold.test)} test rows; both must have some")
         if not table.exact.loc[list(fold.test)].any():

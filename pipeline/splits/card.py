@@ -20,7 +20,7 @@ def split_card(table: Table, split: Split) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``asked``, ``n_train`` and ``n_test`` per fold, ``groups``, ``largest_group`` (rows),
+        ``asked``, ``sizes`` (in words), ``n_train`` and ``n_test`` per fold, ``groups``, ``largest_group`` (rows),
         ``acyclic`` and ``acyclic_test`` (shares; None for reactions), ``unseen`` (reactions: for each component the
         share of test rows whose value of it no training row has), ``label_shift`` (regression: mean of test minus
         training labels in training standard deviations, and the two-sample Kolmogorov-Smirnov
@@ -42,6 +42,7 @@ def split_card(table: Table, split: Split) -> dict[str, Any]:
     return {
         "name": split.name,
         "asked": split.asked,
+        "sizes": split.sizes(),
         "n_train": [len(fold.train) for fold in split.folds],
         "n_test": [len(fold.test) for fold in split.folds],
         "groups": len(sizes),

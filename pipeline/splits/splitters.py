@@ -13,6 +13,7 @@ import pandas as pd
 
 from pipeline.errors import InputError
 
+LISTED = 5  # divisions whose sizes are said one by one
 TOLERANCE = 0.05  # a hold-out is within five points of what was asked, where the groups allow it
 
 
@@ -35,6 +36,25 @@ class Split:
     groups: dict[str, str]
     asked: str
     notes: tuple[str, ...] = ()
+
+    @property
+    def repeats(self) -> int:
+        """How many times the rows were divided anew."""
+        return len({fold.repeat for fold in self.folds})
+
+    def sizes(self) -> str:
+        """Training and test rows of each division, such as ``80/20``; those of many as a range."""
+        pairs = [(len(fold.train), len(fold.test)) for fold in self.folds]
+        if len(pairs) <= LISTED:
+            return ", ".join(f"{train}/{test}" for train, test in pairs)
+        low, high = np.min(pairs, axis=0), np.max(pairs, axis=0)
+        spans = "/".join(f"{a} to {b}" if a < b else str(a) for a, b in zip(low, high, strict=True))
+        return f"{spans} in {len(pairs)} divisions"
+
+    def named(self, fold: Fold) -> str:
+        """Which of several divisions this is, such as ``, repeat 2, fold 3``; nothing where there is one."""
+        repeat = f", repeat {fold.repeat + 1}" if self.repeats > 1 else ""
+        return repeat + (f", fold {fold.fold + 1}" if len(self.folds) > self.repeats else "")
 
     def frame(self) -> pd.DataFrame:
         """One row per (repeat, fold, row): ``split, repeat, fold, row_id, role, group``."""

@@ -7,9 +7,10 @@ from scipy.stats import spearmanr
 from sklearn import metrics as reference
 
 from pipeline.evaluation import metrics
-from pipeline.evaluation.bootstrap import group_weights, holm, two_sided_p
+from pipeline.evaluation.bootstrap import group_weights
 from pipeline.evaluation.comparison import evaluate
 from pipeline.evaluation.verdict import verdicts
+from pipeline.splits.splitters import Fold, Split
 
 RNG = np.random.default_rng(0)
 ONES = np.ones((1, 60))
@@ -77,11 +78,6 @@ def test_whole_groups_are_resampled():
     assert np.all(weights[:, ::5].sum(axis=1) == 3)
 
 
-def test_holm_by_hand():
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert two_sided_p(np.zeros(100)) == 1.0
-
-
 def predictions(arms, truth, **columns):
     rows = [
         {
@@ -101,12 +97,21 @@ def predictions(arms, truth, **columns):
     return pd.DataFrame(rows)
 
 
-def judged(arms, truth, groups=None, preferred="gp"):
-    groups = groups or {f"r{i:03d}": f"g{i}" for i in range(len(truth))}
+def judged(arms, truth, groups=None, preferred="gp", margin=0.0):
     found = evaluate(
-        predictions(arms, truth), task="regression", classes=(), groups=groups, preferred={(0, 0): preferred}
+        predictions(arms, truth),
+        task="regression",
+        classes=(),
+        split=one_division(len(truth), groups),
+        preferred={(0, 0): preferred},
     )
-    return verdicts([found], [arm for arm in arms if arm.startswith("lm")], "nm")[0]
+    return verdicts([found], [arm for arm in arms if arm.startswith("lm")], "nm", margin=margin)[0]
+
+
+def one_division(n, groups=None):
+    """One division with rows r000 ... tested, each a group of its own if not told otherwise."""
+    groups = groups or {f"r{i:03d}": f"g{i}" for i in range(n)}
+    return Split("random", (Fold(0, 0, tuple(f"t{i}" for i in range(4 * n)), tuple(groups)),), groups, "")
 
 
 TRUTH = np.random.default_rng(1).normal(size=80)
@@ -127,10 +132,31 @@ def test_the_verdict_says_when_the_language_model_loses():
     assert "Worse than it: lm-head" in verdict.sentence
 
 
-def test_the_verdict_can_say_no_difference():
-    twin = TRUTH + np.random.default_rng(4).normal(scale=0.3, size=80)
-    verdict = judged({"mean": MEAN, "gp": GOOD, "lm-head": twin}, TRUTH)
-    assert "No difference that this test set can show: lm-head" in verdict.sentence
+TWIN = TRUTH + np.random.default_rng(4).normal(scale=0.3, size=80)
+
+
+def test_without_a_margin_a_small_difference_cannot_be_told():
+    verdict = judged({"mean": MEAN, "gp": GOOD, "lm-head": TWIN}, TRUTH)
+    assert verdict.comparisons[0].answer == "cannot tell"
+    assert "this test cannot tell: lm-head (" in verdict.sentence
+
+
+@pytest.mark.parametrize(("margin", "answer"), [(0.02, "cannot tell"), (0.2, "equivalent")])
+def test_equivalence_is_a_claim_of_its_own(margin, answer):
+    verdict = judged({"mean": MEAN, "gp": GOOD, "lm-head": TWIN}, TRUTH, margin=margin)
+    assert verdict.comparisons[0].answer == answer
+    assert ("Equivalent to it, within 0.2 nm: lm-head" in verdict.sentence) == (answer == "equivalent")
+    assert verdict.use == "gp"
+
+
+def test_a_difference_within_the_margin_is_of_no_consequence():
+    """Surely different, and surely by less than matters."""
+    slightly = GOOD + 0.05 * np.sign(GOOD - TRUTH)
+    apart = judged({"mean": MEAN, "gp": slightly, "lm-head": GOOD}, TRUTH)
+    assert apart.comparisons[0].answer == "better"
+    assert judged({"mean": MEAN, "gp": slightly, "lm-head": GOOD}, TRUTH, margin=0.2).comparisons[0].answer == (
+        "equivalent"
+    )
 
 
 def test_under_ten_groups_it_cannot_tell():
@@ -147,23 +173,10 @@ def test_on_noise_nothing_was_learned():
     assert "nothing was learned" in verdict.sentence
 
 
-def test_equal_arms_are_seldom_called_different():
-    """Two arms of equal error: at the nominal 5 %, more than 18 of 200 would be a chance of under 1 in 100."""
-    claims = 0
-    for seed in range(200):
-        rng = np.random.default_rng(seed)
-        truth = rng.normal(size=60)
-        arms = {"mean": np.zeros(60), "gp": truth + rng.normal(size=60), "lm-head": truth + rng.normal(size=60)}
-        claims += judged(arms, truth).comparisons[0].answer in ("better", "worse")
-    assert claims <= 18
-
-
 def test_a_class_parse_failure_counts_as_wrong():
     truth = np.array(["a", "b"] * 30)
     frame = predictions({"majority": ["a"] * 60, "lm-text": truth}, truth, p_a=[0.5] * 60, p_b=[0.5] * 60)
     frame.loc[frame["arm"] == "lm-text", "parse_failed"] = True
-    found = evaluate(
-        frame, task="classes", classes=("a", "b"), groups={f"r{i:03d}": f"g{i}" for i in range(60)}, preferred={}
-    )
+    found = evaluate(frame, task="classes", classes=("a", "b"), split=one_division(60), preferred={})
     assert found.scores["lm-text"]["accuracy"][0] == 0.0
     assert found.scores["lm-text"]["auroc"][0] == 0.5

@@ -147,6 +147,12 @@ def test_folds_of_an_edge_are_a_hold_out_and_said_to_be(photoswitch):
     assert len(split(photoswitch, "generic-scaffold", folds=5).folds) == 5
 
 
+def test_an_edge_cannot_be_drawn_anew(photoswitch):
+    (made,) = build_splits(photoswitch, "size", test_size=0.2, folds=0, seed=0, repeats=3)
+    assert len(made.folds) == 1
+    assert any("one division only" in note for note in made.notes)
+
+
 def test_past_many_structures_clusters_come_from_means(photoswitch, monkeypatch):
     monkeypatch.setattr(rungs, "MOST_COMPARED", 100)
     monkeypatch.setattr(rungs, "MEANS_CLUSTERS", 30)
@@ -215,7 +221,8 @@ def test_a_strangers_splits_file_gives_the_same_numbers(tmp_path):
     rows = [(text, len(text) + 0.1 * (number % 7)) for number, text in enumerate(SMILES)]
     path = write_table(tmp_path / "mine.csv", rows)
     given = ("--smiles", "SMILES", "--target", "value", "--arms", "ridge,knn")
-    first = chemtune("run", path, *given, "--split", "cluster,size", "--out", tmp_path / "one", cwd=tmp_path)
+    divided = ("--split", "cluster,size", "--folds", 2, "--repeats", 2)
+    first = chemtune("run", path, *given, *divided, "--out", tmp_path / "one", cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     file = tmp_path / "one" / "splits.csv"
     again = chemtune("run", path, *given, "--split", file, "--out", tmp_path / "two", cwd=tmp_path)

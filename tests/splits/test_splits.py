@@ -69,6 +69,28 @@ def test_splits_do_not_depend_on_row_order_but_on_the_seed(photoswitch, name, fo
     assert tests[0] != tests[2]
 
 
+@pytest.mark.parametrize(("name", "folds"), [("scaffold", 3), ("random", 0), ("similarity", 0)])
+def test_repeats_deal_the_same_groups_anew_and_the_first_is_the_split_alone(photoswitch, name, folds):
+    (made,) = build_splits(photoswitch, name, test_size=0.2, folds=folds, seed=4, repeats=3)
+    alone = split(photoswitch, name, folds=folds, seed=4)
+    assert made.groups == alone.groups
+    assert made.folds[: len(alone.folds)] == alone.folds
+    assert made.repeats == 3
+    assert len({fold.test for fold in made.folds}) > 2 * max(1, folds)  # a large scaffold can be a fold each time
+    if folds:
+        for repeat in range(3):
+            tested = [row_id for fold in made.folds if fold.repeat == repeat for row_id in fold.test]
+            assert sorted(tested) == sorted(made.groups)
+    assert made.named(made.folds[-1]) == (", repeat 3, fold 3" if folds else ", repeat 3")
+    assert "3 times" in made.asked
+
+
+def test_the_sizes_of_many_divisions_are_a_range(photoswitch):
+    (made,) = build_splits(photoswitch, "random", test_size=0.2, folds=5, seed=0, repeats=5)
+    assert made.sizes().endswith("in 25 divisions")
+    assert split(photoswitch, "random").sizes().count("/") == 1
+
+
 def test_twins_never_straddle(tmp_path):
     salts = [(s + ".Cl", 2 * i) for i, s in enumerate(SMILES)]
     rows = [*((s, i) for i, s in enumerate(SMILES)), *salts]
