@@ -234,6 +234,10 @@ def run(
     tokenization: TokenizationOption = None,
     steps: StepsOption = None,
     seed: Annotated[Optional[int], typer.Option(help="Seed of the splits and of every arm.")] = None,
+    calibrate_lm: Annotated[
+        Optional[bool],
+        typer.Option("--calibrate-lm", help="Train each language model once more, to calibrate how sure it is."),
+    ] = None,
     budget: Annotated[
         Optional[str], typer.Option(help="Time to keep within, such as 10m; says what it left out.")
     ] = None,
@@ -243,6 +247,7 @@ def run(
     """Compare a fine-tuned language model with classical baselines on random and shifted splits."""
     given = _settings(locals(), "source")
     from pipeline.budget import check_room
+    from pipeline.certainty import sentences
     from pipeline.config import budget_seconds, write_yaml
     from pipeline.evaluation.verdict import ladder_sentence
     from pipeline.experiment import open_job, prepare
@@ -265,7 +270,11 @@ def run(
         report = write_report(outcomes, folder)
     for outcome in outcomes:
         name = f"{outcome.config.target}: " if len(outcomes) > 1 else ""
-        for sentence in (*(verdict.sentence for verdict in outcome.verdicts), ladder_sentence(outcome.verdicts)):
+        for sentence in (
+            *(verdict.sentence for verdict in outcome.verdicts),
+            ladder_sentence(outcome.verdicts),
+            *sentences(outcome.certainty, outcome.evaluations),
+        ):
             if sentence:
                 console.print()
                 console.print(f"{name}{sentence}", markup=False)

@@ -108,6 +108,9 @@ class RunConfig:
         Optimiser steps of the language-model arms; 0 lets them follow from the number of rows.
     seed : int
         Of the splits and of every arm.
+    calibrate_lm : bool
+        Train each language-model arm once more without a part of the training rows, to calibrate its intervals or
+        chances on them; the baselines are calibrated anyway.
     budget : str
         Time to keep within, such as ``10m``; empty for no limit.
     keep_models : bool
@@ -149,6 +152,7 @@ class RunConfig:
     shuffle_components: bool = False
     steps: int = 0
     seed: int = 0
+    calibrate_lm: bool = False
     budget: str = ""
     keep_models: bool = False
     data_dir: str = ""

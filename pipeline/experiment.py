@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -52,6 +52,9 @@ from pipeline.tables.reaction_table import build_reaction_table, component_colum
 from pipeline.tables.reading import RawTable, read_table, require_column
 from pipeline.tables.table import Table, build_table, check_enough
 from pipeline.tables.targets import CLASSES, REGRESSION
+
+if TYPE_CHECKING:
+    from pipeline.certainty import Certainty
 
 COMPARISON_COLUMNS = [column.name for column in fields(Difference)]
 INNER_FOLDS = 3
@@ -358,6 +361,7 @@ def cell_key(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]:
             "settings": {name: getattr(settings, name) for name in settings.__dataclass_fields__},
             "depth": depth,
             "trained_layers": trained,
+            "calibrated": run.config.calibrate_lm,
         }
     return key
 
@@ -438,7 +442,7 @@ def _fitted_cell(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]
         _keep_adapter(run, split, fold, arm, model)
     elif run.config.keep_models:
         _keep_baseline(run, split, fold, arm, model)
-    if arm not in LANGUAGE_MODELS:
+    if arm not in LANGUAGE_MODELS or run.config.calibrate_lm:
         cell["validation"] = _validation_predictions(run, arm, X.loc[train], y.loc[train], groups)
     return cell
 
@@ -481,13 +485,16 @@ def _particulars(model: Any, task: str, X: Any) -> dict[str, Any]:
 
 
 def _validation_predictions(run: Run, arm: str, X: pd.DataFrame, y: pd.Series, groups: np.ndarray) -> list[Any]:
-    """Out-of-fold predictions on training rows, for choosing a baseline; NaN where a row was not predicted.
+    """Out-of-fold predictions on training rows, for choosing a baseline and for calibration; NaN where a row was not
+    predicted. A language model is trained once more, without the first of the inner folds.
 
     The inner folds keep the groups of the split, so a baseline is chosen for the kind of test it
     will face.
     """
     masks = inner_folds(y, groups, run.task, run.config.seed)
-    label = f"choosing a baseline: {arm}"
+    if is_language_model(arm):
+        masks = masks[:1]
+    label = f"held-out training rows: {arm}"
     result = held_out_predictions(run, masks, lambda number: new_arm(run, arm, label), X, y, groups)
     return result.tolist() if run.task == CLASSES else result[:, 0].tolist()
 
@@ -603,6 +610,7 @@ class Outcome:
     predictions: pd.DataFrame
     metrics: pd.DataFrame
     comparisons: tuple[Difference, ...]
+    certainty: Certainty
     evaluations: tuple[Evaluation, ...]
     verdicts: tuple[Verdict, ...]
     cells: tuple[dict[str, Any], ...]
@@ -667,7 +675,7 @@ def _exact_score(run: Run, row_ids: list[str], predicted: list[Any], y: pd.Serie
 
 def _preferred(run: Run, split: Split, fold: Fold, cells: dict[str, dict[str, Any]]) -> str | None:
     """The baseline with the best validation score on this fold's training rows."""
-    candidates = [arm for arm in run.arms if "validation" in cells[arm]]
+    candidates = [arm for arm in run.arms if "validation" in cells[arm] and not is_language_model(arm)]
     if set(candidates) <= set(CONTROLS.values()):
         return None
     y = fold_targets(run, fold)
@@ -738,13 +746,20 @@ def _conclude(
         for split in run.splits
     ]
     metrics = pd.concat([metric_table(evaluation) for evaluation in evaluations], ignore_index=True)
+    from pipeline.certainty import assess  # it builds on this module
+
     lm_arms = [arm for arm in run.arms if is_language_model(arm)]
     margin = practical_margin(run)
     pairs = tuple(pair for evaluation in evaluations for pair in all_pairs(evaluation, run.arms, margin))
-    found = verdicts(evaluations, lm_arms, run.table.units, run.table.rows_are, REACTION_CONTROLS, margin)
+    baselines = [arm for arm in run.arms if not is_language_model(arm)]
+    found = verdicts(evaluations, lm_arms, run.table.units, run.table.rows_are, REACTION_CONTROLS, margin, baselines)
+    certainty = assess(run, cells, evaluations)
     split_cards = tuple(split_card(run.table, split) for split in run.splits)
     write_atomically(run.out / "predictions.parquet", predictions.to_parquet(index=False))
     write_csv(run.out / "metrics.csv", metrics)
+    write_csv(run.out / "intervals.csv", certainty.intervals)
+    write_csv(run.out / "signals.csv", certainty.signals)
+    write_atomically(run.out / "certainty.parquet", certainty.rows.to_parquet(index=False))
     write_csv(run.out / "comparisons.csv", pd.DataFrame(map(asdict, pairs), columns=COMPARISON_COLUMNS))
     info = {
         "settings": run.config.as_dict(),
@@ -792,6 +807,7 @@ def _conclude(
         predictions,
         metrics,
         pairs,
+        certainty,
         tuple(evaluations),
         tuple(found),
         tuple(cells),

@@ -86,6 +86,10 @@ def test_a_run_leaves_all_that_is_promised(alcohols, tiny_folder):
         "splits.csv",
         "predictions.parquet",
         "metrics.csv",
+        "comparisons.csv",
+        "intervals.csv",
+        "signals.csv",
+        "certainty.parquet",
         "run.json",
         "report.html",
     ):
@@ -112,6 +116,17 @@ def test_a_run_leaves_all_that_is_promised(alcohols, tiny_folder):
     info = json.loads((out / "run.json").read_text())
     assert info["versions"]["torch"]
     assert all(cell["seconds"] >= 0 and cell["peak_mb"] > 0 for cell in info["cells"])
+    intervals, signals = pd.read_csv(out / "intervals.csv"), pd.read_csv(out / "signals.csv")
+    assert set(intervals["method"]) == {"fixed", "by distance", "by spread", "own"}
+    assert set(intervals.query("method == 'own'")["arm"]) == {"gp", "lm-text"}
+    assert not set(intervals.query("method == 'fixed'")["arm"]) & {"lm-head", "blend"}  # without --calibrate-lm
+    assert set(signals["signal"]) == {"distance", "hidden distance", "spread", "own"}
+    sure = pd.read_parquet(out / "certainty.parquet").query("arm == 'ridge' and split == 'random'")
+    truth = frame.query("arm == 'ridge' and split == 'random'").set_index("row_id")["truth"].loc[sure["row_id"]]
+    inside = (truth.to_numpy() >= sure["fixed lower"]) & (truth.to_numpy() <= sure["fixed upper"])
+    stated = intervals.query("split == 'random' and arm == 'ridge' and method == 'fixed' and metric == 'coverage'")
+    assert stated["value"].item() == pytest.approx(inside.mean())
+    assert sure["distance"].between(0, 1).all()
     adapters = list((out / "models").glob("*lm-head.safetensors"))
     assert adapters
     assert all(path.stat().st_size < 5_000_000 for path in adapters)
@@ -201,6 +216,9 @@ def test_a_test_label_changes_no_prediction_and_no_choice(alcohols):
     assert run_small(other, alcohols.parent / "two", "--split", "random").returncode == 0
     one, two = (pd.read_parquet(alcohols.parent / n / "predictions.parquet") for n in ("one", "two"))
     np.testing.assert_array_equal(one["prediction"], two["prediction"])
+    bounds = [pd.read_parquet(alcohols.parent / n / "certainty.parquet") for n in ("one", "two")]
+    pd.testing.assert_frame_equal(*bounds)
+    assert "fixed upper" in bounds[0]
     chosen = [json.loads((alcohols.parent / n / "run.json").read_text())["preferred_baseline"] for n in ("one", "two")]
     assert chosen[0] == chosen[1]
 
@@ -243,6 +261,21 @@ def test_repeats_have_seeds_of_their_own_and_all_pairs_are_compared(alcohols, ti
     report = (out / "report.html").read_text()
     assert "figure-matrix" in report
     assert "each division has a training seed of its own" in report
+
+
+def test_language_models_are_calibrated_where_asked_and_never_the_preferred_baseline(alcohols, tiny_folder):
+    given = ("--split", "random", "--model", tiny_folder, "--steps", 2, "--calibrate-lm")
+    done = run_small(alcohols, alcohols.parent / "out", *given, "--bins", 2, arms="ridge,lm-head,lm-text")
+    assert done.returncode == 0, done.stderr
+    intervals = pd.read_csv(alcohols.parent / "out/intervals.csv")
+    assert set(intervals["metric"]) == {"ece", "brier", "log_loss"}
+    assert {"lm-head", "lm-text"} <= set(intervals.query("method == 'raw'")["arm"])
+    info = json.loads((alcohols.parent / "out/run.json").read_text())
+    assert set(info["preferred_baseline"]["random"].values()) <= {"ridge", "majority"}
+    numbers = run_small(alcohols, alcohols.parent / "numbers", *given, arms="ridge,lm-head")
+    assert numbers.returncode == 0, numbers.stderr
+    # a third of 38 training rows are held out, under the twenty that an interval asks for
+    assert "lm-head" not in set(pd.read_csv(alcohols.parent / "numbers/intervals.csv")["arm"])
 
 
 def test_three_classes_with_every_kind_of_arm(tmp_path, tiny_folder):

@@ -111,13 +111,15 @@ class _Frozen(LanguageModelArm):
     """A linear model on the pooled hidden states of the untouched language model."""
 
     def fit(self, X: Any, y: np.ndarray, groups: Any = None) -> _Frozen:
-        self.shared_ = self._shared()
-        self.model_ = make_pipeline(StandardScaler(), self._linear()).fit(
-            self._pooled_output(self._prompts(X), pooled), y
-        )
+        self.model_ = make_pipeline(StandardScaler(), self._linear()).fit(self.states(X), y)
         if isinstance(self, ClassifierMixin):
             self.classes_ = self.model_.classes_
         return self
+
+    def states(self, X: Any) -> np.ndarray:
+        """Mean hidden state over the tokens of each row, of the untouched model. Shape (n, d)."""
+        self.shared_ = self._shared()
+        return self._pooled_output(self._prompts(X), pooled)
 
     def _linear(self) -> Any:
         if isinstance(self, ClassifierMixin):

@@ -58,6 +58,13 @@ class Evaluation:
     def divisions(self) -> int:
         return int(self.division.max()) + 1
 
+    @property
+    def main_baseline(self) -> str:
+        """The baseline preferred in most divisions, or the control where no baseline was run."""
+        if not self.reference:
+            return CONTROL[self.task]
+        return max(set(self.reference), key=lambda arm: (self.reference.count(arm), arm))
+
     def estimate(self, arm: str, other: str | None = None) -> Estimate:
         """The primary metric of an arm, or by how much it exceeds that of another on the same rows."""
         if self.divisions > 1:

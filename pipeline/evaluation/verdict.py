@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -51,20 +51,25 @@ def verdicts(
     rows_are: str = "molecules",
     structureless: Sequence[str] = (),
     margin: float = 0.0,
+    baselines: Sequence[str] = (),
 ) -> list[Verdict]:
     """One verdict per split; the comparisons of all splits are corrected as one family.
 
     ``structureless`` names baselines that know no structure; where validation prefers one of them, that is said.
-    Differences within ``margin`` of the primary metric are of no consequence; 0 for none.
+    Differences within ``margin`` of the primary metric are of no consequence; 0 for none. Where one of the
+    ``baselines`` turns out better than the one that validation prefers, that is said, and not acted upon.
     """
     control = CONTROL[evaluations[0].task]
     against_reference = differences(evaluations, lm_arms, REFERENCE, margin)
     against_control = differences(evaluations, [REFERENCE, *lm_arms], control, margin)
+    among_baselines = differences(evaluations, baselines, REFERENCE, margin)
     result = []
     for evaluation in evaluations:
         compared = [item for item in against_reference if item.split == evaluation.split]
         controlled = [item for item in against_control if item.split == evaluation.split]
-        result.append(_verdict(evaluation, compared, controlled, units, rows_are, structureless))
+        missed = [item for item in among_baselines if item.split == evaluation.split and item.answer == BETTER]
+        found = _verdict(evaluation, compared, controlled, units, rows_are, structureless)
+        result.append(replace(found, sentence=found.sentence + _missed(missed, units)) if found.learned else found)
     return result
 
 
@@ -135,6 +140,14 @@ def _verdict(
         f"{where} use {name}, the baseline that validation prefers: "
         f"{_score(evaluation, REFERENCE, units)}.{blind}{_rest(compared, units)}",
     )
+
+
+def _missed(better: list[Difference], units: str) -> str:
+    """Baselines that do better on the test rows than the one preferred: validation did not foresee this shift."""
+    if not better:
+        return ""
+    listed = _names([f"{item.arm} by {_amount(item, units)}" for item in sorted(better, key=_edge, reverse=True)])
+    return f" Validation on training rows could not foresee that here {listed} would be better than its choice."
 
 
 def reference_name(evaluation: Evaluation) -> str:

@@ -17,7 +17,9 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from pipeline.evaluation.comparison import BETTER, CONTROL, EQUIVALENT, WORSE, Difference, Evaluation
+from pipeline.certainty import BY_DISTANCE, BY_SPREAD, CALIBRATED, DISTANCE, FIXED, HIDDEN, OWN, RAW, SPREAD
+from pipeline.evaluation.comparison import BETTER, CONTROL, EQUIVALENT, REFERENCE, WORSE, Difference, Evaluation
+from pipeline.evaluation.intervals import DEFAULT_LEVEL
 from pipeline.evaluation.metrics import HIGHER_IS_BETTER, LABELS, PRIMARY, positive_class
 
 matplotlib.rcParams.update(
@@ -57,6 +59,8 @@ COLOURS = {
     "reaction-ensemble": "#277da1",
     "reaction-blend": "#9d4edd",
 }
+_METHOD_STYLES = {FIXED: "o-", BY_DISTANCE: "o--", BY_SPREAD: "s--", OWN: "o:", RAW: "o:", CALIBRATED: "o-"}
+_SIGNAL_COLOURS = {DISTANCE: "#577590", HIDDEN: "#43aa8b", SPREAD: "#f3722c", OWN: "#9d4edd"}
 MANY_POINTS = 400
 WIDTH = 10.4  # inches, the width of a page
 PANELS = 3  # in a line
@@ -141,6 +145,99 @@ def comparison_matrix(
         axis.set_title(f"{evaluation.split}: row minus column, {_axis_name(evaluation, units)}", fontsize=8)
         axis.spines[:].set_visible(False)
         axis.tick_params(length=0)
+    return _svg(figure)
+
+
+def certainty_by_split(intervals: Any, evaluations: Sequence[Evaluation], arms: Sequence[str], units: str) -> str:
+    """Of some arms, along the splits: how many intervals hold the truth and how wide they are, or how far the chances
+    are off. Dashed: intervals that adapt; dotted: what comes with the prediction."""
+    first, second = ("ece", "brier") if evaluations[0].task == "classes" else ("coverage", "width")
+    splits = [evaluation.split for evaluation in evaluations]
+    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.4))
+    for axis, metric in zip(axes, (first, second), strict=True):
+        part = intervals[(intervals["metric"] == metric) & intervals["arm"].isin(arms)]
+        for (arm, method), rows in part.groupby(["arm", "method"], sort=False):
+            values = rows.set_index("split")["value"].reindex(splits)
+            style = _METHOD_STYLES[method]
+            axis.plot(range(len(splits)), values, style, color=COLOURS[arm], lw=1.4, ms=4, label=f"{arm}, {method}")
+        if metric == "coverage":
+            axis.axhline(DEFAULT_LEVEL, color="#888888", lw=0.8)
+            axis.set_ylabel(f"share of {DEFAULT_LEVEL:.0%} intervals that hold the truth")
+        else:
+            names = {"width": f"mean width{f' ({units})' if units else ''}", "ece": "expected calibration error"}
+            axis.set_ylabel(names.get(metric, LABELS.get(metric, metric)))
+        axis.set_xticks(range(len(splits)), splits)
+        axis.margins(x=0.1)
+        if len(splits) > 3:
+            axis.tick_params(axis="x", labelrotation=25)
+        axis.grid(axis="y", alpha=0.25)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=7)
+    return _svg(figure)
+
+
+def _panels(count: int, height: float) -> tuple[Any, Any]:
+    """A figure with a panel for each of so many splits, in lines of `PANELS`."""
+    columns = min(count, PANELS)
+    lines = -(-count // columns)
+    figure, axes = plt.subplots(
+        lines, columns, figsize=(min(3.6 * columns + 1.4, WIDTH), height * lines), squeeze=False
+    )
+    for axis in axes.flat[count:]:
+        axis.set_visible(False)
+    return figure, axes
+
+
+def error_auroc_by_signal(signals: Any, evaluations: Sequence[Evaluation]) -> str:
+    """How well each signal tells the rows with large errors, with intervals, a panel per split; a colour per arm."""
+    ranked = signals[signals["metric"] == "error_auroc"]
+    names, arms = list(ranked["signal"].unique()), list(ranked["arm"].unique())
+    figure, axes = _panels(len(evaluations), 0.34 * len(names) + 0.9)
+    for axis, evaluation in zip(axes.flat, evaluations, strict=False):
+        part = ranked[ranked["split"] == evaluation.split]
+        for row in part.to_dict("records"):
+            beside = 0.16 * (arms.index(row["arm"]) - (len(arms) - 1) / 2)
+            place = len(names) - 1 - names.index(row["signal"]) - beside
+            colour = COLOURS.get(row["arm"], COLOURS["ensemble"])
+            axis.plot([row["low"], row["high"]], [place, place], color=colour, lw=2, alpha=0.55)
+            axis.plot(row["value"], place, "o" if row["useful"] else "x", color=colour, ms=4.5)
+        axis.axvline(0.5, color="#888888", lw=0.8)
+        axis.set_yticks(range(len(names)), list(reversed(names)))
+        axis.set(xlim=(0.2, 1.0), ylim=(-0.6, len(names) - 0.4), title=evaluation.split)
+    for axis in axes[-1]:
+        axis.set_xlabel("error AUROC")
+    handles = [
+        plt.Line2D([], [], color=COLOURS.get(arm, COLOURS["ensemble"]), marker="o", ls="", label=_who(arm))
+        for arm in arms
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+    return _svg(figure)
+
+
+def _who(arm: str) -> str:
+    return "preferred baseline" if arm == REFERENCE else arm
+
+
+def risk_coverage(
+    curves: dict[tuple[str, str], dict[str, tuple[np.ndarray, np.ndarray]]],
+    evaluations: Sequence[Evaluation],
+    units: str,
+) -> str:
+    """Mean error of the predictions kept when the most doubtful ones are dropped, a panel per split."""
+    arm = REFERENCE if any(name == REFERENCE for _, name in curves) else next(name for _, name in curves)
+    figure, axes = _panels(len(evaluations), 2.5)
+    for axis, evaluation in zip(axes.flat, evaluations, strict=False):
+        for name, (kept, risk) in curves.get((evaluation.split, arm), {}).items():
+            shown = kept >= 0.05  # the mean of a handful is noise
+            axis.plot(kept[shown], risk[shown], color=_SIGNAL_COLOURS[name], lw=1.4, label=name)
+            axis.axhline(risk[-1], color="#888888", lw=0.8)
+        axis.set(title=f"{evaluation.split}, {_who(arm)}", xlim=(0, 1))
+    for axis in axes[-1]:
+        axis.set_xlabel("share of predictions kept")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("share wrong" if evaluations[0].task == "classes" else _axis_name(evaluations[0], units))
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     return _svg(figure)
 
 

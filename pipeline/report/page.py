@@ -15,7 +15,8 @@ from markupsafe import Markup
 from pipeline import __version__
 from pipeline.arms.features import nearest_neighbours
 from pipeline.arms.ladder import DESCRIPTIONS, MEANS, REACTION_CONTROLS, TUNED, is_language_model
-from pipeline.evaluation.comparison import CONTROL, REFERENCE, Evaluation
+from pipeline.certainty import METHODS, SIGNALS, sentences
+from pipeline.evaluation.comparison import REFERENCE, Evaluation
 from pipeline.evaluation.metrics import CLASS_METRICS, LABELS, PRIMARY, REGRESSION_METRICS, positive_class
 from pipeline.evaluation.noise import best_scores, measurement_noise, noise_sentence
 from pipeline.evaluation.verdict import drop_sentence, ladder_sentence, number, reference_name
@@ -94,24 +95,29 @@ def _figures(outcome: Outcome, similarities: Sequence[np.ndarray]) -> dict[str, 
     if len(evaluations) > 1:
         drawn["slopes"] = figures.slopes(evaluations, outcome.arms, units)
     for evaluation, similarity in zip(evaluations, similarities, strict=True):
-        shown = figures.main_arms(evaluation, outcome.arms, _reference_arm(outcome, evaluation))
+        shown = figures.main_arms(evaluation, outcome.arms, evaluation.main_baseline)
         name = _slug(evaluation.split)
         if evaluation.task == CLASSES:
             drawn[f"curves-{name}"] = figures.class_curves(evaluation, shown)
         else:
             drawn[f"parity-{name}"] = figures.parity(evaluation, shown, units)
         drawn[f"similarity-{name}"] = figures.error_by_similarity(evaluation, similarity, shown, units)
+    certainty = outcome.certainty
+    if len(certainty.intervals):
+        drawn["certainty"] = figures.certainty_by_split(certainty.intervals, evaluations, _shown(outcome), units)
+    if len(certainty.signals):
+        drawn["signals"] = figures.error_auroc_by_signal(certainty.signals, evaluations)
+        drawn["risk"] = figures.risk_coverage(certainty.curves, evaluations, units)
     tuned = [cell for cell in outcome.cells if "curve" in cell]
     if tuned:
         drawn["training"] = figures.training_curves(tuned)
     return drawn
 
 
-def _reference_arm(outcome: Outcome, evaluation: Evaluation) -> str:
-    """The baseline preferred in most folds, or the control where no baseline was run."""
-    if not evaluation.reference:
-        return CONTROL[evaluation.task]
-    return max(set(evaluation.reference), key=lambda arm: (evaluation.reference.count(arm), arm))
+def _shown(outcome: Outcome) -> list[str]:
+    """The arms worth a line in a figure over all splits."""
+    main = [figures.main_arms(one, outcome.arms, one.main_baseline) for one in outcome.evaluations]
+    return [arm for arm in outcome.arms if any(arm in arms for arms in main)]
 
 
 def _neighbours(outcome: Outcome, evaluation: Evaluation, split: Split) -> Neighbours:
@@ -157,6 +163,10 @@ def _content(outcome: Outcome, out: Path, neighbours: Sequence[Neighbours]) -> d
         "tuned": [arm for arm in outcome.arms if is_language_model(arm)],
         "left_out": outcome.left_out,
         "rungs_left_out": outcome.rungs_left_out,
+        "certain": sentences(outcome.certainty, outcome.evaluations),
+        "interval_table": _interval_table(outcome),
+        "methods": METHODS,
+        "signals": {name: SIGNALS[name] for name in outcome.certainty.signals["signal"].unique()},
         "ladder": ladder_sentence(outcome.verdicts),
         "rows": outcome.info["rows"],
         "refused": table.refused.head(REFUSED_SHOWN).to_dict("records"),
@@ -258,6 +268,21 @@ def _comparisons(verdict: Any, evaluation: Evaluation) -> dict[str, Any]:
     return {"split": evaluation.split, "rows": [*verdict.comparisons, *verdict.against_control]}
 
 
+def _interval_table(outcome: Outcome) -> dict[str, Any]:
+    """Every metric of every arm and method on every split: a row each with a cell per split."""
+    table = outcome.certainty.intervals
+    splits = [evaluation.split for evaluation in outcome.evaluations]
+    keys = ["arm", "method", "metric"]
+    rows = {
+        (arm, method, metric): part.set_index("split").to_dict("index")
+        for (arm, method, metric), part in table.groupby(keys, sort=False)
+    }
+    return {
+        "splits": splits,
+        "rows": [(*key, [cells.get(split) for split in splits]) for key, cells in rows.items()],
+    }
+
+
 def _answers(outcome: Outcome) -> list[dict[str, Any]]:
     """How often lm-text's own answer was none, and how much probability it gives to proper ones."""
     result = []
@@ -281,7 +306,7 @@ def _answers(outcome: Outcome) -> list[dict[str, Any]]:
 def _worst(outcome: Outcome, evaluation: Evaluation, similarity: np.ndarray, nearest: np.ndarray) -> dict[str, Any]:
     """The test molecules that the arm to look at gets most wrong, beside their nearest training neighbour."""
     arms = [arm for arm in ("lm-head", "lm-text") if arm in outcome.arms]
-    arm = arms[0] if arms else _reference_arm(outcome, evaluation)
+    arm = arms[0] if arms else evaluation.main_baseline
     errors = figures.row_errors(evaluation, arm)
     frame = outcome.table.frame.set_index("row_id")
     rows = []
@@ -291,7 +316,7 @@ def _worst(outcome: Outcome, evaluation: Evaluation, similarity: np.ndarray, nea
         row_id, neighbour = evaluation.row_ids[index], nearest[index]
         others = {
             name: evaluation.predicted[name][index]
-            for name in figures.main_arms(evaluation, outcome.arms, _reference_arm(outcome, evaluation))
+            for name in figures.main_arms(evaluation, outcome.arms, evaluation.main_baseline)
             if name != arm
         }
         rows.append(

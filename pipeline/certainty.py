@@ -1,0 +1,401 @@
+"""How sure the predictions of a run are, and what tells which of them to doubt, on each of its splits.
+
+Intervals and chances are calibrated on predictions of training rows by models that had not seen them (those on which a
+baseline is chosen), so that no test row has a part in them. What they promise holds for rows drawn like the training
+rows; what is left of it on a shifted split is measured.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import StandardScaler
+
+from pipeline.arms.features import nearest_neighbours
+from pipeline.arms.ladder import MEANS, is_language_model, layers_of
+from pipeline.arms.language_model import FrozenRegressor
+from pipeline.cells import get_or_make
+from pipeline.evaluation.bootstrap import MIN_GROUPS, group_draws
+from pipeline.evaluation.comparison import REFERENCE, Evaluation
+from pipeline.evaluation.error_ranking import error_auroc, relative_risk, risk_curve
+from pipeline.evaluation.estimates import LEVEL, score_interval
+from pipeline.evaluation.intervals import (
+    DEFAULT_LEVEL,
+    adaptive_radius,
+    at_temperature,
+    conformal_radius,
+    temperature,
+)
+from pipeline.evaluation.metrics import divide
+from pipeline.experiment import Run, fold_targets, get_cell, inner_folds, language_model_key, seed_of
+from pipeline.splits.splitters import Fold, Split
+from pipeline.tables.targets import CLASSES
+
+RESAMPLES = 500
+LEAST_RESIDUALS = 20
+NEIGHBOURS = 5  # in the hidden space
+DISTANCE, HIDDEN, SPREAD, OWN = "distance", "hidden distance", "spread", "own"
+SIGNALS = {
+    DISTANCE: "distance to the nearest training structure (1 - Tanimoto)",
+    HIDDEN: "distance to the five nearest training rows in the hidden space of the untouched language model",
+    SPREAD: "spread of the members of the ensemble",
+    OWN: "the arm's own doubt: entropy of its chances, or the width of the interval that comes with its prediction",
+}
+FIXED, RAW, CALIBRATED = "fixed", "raw", "calibrated"
+BY_DISTANCE, BY_SPREAD = f"by {DISTANCE}", f"by {SPREAD}"
+METHODS = {
+    FIXED: "the prediction plus or minus one number",
+    BY_DISTANCE: "wider the further a structure is from training",
+    BY_SPREAD: "wider the more the members of the ensemble differ",
+    OWN: "the interval that comes with the prediction, not calibrated",
+    RAW: "the arm's chances as they are",
+    CALIBRATED: "its chances at the temperature that held-out training rows ask for",
+}
+BINS = 10
+
+
+@dataclass(frozen=True)
+class Certainty:
+    """What is known of the errors of a run's predictions.
+
+    Attributes
+    ----------
+    intervals : DataFrame
+        ``split, arm, method, metric, value, low, high, n``. Numbers: ``coverage`` and mean ``width`` of 90 % intervals
+        by each of `METHODS`; classes: ``ece``, ``brier`` and ``log_loss``.
+    signals : DataFrame
+        ``split, arm, signal, metric, value, low, high, n, useful`` with the metrics ``error_auroc`` and
+        ``relative_risk`` of `pipeline.evaluation.error_ranking`; ``useful`` if the error AUROC exceeds 0.5 at the 5 %
+        level, corrected for the number of signals (Bonferroni).
+    curves : dict
+        ``(split, arm)`` to the risk-coverage curve of each signal.
+    rows : DataFrame
+        One row per split, division, arm and test row: the signals, and the bounds or calibrated chances.
+    """
+
+    intervals: pd.DataFrame
+    signals: pd.DataFrame
+    curves: dict[tuple[str, str], dict[str, tuple[np.ndarray, np.ndarray]]]
+    rows: pd.DataFrame
+
+
+def assess(run: Run, cells: Sequence[Mapping[str, Any]], evaluations: Sequence[Evaluation]) -> Certainty:
+    """Calibrate every arm that has predictions of its training rows, and judge the signals, split by split."""
+    by_key = {tuple(cell["key"][name] for name in ("split", "repeat", "fold", "arm")): cell for cell in cells}
+    hidden = HiddenSpace(run) if any(map(is_language_model, run.arms)) else None
+    intervals, signals, rows = [], [], []
+    curves = {}
+    for split, evaluation in zip(run.splits, evaluations, strict=True):
+        frames = []
+        for number, fold in enumerate(sorted(split.folds, key=lambda fold: (fold.repeat, fold.fold))):
+            of_fold = {arm: by_key[split.name, fold.repeat, fold.fold, arm] for arm in run.arms}
+            frames.append(_of_fold(run, split, fold, of_fold, hidden).assign(division=number))
+        frame = pd.concat(frames, ignore_index=True)
+        rows.append(frame.assign(split=split.name))
+        aligned = _Aligned(evaluation, frame, run.config.seed)
+        intervals += aligned.intervals(run.arms)
+        for arm in (REFERENCE, *filter(is_language_model, run.arms)):
+            if arm in evaluation.predicted:
+                signals += aligned.signals(arm)
+                curves[split.name, arm] = aligned.curves(arm)
+    named = ["split", "arm", "method", "metric", "value", "low", "high", "n"]
+    judged = ["split", "arm", "signal", "metric", "value", "low", "high", "n", "useful"]
+    first = ["split", "repeat", "fold", "row_id", "arm"]
+    whole = pd.concat(rows, ignore_index=True).drop(columns="division")
+    return Certainty(
+        pd.DataFrame(intervals, columns=named),
+        pd.DataFrame(signals, columns=judged),
+        curves,
+        whole[[*first, *(column for column in whole.columns if column not in first)]],
+    )
+
+
+# -- one division --
+
+
+def _of_fold(
+    run: Run, split: Split, fold: Fold, cells: Mapping[str, Mapping[str, Any]], hidden: HiddenSpace | None
+) -> pd.DataFrame:
+    """The signals and bounds of every test row, for each arm."""
+    train, test = list(fold.train), list(fold.test)
+    y = fold_targets(run, fold)
+    groups = np.array([split.groups[row_id] for row_id in train], dtype=object)
+    masks = inner_folds(y.loc[train], groups, run.task, seed_of(run, split, fold))
+    smiles = run.table.inputs["smiles"]
+
+    def apart(new: list[str], old: list[str]) -> np.ndarray:
+        return 1 - nearest_neighbours(list(smiles.loc[new]), list(smiles.loc[old]))[0]
+
+    signals = {DISTANCE: _far(apart, train, test, masks)}
+    members = [get_cell(run, split, fold, arm) for arm in _committee(run.arms)]
+    if members:
+        held = [np.array(member["validation"], dtype=np.float64) for member in members]
+        signals[SPREAD] = _spread([_predicted(run, member) for member in members]), _spread(held)
+    if hidden is not None:
+        signals[HIDDEN] = hidden.distances(split, fold, masks)
+    exact = run.table.exact.loc[train].to_numpy()
+    frames = []
+    for arm in run.arms:
+        part = pd.DataFrame({"row_id": test, "repeat": fold.repeat, "fold": fold.fold, "arm": arm})
+        for name, (of_test, _) in signals.items():
+            part[name] = of_test
+        cell = cells[arm]
+        if run.task == CLASSES:
+            _add_chances(part, run, cell, y.loc[train], exact)
+        else:
+            _add_bounds(part, cell, y.loc[train].to_numpy(dtype=np.float64), exact, signals)
+        frames.append(part)
+    return pd.concat(frames, ignore_index=True)
+
+
+def _far(
+    distance: Callable[[list[str], list[str]], np.ndarray],
+    train: list[str],
+    test: list[str],
+    masks: Sequence[np.ndarray],
+) -> tuple[np.ndarray, np.ndarray]:
+    """A distance to training: of the test rows, and of training rows to those that their held-out model was fitted on
+    (NaN where none was)."""
+    rows = np.array(train, dtype=object)
+    of_train = np.full(len(train), np.nan)
+    for mask in masks:
+        of_train[mask] = distance(list(rows[mask]), list(rows[~mask]))
+    return distance(test, train), of_train
+
+
+def _committee(arms: Sequence[str]) -> tuple[str, ...]:
+    """The members of the first mean of baselines among the arms."""
+    return next((MEANS[arm] for arm in arms if arm in MEANS and not is_language_model(arm)), ())
+
+
+def _predicted(run: Run, cell: Mapping[str, Any]) -> np.ndarray:
+    return np.array(cell["probabilities"] if run.task == CLASSES else cell["prediction"], dtype=np.float64)
+
+
+def _spread(members: Sequence[np.ndarray]) -> np.ndarray:
+    """Standard deviation over the members; of chances its mean over the classes. Shape (n,)."""
+    spread = np.std(np.stack(members), axis=0)
+    return spread if spread.ndim == 1 else spread.mean(axis=1)
+
+
+def _add_bounds(
+    part: pd.DataFrame,
+    cell: Mapping[str, Any],
+    truth: np.ndarray,
+    exact: np.ndarray,
+    signals: Mapping[str, tuple[np.ndarray, np.ndarray]],
+) -> None:
+    """Bounds of 90 % intervals by each method that the arm allows, as ``lower`` and ``upper``."""
+    predicted = np.array(cell["prediction"], dtype=np.float64)
+    if "lower" in cell:
+        part[f"{OWN} lower"], part[f"{OWN} upper"] = cell["lower"], cell["upper"]
+        part[OWN] = np.array(cell["upper"]) - np.array(cell["lower"])
+    residuals = truth - np.array(cell.get("validation", np.full(len(truth), np.nan)), dtype=np.float64)
+    known = np.isfinite(residuals) & exact
+    if known.sum() < LEAST_RESIDUALS:
+        return
+    radii = {FIXED: np.full(len(predicted), conformal_radius(residuals[known], DEFAULT_LEVEL))}
+    for method, signal in ((BY_DISTANCE, DISTANCE), (BY_SPREAD, SPREAD)):
+        if signal in signals:
+            of_test, of_train = signals[signal]
+            radii[method] = adaptive_radius(residuals[known], of_train[known], of_test, DEFAULT_LEVEL)
+    for method, radius in radii.items():
+        part[f"{method} lower"], part[f"{method} upper"] = predicted - radius, predicted + radius
+
+
+def _add_chances(part: pd.DataFrame, run: Run, cell: Mapping[str, Any], truth: pd.Series, exact: np.ndarray) -> None:
+    """The arm's chances as they are, and at the temperature that its held-out predictions ask for."""
+    chances = _predicted(run, cell)
+    part[OWN] = -(chances * np.log(np.maximum(chances, 1e-12))).sum(axis=1)
+    made = {RAW: chances}
+    if "validation" in cell:
+        held = np.array(cell["validation"], dtype=np.float64)
+        known = np.isfinite(held[:, 0]) & exact
+        if known.sum() >= LEAST_RESIDUALS:
+            codes = np.array([run.classes.index(label) for label in truth.to_numpy().astype(str)[known]])
+            made[CALIBRATED] = at_temperature(chances, temperature(held[known], codes))
+    for method, values in made.items():
+        for place, label in enumerate(run.classes):
+            part[f"{method} p_{label}"] = values[:, place]
+
+
+class HiddenSpace:
+    """Distances in the mean hidden state of the untouched language model; the states are made when first asked for."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.arm = next(filter(is_language_model, run.arms))  # its layers are those that are loaded anyway
+
+    @cached_property
+    def states(self) -> pd.DataFrame:
+        """One row per row of the table."""
+        inputs = self.run.table.inputs
+        self.run.reporter.say("Hidden states of the language model, for distances to training")
+        untouched = FrozenRegressor(self.run.engine(self.arm), self.run.template)
+        return pd.DataFrame(untouched.states(inputs), index=inputs.index)
+
+    def distances(self, split: Split, fold: Fold, masks: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Of the test rows, and of held-out training rows; kept beside the cells of the run."""
+        rows = hashlib.sha256(repr((fold.train, fold.test, [mask.tolist() for mask in masks])).encode()).hexdigest()
+        key = {
+            "hidden distance": NEIGHBOURS,
+            "table": self.run.table.fingerprint(),
+            "rows": rows,
+            "language_model": {**language_model_key(self.run), "layers": layers_of(self.arm)},
+        }
+
+        def make() -> dict[str, Any]:
+            of_test, of_train = _far(self._distance, list(fold.train), list(fold.test), masks)
+            return {"test": of_test.tolist(), "train": of_train.tolist()}
+
+        cell = get_or_make(self.run.out / "cells", key, make)
+        return np.array(cell["test"], dtype=np.float64), np.array(cell["train"], dtype=np.float64)
+
+    def _distance(self, new: list[str], old: list[str]) -> np.ndarray:
+        scaler = StandardScaler().fit(self.states.loc[old])
+        near = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(old))).fit(scaler.transform(self.states.loc[old]))
+        return near.kneighbors(scaler.transform(self.states.loc[new]))[0].mean(axis=1)
+
+
+# -- one split --
+
+
+class _Aligned:
+    """The rows of `_of_fold` in the order of an evaluation, with resamples of its groups."""
+
+    def __init__(self, evaluation: Evaluation, frame: pd.DataFrame, seed: int) -> None:
+        self.evaluation = evaluation
+        index = pd.MultiIndex.from_arrays([evaluation.division, evaluation.row_ids])
+        by_arm = frame.set_index(["division", "row_id"]).groupby("arm", sort=False)
+        self.parts = {str(arm): part.loc[index] for arm, part in by_arm}
+        counts, group_of = group_draws(evaluation.groups, seed, RESAMPLES)
+        self.weights = np.vstack([np.ones((1, len(group_of))), counts[:, group_of]])
+        self.total = self.weights.sum(axis=1)
+
+    def _row(self, arm: str, method: str, metric: str, samples: np.ndarray) -> tuple[Any, ...]:
+        low, high = score_interval(samples[1:], self.evaluation.groups)
+        return (self.evaluation.split, arm, method, metric, float(samples[0]), low, high, self._n)
+
+    @property
+    def _n(self) -> int:
+        return len(set(self.evaluation.row_ids))
+
+    def intervals(self, arms: Sequence[str]) -> list[tuple[Any, ...]]:
+        found = []
+        for arm in arms:
+            part = self.parts[arm]
+            for method in METHODS:
+                if f"{method} lower" in part and part[f"{method} lower"].notna().all():
+                    lower, upper = (part[f"{method} {end}"].to_numpy(dtype=np.float64) for end in ("lower", "upper"))
+                    inside = (self.evaluation.truth >= lower) & (self.evaluation.truth <= upper)
+                    found.append(self._row(arm, method, "coverage", self._mean(inside)))
+                    found.append(self._row(arm, method, "width", self._mean(upper - lower)))
+                columns = [f"{method} p_{label}" for label in self.evaluation.classes]
+                if columns and columns[0] in part and part[columns[0]].notna().all():
+                    found += self._chance_rows(arm, method, part[columns].to_numpy(dtype=np.float64))
+        return found
+
+    def _chance_rows(self, arm: str, method: str, chances: np.ndarray) -> list[tuple[Any, ...]]:
+        codes = np.searchsorted(self.evaluation.classes, self.evaluation.truth)
+        one_hot = np.eye(chances.shape[1])[codes]
+        squared = ((chances - one_hot) ** 2).sum(axis=1) / (2 if chances.shape[1] == 2 else 1)
+        loss = -np.log(np.maximum(chances[np.arange(len(codes)), codes], 1e-6))
+        return [
+            self._row(arm, method, "ece", top_calibration_error(chances, codes, self.weights)),
+            self._row(arm, method, "brier", self._mean(squared)),
+            self._row(arm, method, "log_loss", self._mean(loss)),
+        ]
+
+    def _mean(self, values: np.ndarray) -> np.ndarray:
+        return divide(self.weights @ values.astype(np.float64), self.total)
+
+    def _errors(self, arm: str) -> np.ndarray:
+        """Absolute errors, or whether a class is wrong. Shape (n,)."""
+        predicted, truth = self.evaluation.predicted[arm], self.evaluation.truth
+        return predicted != truth if self.evaluation.task == CLASSES else np.abs(predicted - truth)
+
+    def _signals(self, arm: str) -> dict[str, np.ndarray]:
+        """The signals that are known of every row; of the reference those that do not depend on the arm."""
+        part = self.parts[next(iter(self.parts)) if arm == REFERENCE else arm]
+        names = [name for name in SIGNALS if name in part and (name != OWN or arm != REFERENCE)]
+        known = {name: part[name].to_numpy(dtype=np.float64) for name in names}
+        if arm == REFERENCE and self.evaluation.task == CLASSES:
+            chances = self.evaluation.probabilities[REFERENCE]
+            known[OWN] = -(chances * np.log(np.maximum(chances, 1e-12))).sum(axis=1)
+        return {name: values for name, values in known.items() if np.isfinite(values).all()}
+
+    def signals(self, arm: str) -> list[tuple[Any, ...]]:
+        errors, known = self._errors(arm), self._signals(arm)
+        found = []
+        for name, values in known.items():
+            ranked = error_auroc(errors, values, self.weights)
+            sure, _ = score_interval(ranked[1:], self.evaluation.groups, 1 - (1 - LEVEL) / len(known))
+            useful = bool(sure > 0.5 and self.evaluation.n_groups >= MIN_GROUPS)
+            for metric, samples in (
+                ("error_auroc", ranked),
+                ("relative_risk", relative_risk(errors, values, self.weights)),
+            ):
+                found.append((*self._row(arm, name, metric, samples), useful))
+        return found
+
+    def curves(self, arm: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        errors = self._errors(arm)
+        return {name: risk_curve(errors, values) for name, values in self._signals(arm).items()}
+
+
+def top_calibration_error(chances: np.ndarray, codes: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Expected calibration error of the most probable class, in ten bins of equal width (Guo et al. 2017).
+
+    Shape (B,).
+    """
+    top = chances.max(axis=1)
+    gap = (chances.argmax(axis=1) == codes) - top
+    member = np.eye(BINS)[np.minimum((top * BINS).astype(int), BINS - 1)]
+    return divide(np.abs(weights @ (member * gap[:, None])).sum(axis=1), weights.sum(axis=1))
+
+
+# -- in words --
+
+
+def sentences(certainty: Certainty, evaluations: Sequence[Evaluation]) -> list[str]:
+    """What the intervals (or chances) of the preferred baselines are worth along the splits, and which signal tells
+    which of their predictions to doubt."""
+    said = []
+    table, judged = certainty.intervals, certainty.signals
+    covered, told = [], []
+    for evaluation in evaluations:
+        method, metric = (CALIBRATED, "ece") if evaluation.task == CLASSES else (FIXED, "coverage")
+        for row in _chosen(table, split=evaluation.split, arm=evaluation.main_baseline, method=method, metric=metric):
+            covered.append(
+                f"{row['value']:.0%} on {evaluation.split} [{row['low']:.0%} to {row['high']:.0%}] ({row['arm']})"
+            )
+        found = _chosen(judged, split=evaluation.split, arm=REFERENCE, metric="error_auroc")
+        useful = [row for row in found if row["useful"]]
+        if useful:
+            best = max(useful, key=lambda row: row["value"])
+            told.append(f"{best['signal']} on {evaluation.split} (error AUROC {best['value']:.2f})")
+        elif found:
+            told.append(f"none of {len(found)} signals on {evaluation.split}")
+    if covered:
+        what = (
+            "Expected error of the chances, calibrated on training rows"
+            if evaluations[0].task == CLASSES
+            else f"Of intervals made to cover {DEFAULT_LEVEL:.0%}, so many hold the truth"
+        )
+        said.append(f"{what}: {'; '.join(covered)}.")
+    if told:
+        said.append(f"Which predictions of the preferred baseline to doubt is told by {'; '.join(told)}.")
+    return said
+
+
+def _chosen(table: pd.DataFrame, **values: str) -> list[dict[str, Any]]:
+    """The rows that have these values."""
+    wanted = np.logical_and.reduce([table[column] == value for column, value in values.items()])
+    return [{str(name): value for name, value in row.items()} for row in table[wanted].to_dict("records")]
