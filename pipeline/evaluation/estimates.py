@@ -25,8 +25,7 @@ class Estimate:
 
         The spread of the resamples is widened by ``sqrt(G / (G - 1))`` for G groups, and Student's t has one degree of
         freedom less than the effective number of groups, ``n² / sum of squared group sizes``. Percentiles of the
-        resamples alone call equal arms different in about 10 % of tests on twelve groups, or on groups as unequal
-        as scaffolds (`tests/evaluation/test_nulls.py`).
+        resamples alone call equal arms different in 9 % of tests on twelve groups (`scripts/null_rates.py`).
 
         Parameters
         ----------
