@@ -332,6 +332,11 @@ def fit(
     ] = None,
     smiles: SmilesOption = None,
     target: TargetOption = None,
+    reaction: ReactionOption = None,
+    components: ComponentsOption = None,
+    yield_column: YieldOption = None,
+    yield_unit: YieldUnitOption = None,
+    success: SuccessOption = None,
     property_name: NameOption = None,
     units: UnitsOption = None,
     task: TaskOption = None,
@@ -396,11 +401,15 @@ def _from_run(settings: dict[str, Any], source: str | None, given: dict[str, Any
 def predict(
     model: Annotated[Path, typer.Argument(help="Folder of a model made by [b]fit[/b].")],
     source: Annotated[
-        Optional[str], typer.Argument(help="A CSV, TSV (also .gz), Parquet, Excel or SDF file of molecules.")
+        Optional[str],
+        typer.Argument(help="A CSV, TSV (also .gz), Parquet, Excel or SDF file of molecules or reactions."),
     ] = None,
     smiles: Annotated[
         Optional[list[str]],
-        typer.Option("--smiles", help="With a file: its SMILES column. Without: a molecule; may be repeated."),
+        typer.Option(
+            "--smiles",
+            help="With a file: its SMILES column. Without: a molecule (or reaction SMILES); may be repeated.",
+        ),
     ] = None,
     out: Annotated[Optional[Path], typer.Option(help="Output: .csv, .tsv (also .gz) or .parquet.")] = None,
     level: Annotated[float, typer.Option(help="Coverage of the interval.", min=0.5, max=0.99)] = 0.9,
@@ -419,6 +428,8 @@ def predict(
             raise InputError('what to predict? Give a file, or a molecule with --smiles "CCO"')
         if loaded.context:
             raise InputError(f"the model needs {', '.join(loaded.context)} beside the SMILES; give a file")
+        if loaded.reactions and len(loaded.reactions.columns) > 1:
+            raise InputError(f"the model needs the columns {', '.join(loaded.reactions.columns)}; give a file")
         _print_predictions(Predictor(loaded, level, 1), smiles)
         return
     if smiles and len(smiles) > 1:
@@ -441,8 +452,9 @@ def predict(
 def _print_predictions(predictor: Any, smiles: list[str]) -> None:
     import pandas as pd
 
-    found = predictor.frame(smiles, pd.DataFrame(index=range(len(smiles))), [""] * len(smiles))
-    units = predictor.model.scale.units
+    column = predictor.reactions.columns[0] if predictor.reactions else "smiles"
+    found = predictor.frame(pd.DataFrame({column: smiles}), pd.DataFrame(index=range(len(smiles))), [""] * len(smiles))
+    units, nearest = predictor.model.scale.units, predictor.model.nearest_column
     for text, (_, row) in zip(smiles, found.iterrows(), strict=True):
         if row["problem"]:
             console.print(f"{text}: {row['problem']}", markup=False)
@@ -457,8 +469,7 @@ def _print_predictions(predictor: Any, smiles: list[str]) -> None:
             answer += f" ({modelled} {row[modelled]:.4g})" if modelled else ""
         where = "" if row["in_domain"] else "; outside of the model's domain"
         console.print(
-            f"{text}: {answer}; nearest training molecule {row['nearest_training_molecule']} "
-            f"(similarity {row['similarity']:.2f}){where}",
+            f"{text}: {answer}; {nearest.replace('_', ' ')} {row[nearest]} (similarity {row['similarity']:.2f}){where}",
             markup=False,
         )
 
@@ -477,19 +488,25 @@ def show(model: Annotated[Path, typer.Argument(help="Folder of a model made by [
 
 
 def _model_lines(about: dict[str, Any], folder: Path) -> list[str]:
+    from pipeline.arms.inputs import ReactionInput
     from pipeline.models.card import score_lines
 
+    reactions = ReactionInput.stored(about["reactions"])
+    rows = "reactions" if reactions else "molecules"
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     units = f" in {about['units']}" if about["units"] else ""
     lines = [
         f"{folder}: {about['arm']} for {about['property_name']}{units} ({about['task']}), "
-        f"{about['n_train']} molecules of {about['data']['source']}, seed {about['seed']}, {size / 1e6:.1f} MB.",
+        f"{about['n_train']} {rows} of {about['data']['source']}, seed {about['seed']}, {size / 1e6:.1f} MB.",
         *(line.removeprefix("- ") for line in score_lines(about)),
     ]
     if about["language_model"]:
         lines.append(f"Needs the base model {about['language_model']['model']}.")
+    if reactions:
+        lines.append(f"Reads reactions from the columns {', '.join(reactions.columns)}.")
     if about["context"]:
-        lines.append(f"Needs the columns {', '.join(about['context'])} beside the SMILES.")
+        beside = "them" if reactions else "the SMILES"
+        lines.append(f"Needs the columns {', '.join(about['context'])} beside {beside}.")
     return lines
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.arms.ladder import ORDER, fit_arm, is_language_model, layers_of
+from pipeline.arms.inputs import ReactionInput
+from pipeline.arms.ladder import ORDER, REACTION_ORDER, fit_arm, is_language_model, layers_of
 from pipeline.config import RunConfig
 from pipeline.errors import InputError, unknown
 from pipeline.evaluation.domain import Domain
@@ -21,7 +22,9 @@ from pipeline.models.folder import SavedModel, about_language_model, about_model
 from pipeline.reporter import Reporter
 from pipeline.splits.groups import twin_groups
 from pipeline.splits.splitters import fold_numbers, hold_out
+from pipeline.tables.reaction_table import component_column
 from pipeline.tables.reading import RawTable
+from pipeline.tables.table import Table
 from pipeline.tables.targets import CLASSES
 
 CALIBRATION_FOLDS = 5
@@ -47,13 +50,9 @@ def fit_model(
     InputError
         For an unknown arm or a table from which nothing can be learned.
     """
-    if config.has_reactions:
-        raise InputError(
-            f"{config.table}: chemtune fit saves models of molecules; for reactions there is chemtune run, which keeps "
-            "its fitted arms with --keep-models"
-        )
-    if arm not in ORDER:
-        raise unknown("arm", arm, ORDER)
+    order = REACTION_ORDER if config.has_reactions else ORDER
+    if arm not in order:
+        raise unknown("arm", arm, order)
     run = start(config, [arm], reporter, raw)
     table, X, y = run.table, run.table.inputs, run.table.targets
     edges: list[float] = []
@@ -64,7 +63,7 @@ def fit_model(
         reporter.say(f"Warning: {finished.folder} has no score of {arm} on these rows; none goes into the model card.")
     groups = twin_groups(table)
     residuals, calibration = calibrate(run, arm, X, y, groups)
-    reporter.say(f"{arm} on all {len(y)} molecules")
+    reporter.say(f"{arm} on all {len(y)} {table.rows_are}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # convergence and rank warnings of single fits; the result is scored
         sides = table.censoring(list(X.index))
@@ -91,8 +90,15 @@ def fit_model(
         calibration=calibration,
         scores=scores,
         bin_edges=edges,
+        reactions=_reaction_input(config, table) if table.has_reactions else None,
     )
     return SavedModel(model, about, Domain.fit(list(X["smiles"]), groups), residuals)
+
+
+def _reaction_input(config: RunConfig, table: Table) -> ReactionInput:
+    """How the table's rows were read, for those to come."""
+    given = tuple(map(component_column, config.components))
+    return ReactionInput(config.reaction, given, table.components, table.names)
 
 
 def calibrate(
@@ -113,7 +119,7 @@ def calibrate(
 
     def make(number: int) -> Any:
         held, label = masks[number], f"calibration {number + 1}/{len(masks)}"
-        run.reporter.say(f"{arm}, {label}: {int((~held).sum())} molecules, {int(held.sum())} held out")
+        run.reporter.say(f"{arm}, {label}: {int((~held).sum())} {run.table.rows_are}, {int(held.sum())} held out")
         return new_arm(run, arm, label)
 
     found = held_out_predictions(run, masks, make, X, y, groups)

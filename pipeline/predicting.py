@@ -1,4 +1,4 @@
-"""A fitted model over a file of molecules: in chunks, restartable, every row in its place."""
+"""A fitted model over a file of molecules or reactions: in chunks, restartable, every row in its place."""
 
 from __future__ import annotations
 
@@ -64,6 +64,7 @@ class Predictor:
         self.workers = workers
         about = model.about
         self._template = prompt_template(about)
+        self.reactions = model.reactions
         leaves = fitted_arms(about["arm"])
         kinds = {"bits", *(kind for leaf in leaves for kind in FEATURES.get(leaf, ()))}
         self.kinds = sorted(kinds)
@@ -73,38 +74,51 @@ class Predictor:
             answers = form.texts() if form else model.classes
             self._count, self._limit = prompt_limit(about["language_model"]["model"], self._template, answers)
 
-    def frame(self, smiles: list[str], context: pd.DataFrame, damage: list[str]) -> pd.DataFrame:
+    def frame(self, given: pd.DataFrame, context: pd.DataFrame, damage: list[str]) -> pd.DataFrame:
         """One row per row given: the model's columns, and ``problem`` where they are empty.
 
         Parameters
         ----------
-        smiles : list of str
-            As given.
+        given : DataFrame
+            As text: SMILES in one column, or the columns of a reaction as in training.
         context : DataFrame
             The model's context columns as text, one row each; may have no column.
         damage : list of str
             Why a row could not be read; empty for whole rows.
         """
-        canonical, problems = self._molecules(smiles)
+        X, problems = self._reactions(given) if self.reactions else self._molecules(list(given.iloc[:, 0]))
         problems = [broken or problem for broken, problem in zip(damage, problems, strict=True)]
         for column in context.columns:
             for row, value in enumerate(context[column]):
                 if not value and not problems[row]:
                     problems[row] = f"missing context value in {column!r}"
-        X = pd.DataFrame({"smiles": canonical, **{column: context[column].to_numpy() for column in context.columns}})
+        X = X.assign(**{column: context[column].to_numpy() for column in context.columns})
         if self._count:
             for row, pieces in enumerate(self._template.pieces_all(X)):
                 if not problems[row] and self._count(pieces) > self._limit:
                     problems[row] = f"prompt of {self._count(pieces)} tokens; the model takes {self._limit}"
         good = [row for row, problem in enumerate(problems) if not problem]
-        found = pd.DataFrame(index=range(len(smiles)), columns=self.model.columns(), dtype=object)
+        found = pd.DataFrame(index=range(len(given)), columns=self.model.columns(), dtype=object)
         if good:
             described = self.model.describe(X.iloc[good], self.level)
             found.loc[good, described.columns] = described.to_numpy(dtype=object)
         self.model.forget()
         return _typed(found, self.model).assign(**{PROBLEM: problems})
 
-    def _molecules(self, smiles: list[str]) -> tuple[list[str], list[str]]:
+    def _reactions(self, given: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+        """Canonical reactions with their components, and problems."""
+        assert self.reactions is not None
+        rows, problems = [], []
+        for cells in given.to_dict("records"):
+            try:
+                rows.append(self.reactions.row({str(name): cell for name, cell in cells.items()}))
+                problems.append("")
+            except MoleculeError as error:
+                rows.append({})
+                problems.append(f"{error} (column {getattr(error, 'column', '')!r})")
+        return pd.DataFrame(rows, columns=["smiles", *self.reactions.components]).fillna(""), problems
+
+    def _molecules(self, smiles: list[str]) -> tuple[pd.DataFrame, list[str]]:
         """Canonical SMILES and problems; the features that the arm needs are computed beside them."""
         distinct = list(dict.fromkeys(smiles))
         pieces = np.array_split(np.array(distinct, dtype=object), max(1, min(self.workers, len(distinct) // 50)))
@@ -116,7 +130,7 @@ class Predictor:
         for piece, (canonical, problems, good, features) in zip(pieces, answers, strict=True):
             known |= dict(zip(piece, zip(canonical, problems, strict=True), strict=True))
             remember_features(good, features)
-        return [known[text][0] for text in smiles], [known[text][1] for text in smiles]
+        return pd.DataFrame({"smiles": [known[text][0] for text in smiles]}), [known[text][1] for text in smiles]
 
 
 def _understand(
@@ -136,7 +150,7 @@ def _understand(
 
 def _typed(frame: pd.DataFrame, model: SavedModel) -> pd.DataFrame:
     """Columns of one type whatever a chunk holds, so that chunks fit together."""
-    text = {"nearest_training_molecule", *(["prediction"] if model.task == CLASSES else [])}
+    text = {model.nearest_column, *(["prediction"] if model.task == CLASSES else [])}
     types = {name: "string" if name in text else "Float64" for name in frame.columns} | {"in_domain": "boolean"}
     return frame.astype(types)
 
@@ -166,19 +180,19 @@ def predict_file(
     stream = open_stream(source)
     if out.exists() and out.samefile(stream.path):
         raise InputError(f"--out {out}: is the input itself; chemtune never writes over it")
-    column = smiles_column(stream.columns, smiles, model.about["smiles"], source)
+    columns = _structure_columns(model, stream.columns, smiles, source)
     for needed in model.context:
         check_column(stream.columns, needed, "the model's context", source)
     predictor = Predictor(model, level, workers or os.cpu_count() or 1)
     names = _free_names([*model.columns(), PROBLEM], stream.columns)
-    identity = _identity(model, level, form, column)
+    identity = _identity(model, level, form, columns)
     parts = out.with_name(f".{out.name}.parts")
     summary, made = Summary(out), []
     for number, chunk in enumerate(_with_progress(stream, chunk_rows, reporter)):
         part = parts / f"{number:07d}-{_chunk_hash(chunk, identity, number)}"
         tally = part.with_suffix(".json")
         if not (part.exists() and tally.exists()):
-            frame = _predict_chunk(predictor, chunk, column, names)
+            frame = _predict_chunk(predictor, chunk, columns, names)
             write_atomically(part, encode_chunk(frame, form, first=number == 0))
             write_atomically(tally, json.dumps(_tally(frame, names)))
         else:
@@ -188,6 +202,17 @@ def predict_file(
     join_chunks(made, form, out)
     shutil.rmtree(parts)
     return summary
+
+
+def _structure_columns(model: SavedModel, columns: list[str], smiles: str, source: str) -> list[str]:
+    """The columns of the input that hold the structures: one of molecules, or those of reactions as in training."""
+    if model.reactions is None:
+        return [smiles_column(columns, smiles, model.about["smiles"], source)]
+    if smiles:
+        raise InputError(
+            f"--smiles {smiles}: the model is of reactions and reads the columns {', '.join(model.reactions.columns)}"
+        )
+    return [check_column(columns, column, "the model's reactions", source) for column in model.reactions.columns]
 
 
 def smiles_column(columns: list[str], asked: str, trained: str, source: str) -> str:
@@ -206,10 +231,14 @@ def _with_progress(stream: Any, size: int, reporter: Reporter) -> Iterator[pd.Da
         reporter.step("predicting", done, stream.n_rows)
 
 
-def _predict_chunk(predictor: Predictor, chunk: pd.DataFrame, column: str, names: dict[str, str]) -> pd.DataFrame:
-    smiles = [_cell(value) for value in chunk[column]]
-    context = pd.DataFrame({name: [_cell(value) for value in chunk[name]] for name in predictor.model.context})
-    found = predictor.frame(smiles, context, list(chunk[DAMAGE])).rename(columns=names)
+def _predict_chunk(
+    predictor: Predictor, chunk: pd.DataFrame, columns: list[str], names: dict[str, str]
+) -> pd.DataFrame:
+    given, context = (
+        pd.DataFrame({name: [_cell(value) for value in chunk[name]] for name in wanted})
+        for wanted in (columns, predictor.model.context)
+    )
+    found = predictor.frame(given, context, list(chunk[DAMAGE])).rename(columns=names)
     return pd.concat([chunk.drop(columns=DAMAGE), found], axis=1)
 
 
@@ -228,8 +257,8 @@ def _free_names(ours: list[str], theirs: list[str]) -> dict[str, str]:
     return names
 
 
-def _identity(model: SavedModel, level: float, form: str, column: str) -> str:
-    about = json.dumps([model.about, level, form, column], sort_keys=True, default=str)
+def _identity(model: SavedModel, level: float, form: str, columns: list[str]) -> str:
+    about = json.dumps([model.about, level, form, columns], sort_keys=True, default=str)
     return hashlib.sha256(about.encode()).hexdigest()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from pipeline.tables.measurements import TargetError, parse_number
 from pipeline.tables.molecules import MoleculeError, canonical_smiles
+from pipeline.tables.reactions import ReactionReader
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,68 @@ class ReactionColumns:
     def without(self, X: Any) -> pd.DataFrame:
         """``X`` with the reaction SMILES and the context alone."""
         return as_frame(X).drop(columns=list(self.components))
+
+
+@dataclass(frozen=True)
+class ReactionInput:
+    """How rows of a table of reactions become ``X``, for rows that come after training.
+
+    Parameters
+    ----------
+    reaction : str
+        Column of the reaction SMILES, or empty.
+    given : tuple of str
+        Columns of components as the table has them.
+    components, names : tuple of str
+        As in `ReactionColumns`: without ``given`` the roles of the reaction SMILES.
+    """
+
+    reaction: str
+    given: tuple[str, ...]
+    components: tuple[str, ...]
+    names: tuple[str, ...]
+
+    @classmethod
+    def stored(cls, about: Mapping[str, Any]) -> ReactionInput | None:
+        """As a model's description keeps it; None where that is of molecules."""
+        if not about:
+            return None
+        lists = {name: tuple(about[name]) for name in ("given", "components", "names")}
+        return cls(reaction=about["reaction"], **lists)
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that a row must have."""
+        return [*([self.reaction] if self.reaction else []), *self.given]
+
+    def row(self, cells: Mapping[str, str]) -> dict[str, str]:
+        """One row of ``X``, without its context.
+
+        Raises
+        ------
+        MoleculeError
+            With the column at fault in `column`.
+        """
+        structures = [column for column in self.given if column not in self.names]
+        found = ReactionReader(self.reaction, structures, self.names, self.given).read(cells)
+        return {"smiles": found.smiles, **{name: found.components[name] for name in self.components}}
+
+    def frame(self, X: pd.DataFrame, context: Sequence[str] = ()) -> pd.DataFrame:
+        """``X`` from a data frame with `columns` and the context.
+
+        Raises
+        ------
+        ValueError
+            For a reaction that cannot be read, naming its position and column.
+        """
+        rows = []
+        for position, cells in enumerate(X[self.columns].astype(str).to_dict("records")):
+            try:
+                rows.append(self.row({str(name): cell for name, cell in cells.items()}))
+            except MoleculeError as error:
+                raise ValueError(f"X[{position}], column {getattr(error, 'column', '')!r}: {error}") from None
+        made = pd.DataFrame(rows, index=X.index, columns=["smiles", *self.components])
+        return made.assign(**{column: X[column] for column in context})
 
 
 def as_frame(X: Any) -> pd.DataFrame:

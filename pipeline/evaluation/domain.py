@@ -1,4 +1,4 @@
-"""Applicability domain: is a molecule like those the model was trained on?"""
+"""Applicability domain: is a molecule, or a reaction, like those the model was trained on?"""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.arms.features import morgan_bits, nearest_rows
+from pipeline.arms.features import nearest_rows, structure_bits
 
 DOMAIN_SHARE = 0.05  # of the training molecules lie outside by construction
 
 
 @dataclass(frozen=True)
 class Domain:
-    """The training molecules and how near a new one must lie.
+    """The training molecules (or reactions) and how near a new one must lie.
 
-    ``smiles`` are the canonical training molecules, ``bits`` their Morgan fingerprints of radius 2,
-    packed, of shape (n, 256) bytes; ``threshold`` is the Tanimoto similarity to the nearest of them
-    from which a molecule counts as inside.
+    ``smiles`` are the canonical training molecules, ``bits`` their Morgan fingerprints of radius 2 (reactions:
+    differential fingerprints), packed, of shape (n, 256) bytes; ``threshold`` is the Tanimoto similarity to the
+    nearest of them from which a molecule counts as inside.
     """
 
     smiles: tuple[str, ...]
@@ -28,10 +28,10 @@ class Domain:
     @classmethod
     def fit(cls, smiles: Sequence[str], groups: np.ndarray) -> Domain:
         """The threshold leaves out the 5 % of training molecules that are least like any other group's."""
-        bits = morgan_bits(smiles)
+        bits = structure_bits(smiles)
         nearest, _ = nearest_rows(bits, bits, apart=(groups, groups))
         return cls(tuple(smiles), np.packbits(bits, axis=1), float(np.quantile(nearest, DOMAIN_SHARE)))
 
     def nearest(self, smiles: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """``(similarity, index)`` of the nearest training molecule. Shapes (n,)."""
-        return nearest_rows(morgan_bits(smiles), np.unpackbits(self.bits, axis=1))
+        return nearest_rows(structure_bits(smiles), np.unpackbits(self.bits, axis=1))

@@ -42,6 +42,13 @@ _TRUSTED = {
     "pipeline.arms.gaussian_process.GaussianProcess",
     "pipeline.arms.gaussian_process.GaussianProcessLabels",
     "pipeline.arms.inputs.MoleculeFeatures",
+    "pipeline.arms.inputs.ReactionColumns",
+    "pipeline.arms.inputs.ReactionColumns.without",
+    "pipeline.arms.reactions.PopularityClassifier",
+    "pipeline.arms.reactions.PopularityRegressor",
+    "pipeline.arms.reactions.ReactionFeatures",
+    "pipeline.arms.reactions.ReactionGaussianProcess",
+    "pipeline.arms.reactions.ReactionGaussianProcessLabels",
     "sklearn.tree._tree.Tree",
 }
 

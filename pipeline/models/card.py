@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pipeline.arms.inputs import ReactionInput
 from pipeline.arms.ladder import DESCRIPTIONS
 from pipeline.evaluation.verdict import number
 from pipeline.prompts.templates import ATOMWISE
@@ -14,22 +15,25 @@ from pipeline.tables.scales import Scale
 def model_card(about: dict[str, Any], size: int) -> str:
     """``README.md`` of a model folder."""
     units = f" in {about['units']}" if about["units"] else ""
+    reactions = about["reactions"]
+    rows = "reactions" if reactions else "molecules"
+    beside = "the reaction" if reactions else "the SMILES"
     lines = [
         f"# {about['property_name']}: {about['arm']}",
         "",
-        f"Predicts {about['property_name']}{units} from a SMILES ({about['task']}"
+        f"Predicts {about['property_name']}{units} from {_taken(about)} ({about['task']}"
         + (f": {', '.join(about['classes'])})." if about["classes"] else ")."),
         f"Made by chemtune {about['versions']['chemtune']}; {size / 1e6:.1f} MB.",
         "",
         "## Use",
         "",
         "    chemtune predict THIS_FOLDER new.csv --out predicted.csv",
-        '    chemtune predict THIS_FOLDER --smiles "CCO"',
+        *([] if reactions else ['    chemtune predict THIS_FOLDER --smiles "CCO"']),
         "",
         "## Model",
         "",
         f"- {about['arm']}: {DESCRIPTIONS[about['arm']]}.",
-        f"- Trained on {about['n_train']} molecules of `{about['data']['source']}` "
+        f"- Trained on {about['n_train']} {rows} of `{about['data']['source']}` "
         f"(column `{about['target']}`), seed {about['seed']}.",
     ]
     if about["language_model"]:
@@ -62,21 +66,30 @@ def model_card(about: dict[str, Any], size: int) -> str:
         taken = how if about["bounds"]["use"] == CENSORED else "at the limit"
         lines.append(f"- {about['bounds']['n']} training values were bounds (such as `>10`), taken {taken}.")
     if about["context"]:
-        lines.append(
-            f"- Needs the columns {', '.join(f'`{column}`' for column in about['context'])} beside the SMILES."
-        )
+        lines.append(f"- Needs the columns {', '.join(f'`{column}`' for column in about['context'])} beside {beside}.")
     lines += ["", "## How good it is", "", *score_lines(about)]
     lines += [
         "",
         "## Limits",
         "",
-        f"- `in_domain` is false where no training molecule has a Tanimoto similarity of at least "
-        f"{about['domain']['threshold']:.2f} (Morgan, radius 2), which leaves out the 5 % of the training molecules "
-        "that are least like the others. Outside, expect larger errors than the intervals say.",
-        "- The bounds hold for molecules like those it was trained on; new scaffolds are a shift.",
+        f"- `in_domain` is false where no training {rows.removesuffix('s')} has a Tanimoto similarity of at least "
+        f"{about['domain']['threshold']:.2f} ({'differential fingerprints' if reactions else 'Morgan, radius 2'}), "
+        f"which leaves out the 5 % of the training {rows} that are least like the others. Outside, expect larger "
+        "errors than the intervals say.",
+        f"- The bounds hold for {rows} like those it was trained on; new {'components' if reactions else 'scaffolds'} "
+        "are a shift.",
         f"- `training.parquet` holds the {about['n_train']} training structures: whoever gets this folder gets them.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _taken(about: dict[str, Any]) -> str:
+    """What a prediction is made from."""
+    read = ReactionInput.stored(about["reactions"])
+    if not read:
+        return "a SMILES"
+    several = "s" if len(read.columns) > 1 else ""
+    return f"a reaction in the column{several} {', '.join(f'`{column}`' for column in read.columns)}"
 
 
 def score_lines(about: dict[str, Any]) -> list[str]:
@@ -86,7 +99,8 @@ def score_lines(about: dict[str, Any]) -> list[str]:
     if calibration["n"]:
         metric, value = calibration["metric"], calibration["value"]
         lines.append(
-            f"- {metric} {number(value)}{units if metric == 'MAE' else ''} on {calibration['n']} molecules, "
+            f"- {metric} {number(value)}{units if metric == 'MAE' else ''} on {calibration['n']} "
+            f"{'reactions' if about['reactions'] else 'molecules'}, "
             f"{calibration['how']}."
         )
     for score in about["scores"]:

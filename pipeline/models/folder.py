@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.arms.features import forget_features
-from pipeline.arms.inputs import canonical_frame
+from pipeline.arms.inputs import ReactionInput, canonical_frame
 from pipeline.arms.ladder import TUNED, class_chances, engines, fitted_arms
 from pipeline.cells import versions
 from pipeline.errors import InputError
@@ -30,7 +30,7 @@ from pipeline.tables.measurements import REFUSE
 from pipeline.tables.scales import Scale
 from pipeline.tables.targets import CLASSES
 
-FORMAT = 3  # 2: the scale on which a number is modelled
+FORMAT = 4  # 2: the scale on which a number is modelled; 4: reactions
 _DESCRIPTION = "model.json"
 
 
@@ -63,25 +63,40 @@ class SavedModel:
     def scale(self) -> Scale:
         return Scale(**self.about["scale"])
 
+    @property
+    def reactions(self) -> ReactionInput | None:
+        """How reactions are read; None for molecules."""
+        return ReactionInput.stored(self.about["reactions"])
+
+    @property
+    def rows_are(self) -> str:
+        return "reactions" if self.about["reactions"] else "molecules"
+
+    def _inputs(self, X: Any) -> pd.DataFrame:
+        if self.reactions:
+            return self.reactions.frame(pd.DataFrame(X), self.context)
+        return canonical_frame(X, self.about["largest_fragment"])
+
     def predict(self, X: Any) -> np.ndarray:
         """Predicted values (in the units of the training column) or classes of SMILES. Shape (n,).
 
         Parameters
         ----------
         X : sequence of str or DataFrame
-            SMILES; where the model has context columns, a data frame with these beside them.
+            SMILES; where the model has context columns, a data frame with these beside them. For reactions a data
+            frame with the columns of the training table.
 
         Raises
         ------
         ValueError
             For a SMILES that cannot be parsed, naming its position.
         """
-        found = self.arm.predict(canonical_frame(X, self.about["largest_fragment"]))
+        found = self.arm.predict(self._inputs(X))
         return found if self.classes else self.scale.back(found)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Class probabilities in the order of ``classes``. Shape (n, classes)."""
-        return class_chances(self.arm, self.classes, canonical_frame(X, self.about["largest_fragment"]))
+        return class_chances(self.arm, self.classes, self._inputs(X))
 
     def describe(self, X: pd.DataFrame, level: float = DEFAULT_LEVEL) -> pd.DataFrame:
         """All that is said of each molecule: prediction, bounds or probabilities, nearest neighbour, domain.
@@ -92,7 +107,7 @@ class SavedModel:
         Parameters
         ----------
         X : DataFrame
-            Canonical SMILES in the first column, then the context columns.
+            Canonical SMILES in the first column, then a reaction's components, then the context columns.
         level : float
             Coverage asked of the interval.
         """
@@ -110,7 +125,7 @@ class SavedModel:
             if self.scale.transform:
                 found[self.scale.transform] = modelled
         similarity, index = self.domain.nearest(smiles)
-        found["nearest_training_molecule"] = [self.domain.smiles[position] for position in index]
+        found[self.nearest_column] = [self.domain.smiles[position] for position in index]
         found["similarity"] = similarity
         found["in_domain"] = similarity >= self.domain.threshold
         return pd.DataFrame(found, index=X.index)
@@ -121,11 +136,15 @@ class SavedModel:
         for engine in engines(self.arm):
             engine.forget()
 
+    @property
+    def nearest_column(self) -> str:
+        return f"nearest_training_{self.rows_are.removesuffix('s')}"
+
     def columns(self) -> list[str]:
         """The columns that `describe` gives."""
         own = [f"p_{label}" for label in self.classes] if self.task == CLASSES else ["lower", "upper"]
         own += [self.scale.transform] if self.scale.transform else []
-        return ["prediction", *own, "nearest_training_molecule", "similarity", "in_domain"]
+        return ["prediction", *own, self.nearest_column, "similarity", "in_domain"]
 
     def save(self, folder: Path) -> None:
         """Write the model as a folder, all of it or nothing.
@@ -190,6 +209,7 @@ def about_model(
     calibration: dict[str, Any] | None = None,
     scores: Sequence[dict[str, Any]] = (),
     bin_edges: Sequence[float] = (),
+    reactions: ReactionInput | None = None,
 ) -> dict[str, Any]:
     """What ``model.json`` says of a fitted arm, in the order in which it is written."""
     return {
@@ -203,6 +223,7 @@ def about_model(
         "bounds": bounds or {"use": REFUSE, "n": 0},
         "smiles": smiles,
         "context": list(context),
+        "reactions": asdict(reactions) if reactions else {},
         "largest_fragment": largest_fragment,
         "representation": "canonical SMILES",
         "template": template.text,
@@ -264,11 +285,13 @@ def describe_folder(folder: Path) -> dict[str, Any]:
             raise InputError(f"{folder}: the file {name} is missing; copy the whole folder again")
         if sha256(file) != expected:
             raise InputError(f"{folder}: the file {name} is not the one that was saved; copy the whole folder again")
-    # What earlier formats did not know: numbers are modelled as they are, molecules cut as the tokenizer has it.
+    # What earlier formats did not know: numbers are modelled as they are, molecules (there were no reactions) cut as
+    # the tokenizer has it.
     earlier = {
         "scale": {"transform": "", "units": about.get("units", "")},
         "bounds": {"use": REFUSE, "n": 0},
         "tokenization": WHOLE,
+        "reactions": {},
     }
     return earlier | about
 
@@ -303,7 +326,15 @@ def load_model(folder: Path) -> SavedModel:
 
 def prompt_template(about: dict[str, Any]) -> PromptTemplate:
     """The prompt of a saved model."""
-    return PromptTemplate(about["property_name"], about["units"], about["template"], about["tokenization"])
+    parts = about["reactions"] or {"components": (), "names": ()}
+    return PromptTemplate(
+        about["property_name"],
+        about["units"],
+        about["template"],
+        about["tokenization"],
+        tuple(parts["components"]),
+        tuple(parts["names"]),
+    )
 
 
 def check_mergeable(arm: str) -> None:
