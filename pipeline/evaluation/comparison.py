@@ -173,7 +173,7 @@ def _score_failures_as_wrong(
 
 
 def metric_table(evaluation: Evaluation) -> pd.DataFrame:
-    """One row per arm and metric: ``split, arm, metric, value, low, high, n, groups``."""
+    """One row per arm and metric: ``split, arm, metric, value, low, high, n, groups``; n counts a row once."""
     rows = []
     for arm, metrics in evaluation.scores.items():
         if arm == REFERENCE:
@@ -188,7 +188,7 @@ def metric_table(evaluation: Evaluation) -> pd.DataFrame:
                     float(samples[0]),
                     low,
                     high,
-                    len(evaluation.truth),
+                    len(set(evaluation.row_ids)),
                     evaluation.n_groups,
                 )
             )
