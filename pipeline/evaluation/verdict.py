@@ -69,7 +69,7 @@ def verdicts(
         controlled = [item for item in against_control if item.split == evaluation.split]
         missed = [item for item in among_baselines if item.split == evaluation.split and item.answer == BETTER]
         found = _verdict(evaluation, compared, controlled, units, rows_are, structureless)
-        result.append(replace(found, sentence=found.sentence + _missed(missed, units)) if found.learned else found)
+        result.append(replace(found, sentence=found.sentence + _missed(missed, units)))
     return result
 
 
@@ -101,8 +101,7 @@ def _verdict(
         return made(
             False,
             None,
-            f"{where} nothing was learned that this test can show: {names} {_is(compared_arms)} not shown to be better "
-            f"than {constant}.",
+            f"{where} no arm can be recommended: {names} {_is(compared_arms)} not shown to be better than {constant}.",
         )
     winners = sorted((item for item in compared if item.answer == BETTER), key=_edge, reverse=True)
     if REFERENCE not in evaluation.scores:
@@ -146,8 +145,8 @@ def _missed(better: list[Difference], units: str) -> str:
     """Baselines that do better on the test rows than the one preferred: validation did not foresee this shift."""
     if not better:
         return ""
-    listed = _names([f"{item.arm} by {_amount(item, units)}" for item in sorted(better, key=_edge, reverse=True)])
-    return f" Validation on training rows could not foresee that here {listed} would be better than its choice."
+    listed = _names([f"{item.arm} (by {_amount(item, units)})" for item in sorted(better, key=_edge, reverse=True)])
+    return f" Better than it on these test rows, which validation on training rows could not foresee: {listed}."
 
 
 def reference_name(evaluation: Evaluation) -> str:

@@ -170,7 +170,7 @@ def test_on_noise_nothing_was_learned():
     noise = np.random.default_rng(5).normal(scale=0.5, size=80)
     verdict = judged({"mean": MEAN, "gp": noise}, TRUTH)
     assert not verdict.learned
-    assert "nothing was learned" in verdict.sentence
+    assert "no arm can be recommended: gp (preferred by validation) is not shown" in verdict.sentence
 
 
 def test_a_class_parse_failure_counts_as_wrong():
@@ -180,3 +180,20 @@ def test_a_class_parse_failure_counts_as_wrong():
     found = evaluate(frame, task="classes", classes=("a", "b"), split=one_division(60), preferred={})
     assert found.scores["lm-text"]["accuracy"][0] == 0.0
     assert found.scores["lm-text"]["auroc"][0] == 0.5
+
+
+@pytest.mark.parametrize(("scale", "use"), [(0.5, "gp"), (0.8, None)])
+def test_a_baseline_that_validation_missed_is_named_but_not_used(scale, use):
+    preferred = TRUTH + scale * np.random.default_rng(3).normal(size=80)
+    found = evaluate(
+        predictions({"mean": MEAN, "ridge": GOOD, "gp": preferred}, TRUTH),
+        task="regression",
+        classes=(),
+        split=one_division(80),
+        preferred={(0, 0): "gp"},
+    )
+    (verdict,) = verdicts([found], [], "nm", baselines=["mean", "ridge", "gp"])
+    assert verdict.use == use
+    assert "Better than it on these test rows" in verdict.sentence
+    assert "ridge (by 0." in verdict.sentence
+    assert "mean (by" not in verdict.sentence
