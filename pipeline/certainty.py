@@ -34,7 +34,7 @@ from pipeline.evaluation.intervals import (
     temperature,
 )
 from pipeline.evaluation.metrics import divide
-from pipeline.experiment import Run, fold_targets, get_cell, inner_folds, language_model_key, seed_of
+from pipeline.experiment import Run, fold_targets, get_cell, language_model_key, training_folds
 from pipeline.splits.splitters import Fold, Split
 from pipeline.tables.targets import CLASSES
 
@@ -126,8 +126,7 @@ def _of_fold(
     """The signals and bounds of every test row, for each arm."""
     train, test = list(fold.train), list(fold.test)
     y = fold_targets(run, fold)
-    groups = np.array([split.groups[row_id] for row_id in train], dtype=object)
-    masks = inner_folds(y.loc[train], groups, run.task, seed_of(run, split, fold))
+    masks = training_folds(run, split, fold, y.loc[train])
     smiles = run.table.inputs["smiles"]
 
     def apart(new: list[str], old: list[str]) -> np.ndarray:

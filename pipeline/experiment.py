@@ -60,6 +60,7 @@ COMPARISON_COLUMNS = [column.name for column in fields(Difference)]
 INNER_FOLDS = 5  # with three, intervals calibrated on them were wider than they need be
 INNER_FOLD_ROWS = 1_500  # past this many training rows one inner hold-out is enough to choose a baseline
 INNER_HOLD_OUT = 0.2
+MOST_HELD_OUT = 0.5
 
 
 @dataclass
@@ -423,7 +424,7 @@ def _fitted_cell(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]
     run = replace(run, config=replace(run.config, seed=seed_of(run, split, fold)))
     X, y = run.table.inputs, fold_targets(run, fold)
     train, test = list(fold.train), list(fold.test)
-    groups = np.array([split.groups[row_id] for row_id in train], dtype=object)
+    groups = training_groups(split, fold)
     label = f"{split.name}{split.named(fold)} {arm}"
     cell: dict[str, Any] = {}
     with measured(cell), warnings.catch_warnings():
@@ -443,7 +444,8 @@ def _fitted_cell(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]
     elif run.config.keep_models:
         _keep_baseline(run, split, fold, arm, model)
     if arm not in LANGUAGE_MODELS or run.config.calibrate_lm:
-        cell["validation"] = _validation_predictions(run, arm, X.loc[train], y.loc[train], groups)
+        masks = training_folds(run, split, fold, y.loc[train])
+        cell["validation"] = _validation_predictions(run, arm, X.loc[train], y.loc[train], groups, masks)
     return cell
 
 
@@ -484,14 +486,33 @@ def _particulars(model: Any, task: str, X: Any) -> dict[str, Any]:
     return extra
 
 
-def _validation_predictions(run: Run, arm: str, X: pd.DataFrame, y: pd.Series, groups: np.ndarray) -> list[Any]:
+def training_groups(split: Split, fold: Fold) -> np.ndarray:
+    """The group of each training row. Shape (n,)."""
+    return np.array([split.groups[row_id] for row_id in fold.train], dtype=object)
+
+
+def training_folds(run: Run, split: Split, fold: Fold, y: pd.Series) -> list[np.ndarray]:
+    """The masks of training rows that are held out in turn, to choose a baseline and to calibrate.
+
+    They keep the groups of the split, so a baseline is chosen for the kind of test it will face; where these leave
+    nothing to hold out (training rows that are one group), they keep twins together.
+
+    Parameters
+    ----------
+    y : Series of shape (n,)
+        The targets of the training rows.
+    """
+    seed = seed_of(run, split, fold)
+    twins = run.table.frame.set_index("row_id")["twins"].loc[list(fold.train)].to_numpy(dtype=object)
+    return inner_folds(y, training_groups(split, fold), run.task, seed) or inner_folds(y, twins, run.task, seed)
+
+
+def _validation_predictions(
+    run: Run, arm: str, X: pd.DataFrame, y: pd.Series, groups: np.ndarray, masks: list[np.ndarray]
+) -> list[Any]:
     """Out-of-fold predictions on training rows, for choosing a baseline and for calibration; NaN where a row was not
     predicted. A language model is trained once more, without the first of the inner folds.
-
-    The inner folds keep the groups of the split, so a baseline is chosen for the kind of test it
-    will face.
     """
-    masks = inner_folds(y, groups, run.task, run.config.seed)
     if is_language_model(arm):
         masks = masks[:1]
     label = f"held-out training rows: {arm}"
@@ -534,7 +555,10 @@ def held_out_predictions(
 
 
 def inner_folds(y: pd.Series, groups: np.ndarray, task: str, seed: int) -> list[np.ndarray]:
-    """Masks of the rows held out within the training rows; whole groups, stratified by class."""
+    """Masks of the rows held out within the training rows; whole groups, stratified by class.
+
+    A fold with more than half of the rows (one large group) is left out: what is fitted on the rest says little.
+    """
     strata = y.to_numpy() if task == CLASSES else np.zeros(len(y))
     if len(set(groups)) < 2:
         return []
@@ -545,7 +569,7 @@ def inner_folds(y: pd.Series, groups: np.ndarray, task: str, seed: int) -> list[
         numbers = fold_numbers(groups, strata, k, seed)
         masks = [numbers == number for number in range(k)]
     usable = [mask for mask in masks if task != CLASSES or len(set(strata[~mask])) == len(set(strata))]
-    return [mask for mask in usable if mask.any() and not mask.all()]
+    return [mask for mask in usable if 0 < mask.mean() <= MOST_HELD_OUT]
 
 
 def validation_score(validation: list[Any], y: pd.Series, task: str, classes: tuple[str, ...]) -> float:
