@@ -162,26 +162,30 @@ def certainty_by_split(intervals: Any, evaluations: Sequence[Evaluation], arms: 
             axis.plot(range(len(splits)), values, style, color=COLOURS[arm], lw=1.4, ms=4, label=f"{arm}, {method}")
         if metric == "coverage":
             axis.axhline(DEFAULT_LEVEL, color="#888888", lw=0.8)
-            axis.set_ylabel(f"share of {DEFAULT_LEVEL:.0%} intervals that hold the truth")
+            axis.set_ylabel("intervals that hold the truth")
         else:
             names = {"width": f"mean width{f' ({units})' if units else ''}", "ece": "expected calibration error"}
             axis.set_ylabel(names.get(metric, LABELS.get(metric, metric)))
-        axis.set_xticks(range(len(splits)), splits)
+        _name_splits(axis, evaluations, crowded=3)
         axis.margins(x=0.1)
-        if len(splits) > 3:
-            axis.tick_params(axis="x", labelrotation=25)
         axis.grid(axis="y", alpha=0.25)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=7)
     return _svg(figure)
 
 
-def _panels(count: int, height: float) -> tuple[Any, Any]:
+def _name_splits(axis: Any, evaluations: Sequence[Evaluation], crowded: int) -> None:
+    """The splits along the x axis, slanted where there are more than so many."""
+    slanted = {"rotation": 25, "ha": "right", "rotation_mode": "anchor"} if len(evaluations) > crowded else {}
+    axis.set_xticks(range(len(evaluations)), [evaluation.split for evaluation in evaluations], **slanted)
+
+
+def _panels(count: int, height: float, same_rows: bool = False) -> tuple[Any, Any]:
     """A figure with a panel for each of so many splits, in lines of `PANELS`."""
     columns = min(count, PANELS)
     lines = -(-count // columns)
     figure, axes = plt.subplots(
-        lines, columns, figsize=(min(3.6 * columns + 1.4, WIDTH), height * lines), squeeze=False
+        lines, columns, figsize=(min(3.6 * columns + 1.4, WIDTH), height * lines), squeeze=False, sharey=same_rows
     )
     for axis in axes.flat[count:]:
         axis.set_visible(False)
@@ -192,7 +196,7 @@ def error_auroc_by_signal(signals: Any, evaluations: Sequence[Evaluation]) -> st
     """How well each signal tells the rows with large errors, with intervals, a panel per split; a colour per arm."""
     ranked = signals[signals["metric"] == "error_auroc"]
     names, arms = list(ranked["signal"].unique()), list(ranked["arm"].unique())
-    figure, axes = _panels(len(evaluations), 0.34 * len(names) + 0.9)
+    figure, axes = _panels(len(evaluations), 0.34 * len(names) + 0.9, same_rows=True)
     for axis, evaluation in zip(axes.flat, evaluations, strict=False):
         part = ranked[ranked["split"] == evaluation.split]
         for row in part.to_dict("records"):
@@ -257,9 +261,7 @@ def slopes(evaluations: Sequence[Evaluation], arms: Sequence[str], units: str) -
         axis.annotate(
             arm, (len(evaluations) - 0.95, height), color=COLOURS[arm], va="center", fontsize=8, annotation_clip=False
         )
-    axis.set_xticks(range(len(evaluations)), [evaluation.split for evaluation in evaluations])
-    if len(evaluations) > 4:
-        axis.tick_params(axis="x", labelrotation=25)
+    _name_splits(axis, evaluations, crowded=4)
     axis.set_xlim(-0.2, len(evaluations) - 0.25)
     axis.set_ylabel(_axis_name(evaluations[0], units))
     return _svg(figure)

@@ -16,7 +16,7 @@ from pipeline import __version__
 from pipeline.arms.features import nearest_neighbours
 from pipeline.arms.ladder import DESCRIPTIONS, MEANS, REACTION_CONTROLS, TUNED, is_language_model
 from pipeline.certainty import METHODS, SIGNALS, sentences
-from pipeline.evaluation.comparison import REFERENCE, Evaluation
+from pipeline.evaluation.comparison import CONTROL, REFERENCE, Evaluation
 from pipeline.evaluation.metrics import CLASS_METRICS, LABELS, PRIMARY, REGRESSION_METRICS, positive_class
 from pipeline.evaluation.noise import best_scores, measurement_noise, noise_sentence
 from pipeline.evaluation.verdict import drop_sentence, ladder_sentence, number, reference_name
@@ -115,9 +115,9 @@ def _figures(outcome: Outcome, similarities: Sequence[np.ndarray]) -> dict[str, 
 
 
 def _shown(outcome: Outcome) -> list[str]:
-    """The arms worth a line in a figure over all splits."""
-    main = [figures.main_arms(one, outcome.arms, one.main_baseline) for one in outcome.evaluations]
-    return [arm for arm in outcome.arms if any(arm in arms for arms in main)]
+    """The arms worth a line in a figure over all splits: the preferred baselines and the language models."""
+    preferred = {evaluation.main_baseline for evaluation in outcome.evaluations} - set(CONTROL.values())
+    return [arm for arm in outcome.arms if arm in preferred or is_language_model(arm)] or list(outcome.arms)
 
 
 def _neighbours(outcome: Outcome, evaluation: Evaluation, split: Split) -> Neighbours:
