@@ -139,9 +139,9 @@ def estimate(run: Run, measured: Probe) -> dict[str, float]:
             if arm not in seconds:  # kept from then on
                 cost += measured.frozen[arm] * len(run.table)
             if arm != "lm-frozen":
-                cost += measured.step[arm] * training_settings(n, arm, run.config.steps or None).steps
+                trainings = 2 if run.config.calibrate_lm else 1
+                cost += trainings * measured.step[arm] * training_settings(n, arm, run.config.steps or None).steps
             cost += tested * measured.read if arm == "lm-text" else (n + tested) * measured.frozen[arm] * 0.5
-            cost *= 2 if run.config.calibrate_lm else 1
         else:
             cost = _baseline_cost(measured.baseline.get(arm, 0.0), arm, n)
         seconds[arm] = seconds.get(arm, 0.0) + cost

@@ -1,8 +1,9 @@
 """How sure the predictions of a run are, and what tells which of them to doubt, on each of its splits.
 
 Intervals and chances are calibrated on predictions of training rows by models that had not seen them (those on which a
-baseline is chosen), so that no test row has a part in them. What they promise holds for rows drawn like the training
-rows; what is left of it on a shifted split is measured.
+baseline is chosen), so that no test row has a part in them. The residuals are of models of fewer rows than the one that
+predicts: an interval is somewhat wide for rows drawn like the training rows, and what is left of it on a shifted split
+is measured.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from sklearn.preprocessing import StandardScaler
 from pipeline.arms.features import nearest_neighbours
 from pipeline.arms.ladder import MEANS, is_language_model, layers_of
 from pipeline.arms.language_model import FrozenRegressor
-from pipeline.cells import get_or_make
+from pipeline.cells import code_hash, get_or_make
 from pipeline.evaluation.bootstrap import MIN_GROUPS, group_draws
 from pipeline.evaluation.comparison import REFERENCE, Evaluation
 from pipeline.evaluation.error_ranking import error_auroc, relative_risk, risk_curve
@@ -38,13 +39,15 @@ from pipeline.experiment import Run, fold_targets, get_cell, language_model_key,
 from pipeline.splits.splitters import Fold, Split
 from pipeline.tables.targets import CLASSES
 
-RESAMPLES = 500
+RESAMPLES, LEAST_RESAMPLES = 500, 100
+MOST_WEIGHTS = 20_000_000  # resamples times rows that are held in memory
 LEAST_RESIDUALS = 20
 NEIGHBOURS = 5  # in the hidden space
 DISTANCE, HIDDEN, SPREAD, OWN = "distance", "hidden distance", "spread", "own"
 SIGNALS = {
     DISTANCE: "distance to the nearest training structure (1 - Tanimoto)",
-    HIDDEN: "distance to the five nearest training rows in the hidden space of the untouched language model",
+    HIDDEN: "distance to the five nearest training rows in the hidden space of the untouched language model, cut as "
+    "the first of the language-model arms cuts it",
     SPREAD: "spread of the members of the ensemble",
     OWN: "the arm's own doubt: entropy of its chances, or the width of the interval that comes with its prediction",
 }
@@ -69,11 +72,14 @@ class Certainty:
     ----------
     intervals : DataFrame
         ``split, arm, method, metric, value, low, high, n``. Numbers: ``coverage`` and mean ``width`` of 90 % intervals
-        by each of `METHODS`; classes: ``ece``, ``brier`` and ``log_loss``.
+        by each of `METHODS`; classes: ``ece`` and what it is for perfectly calibrated chances (``ece_if_perfect``),
+        ``brier`` and ``log_loss``.
     signals : DataFrame
         ``split, arm, signal, metric, value, low, high, n, useful`` with the metrics ``error_auroc`` and
         ``relative_risk`` of `pipeline.evaluation.error_ranking`; ``useful`` if the error AUROC exceeds 0.5 at the 5 %
         level, corrected for the number of signals (Bonferroni).
+    by_twins : tuple of str
+        The splits whose training rows left no group to hold out, so that twins were kept together instead.
     curves : dict
         ``(split, arm)`` to the risk-coverage curve of each signal.
     rows : DataFrame
@@ -82,6 +88,7 @@ class Certainty:
 
     intervals: pd.DataFrame
     signals: pd.DataFrame
+    by_twins: tuple[str, ...]
     curves: dict[tuple[str, str], dict[str, tuple[np.ndarray, np.ndarray]]]
     rows: pd.DataFrame
 
@@ -90,10 +97,12 @@ def assess(run: Run, cells: Sequence[Mapping[str, Any]], evaluations: Sequence[E
     """Calibrate every arm that has predictions of its training rows, and judge the signals, split by split."""
     by_key = {tuple(cell["key"][name] for name in ("split", "repeat", "fold", "arm")): cell for cell in cells}
     hidden = HiddenSpace(run) if any(map(is_language_model, run.arms)) else None
-    intervals, signals, rows = [], [], []
+    intervals, signals, rows, by_twins = [], [], [], []
     curves = {}
     for split, evaluation in zip(run.splits, evaluations, strict=True):
         frames = []
+        if not all(training_folds(run, split, fold, fold_targets(run, fold))[1] for fold in split.folds):
+            by_twins.append(split.name)
         for number, fold in enumerate(sorted(split.folds, key=lambda fold: (fold.repeat, fold.fold))):
             of_fold = {arm: by_key[split.name, fold.repeat, fold.fold, arm] for arm in run.arms}
             frames.append(_of_fold(run, split, fold, of_fold, hidden).assign(division=number))
@@ -112,6 +121,7 @@ def assess(run: Run, cells: Sequence[Mapping[str, Any]], evaluations: Sequence[E
     return Certainty(
         pd.DataFrame(intervals, columns=named),
         pd.DataFrame(signals, columns=judged),
+        tuple(by_twins),
         curves,
         whole[[*first, *(column for column in whole.columns if column not in first)]],
     )
@@ -126,7 +136,7 @@ def _of_fold(
     """The signals and bounds of every test row, for each arm."""
     train, test = list(fold.train), list(fold.test)
     y = fold_targets(run, fold)
-    masks = training_folds(run, split, fold, y.loc[train])
+    masks, _ = training_folds(run, split, fold, y)
     smiles = run.table.inputs["smiles"]
 
     def apart(new: list[str], old: list[str]) -> np.ndarray:
@@ -212,6 +222,7 @@ def _add_bounds(
 def _add_chances(part: pd.DataFrame, run: Run, cell: Mapping[str, Any], truth: pd.Series, exact: np.ndarray) -> None:
     """The arm's chances as they are, and at the temperature that its held-out predictions ask for."""
     chances = _predicted(run, cell)
+    chances[np.array(cell["parse_failed"])] = 1 / len(run.classes)  # no opinion, as where arms are scored
     part[OWN] = -(chances * np.log(np.maximum(chances, 1e-12))).sum(axis=1)
     made = {RAW: chances}
     if "validation" in cell:
@@ -245,6 +256,7 @@ class HiddenSpace:
         rows = hashlib.sha256(repr((fold.train, fold.test, [mask.tolist() for mask in masks])).encode()).hexdigest()
         key = {
             "hidden distance": NEIGHBOURS,
+            "made_by": code_hash((), ("certainty.py",)),
             "table": self.run.table.fingerprint(),
             "rows": rows,
             "language_model": {**language_model_key(self.run), "layers": layers_of(self.arm)},
@@ -274,13 +286,17 @@ class _Aligned:
         index = pd.MultiIndex.from_arrays([evaluation.division, evaluation.row_ids])
         by_arm = frame.set_index(["division", "row_id"]).groupby("arm", sort=False)
         self.parts = {str(arm): part.loc[index] for arm, part in by_arm}
-        counts, group_of = group_draws(evaluation.groups, seed, RESAMPLES)
+        resamples = int(np.clip(MOST_WEIGHTS // len(evaluation.groups), LEAST_RESAMPLES, RESAMPLES))
+        counts, group_of = group_draws(evaluation.groups, seed, resamples)
         self.weights = np.vstack([np.ones((1, len(group_of))), counts[:, group_of]])
         self.total = self.weights.sum(axis=1)
 
     def _row(self, arm: str, method: str, metric: str, samples: np.ndarray) -> tuple[Any, ...]:
         low, high = score_interval(samples[1:], self.evaluation.groups)
         return (self.evaluation.split, arm, method, metric, float(samples[0]), low, high, self._n)
+
+    def _without_interval(self, arm: str, method: str, metric: str, value: float) -> tuple[Any, ...]:
+        return (self.evaluation.split, arm, method, metric, value, np.nan, np.nan, self._n)
 
     @property
     def _n(self) -> int:
@@ -307,7 +323,8 @@ class _Aligned:
         squared = ((chances - one_hot) ** 2).sum(axis=1) / (2 if chances.shape[1] == 2 else 1)
         loss = -np.log(np.maximum(chances[np.arange(len(codes)), codes], 1e-6))
         return [
-            self._row(arm, method, "ece", top_calibration_error(chances, codes, self.weights)),
+            self._without_interval(arm, method, "ece", top_calibration_error(chances, codes)),
+            self._without_interval(arm, method, "ece_if_perfect", perfect_calibration_error(chances)),
             self._row(arm, method, "brier", self._mean(squared)),
             self._row(arm, method, "log_loss", self._mean(loss)),
         ]
@@ -349,15 +366,26 @@ class _Aligned:
         return {name: risk_curve(errors, values) for name, values in self._signals(arm).items()}
 
 
-def top_calibration_error(chances: np.ndarray, codes: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def top_calibration_error(chances: np.ndarray, codes: np.ndarray) -> float:
     """Expected calibration error of the most probable class, in ten bins of equal width (Guo et al. 2017).
 
-    Shape (B,).
+    It is above zero for perfectly calibrated chances too, the more so the fewer the rows, and more so on bootstrap
+    resamples: it is read against `perfect_calibration_error`, without an interval.
     """
+    return float(_calibration_errors(chances, (chances.argmax(axis=1) == codes)[None, :])[0])
+
+
+def perfect_calibration_error(chances: np.ndarray, simulations: int = 200) -> float:
+    """What `top_calibration_error` is on average if the chances are the true ones."""
+    rng = np.random.default_rng(0)
+    return float(_calibration_errors(chances, rng.random((simulations, len(chances))) < chances.max(axis=1)).mean())
+
+
+def _calibration_errors(chances: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """For each row of ``right``, of shape (B, n). Shape (B,)."""
     top = chances.max(axis=1)
-    gap = (chances.argmax(axis=1) == codes) - top
     member = np.eye(BINS)[np.minimum((top * BINS).astype(int), BINS - 1)]
-    return divide(np.abs(weights @ (member * gap[:, None])).sum(axis=1), weights.sum(axis=1))
+    return np.abs((right - top) @ member).sum(axis=1) / len(top)
 
 
 # -- in words --
@@ -370,11 +398,16 @@ def sentences(certainty: Certainty, evaluations: Sequence[Evaluation]) -> list[s
     table, judged = certainty.intervals, certainty.signals
     covered, told = [], []
     for evaluation in evaluations:
-        method, metric = (CALIBRATED, "ece") if evaluation.task == CLASSES else (FIXED, "coverage")
-        for row in _chosen(table, split=evaluation.split, arm=evaluation.main_baseline, method=method, metric=metric):
+        known = {"split": evaluation.split, "arm": evaluation.main_baseline}
+        for row in _chosen(table, **known, method=FIXED, metric="coverage"):
             covered.append(
                 f"{row['value']:.0%} on {evaluation.split} [{row['low']:.0%} to {row['high']:.0%}] ({row['arm']})"
             )
+        off, perfect = (_chosen(table, **known, method=CALIBRATED, metric=name) for name in ("ece", "ece_if_perfect"))
+        covered += [
+            f"{one['value']:.1%} on {evaluation.split} (perfect ones: {two['value']:.1%}; {one['arm']})"
+            for one, two in zip(off, perfect, strict=True)
+        ]
         found = _chosen(judged, split=evaluation.split, arm=REFERENCE, metric="error_auroc")
         useful = [row for row in found if row["useful"]]
         if useful:
@@ -384,11 +417,16 @@ def sentences(certainty: Certainty, evaluations: Sequence[Evaluation]) -> list[s
             told.append(f"none of {len(found)} signals on {evaluation.split}")
     if covered:
         what = (
-            "Expected error of the chances, calibrated on training rows"
+            "Expected calibration error of the chances, calibrated on training rows"
             if evaluations[0].task == CLASSES
             else f"Of intervals made to cover {DEFAULT_LEVEL:.0%}, so many hold the truth"
         )
         said.append(f"{what}: {'; '.join(covered)}.")
+    if certainty.by_twins:
+        said.append(
+            f"On {', '.join(certainty.by_twins)} the training rows left no group to hold out (one has most of them): "
+            "there baselines were chosen and calibrated on held-out twins, which is no test of that shift."
+        )
     if told:
         said.append(f"Which predictions of the preferred baseline to doubt is told by {'; '.join(told)}.")
     return said

@@ -413,7 +413,7 @@ def predict(
     ] = None,
     out: Annotated[Optional[Path], typer.Option(help="Output: .csv, .tsv (also .gz) or .parquet.")] = None,
     level: Annotated[float, typer.Option(help="Coverage of the interval.", min=0.5, max=0.99)] = 0.9,
-    workers: Annotated[int, typer.Option(help="Processes for features; 0 for one per core.", min=0)] = 0,
+    workers: Annotated[int, typer.Option(help="Processes for features of molecules; 0 for one per core.", min=0)] = 0,
 ) -> None:
     """Predict new molecules, each with an interval, its nearest training molecule and an in-domain flag."""
     from pipeline.models.folder import changed_versions, load_model

@@ -421,8 +421,9 @@ def _mean_cell(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]:
 
 
 def _fitted_cell(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]:
-    run = replace(run, config=replace(run.config, seed=seed_of(run, split, fold)))
     X, y = run.table.inputs, fold_targets(run, fold)
+    masks, _ = training_folds(run, split, fold, y)
+    run = replace(run, config=replace(run.config, seed=seed_of(run, split, fold)))
     train, test = list(fold.train), list(fold.test)
     groups = training_groups(split, fold)
     label = f"{split.name}{split.named(fold)} {arm}"
@@ -444,7 +445,6 @@ def _fitted_cell(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]
     elif run.config.keep_models:
         _keep_baseline(run, split, fold, arm, model)
     if arm not in LANGUAGE_MODELS or run.config.calibrate_lm:
-        masks = training_folds(run, split, fold, y.loc[train])
         cell["validation"] = _validation_predictions(run, arm, X.loc[train], y.loc[train], groups, masks)
     return cell
 
@@ -491,7 +491,7 @@ def training_groups(split: Split, fold: Fold) -> np.ndarray:
     return np.array([split.groups[row_id] for row_id in fold.train], dtype=object)
 
 
-def training_folds(run: Run, split: Split, fold: Fold, y: pd.Series) -> list[np.ndarray]:
+def training_folds(run: Run, split: Split, fold: Fold, y: pd.Series) -> tuple[list[np.ndarray], bool]:
     """The masks of training rows that are held out in turn, to choose a baseline and to calibrate.
 
     They keep the groups of the split, so a baseline is chosen for the kind of test it will face; where these leave
@@ -499,12 +499,23 @@ def training_folds(run: Run, split: Split, fold: Fold, y: pd.Series) -> list[np.
 
     Parameters
     ----------
-    y : Series of shape (n,)
-        The targets of the training rows.
+    run : Run
+        As prepared: with the seed of its settings, not that of a division.
+    y : Series
+        The targets as the arms of this fold see them, by ``row_id``.
+
+    Returns
+    -------
+    masks : list of ndarray of bool, shape (training rows,)
+    kept : bool
+        Whether they keep the groups of the split.
     """
-    seed = seed_of(run, split, fold)
-    twins = run.table.frame.set_index("row_id")["twins"].loc[list(fold.train)].to_numpy(dtype=object)
-    return inner_folds(y, training_groups(split, fold), run.task, seed) or inner_folds(y, twins, run.task, seed)
+    train, seed = list(fold.train), seed_of(run, split, fold)
+    masks = inner_folds(y.loc[train], training_groups(split, fold), run.task, seed)
+    if masks:
+        return masks, True
+    twins = run.table.frame.set_index("row_id")["twins"].loc[train].to_numpy(dtype=object)
+    return inner_folds(y.loc[train], twins, run.task, seed), False
 
 
 def _validation_predictions(
@@ -777,10 +788,10 @@ def _conclude(
     pairs = tuple(pair for evaluation in evaluations for pair in all_pairs(evaluation, run.arms, margin))
     baselines = [arm for arm in run.arms if not is_language_model(arm)]
     found = verdicts(evaluations, lm_arms, run.table.units, run.table.rows_are, REACTION_CONTROLS, margin, baselines)
-    certainty = assess(run, cells, evaluations)
     split_cards = tuple(split_card(run.table, split) for split in run.splits)
     write_atomically(run.out / "predictions.parquet", predictions.to_parquet(index=False))
     write_csv(run.out / "metrics.csv", metrics)
+    certainty = assess(run, cells, evaluations)
     write_csv(run.out / "intervals.csv", certainty.intervals)
     write_csv(run.out / "signals.csv", certainty.signals)
     write_atomically(run.out / "certainty.parquet", certainty.rows.to_parquet(index=False))
@@ -843,11 +854,11 @@ def _conclude(
 
 def practical_margin(run: Run) -> float:
     """The difference in the primary metric that makes none in practice: the one given, or else half the standard
-    deviation of a measurement where repeated ones tell it; 0 for none."""
+    deviation of a measurement where repeated ones tell it; 0 for none (also where the repeats may be copies)."""
     if run.config.margin or run.task == CLASSES:
         return run.config.margin
     noise = measurement_noise(run.table.frame)
-    return noise.deviation / 2 if noise else 0.0
+    return noise.deviation / 2 if noise and not noise.doubtful else 0.0
 
 
 def hardware() -> dict[str, Any]:

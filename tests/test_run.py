@@ -268,13 +268,13 @@ def test_language_models_are_calibrated_where_asked_and_never_the_preferred_base
     done = run_small(alcohols, alcohols.parent / "out", *given, "--bins", 2, arms="ridge,lm-head,lm-text")
     assert done.returncode == 0, done.stderr
     intervals = pd.read_csv(alcohols.parent / "out/intervals.csv")
-    assert set(intervals["metric"]) == {"ece", "brier", "log_loss"}
+    assert set(intervals["metric"]) == {"ece", "ece_if_perfect", "brier", "log_loss"}
     assert {"lm-head", "lm-text"} <= set(intervals.query("method == 'raw'")["arm"])
     info = json.loads((alcohols.parent / "out/run.json").read_text())
     assert set(info["preferred_baseline"]["random"].values()) <= {"ridge", "majority"}
     numbers = run_small(alcohols, alcohols.parent / "numbers", *given, arms="ridge,lm-head")
     assert numbers.returncode == 0, numbers.stderr
-    # a third of 38 training rows are held out, under the twenty that an interval asks for
+    # a fifth of 38 training rows are held out, under the twenty that an interval asks for
     assert "lm-head" not in set(pd.read_csv(alcohols.parent / "numbers/intervals.csv")["arm"])
 
 

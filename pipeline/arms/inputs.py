@@ -75,15 +75,18 @@ class ReactionInput:
         return {"smiles": found.smiles, **{name: found.components[name] for name in self.components}}
 
     def frame(self, X: pd.DataFrame, context: Sequence[str] = ()) -> pd.DataFrame:
-        """``X`` from a data frame with `columns` and the context.
+        """``X`` from a data frame with `columns` and the context; an empty cell is an absent component.
 
         Raises
         ------
         ValueError
-            For a reaction that cannot be read, naming its position and column.
+            For a column that is missing, or a reaction that cannot be read, naming its position and column.
         """
+        missing = [column for column in (*self.columns, *context) if column not in X]
+        if missing:
+            raise ValueError(f"X has no column {missing[0]!r}; the model reads {', '.join((*self.columns, *context))}")
         rows = []
-        for position, cells in enumerate(X[self.columns].astype(str).to_dict("records")):
+        for position, cells in enumerate(X[self.columns].fillna("").astype(str).to_dict("records")):
             try:
                 rows.append(self.row({str(name): cell for name, cell in cells.items()}))
             except MoleculeError as error:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.evaluation.bootstrap import MIN_GROUPS, group_draws
-from pipeline.evaluation.estimates import LEVEL, Estimate, holm, score_interval
+from pipeline.evaluation.estimates import LEVEL, Estimate, dependence_of, holm, score_interval
 from pipeline.evaluation.metrics import (
     HIGHER_IS_BETTER,
     PRIMARY,
@@ -33,7 +33,7 @@ class Evaluation:
     ``predicted[arm]`` shape (n,); ``probabilities[arm]`` shape (n, classes) for class tasks.
     ``divided[arm]`` is the primary metric in each division, shape (divisions,). ``scores[arm][metric]`` are
     ``1 + resamples`` values, the mean over the divisions, the first of them on the test sets as they are.
-    ``test_per_train`` are the test rows for each training row of a division, on average.
+    ``dependence`` is how far the divisions depend on one another (`dependence_of`).
     """
 
     split: str
@@ -48,7 +48,7 @@ class Evaluation:
     scores: dict[str, dict[str, np.ndarray]]
     divided: dict[str, np.ndarray]
     reference: tuple[str, ...]
-    test_per_train: float
+    dependence: float
 
     @property
     def n_groups(self) -> int:
@@ -69,7 +69,7 @@ class Evaluation:
         """The primary metric of an arm, or by how much it exceeds that of another on the same rows."""
         if self.divisions > 1:
             values = self.divided[arm] - (self.divided[other] if other else 0.0)
-            return Estimate.over_divisions(values, self.test_per_train)
+            return Estimate.over_divisions(values, self.dependence)
         metric = PRIMARY[self.task]
         samples = self.scores[arm][metric] - (self.scores[other][metric] if other else 0.0)
         return Estimate.over_groups(float(samples[0]), samples[1:], self.groups)
@@ -95,7 +95,7 @@ def evaluate(
     predictions : DataFrame
         The rows of one split, with columns as in ``predictions.parquet``.
     split : Split
-        Which rows are a group, and how many were trained on.
+        Which rows are a group, and how the rows were divided.
     preferred : dict
         ``(repeat, fold)`` to the baseline that validation on that fold's training rows prefers.
     """
@@ -146,7 +146,7 @@ def evaluate(
         {arm: _mean_scores(scored) for arm, scored in parts.items()},
         {arm: np.array([scores[PRIMARY[task]][0] for scores in scored]) for arm, scored in parts.items()},
         tuple(preferred[key] for key in sorted(preferred)),
-        float(np.mean([len(fold.test) / len(fold.train) for fold in split.folds])),
+        dependence_of([fold.test for fold in split.folds], len(split.rows)),
     )
 
 

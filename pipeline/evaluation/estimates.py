@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,22 +40,26 @@ class Estimate:
         return cls(value, float(finite.std()) * widening(groups), effective_degrees(groups))
 
     @classmethod
-    def over_divisions(cls, values: np.ndarray, test_per_train: float) -> Estimate:
-        """The mean of a quantity over repeated divisions of the same rows, whose training sets overlap.
+    def over_divisions(cls, values: np.ndarray, dependence: float) -> Estimate:
+        """The mean of a quantity over repeated divisions of the same rows, which are not independent.
 
-        The variance of the mean is that of the values times ``1 / divisions + test rows / training rows`` instead of
-        ``1 / divisions`` (Nadeau and Bengio 2003, for random sub-sampling; Bouckaert and Frank 2004, for repeated
+        The variance of the mean is that of the values times ``1 / divisions + dependence`` instead of
+        ``1 / divisions`` (the corrected resampled t of Nadeau and Bengio 2003; Bouckaert and Frank 2004 for repeated
         folds). It is a heuristic; `tests/evaluation/test_nulls.py` holds it to its level.
 
         Parameters
         ----------
         values : ndarray of shape (divisions,)
-        test_per_train : float
-            Test rows for each training row of a division.
+            NaN where the quantity is undefined.
+        dependence : float
+            As `dependence_of` finds it.
         """
-        count = len(values)
-        variance = float(np.var(values, ddof=1)) * (1 / count + test_per_train)
-        return cls(float(np.mean(values)), math.sqrt(variance), count - 1)
+        defined = values[np.isfinite(values)]
+        count = len(defined)
+        if count < 2 or not math.isfinite(dependence):
+            return cls(float(np.mean(defined)) if count else math.nan, math.nan, math.nan)
+        variance = float(np.var(defined, ddof=1)) * (1 / count + dependence)
+        return cls(float(np.mean(defined)), math.sqrt(variance), count - 1)
 
     @property
     def known(self) -> bool:
@@ -85,6 +90,32 @@ class Estimate:
         pooled = squares[0] ** 2 / self.degrees + squares[1] ** 2 / other.degrees
         degrees = sum(squares) ** 2 / pooled if pooled else math.inf
         return Estimate(self.value - other.value, math.sqrt(sum(squares)), degrees)
+
+
+def dependence_of(tested: Sequence[Sequence[str]], pool: int) -> float:
+    """How far divisions depend on one another, as a ratio of variances.
+
+    For test sets drawn from all rows it is ``test rows / other rows`` (Nadeau and Bengio 2003). Where a large group can
+    never be tested, the test sets are drawn from the rest and overlap more: with a mean overlap r of two of them, the
+    correlation of their scores is about r and the ratio ``r / (1 - r)``. The larger of the two is taken; infinite where
+    all divisions test the same rows.
+
+    Parameters
+    ----------
+    tested : sequence of sequences of row ids
+        The test rows of each division.
+    pool : int
+        Rows that are divided.
+    """
+    rows = {row: place for place, row in enumerate(dict.fromkeys(row for ids in tested for row in ids))}
+    member = np.zeros((len(tested), len(rows)), dtype=np.float32)
+    for division, ids in enumerate(tested):
+        member[division, [rows[row] for row in ids]] = 1.0
+    sizes = member.sum(axis=1)
+    shared = (member @ member.T) / np.sqrt(np.outer(sizes, sizes))
+    overlap = float(shared[~np.eye(len(tested), dtype=bool)].mean()) if len(tested) > 1 else 1.0
+    drawn = float(np.mean(sizes / np.maximum(pool - sizes, 1)))
+    return max(drawn, overlap / (1 - overlap)) if overlap < 1 - 1e-6 else math.inf
 
 
 def effective_degrees(groups: np.ndarray) -> float:

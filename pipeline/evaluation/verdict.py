@@ -68,8 +68,9 @@ def verdicts(
         compared = [item for item in against_reference if item.split == evaluation.split]
         controlled = [item for item in against_control if item.split == evaluation.split]
         missed = [item for item in among_baselines if item.split == evaluation.split and item.answer == BETTER]
+        preferred = reference_name(evaluation) if evaluation.reference else ""
         found = _verdict(evaluation, compared, controlled, units, rows_are, structureless)
-        result.append(replace(found, sentence=found.sentence + _missed(missed, units)))
+        result.append(replace(found, sentence=found.sentence + _missed(missed, preferred, units)))
     return result
 
 
@@ -95,6 +96,8 @@ def _verdict(
             f"{where} it cannot be told which arm is better: {MIN_GROUPS} independent test groups are needed.",
         )
     learned = [item.arm for item in controlled if item.answer == BETTER]
+    if not controlled:
+        return made(False, None, f"{where} there is nothing to compare: no arm but {constant} was run.")
     if not learned:
         compared_arms = [_label(evaluation, item.arm) for item in controlled]
         names = _names(compared_arms)
@@ -141,12 +144,12 @@ def _verdict(
     )
 
 
-def _missed(better: list[Difference], units: str) -> str:
-    """Baselines that do better on the test rows than the one preferred: validation did not foresee this shift."""
+def _missed(better: list[Difference], preferred: str, units: str) -> str:
+    """Baselines that do better on the test rows than the one that validation on training rows prefers."""
     if not better:
         return ""
     listed = _names([f"{item.arm} (by {_amount(item, units)})" for item in sorted(better, key=_edge, reverse=True)])
-    return f" Better than it on these test rows, which validation on training rows could not foresee: {listed}."
+    return f" Not preferred by validation, but better than {preferred} on these test rows: {listed}."
 
 
 def reference_name(evaluation: Evaluation) -> str:

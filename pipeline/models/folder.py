@@ -73,8 +73,10 @@ class SavedModel:
         return "reactions" if self.about["reactions"] else "molecules"
 
     def _inputs(self, X: Any) -> pd.DataFrame:
-        if self.reactions:
-            return self.reactions.frame(pd.DataFrame(X), self.context)
+        reactions = self.reactions
+        if reactions:
+            frame = X if isinstance(X, pd.DataFrame) else pd.DataFrame({reactions.columns[0]: list(X)})
+            return reactions.frame(frame, self.context)
         return canonical_frame(X, self.about["largest_fragment"])
 
     def predict(self, X: Any) -> np.ndarray:
@@ -84,7 +86,7 @@ class SavedModel:
         ----------
         X : sequence of str or DataFrame
             SMILES; where the model has context columns, a data frame with these beside them. For reactions a data
-            frame with the columns of the training table.
+            frame with the columns of the training table, or a sequence of reaction SMILES where these are all.
 
         Raises
         ------

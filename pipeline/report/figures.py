@@ -335,8 +335,11 @@ def error_by_similarity(evaluation: Evaluation, similarity: np.ndarray, arms: Se
     for arm in arms:
         errors = row_errors(evaluation, arm)
         means = [float(errors[part].mean()) for part in quarters]
+        # A row that several divisions test counts once.
+        rows = [len(np.unique(evaluation.row_ids[part])) for part in quarters]
         spread = [
-            1.96 * float(errors[part].std(ddof=1)) / np.sqrt(len(part)) if len(part) > 1 else 0.0 for part in quarters
+            1.96 * float(errors[part].std(ddof=1)) / np.sqrt(count) if count > 1 else 0.0
+            for part, count in zip(quarters, rows, strict=True)
         ]
         axis.errorbar(centres, means, yerr=spread, fmt="o-", color=COLOURS[arm], lw=1.4, ms=4, capsize=2, label=arm)
     axis.set_xlabel("Tanimoto similarity to the nearest in training\n(quarters of the test set)")
@@ -359,7 +362,7 @@ def training_curves(cells: Sequence[dict[str, Any]]) -> str:
         width = min(20, len(curve))
         smooth = np.convolve(curve, np.ones(width) / width, mode="valid")
         style = "-" if key["split"] == "random" else "--"
-        label = f"{key['arm']}, {key['split']}" if key["fold"] == 0 else None
+        label = f"{key['arm']}, {key['split']}" if key["repeat"] == key["fold"] == 0 else None
         axis.plot(np.arange(width, len(curve) + 1), smooth, style, color=COLOURS[key["arm"]], lw=1.2, label=label)
     axis.set(xlabel="optimiser step", ylabel="training loss", yscale="log")
     axis.legend(frameon=False, fontsize=7)

@@ -160,6 +160,7 @@ def _content(outcome: Outcome, out: Path, neighbours: Sequence[Neighbours]) -> d
         "margin": outcome.info["margin"],
         "divided": [evaluation.split for evaluation in outcome.evaluations if evaluation.divisions > 1],
         "whole": [evaluation.split for evaluation in outcome.evaluations if evaluation.divisions == 1],
+        "repeated": any(split.repeats > 1 for split in outcome.splits),
         "tuned": [arm for arm in outcome.arms if is_language_model(arm)],
         "left_out": outcome.left_out,
         "rungs_left_out": outcome.rungs_left_out,

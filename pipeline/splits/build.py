@@ -229,7 +229,8 @@ def _fewer_trained(split: Split, n_train: int, seed: int) -> Split:
         ids = np.array(sorted(fold.train), dtype=object)
         drawn = np.random.default_rng(seed_of_repeat(seed, fold.repeat)).permutation(len(ids))[:n_train]
         folds.append(replace(fold, train=tuple(ids[np.sort(drawn)])))
-    sizes = ", ".join(f"{len(new.train)} of {len(old.train)}" for new, old in zip(folds, split.folds, strict=True))
+    pairs = dict.fromkeys(f"{len(new.train)} of {len(old.train)}" for new, old in zip(folds, split.folds, strict=True))
+    sizes = ", ".join(pairs)
     return replace(split, folds=tuple(folds), notes=(*split.notes, f"trained on {sizes} training rows, drawn by seed"))
 
 
@@ -333,6 +334,10 @@ def _from_file(table: Table, path: str) -> list[Split]:
     if frame["role"].isna().any():
         line = int(frame.index[frame["role"].isna()][0])
         raise InputError(f"{path}, line {line}: the role {raw.frame['role'][line]!r} is not train, valid or test")
+    again = frame.duplicated(["split", "repeat", "fold", "row_id"])
+    if again.any():
+        line = int(frame.index[again][0])
+        raise InputError(f"{path}, line {line}: row id {frame['row_id'][line]!r} stands twice in one division")
     missing = frame[~frame["row_id"].isin(set(table.frame["row_id"]))]
     if len(missing):
         raise InputError(
@@ -397,6 +402,6 @@ def _check(table: Table, split: Split) -> None:
                 missing = set(table.classes) - set(target.loc[list(ids)])
                 if missing:
                     raise InputError(
-                        f"{where}: no {role} row of class {sorted(missing)[0]!r}; use fewer folds, another seed or "
-                        "another split"
+                        f"{where}: no {role} row of class {sorted(missing)[0]!r}; use fewer folds or repeats, another "
+                        "seed or another split"
                     )

@@ -38,6 +38,11 @@ class Split:
     notes: tuple[str, ...] = ()
 
     @property
+    def rows(self) -> set[str]:
+        """The rows that some division tests or trains on."""
+        return {row_id for fold in self.folds for row_id in (*fold.train, *fold.test)}
+
+    @property
     def repeats(self) -> int:
         """How many times the rows were divided anew."""
         return len({fold.repeat for fold in self.folds})

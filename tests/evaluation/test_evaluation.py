@@ -194,6 +194,6 @@ def test_a_baseline_that_validation_missed_is_named_but_not_used(scale, use):
     )
     (verdict,) = verdicts([found], [], "nm", baselines=["mean", "ridge", "gp"])
     assert verdict.use == use
-    assert "Better than it on these test rows" in verdict.sentence
+    assert "Not preferred by validation, but better than gp on these test rows" in verdict.sentence
     assert "ridge (by 0." in verdict.sentence
     assert "mean (by" not in verdict.sentence

@@ -89,6 +89,9 @@ def test_a_file_of_reactions_keeps_its_rows_and_their_problems(couplings, tmp_pa
     card = (tmp_path / "m" / "README.md").read_text()
     assert "from a reaction in the columns `halide`, `amine`, `base`, `solvent`" in card
     assert "48 reactions" in card
+    np.testing.assert_allclose(model.predict(pd.read_csv(file).iloc[:3]), model.predict(NEW))  # empty cells are NaN
+    with pytest.raises(ValueError, match="X has no column 'base'"):
+        model.predict(NEW.drop(columns="base"))
     with pytest.raises(ValueError, match=r"X\[1\], column 'amine'"):
         model.predict(NEW.assign(amine=["CCN", "C(", "CN"]))
     missing = chemtune("predict", tmp_path / "m", file, "--smiles", "halide", cwd=tmp_path)
@@ -114,4 +117,6 @@ def test_a_reaction_smiles_alone_and_a_run_as_the_source(couplings, tmp_path):
     assert told.returncode == 0, told.stderr
     assert "nearest training reaction" in told.stdout
     assert "CCO: not a reaction SMILES" in told.stdout
+    texts = ["Brc1ccccc1.CCN>>CCNc1ccccc1", "Clc1ccccc1.CN>>CNc1ccccc1"]
+    assert load_model(tmp_path / "m").predict(texts).shape == (2,)
     assert "random split of `run`: AUROC" in (tmp_path / "m" / "README.md").read_text()

@@ -69,6 +69,14 @@ def test_splits_do_not_depend_on_row_order_but_on_the_seed(photoswitch, name, fo
     assert tests[0] != tests[2]
 
 
+def test_a_row_that_stands_twice_in_a_division_names_its_line(tmp_path, photoswitch):
+    frame = split(photoswitch).frame()
+    path = tmp_path / "twice.csv"
+    pd.concat([frame, frame.iloc[[0]]]).to_csv(path, index=False)
+    with pytest.raises(InputError, match=rf"line {len(frame) + 2}: row id .* stands twice in one division"):
+        build_splits(photoswitch, str(path), test_size=0.2, folds=0, seed=0)
+
+
 @pytest.mark.parametrize(("name", "folds"), [("scaffold", 3), ("random", 0), ("similarity", 0)])
 def test_repeats_deal_the_same_groups_anew_and_the_first_is_the_split_alone(photoswitch, name, folds):
     (made,) = build_splits(photoswitch, name, test_size=0.2, folds=folds, seed=4, repeats=3)
