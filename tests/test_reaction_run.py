@@ -134,12 +134,6 @@ def test_what_does_not_fit_is_said_in_one_line(couplings, more, words):
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_a_model_of_reactions_cannot_be_saved_yet(couplings):
-    done = chemtune("fit", "buchwald_hartwig", "--arm", "drfp-rf", cwd=couplings.parent)
-    assert done.returncode == 2
-    assert "chemtune fit saves models of molecules" in done.stderr
-
-
 def test_audit_and_prompts_know_reactions(couplings):
     done = chemtune("audit", couplings, *BY_COMPONENT, cwd=couplings.parent)
     assert done.returncode == 0, done.stderr
