@@ -51,6 +51,7 @@ def folder(tmp_path_factory) -> Path:
     scope = (mine["base"] != "") & (mine["amine"] != "CN")
     mine["table"] = np.where(scope, "Scope", "Optimisation")
     mine.to_csv(path / "mine.csv", index=False)
+    mine[columns[:4]].head(5).to_csv(path / "planned.csv", index=False)
     return path
 
 
@@ -75,6 +76,8 @@ def test_the_commands_run_as_written(folder, title):
     for arguments in found:
         done = chemtune(*arguments, cwd=folder)
         assert done.returncode == 0, (arguments, done.stderr)
+    if title == "Reactions":
+        assert pd.read_csv(folder / "yields.csv")["prediction"].notna().all()
     if title == "Three uses":
         assert pd.read_csv(folder / "predicted.csv")["prediction"].notna().all()
         assert all((folder / name / "report.html").exists() for name in ("runs/logS", "runs/shift"))

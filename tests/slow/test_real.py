@@ -118,7 +118,17 @@ def test_the_report_in_a_browser_has_its_pieces_and_asks_for_nothing(real_run):
     browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
     try:
         browser.get(f"http://127.0.0.1:{server.server_address[1]}/report.html")
-        for section in ("verdict", "leaderboard", "errors", "data", "splits", "training", "answers", "rebuild"):
+        for section in (
+            "verdict",
+            "leaderboard",
+            "errors",
+            "certainty",
+            "data",
+            "splits",
+            "training",
+            "answers",
+            "rebuild",
+        ):
             assert browser.find_elements(By.ID, section), section
         images = browser.find_elements(By.TAG_NAME, "img")
         assert len(images) > 40
