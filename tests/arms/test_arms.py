@@ -5,7 +5,7 @@ import pytest
 from sklearn.base import clone
 
 from pipeline.arms.features import CleanDescriptors, descriptors, morgan_bits, nearest_neighbours, tanimoto
-from pipeline.arms.gaussian_process import GaussianProcess
+from pipeline.arms.gaussian_process import GaussianProcess, GaussianProcessLabels
 from pipeline.arms.ladder import BASELINES, fitted_arms, is_language_model, make_arm, resolve_arms
 from pipeline.errors import InputError
 from tests.conftest import SMILES
@@ -83,6 +83,16 @@ def test_the_gp_gradient_is_that_of_the_evidence():
             np.array(theta),
         )
         assert error < 1e-2
+
+
+@pytest.mark.parametrize("large", [12, 40])
+def test_gp_classes_can_be_fitted_where_the_rows_are_one_group(large):
+    """As where a split tests all small clusters and trains on the one that is left."""
+    smiles = np.array(SMILES[:40], dtype=object)
+    y = np.array(["long" if len(text) > 6 else "short" for text in smiles])
+    groups = np.array([str(max(0, number - large + 1)) for number in range(40)], dtype=object)
+    model = GaussianProcessLabels().fit(smiles, y, groups=groups)
+    assert np.mean(model.predict(smiles) == y) > 0.9
 
 
 def test_the_landmark_gp_comes_near_the_exact_one():
