@@ -159,8 +159,8 @@ class GaussianProcessLabels(ClassifierMixin, BaseEstimator):
 
     Least-squares classification with a GP is the approximation of Rasmussen and Williams 2006,
     section 6.5. The posterior means of held-out rows (two-fold, within the training rows) are turned into
-    probabilities by a multinomial logistic regression (Platt scaling where there are two classes). The folds keep groups
-    together unless one has most of the rows.
+    probabilities by a multinomial logistic regression (Platt scaling where there are two classes). The
+    folds keep groups together unless one has most of the rows.
     """
 
     def __init__(self, seed: int = 0) -> None:
