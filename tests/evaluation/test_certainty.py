@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
+from pipeline.certainty import perfect_calibration_error, top_calibration_error
 from pipeline.evaluation.error_ranking import error_auroc, large_errors, relative_risk, risk_curve
 from pipeline.evaluation.intervals import adaptive_radius, at_temperature, conformal_radius, temperature
 
@@ -46,6 +47,19 @@ def test_the_temperature_is_found_again(heat):
     likely = said.min(axis=1) > 1e-6  # less counts as that
     assert np.allclose(at_temperature(said, heat)[likely], true[likely], atol=2e-3)
     assert (at_temperature(said, found).argmax(axis=1) == said.argmax(axis=1)).all()
+
+
+def test_calibration_errors_are_read_against_those_of_perfect_chances():
+    """Chances that are true have the error that is expected of such; overstated ones have more."""
+    found, overstated = [], []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        up = rng.uniform(0.05, 0.95, 80)
+        chances, codes = np.column_stack([1 - up, up]), (rng.random(80) < up).astype(int)
+        found.append((top_calibration_error(chances, codes), perfect_calibration_error(chances)))
+        overstated.append(top_calibration_error(at_temperature(chances, 0.3), codes))
+    assert np.mean(found, axis=0)[0] == pytest.approx(np.mean(found, axis=0)[1], rel=0.1)
+    assert np.mean(overstated) > 1.5 * np.mean(found, axis=0)[0]
 
 
 def test_the_error_auroc_is_that_of_scikit_learn():
