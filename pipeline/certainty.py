@@ -403,11 +403,13 @@ def sentences(certainty: Certainty, evaluations: Sequence[Evaluation]) -> list[s
             covered.append(
                 f"{row['value']:.0%} on {evaluation.split} [{row['low']:.0%} to {row['high']:.0%}] ({row['arm']})"
             )
-        off, perfect = (_chosen(table, **known, method=CALIBRATED, metric=name) for name in ("ece", "ece_if_perfect"))
-        covered += [
-            f"{one['value']:.1%} on {evaluation.split} (perfect ones: {two['value']:.1%}; {one['arm']})"
-            for one, two in zip(off, perfect, strict=True)
-        ]
+        for row in _chosen(table, **known, method=CALIBRATED, metric="ece"):
+            (raw,) = _chosen(table, **known, method=RAW, metric="ece")
+            (perfect,) = _chosen(table, **known, method=CALIBRATED, metric="ece_if_perfect")
+            covered.append(
+                f"{row['value']:.1%} on {evaluation.split} ({row['arm']}; as they come {raw['value']:.1%}, perfect ones "
+                f"{perfect['value']:.1%})"
+            )
         found = _chosen(judged, split=evaluation.split, arm=REFERENCE, metric="error_auroc")
         useful = [row for row in found if row["useful"]]
         if useful:
