@@ -407,8 +407,8 @@ def sentences(certainty: Certainty, evaluations: Sequence[Evaluation]) -> list[s
             (raw,) = _chosen(table, **known, method=RAW, metric="ece")
             (perfect,) = _chosen(table, **known, method=CALIBRATED, metric="ece_if_perfect")
             covered.append(
-                f"{row['value']:.1%} on {evaluation.split} ({row['arm']}; as they come {raw['value']:.1%}, perfect ones "
-                f"{perfect['value']:.1%})"
+                f"{row['value']:.1%} on {evaluation.split} ({row['arm']}; as they come {raw['value']:.1%}, "
+                f"perfect ones {perfect['value']:.1%})"
             )
         found = _chosen(judged, split=evaluation.split, arm=REFERENCE, metric="error_auroc")
         useful = [row for row in found if row["useful"]]
