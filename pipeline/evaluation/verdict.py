@@ -22,7 +22,10 @@ from pipeline.evaluation.comparison import (
     differences,
     drop,
 )
+from pipeline.evaluation.estimates import effective_degrees
 from pipeline.evaluation.metrics import HIGHER_IS_BETTER, LABELS, PRIMARY
+
+UNEQUAL = 0.5  # groups that tell less than this share of what equal ones would are said to
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,9 @@ def _verdict(
 
     n, groups = len(set(evaluation.row_ids)), evaluation.n_groups
     divisions = f", {evaluation.divisions} divisions" if evaluation.divisions > 1 else ""
-    where = f"On the {evaluation.split} split ({n} test {rows_are} in {groups} groups{divisions})"
+    alike = effective_degrees(evaluation.groups) + 1
+    unequal = f", which tell as much as {alike:.0f} of equal size" if not divisions and alike < UNEQUAL * groups else ""
+    where = f"On the {evaluation.split} split ({n} test {rows_are} in {groups} groups{divisions}{unequal})"
     constant = "predicting the training mean" if evaluation.task == "regression" else "always answering the majority"
     if groups < MIN_GROUPS:
         return made(

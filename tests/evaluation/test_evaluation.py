@@ -159,6 +159,13 @@ def test_a_difference_within_the_margin_is_of_no_consequence():
     )
 
 
+def test_unequal_groups_are_said_to_tell_little():
+    groups = {f"r{i:03d}": f"g{max(0, i - 40)}" for i in range(80)}
+    verdict = judged({"mean": MEAN, "gp": GOOD, "lm-head": POOR}, TRUTH, groups)
+    assert "(80 test molecules in 40 groups, which tell as much as 4 of equal size)" in verdict.sentence
+    assert "tell as much" not in judged({"mean": MEAN, "gp": GOOD}, TRUTH).sentence
+
+
 def test_under_ten_groups_it_cannot_tell():
     groups = {f"r{i:03d}": f"g{i % 3}" for i in range(80)}
     verdict = judged({"mean": MEAN, "gp": GOOD, "lm-head": POOR}, TRUTH, groups)
