@@ -111,8 +111,8 @@ def comparison_matrix(
 ) -> str:
     """What the arm of a row is compared with that of a column, a panel per split; the best arm stands first.
 
-    Cells hold the difference in the primary metric, on blue where the row is better, on red where it is worse, with
-    ``=`` where the two are equivalent, and pale where the test cannot tell.
+    Cells hold the difference in the primary metric, on blue where the row is better, on red where it is worse, on grey
+    where the two are equivalent, and pale where the test cannot tell.
     """
     columns = min(len(evaluations), 2)
     lines = -(-len(evaluations) // columns)
@@ -136,9 +136,8 @@ def comparison_matrix(
             ):
                 x, y = place[column], place[row]
                 axis.add_patch(plt.Rectangle((x - 0.5, y - 0.5), 1, 1, fc=fills.get(answer, "#f8f8f8"), ec="white"))
-                text = ("=" if answer == EQUIVALENT else "") + f"{value:+.2g}"
                 shade = "black" if answer in fills else "#999999"
-                axis.text(x, y, text, ha="center", va="center", fontsize=5.5, color=shade)
+                axis.text(x, y, f"{value:+.2g}", ha="center", va="center", fontsize=5.5, color=shade)
         axis.set_xticks(range(len(order)), order, rotation=60, ha="right", rotation_mode="anchor", fontsize=7)
         axis.set_yticks(range(len(order)), order, fontsize=7)
         axis.set(xlim=(-0.5, len(order) - 0.5), ylim=(len(order) - 0.5, -0.5), aspect="equal")
