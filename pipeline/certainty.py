@@ -23,8 +23,9 @@ from pipeline.arms.features import nearest_neighbours
 from pipeline.arms.ladder import MEANS, is_language_model, layers_of
 from pipeline.arms.language_model import FrozenRegressor
 from pipeline.cells import code_hash, get_or_make
-from pipeline.evaluation.bootstrap import MIN_GROUPS, group_draws
+from pipeline.evaluation.bootstrap import MIN_GROUPS, group_weights
 from pipeline.evaluation.comparison import REFERENCE, Evaluation
+from pipeline.evaluation.detection import expected_calibration_error
 from pipeline.evaluation.error_ranking import error_auroc, relative_risk, risk_curve
 from pipeline.evaluation.estimates import LEVEL, score_interval
 from pipeline.evaluation.intervals import (
@@ -34,7 +35,7 @@ from pipeline.evaluation.intervals import (
     conformal_radius,
     temperature,
 )
-from pipeline.evaluation.metrics import divide
+from pipeline.evaluation.metrics import divide, squared_errors
 from pipeline.experiment import Run, fold_targets, get_cell, language_model_key, training_folds
 from pipeline.splits.splitters import Fold, Split
 from pipeline.tables.targets import CLASSES
@@ -61,7 +62,6 @@ METHODS = {
     RAW: "the arm's chances as they are",
     CALIBRATED: "its chances at the temperature that held-out training rows ask for",
 }
-BINS = 10
 
 
 @dataclass(frozen=True)
@@ -100,12 +100,14 @@ def assess(run: Run, cells: Sequence[Mapping[str, Any]], evaluations: Sequence[E
     intervals, signals, rows, by_twins = [], [], [], []
     curves = {}
     for split, evaluation in zip(run.splits, evaluations, strict=True):
-        frames = []
-        if not all(training_folds(run, split, fold, fold_targets(run, fold))[1] for fold in split.folds):
-            by_twins.append(split.name)
+        frames, kept = [], True
         for number, fold in enumerate(sorted(split.folds, key=lambda fold: (fold.repeat, fold.fold))):
             of_fold = {arm: by_key[split.name, fold.repeat, fold.fold, arm] for arm in run.arms}
-            frames.append(_of_fold(run, split, fold, of_fold, hidden).assign(division=number))
+            masks, of_groups = training_folds(run, split, fold, fold_targets(run, fold))
+            frames.append(_of_fold(run, split, fold, of_fold, masks, hidden).assign(division=number))
+            kept &= of_groups
+        if not kept:
+            by_twins.append(split.name)
         frame = pd.concat(frames, ignore_index=True)
         rows.append(frame.assign(split=split.name))
         aligned = _Aligned(evaluation, frame, run.config.seed)
@@ -131,12 +133,16 @@ def assess(run: Run, cells: Sequence[Mapping[str, Any]], evaluations: Sequence[E
 
 
 def _of_fold(
-    run: Run, split: Split, fold: Fold, cells: Mapping[str, Mapping[str, Any]], hidden: HiddenSpace | None
+    run: Run,
+    split: Split,
+    fold: Fold,
+    cells: Mapping[str, Mapping[str, Any]],
+    masks: Sequence[np.ndarray],
+    hidden: HiddenSpace | None,
 ) -> pd.DataFrame:
-    """The signals and bounds of every test row, for each arm."""
+    """The signals and bounds of every test row, for each arm; ``masks`` are those of `training_folds`."""
     train, test = list(fold.train), list(fold.test)
     y = fold_targets(run, fold)
-    masks, _ = training_folds(run, split, fold, y)
     smiles = run.table.inputs["smiles"]
 
     def apart(new: list[str], old: list[str]) -> np.ndarray:
@@ -194,6 +200,11 @@ def _spread(members: Sequence[np.ndarray]) -> np.ndarray:
     return spread if spread.ndim == 1 else spread.mean(axis=1)
 
 
+def _entropy(chances: np.ndarray) -> np.ndarray:
+    """In nats. Shape (n,)."""
+    return -(chances * np.log(np.maximum(chances, 1e-12))).sum(axis=1)
+
+
 def _add_bounds(
     part: pd.DataFrame,
     cell: Mapping[str, Any],
@@ -223,7 +234,7 @@ def _add_chances(part: pd.DataFrame, run: Run, cell: Mapping[str, Any], truth: p
     """The arm's chances as they are, and at the temperature that its held-out predictions ask for."""
     chances = _predicted(run, cell)
     chances[np.array(cell["parse_failed"])] = 1 / len(run.classes)  # no opinion, as where arms are scored
-    part[OWN] = -(chances * np.log(np.maximum(chances, 1e-12))).sum(axis=1)
+    part[OWN] = _entropy(chances)
     made = {RAW: chances}
     if "validation" in cell:
         held = np.array(cell["validation"], dtype=np.float64)
@@ -287,8 +298,8 @@ class _Aligned:
         by_arm = frame.set_index(["division", "row_id"]).groupby("arm", sort=False)
         self.parts = {str(arm): part.loc[index] for arm, part in by_arm}
         resamples = int(np.clip(MOST_WEIGHTS // len(evaluation.groups), LEAST_RESAMPLES, RESAMPLES))
-        counts, group_of = group_draws(evaluation.groups, seed, resamples)
-        self.weights = np.vstack([np.ones((1, len(group_of))), counts[:, group_of]])
+        once = np.ones((1, len(evaluation.groups)))
+        self.weights = np.vstack([once, group_weights(evaluation.groups, seed, resamples)])
         self.total = self.weights.sum(axis=1)
 
     def _row(self, arm: str, method: str, metric: str, samples: np.ndarray) -> tuple[Any, ...]:
@@ -319,13 +330,11 @@ class _Aligned:
 
     def _chance_rows(self, arm: str, method: str, chances: np.ndarray) -> list[tuple[Any, ...]]:
         codes = np.searchsorted(self.evaluation.classes, self.evaluation.truth)
-        one_hot = np.eye(chances.shape[1])[codes]
-        squared = ((chances - one_hot) ** 2).sum(axis=1) / (2 if chances.shape[1] == 2 else 1)
         loss = -np.log(np.maximum(chances[np.arange(len(codes)), codes], 1e-6))
         return [
             self._without_interval(arm, method, "ece", top_calibration_error(chances, codes)),
             self._without_interval(arm, method, "ece_if_perfect", perfect_calibration_error(chances)),
-            self._row(arm, method, "brier", self._mean(squared)),
+            self._row(arm, method, "brier", self._mean(squared_errors(chances, codes))),
             self._row(arm, method, "log_loss", self._mean(loss)),
         ]
 
@@ -343,8 +352,7 @@ class _Aligned:
         names = [name for name in SIGNALS if name in part and (name != OWN or arm != REFERENCE)]
         known = {name: part[name].to_numpy(dtype=np.float64) for name in names}
         if arm == REFERENCE and self.evaluation.task == CLASSES:
-            chances = self.evaluation.probabilities[REFERENCE]
-            known[OWN] = -(chances * np.log(np.maximum(chances, 1e-12))).sum(axis=1)
+            known[OWN] = _entropy(self.evaluation.probabilities[REFERENCE])
         return {name: values for name, values in known.items() if np.isfinite(values).all()}
 
     def signals(self, arm: str) -> list[tuple[Any, ...]]:
@@ -367,25 +375,22 @@ class _Aligned:
 
 
 def top_calibration_error(chances: np.ndarray, codes: np.ndarray) -> float:
-    """Expected calibration error of the most probable class, in ten bins of equal width (Guo et al. 2017).
+    """Expected calibration error of the most probable class (`expected_calibration_error`).
 
     It is above zero for perfectly calibrated chances too, the more so the fewer the rows, and more so on bootstrap
     resamples: it is read against `perfect_calibration_error`, without an interval.
     """
-    return float(_calibration_errors(chances, (chances.argmax(axis=1) == codes)[None, :])[0])
+    right, top = chances.argmax(axis=1) == codes, chances.max(axis=1)
+    return float(expected_calibration_error(right, top, np.ones((1, len(top))))[0])
 
 
 def perfect_calibration_error(chances: np.ndarray, simulations: int = 200) -> float:
     """What `top_calibration_error` is on average if the chances are the true ones."""
-    rng = np.random.default_rng(0)
-    return float(_calibration_errors(chances, rng.random((simulations, len(chances))) < chances.max(axis=1)).mean())
-
-
-def _calibration_errors(chances: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """For each row of ``right``, of shape (B, n). Shape (B,)."""
-    top = chances.max(axis=1)
-    member = np.eye(BINS)[np.minimum((top * BINS).astype(int), BINS - 1)]
-    return np.abs((right - top) @ member).sum(axis=1) / len(top)
+    rng, top = np.random.default_rng(0), chances.max(axis=1)
+    once = np.ones((1, len(top)))
+    return float(
+        np.mean([expected_calibration_error(rng.random(len(top)) < top, top, once)[0] for _ in range(simulations)])
+    )
 
 
 # -- in words --

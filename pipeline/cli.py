@@ -489,15 +489,15 @@ def show(model: Annotated[Path, typer.Argument(help="Folder of a model made by [
 
 def _model_lines(about: dict[str, Any], folder: Path) -> list[str]:
     from pipeline.arms.inputs import ReactionInput
-    from pipeline.models.card import score_lines
+    from pipeline.models.card import rows_are, score_lines
 
     reactions = ReactionInput.stored(about["reactions"])
-    rows = "reactions" if reactions else "molecules"
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     units = f" in {about['units']}" if about["units"] else ""
     lines = [
         f"{folder}: {about['arm']} for {about['property_name']}{units} ({about['task']}), "
-        f"{about['n_train']} {rows} of {about['data']['source']}, seed {about['seed']}, {size / 1e6:.1f} MB.",
+        f"{about['n_train']} {rows_are(about)} of {about['data']['source']}, seed {about['seed']}, "
+        f"{size / 1e6:.1f} MB.",
         *(line.removeprefix("- ") for line in score_lines(about)),
     ]
     if about["language_model"]:

@@ -422,8 +422,7 @@ def _mean_cell(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]:
 
 def _fitted_cell(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]:
     X, y = run.table.inputs, fold_targets(run, fold)
-    masks, _ = training_folds(run, split, fold, y)
-    run = replace(run, config=replace(run.config, seed=seed_of(run, split, fold)))
+    seeded = replace(run, config=replace(run.config, seed=seed_of(run, split, fold)))
     train, test = list(fold.train), list(fold.test)
     groups = training_groups(split, fold)
     label = f"{split.name}{split.named(fold)} {arm}"
@@ -431,7 +430,7 @@ def _fitted_cell(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]
     with measured(cell), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # convergence and rank warnings of single fits; results are validated
         model = fit_arm(
-            new_arm(run, arm, label), X.loc[train], y.loc[train].to_numpy(), groups, run.table.censoring(train)
+            new_arm(seeded, arm, label), X.loc[train], y.loc[train].to_numpy(), groups, run.table.censoring(train)
         )
         if run.task == CLASSES:
             chances = class_chances(model, run.classes, X.loc[test])
@@ -445,7 +444,8 @@ def _fitted_cell(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]
     elif run.config.keep_models:
         _keep_baseline(run, split, fold, arm, model)
     if arm not in LANGUAGE_MODELS or run.config.calibrate_lm:
-        cell["validation"] = _validation_predictions(run, arm, X.loc[train], y.loc[train], groups, masks)
+        masks, _ = training_folds(run, split, fold, y)
+        cell["validation"] = _validation_predictions(seeded, arm, X.loc[train], y.loc[train], groups, masks)
     return cell
 
 
@@ -769,6 +769,8 @@ def _conclude(
     preferred: dict[str, dict[tuple[int, int], str]],
     cells: list[dict[str, Any]],
 ) -> Outcome:
+    from pipeline.certainty import assess  # it builds on this module
+
     evaluations = [
         evaluate(
             exact_rows(predictions[predictions["split"] == split.name]),
@@ -781,8 +783,6 @@ def _conclude(
         for split in run.splits
     ]
     metrics = pd.concat([metric_table(evaluation) for evaluation in evaluations], ignore_index=True)
-    from pipeline.certainty import assess  # it builds on this module
-
     lm_arms = [arm for arm in run.arms if is_language_model(arm)]
     margin = practical_margin(run)
     pairs = tuple(pair for evaluation in evaluations for pair in all_pairs(evaluation, run.arms, margin))

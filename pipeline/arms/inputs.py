@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,11 @@ class ReactionInput:
         """The columns that a row must have."""
         return [*([self.reaction] if self.reaction else []), *self.given]
 
+    @cached_property
+    def _reader(self) -> ReactionReader:
+        structures = [column for column in self.given if column not in self.names]
+        return ReactionReader(self.reaction, structures, self.names, self.given)
+
     def row(self, cells: Mapping[str, str]) -> dict[str, str]:
         """One row of ``X``, without its context.
 
@@ -70,8 +76,7 @@ class ReactionInput:
         MoleculeError
             With the column at fault in `column`.
         """
-        structures = [column for column in self.given if column not in self.names]
-        found = ReactionReader(self.reaction, structures, self.names, self.given).read(cells)
+        found = self._reader.read(cells)
         return {"smiles": found.smiles, **{name: found.components[name] for name in self.components}}
 
     def frame(self, X: pd.DataFrame, context: Sequence[str] = ()) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.evaluation.estimates import LEVEL
+from pipeline.evaluation.estimates import LEVEL, percentiles
 
 RESAMPLES = 2_000
 MIN_GROUPS = 10
@@ -28,8 +28,4 @@ def group_weights(groups: np.ndarray, seed: int, resamples: int = RESAMPLES) -> 
 
 def interval(samples: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
     """Percentile interval; NaN resamples (an undefined metric) are left out."""
-    finite = samples[np.isfinite(samples)]
-    if len(finite) < 0.5 * len(samples):
-        return float("nan"), float("nan")
-    low, high = np.quantile(finite, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    return percentiles(samples, (1 - level) / 2)

@@ -15,6 +15,7 @@ from pipeline.evaluation.metrics import (
     HIGHER_IS_BETTER,
     PRIMARY,
     class_scores,
+    divide,
     regression_scores,
 )
 from pipeline.splits.splitters import Split
@@ -158,8 +159,7 @@ def _mean_scores(divided: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarr
     for metric in divided[0]:
         values = np.stack([scores[metric] for scores in divided])
         known = np.isfinite(values)
-        total, count = np.where(known, values, 0.0).sum(axis=0), known.sum(axis=0)
-        means[metric] = np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
+        means[metric] = divide(np.where(known, values, 0.0).sum(axis=0), known.sum(axis=0))
     return means
 
 

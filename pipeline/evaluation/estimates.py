@@ -34,8 +34,8 @@ class Estimate:
         groups : ndarray of shape (n,)
             The group of each test row.
         """
-        finite = samples[np.isfinite(samples)]
-        if len(finite) < 0.5 * len(samples) or not np.isfinite(value):
+        finite = defined(samples)
+        if not len(finite) or not np.isfinite(value):
             return cls(value, math.nan, math.nan)
         return cls(value, float(finite.std()) * widening(groups), effective_degrees(groups))
 
@@ -54,12 +54,12 @@ class Estimate:
         dependence : float
             As `dependence_of` finds it.
         """
-        defined = values[np.isfinite(values)]
-        count = len(defined)
+        known = values[np.isfinite(values)]
+        count = len(known)
         if count < 2 or not math.isfinite(dependence):
-            return cls(float(np.mean(defined)) if count else math.nan, math.nan, math.nan)
-        variance = float(np.var(defined, ddof=1)) * (1 / count + dependence)
-        return cls(float(np.mean(defined)), math.sqrt(variance), count - 1)
+            return cls(float(np.mean(known)) if count else math.nan, math.nan, math.nan)
+        variance = float(np.var(known, ddof=1)) * (1 / count + dependence)
+        return cls(float(np.mean(known)), math.sqrt(variance), count - 1)
 
     @property
     def known(self) -> bool:
@@ -136,11 +136,22 @@ def score_interval(samples: np.ndarray, groups: np.ndarray, level: float = LEVEL
     Unlike a symmetric interval it keeps within the bounds of a metric. (The expanded percentile interval of Hesterberg
     2015, with the effective number of groups.)
     """
-    finite = samples[np.isfinite(samples)]
-    if len(finite) < 0.5 * len(samples):
-        return math.nan, math.nan
     reach = stats.t.ppf((1 + level) / 2, effective_degrees(groups)) * widening(groups)
-    low, high = np.quantile(finite, stats.norm.cdf([-reach, reach])) if np.isfinite(reach) else (math.nan, math.nan)
+    return percentiles(samples, float(stats.norm.cdf(-reach)))
+
+
+def defined(samples: np.ndarray) -> np.ndarray:
+    """The resamples in which a metric is defined; none of them where these are fewer than half."""
+    finite = samples[np.isfinite(samples)]
+    return finite if len(finite) >= 0.5 * len(samples) else finite[:0]
+
+
+def percentiles(samples: np.ndarray, tail: float) -> tuple[float, float]:
+    """The values between which all resamples lie but for this share on either side; NaN where nothing is known."""
+    finite = defined(samples)
+    if not len(finite) or not math.isfinite(tail):
+        return math.nan, math.nan
+    low, high = np.quantile(finite, [tail, 1 - tail])
     return float(low), float(high)
 
 

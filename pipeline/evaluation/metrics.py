@@ -145,6 +145,12 @@ def regression_scores(
     }
 
 
+def squared_errors(probabilities: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """What each row adds to the Brier score: summed over classes, and halved for two. Shape (n,)."""
+    k = probabilities.shape[1]
+    return ((probabilities - np.eye(k)[codes]) ** 2).sum(axis=1) / (2 if k == 2 else 1)
+
+
 def class_scores(
     truth: np.ndarray,
     predicted: np.ndarray,
@@ -166,7 +172,7 @@ def class_scores(
     with np.errstate(invalid="ignore"):
         ranking = np.mean([auroc(one_hot[:, c], probabilities[:, c], weights) for c in columns], axis=0)
         precision = np.mean([average_precision(one_hot[:, c], probabilities[:, c], weights) for c in columns], axis=0)
-    squared = ((probabilities - one_hot) ** 2).sum(axis=1) / (2 if k == 2 else 1)
+    squared = squared_errors(probabilities, codes)
     return {
         "auroc": ranking,
         "auprc": precision,

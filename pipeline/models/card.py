@@ -15,8 +15,7 @@ from pipeline.tables.scales import Scale
 def model_card(about: dict[str, Any], size: int) -> str:
     """``README.md`` of a model folder."""
     units = f" in {about['units']}" if about["units"] else ""
-    reactions = about["reactions"]
-    rows = "reactions" if reactions else "molecules"
+    reactions, rows = about["reactions"], rows_are(about)
     beside = "the reaction" if reactions else "the SMILES"
     lines = [
         f"# {about['property_name']}: {about['arm']}",
@@ -83,6 +82,11 @@ def model_card(about: dict[str, Any], size: int) -> str:
     return "\n".join(lines) + "\n"
 
 
+def rows_are(about: dict[str, Any]) -> str:
+    """What a model predicts: molecules or reactions."""
+    return "reactions" if about["reactions"] else "molecules"
+
+
 def _taken(about: dict[str, Any]) -> str:
     """What a prediction is made from."""
     read = ReactionInput.stored(about["reactions"])
@@ -99,8 +103,7 @@ def score_lines(about: dict[str, Any]) -> list[str]:
     if calibration["n"]:
         metric, value = calibration["metric"], calibration["value"]
         lines.append(
-            f"- {metric} {number(value)}{units if metric == 'MAE' else ''} on {calibration['n']} "
-            f"{'reactions' if about['reactions'] else 'molecules'}, "
+            f"- {metric} {number(value)}{units if metric == 'MAE' else ''} on {calibration['n']} {rows_are(about)}, "
             f"{calibration['how']}."
         )
     for score in about["scores"]:

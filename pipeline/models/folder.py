@@ -24,7 +24,7 @@ from pipeline.files import sha256, write_atomically
 from pipeline.lm.engine import shared_engine
 from pipeline.lm.weights import PACKAGED, resolve, weights_identity
 from pipeline.models.arm_files import ArmSetting, read_arm, write_arm
-from pipeline.models.card import model_card
+from pipeline.models.card import model_card, rows_are
 from pipeline.prompts.templates import WHOLE, PromptTemplate
 from pipeline.tables.measurements import REFUSE
 from pipeline.tables.scales import Scale
@@ -70,7 +70,7 @@ class SavedModel:
 
     @property
     def rows_are(self) -> str:
-        return "reactions" if self.about["reactions"] else "molecules"
+        return rows_are(self.about)
 
     def _inputs(self, X: Any) -> pd.DataFrame:
         reactions = self.reactions

@@ -78,20 +78,24 @@ def _axis_name(evaluation: Evaluation, units: str) -> str:
     return f"{LABELS[metric]} ({units})" if units and metric == "mae" else LABELS[metric]
 
 
+def _panels(
+    count: int, width: float, height: float, *, most: int = PANELS, margin: float = 0.0, same_rows: bool = False
+) -> tuple[Any, Any]:
+    """A figure with a panel of a size in inches for each of so many splits, at most so many in a line."""
+    columns = min(count, most)
+    lines = -(-count // columns)
+    size = (min(width * columns + margin, WIDTH), height * lines)
+    figure, axes = plt.subplots(lines, columns, figsize=size, squeeze=False, sharey=same_rows)
+    for axis in axes.flat[count:]:
+        axis.set_visible(False)
+    return figure, axes
+
+
 def leaderboard(evaluations: Sequence[Evaluation], metrics: Any, arms: Sequence[str], units: str) -> str:
     """Primary metric of every arm with its interval, one panel per split."""
     metric = PRIMARY[evaluations[0].task]
-    columns = min(len(evaluations), PANELS)
-    lines = -(-len(evaluations) // columns)
-    figure, axes = plt.subplots(
-        lines,
-        columns,
-        figsize=(min(4.2 * columns + 1.2, WIDTH), (0.32 if lines == 1 else 0.22) * lines * len(arms) + 0.9 * lines),
-        sharey=True,
-        squeeze=False,
-    )
-    for axis in axes.flat[len(evaluations) :]:
-        axis.set_visible(False)
+    height = (0.32 if len(evaluations) <= PANELS else 0.22) * len(arms) + 0.9
+    figure, axes = _panels(len(evaluations), 4.2, height, margin=1.2, same_rows=True)
     for axis, evaluation in zip(axes.flat, evaluations, strict=False):
         rows = metrics[(metrics["split"] == evaluation.split) & (metrics["metric"] == metric)].set_index("arm")
         for position, arm in enumerate(reversed(arms)):
@@ -114,14 +118,8 @@ def comparison_matrix(
     Cells hold the difference in the primary metric, on blue where the row is better, on red where it is worse, on grey
     where the two are equivalent, and pale where the test cannot tell.
     """
-    columns = min(len(evaluations), 2)
-    lines = -(-len(evaluations) // columns)
     side = max(2.2, 0.36 * len(arms) + 1.2)
-    figure, axes = plt.subplots(
-        lines, columns, figsize=(min((side + 0.6) * columns, WIDTH), side * lines), squeeze=False
-    )
-    for axis in axes.flat[len(evaluations) :]:
-        axis.set_visible(False)
+    figure, axes = _panels(len(evaluations), side + 0.6, side, most=2)
     fills = {BETTER: "#9ecae9", WORSE: "#f4a6a0", EQUIVALENT: "#d9d9d9"}
     for axis, evaluation in zip(axes.flat, evaluations, strict=False):
         metric = PRIMARY[evaluation.task]
@@ -179,23 +177,11 @@ def _name_splits(axis: Any, evaluations: Sequence[Evaluation], crowded: int) -> 
     axis.set_xticks(range(len(evaluations)), [evaluation.split for evaluation in evaluations], **slanted)
 
 
-def _panels(count: int, height: float, same_rows: bool = False) -> tuple[Any, Any]:
-    """A figure with a panel for each of so many splits, in lines of `PANELS`."""
-    columns = min(count, PANELS)
-    lines = -(-count // columns)
-    figure, axes = plt.subplots(
-        lines, columns, figsize=(min(3.6 * columns + 1.4, WIDTH), height * lines), squeeze=False, sharey=same_rows
-    )
-    for axis in axes.flat[count:]:
-        axis.set_visible(False)
-    return figure, axes
-
-
 def error_auroc_by_signal(signals: Any, evaluations: Sequence[Evaluation]) -> str:
     """How well each signal tells the rows with large errors, with intervals, a panel per split; a colour per arm."""
     ranked = signals[signals["metric"] == "error_auroc"]
     names, arms = list(ranked["signal"].unique()), list(ranked["arm"].unique())
-    figure, axes = _panels(len(evaluations), 0.34 * len(names) + 0.9, same_rows=True)
+    figure, axes = _panels(len(evaluations), 3.6, 0.34 * len(names) + 0.9, margin=1.4, same_rows=True)
     for axis, evaluation in zip(axes.flat, evaluations, strict=False):
         part = ranked[ranked["split"] == evaluation.split]
         for row in part.to_dict("records"):
@@ -228,7 +214,7 @@ def risk_coverage(
 ) -> str:
     """Mean error of the predictions kept when the most doubtful ones are dropped, a panel per split."""
     arm = REFERENCE if any(name == REFERENCE for _, name in curves) else next(name for _, name in curves)
-    figure, axes = _panels(len(evaluations), 2.5)
+    figure, axes = _panels(len(evaluations), 3.6, 2.5, margin=1.4)
     for axis, evaluation in zip(axes.flat, evaluations, strict=False):
         for name, (kept, risk) in curves.get((evaluation.split, arm), {}).items():
             shown = kept >= 0.05  # the mean of a handful is noise

@@ -24,11 +24,12 @@ from tests.conftest import SMILES, write_table
 from tests.test_run import chemtune
 
 NEW = ["CCCO", "c1ccccc1CCN", "CC(=O)O", "CCCCCCCCCl", "C1CCCCC1CCC"]
+FRAME = pd.DataFrame({"smiles": NEW})
 PREDICT = """
 import json, sys, pandas as pd
 from pathlib import Path
 from pipeline.models.folder import load_model
-X = pd.DataFrame({"smiles": sys.argv[2].split()})
+X = pd.read_json(sys.argv[2], dtype=False)
 for folder in sorted(Path(sys.argv[1]).iterdir()):
     model = load_model(folder)
     values = model.predict_proba(X) if model.classes else model.predict(X)
@@ -41,15 +42,29 @@ def fitted(alcohols, arm, *, model="smollm2-135m", **more):
     return fit_model(make_config(str(alcohols), given), arm, Reporter())
 
 
-def predicted(model):
-    X = pd.DataFrame({"smiles": NEW})
+def predicted(model, X):
     return (model.predict_proba(X) if model.classes else model.predict(X)).ravel().tolist()
+
+
+def predicted_afresh(models, X):
+    """What every model of a folder predicts in a process of its own, by name."""
+    rows = models.parent / "new.json"
+    X.to_json(rows)
+    done = subprocess.run(
+        [sys.executable, "-c", PREDICT, str(models), str(rows)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(line) for line in done.stdout.splitlines() if line.startswith("["))
+
+
+def uncalibrated(*arguments):
+    """In the place of `pipeline.fitting.calibrate`, which fits each arm several times more."""
+    return np.zeros(0), {"how": "", "n": 0, "metric": "", "value": None}
 
 
 @pytest.mark.parametrize("bins", [0, 2])
 def test_every_arm_predicts_the_same_in_a_fresh_process(alcohols, tiny_folder, tmp_path, monkeypatch, bins):
-    nothing = {"how": "", "n": 0, "metric": "", "value": None}
-    monkeypatch.setattr("pipeline.fitting.calibrate", lambda *arguments: (np.zeros(0), nothing))
+    monkeypatch.setattr("pipeline.fitting.calibrate", uncalibrated)
     expected = {}
     for arm in ORDER:
         if arm == CONTROLS[REGRESSION if bins else CLASSES]:
@@ -57,18 +72,10 @@ def test_every_arm_predicts_the_same_in_a_fresh_process(alcohols, tiny_folder, t
         model = fitted(alcohols, arm, model=tiny_folder, bins=bins)
         folder = tmp_path / "models" / arm
         model.save(folder)
-        expected[arm] = predicted(model)
+        expected[arm] = predicted(model, FRAME)
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         assert size < 5_000_000, arm
-    done = subprocess.run(
-        [sys.executable, "-c", PREDICT, str(tmp_path / "models"), " ".join(NEW)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    lines = [line for line in done.stdout.splitlines() if line.startswith("[")]
-    assert dict(map(json.loads, lines)) == expected
+    assert predicted_afresh(tmp_path / "models", FRAME) == expected
 
 
 @pytest.mark.parametrize("arm", ["lm-head", "blend"])
@@ -78,7 +85,7 @@ def test_a_language_model_predicts_a_file(alcohols, tiny_folder, tmp_path, arm):
     summary = predict_file(model, str(source), tmp_path / "out.csv", Reporter(), workers=1)
     assert (summary.rows, summary.predicted) == (len(NEW) + 2, len(NEW))
     found = pd.read_csv(tmp_path / "out.csv")
-    np.testing.assert_allclose(found["prediction"][: len(NEW)], predicted(model), rtol=1e-5)
+    np.testing.assert_allclose(found["prediction"][: len(NEW)], predicted(model, FRAME), rtol=1e-5)
     assert "tokens" in found["problem"].iloc[-1]
 
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,6 +12,7 @@ from pipeline.fitting import fit_model
 from pipeline.models.folder import load_model
 from pipeline.reporter import Reporter
 from pipeline.tables.targets import CLASSES, REGRESSION
+from tests.models.test_models import predicted, predicted_afresh, uncalibrated
 from tests.test_run import chemtune
 
 COLUMNS = ["halide", "amine", "base", "solvent"]
@@ -27,16 +24,6 @@ NEW = pd.DataFrame(
     ],
     columns=COLUMNS,
 )
-PREDICT = """
-import json, sys, pandas as pd
-from pathlib import Path
-from pipeline.models.folder import load_model
-X = pd.read_json(sys.argv[2], dtype=False)
-for folder in sorted(Path(sys.argv[1]).iterdir()):
-    model = load_model(folder)
-    values = model.predict_proba(X) if model.classes else model.predict(X)
-    print(json.dumps([folder.name, values.ravel().tolist()]))
-"""
 
 
 def fitted(path, arm, **more):
@@ -46,25 +33,15 @@ def fitted(path, arm, **more):
 
 @pytest.mark.parametrize("success", [0.0, 20.0])
 def test_every_arm_predicts_the_same_in_a_fresh_process(couplings, tiny_folder, tmp_path, monkeypatch, success):
-    nothing = {"how": "", "n": 0, "metric": "", "value": None}
-    monkeypatch.setattr("pipeline.fitting.calibrate", lambda *arguments: (np.zeros(0), nothing))
+    monkeypatch.setattr("pipeline.fitting.calibrate", uncalibrated)
     expected = {}
     for arm in REACTION_ORDER:
         if arm == CONTROLS[REGRESSION if success else CLASSES]:
             continue
         model = fitted(couplings, arm, model=str(tiny_folder), success=success)
         model.save(tmp_path / "models" / arm)
-        expected[arm] = (model.predict_proba(NEW) if model.classes else model.predict(NEW)).ravel().tolist()
-    NEW.to_json(tmp_path / "new.json")
-    done = subprocess.run(
-        [sys.executable, "-c", PREDICT, str(tmp_path / "models"), str(tmp_path / "new.json")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    lines = [line for line in done.stdout.splitlines() if line.startswith("[")]
-    assert dict(map(json.loads, lines)) == expected
+        expected[arm] = predicted(model, NEW)
+    assert predicted_afresh(tmp_path / "models", NEW) == expected
 
 
 def test_a_file_of_reactions_keeps_its_rows_and_their_problems(couplings, tmp_path):
