@@ -92,7 +92,12 @@ TokenizationOption = Annotated[
     Optional[str],
     typer.Option(help="atomwise: each symbol of a SMILES has tokens of its own; model: cut like any text."),
 ]
-
+StartOption = Annotated[
+    Optional[str],
+    typer.Option(
+        help="What lm-head starts from: auto (adapters that know RDKit's descriptors, where shipped) or plain (none)."
+    ),
+]
 ShuffleOption = Annotated[
     Optional[bool],
     typer.Option(
@@ -232,6 +237,7 @@ def run(
     template: TemplateOption = None,
     shuffle_components: ShuffleOption = None,
     tokenization: TokenizationOption = None,
+    start: StartOption = None,
     steps: StepsOption = None,
     seed: Annotated[Optional[int], typer.Option(help="Seed of the splits and of every arm.")] = None,
     calibrate_lm: Annotated[
@@ -351,6 +357,7 @@ def fit(
     dtype: DtypeOption = None,
     template: TemplateOption = None,
     tokenization: TokenizationOption = None,
+    start: StartOption = None,
     steps: StepsOption = None,
     seed: Annotated[Optional[int], typer.Option(help="Seed of the arm and of its calibration.")] = None,
     merge: Annotated[
@@ -638,6 +645,7 @@ def data() -> None:
 @app.command()
 def models() -> None:
     """List the language models known by name."""
+    from pipeline.lm.pretrained import ADAPTERS
     from pipeline.lm.weights import DEFAULT_MODEL, PACKAGED, local_folder
 
     grid = Grid(
@@ -661,6 +669,8 @@ def models() -> None:
             source.note,
         )
     console.print(grid)
+    for name, adapter in ADAPTERS.items():
+        console.print(f"With {name}, lm-head starts from {adapter.described}.")
     console.print("Any causal language model also works by Hugging Face id or local folder: --model owner/name.")
 
 

@@ -12,6 +12,7 @@ import yaml
 
 from pipeline.errors import InputError, nearest, unknown
 from pipeline.files import shipped_folder
+from pipeline.lm.pretrained import AUTO, STARTS
 from pipeline.lm.weights import DEFAULT_MODEL
 from pipeline.prompts.templates import (
     ATOMWISE,
@@ -38,6 +39,7 @@ _CHOICES = {
     "bounds": BOUNDS,
     "annotated": ANNOTATED,
     "tokenization": TOKENIZATIONS,
+    "start": STARTS,
     "yield_unit": YIELD_UNITS,
 }
 EXPERIMENTS = ("negatives", "published-only", "verifier")
@@ -104,6 +106,8 @@ class RunConfig:
         Whether each symbol of a SMILES has tokens of its own, or the tokenizer cuts it like any text.
     shuffle_components : bool
         State the components of each training reaction in a random order of its own.
+    start : {"auto", "plain"}
+        Whether ``lm-head`` starts from adapters that know RDKit's descriptors, where there are some for the model.
     steps : int
         Optimiser steps of the language-model arms; 0 lets them follow from the number of rows.
     seed : int
@@ -150,6 +154,7 @@ class RunConfig:
     template: str = DEFAULT_TEMPLATE
     tokenization: str = ATOMWISE
     shuffle_components: bool = False
+    start: str = AUTO
     steps: int = 0
     seed: int = 0
     calibrate_lm: bool = False

@@ -13,6 +13,7 @@ from pipeline.arms.inputs import canonical_frame
 from pipeline.arms.ladder import LANGUAGE_MODELS
 from pipeline.evaluation.domain import Domain
 from pipeline.lm.defaults import LAYERS
+from pipeline.lm.pretrained import AUTO, STARTS
 from pipeline.lm.training import POOLINGS, TrainingSettings
 from pipeline.lm.weights import DEFAULT_MODEL
 from pipeline.models.folder import SavedModel, about_language_model, about_model, load_model
@@ -39,6 +40,9 @@ class _Lora(BaseEstimator):
         Prompt with the fields ``{property}``, ``{molecule}`` and ``{context}``.
     tokenization : {"atomwise", "model"}
         Whether each symbol of a SMILES has tokens of its own, or the tokenizer cuts it like any text.
+    start : {"auto", "plain"}
+        What a head's training starts from: ``auto`` takes adapters that know RDKit's descriptors, where there are some
+        for the model and these settings (`pipeline.lm.pretrained`); ``plain`` takes none.
     depth : int, optional
         How many layers of the model are used, from the first; by default those that serve the readout best.
     trained_layers : int, optional
@@ -70,6 +74,7 @@ class _Lora(BaseEstimator):
         model: str = DEFAULT_MODEL,
         template: str = DEFAULT_TEMPLATE,
         tokenization: str = ATOMWISE,
+        start: str = AUTO,
         depth: int | None = None,
         trained_layers: int | None = None,
         rank: int = 16,
@@ -86,6 +91,7 @@ class _Lora(BaseEstimator):
         self.model = model
         self.template = template
         self.tokenization = tokenization
+        self.start = start
         self.depth = depth
         self.trained_layers = trained_layers
         self.rank = rank
@@ -119,6 +125,8 @@ class _Lora(BaseEstimator):
             raise ValueError(f"{type(self).__name__} does not use sample_weight; repeat rows instead")
         if self.readout not in READOUTS:
             raise ValueError(f"readout is {self.readout!r}; expected one of {', '.join(READOUTS)}")
+        if self.start not in STARTS:
+            raise ValueError(f"start is {self.start!r}; expected one of {', '.join(STARTS)}")
         if self.pooling not in POOLINGS:
             raise ValueError(f"pooling is {self.pooling!r}; expected one of {', '.join(POOLINGS)}")
         frame, targets = canonical_frame(X), np.asarray(y)
@@ -130,6 +138,7 @@ class _Lora(BaseEstimator):
             engine=shared_engine(self.model, trained, self.dtype, depth),
             template=PromptTemplate(self.property_name, self.units, self.template, self.tokenization),
             steps=self.steps,
+            start=self.start,
             settings={
                 "rank": self.rank,
                 "alpha": 2 * self.rank,
@@ -176,7 +185,7 @@ class _Lora(BaseEstimator):
             n_train=self.n_train_,
             seed=self.random_state,
             source="an array in Python",
-            language_model=about_language_model(self.model, dtype, *self._layers()),
+            language_model=about_language_model(self.model, dtype, *self._layers(), getattr(self.arm_, "start_", None)),
         )
         domain = Domain.fit(self._smiles, np.array(self._smiles, dtype=object))
         SavedModel(self.arm_, about, domain, np.zeros(0)).save(Path(folder))

@@ -19,6 +19,7 @@ from pipeline.arms.features import descriptors, differential_bits
 from pipeline.arms.inputs import ReactionColumns
 from pipeline.arms.ladder import (
     CONTROLS,
+    HEAD,
     LANGUAGE_MODELS,
     MEANS,
     REACTION_CONTROLS,
@@ -40,6 +41,7 @@ from pipeline.evaluation.noise import measurement_noise
 from pipeline.evaluation.verdict import Verdict, verdicts
 from pipeline.files import write_atomically, write_csv
 from pipeline.lm.defaults import training_settings
+from pipeline.lm.pretrained import PLAIN, PretrainedAdapter, pretrained_adapter
 from pipeline.lm.weights import weights_identity
 from pipeline.prompts.numbers import NumberFormat
 from pipeline.prompts.templates import PromptTemplate
@@ -357,14 +359,24 @@ def cell_key(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]:
     if is_language_model(arm):
         depth, trained = layers_of(arm)
         settings = training_settings(len(fold.train), arm, run.config.steps or None)
+        found = starting_adapter(run, arm)
         key["language_model"] = {
             **language_model_key(run),
             "settings": {name: getattr(settings, name) for name in settings.__dataclass_fields__},
+            "start": found.sha256 if found else PLAIN,
             "depth": depth,
             "trained_layers": trained,
             "calibrated": run.config.calibrate_lm,
         }
     return key
+
+
+def starting_adapter(run: Run, arm: str) -> PretrainedAdapter | None:
+    """What the training of an arm, or of the member of a mean, starts from; None if there is nothing to start from."""
+    if HEAD not in fitted_arms(arm):
+        return None
+    settings = training_settings(len(run.table), HEAD)
+    return pretrained_adapter(run.config.start, run.config.model, *layers_of(HEAD), settings, run.template)
 
 
 def language_model_key(run: Run) -> dict[str, Any]:
@@ -457,6 +469,7 @@ def new_arm(run: Run, arm: str, label: str) -> Any:
             "engine": run.engine,
             "template": run.template,
             "steps": run.config.steps or None,
+            "start": run.config.start,
             "progress": lambda done, total: run.reporter.step(label, done, total),
         }
     else:

@@ -17,7 +17,15 @@ from pipeline.config import RunConfig
 from pipeline.errors import InputError, unknown
 from pipeline.evaluation.domain import Domain
 from pipeline.evaluation.metrics import LABELS, PRIMARY
-from pipeline.experiment import Run, binned_all, held_out_predictions, new_arm, start, validation_score
+from pipeline.experiment import (
+    Run,
+    binned_all,
+    held_out_predictions,
+    new_arm,
+    start,
+    starting_adapter,
+    validation_score,
+)
 from pipeline.models.folder import SavedModel, about_language_model, about_model
 from pipeline.reporter import Reporter
 from pipeline.splits.groups import twin_groups
@@ -85,7 +93,9 @@ def fit_model(
         scale=table.scale,
         bounds={"use": table.bounds, "n": int((~table.exact).sum())},
         language_model=(
-            about_language_model(config.model, run.dtype, *layers_of(arm)) if is_language_model(arm) else None
+            about_language_model(config.model, run.dtype, *layers_of(arm), starting_adapter(run, arm))
+            if is_language_model(arm)
+            else None
         ),
         calibration=calibration,
         scores=scores,

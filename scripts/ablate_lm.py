@@ -5,10 +5,10 @@
     python scripts/ablate_lm.py --summary found.jsonl
 
 A lever changes one or more settings of `lm-head` or `lm-text` (``depth``, ``trained_layers``, ``tokenization``,
-``steps``, ``learning_rate``, ``batch_size``, ``rank``, ``pooling``); several are joined by ``+``; ``ensemble`` stands
-for the classical reference. Errors are those on a validation part of the *training* rows (of the random hold-out with
-seed 0; its test rows are never looked at); the seed draws the validation part and is that of the training. One line of
-JSON per run; runs that stand in the output file already are not repeated.
+``steps``, ``learning_rate``, ``batch_size``, ``rank``, ``pooling``, ``start``); several are joined by ``+``;
+``ensemble`` stands for the classical reference. Errors are those on a validation part of the *training* rows (of the
+random hold-out with seed 0; its test rows are never looked at); the seed draws the validation part and is that of the
+training. One line of JSON per run; runs that stand in the output file already are not repeated.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ KINDS = {
     "batch_size": int,
     "rank": int,
     "pooling": str,
+    "start": str,
 }
 
 

@@ -180,10 +180,14 @@ def test_a_change_of_data_setting_version_or_code_misses_the_cell(alcohols, monk
     assert name() != first
 
 
-def test_language_model_settings_miss_the_cell(alcohols, tiny_folder):
+def test_language_model_settings_miss_the_cell(alcohols, tiny_folder, monkeypatch):
     from pipeline.config import make_config
     from pipeline.experiment import cell_key, prepare
+    from pipeline.lm import pretrained
     from pipeline.reporter import Reporter
+
+    adapter = pretrained.PretrainedAdapter("x", "abc", layers=5, rank=16, alpha=32, molecules=1, corpus=("x",))
+    monkeypatch.setattr(pretrained, "ADAPTERS", {str(tiny_folder): adapter})
 
     def key(**changes):
         given = {
@@ -200,6 +204,7 @@ def test_language_model_settings_miss_the_cell(alcohols, tiny_folder):
     assert key() == key()
     assert key(steps=7) != key()
     assert key(template="Tell me the {property} of {molecule}?") != key()
+    assert key(start="plain") != key()
 
 
 def test_a_test_label_changes_no_prediction_and_no_choice(alcohols):

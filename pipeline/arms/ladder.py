@@ -29,7 +29,8 @@ LANGUAGE_MODELS: dict[str, Callable[..., Any]] = {
     "lm-head": language_model.head,
     "lm-text": language_model.text,
 }
-TUNED = ("lm-head", "lm-text")  # those that train an adapter
+HEAD = "lm-head"
+TUNED = (HEAD, "lm-text")  # those that train an adapter
 # Which of `pipeline.arms.features` a fitted arm asks for.
 FEATURES: dict[str, tuple[str, ...]] = {
     "knn": ("bits",),

@@ -17,6 +17,7 @@ from pipeline.arms.baselines import ALPHAS
 from pipeline.lm.answers import AnswerTree, Reading, read_answers
 from pipeline.lm.defaults import training_settings
 from pipeline.lm.engine import Engine, Rows, shared_tokens
+from pipeline.lm.pretrained import PLAIN, pretrained_adapter
 from pipeline.lm.training import Head, pooled, train
 from pipeline.prompts.numbers import NumberFormat
 from pipeline.prompts.templates import PromptTemplate, completion
@@ -42,6 +43,8 @@ class LanguageModelArm(BaseEstimator):
         Optimiser steps; by default a function of the number of training rows.
     settings : dict, optional
         Overrides of `TrainingSettings`.
+    start : {"auto", "plain"}
+        What `lm-head` starts from: pretrained adapters where there are some (see `pipeline.lm.pretrained`), or none.
     seed : int
     progress : callable
         Told how many steps are done, of how many.
@@ -53,6 +56,7 @@ class LanguageModelArm(BaseEstimator):
         template: PromptTemplate,
         steps: int | None = None,
         settings: dict[str, Any] | None = None,
+        start: str = PLAIN,
         seed: int = 0,
         progress: Progress = _silent,
     ) -> None:
@@ -60,6 +64,7 @@ class LanguageModelArm(BaseEstimator):
         self.template = template
         self.steps = steps
         self.settings = settings
+        self.start = start
         self.seed = seed
         self.progress = progress
 
@@ -149,11 +154,13 @@ class _Tuned(LanguageModelArm):
         texts: list[tuple[int, ...]],
         loss: Callable[[Rows, list[int]], torch.Tensor],
         head: Head | None,
+        start: dict[str, torch.Tensor] | None = None,
     ) -> None:
         settings = self.settings_ = self._settings(len(texts))
         with self.engine.adapted(
             rank=settings.rank, alpha=settings.alpha, dropout=settings.dropout, seed=self.seed
         ) as model:
+            _load(model, start or {})
             model.train()
             parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
             if head is not None:
@@ -175,11 +182,15 @@ class _Tuned(LanguageModelArm):
 def _loaded(engine: Engine, settings: Any, weights: dict[str, torch.Tensor]) -> Iterator[Any]:
     """The engine's model with trained adapters in place."""
     with engine.adapted(rank=settings.rank, alpha=settings.alpha, dropout=0.0, seed=0) as model:
-        strange = model.load_state_dict(weights, strict=False).unexpected_keys
-        if strange:
-            raise ValueError(f"the adapter does not fit the model: there is no {strange[0]!r}")
+        _load(model, weights)
         model.eval()
         yield model
+
+
+def _load(model: Any, weights: dict[str, torch.Tensor]) -> None:
+    strange = model.load_state_dict(weights, strict=False).unexpected_keys
+    if strange:
+        raise ValueError(f"the adapter does not fit the model: there is no {strange[0]!r}")
 
 
 class _TunedHead(_Tuned):
@@ -190,14 +201,17 @@ class _TunedHead(_Tuned):
         self.shared_ = self._shared()
         torch.manual_seed(self.seed)
         typical = float(np.mean([len(prompt) - self.shared_ for prompt in prompts]))
-        pooling = self._settings(len(prompts)).pooling
-        self.head_ = Head(self.engine.model.config.hidden_size, outputs, pooling, typical)
+        engine, settings = self.engine, self._settings(len(prompts))
+        self.head_ = Head(engine.model.config.hidden_size, outputs, settings.pooling, typical)
 
         def loss(rows: Rows, members: list[int]) -> torch.Tensor:
-            with torch.autocast(self.engine.device.type, enabled=False):
-                return criterion(self.head_(rows), targets[members].to(self.engine.device))
+            with torch.autocast(engine.device.type, enabled=False):
+                return criterion(self.head_(rows), targets[members].to(engine.device))
 
-        self._fit_adapters(prompts, loss, self.head_)
+        self.start_ = pretrained_adapter(
+            self.start, engine.name, len(engine.layers), engine.trained_layers, settings, self.template
+        )
+        self._fit_adapters(prompts, loss, self.head_, self.start_.load() if self.start_ else None)
 
     def _outputs(self, X: Any) -> np.ndarray:
         with self.with_adapters():

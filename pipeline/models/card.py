@@ -48,6 +48,8 @@ def model_card(about: dict[str, Any], size: int) -> str:
                 f"- Of the base model the first {base['depth']} layers are used, and its final norm; the adapter is on "
                 f"the last {base['trained_layers']} of them."
             )
+        if base.get("start"):
+            lines.append(f"- Its training started from {base['start']}.")
     if about["bin_edges"]:
         cuts = ", ".join(number(edge) for edge in about["bin_edges"])
         lines.append(

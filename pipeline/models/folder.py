@@ -22,6 +22,7 @@ from pipeline.evaluation.domain import Domain
 from pipeline.evaluation.intervals import DEFAULT_LEVEL, conformal_radius
 from pipeline.files import sha256, write_atomically
 from pipeline.lm.engine import shared_engine
+from pipeline.lm.pretrained import PretrainedAdapter
 from pipeline.lm.weights import PACKAGED, resolve, weights_identity
 from pipeline.models.arm_files import ArmSetting, read_arm, write_arm
 from pipeline.models.card import model_card, rows_are
@@ -242,8 +243,10 @@ def about_model(
     }
 
 
-def about_language_model(model: str, dtype: str, depth: int | None, trained_layers: int) -> dict[str, Any]:
-    """Which base model an arm needs, as `load_engine` reads it."""
+def about_language_model(
+    model: str, dtype: str, depth: int | None, trained_layers: int, start: PretrainedAdapter | None
+) -> dict[str, Any]:
+    """Which base model an arm needs, as `load_engine` reads it, and what its training started from."""
     packaged = PACKAGED.get(model)
     return {
         "model": model,
@@ -251,6 +254,7 @@ def about_language_model(model: str, dtype: str, depth: int | None, trained_laye
         "dtype": dtype,
         "depth": depth,
         "trained_layers": trained_layers,
+        "start": start.described if start else "",
         "licence": packaged.licence if packaged else "see its own card",
     }
 

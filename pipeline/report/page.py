@@ -22,6 +22,7 @@ from pipeline.evaluation.noise import best_scores, measurement_noise, noise_sent
 from pipeline.evaluation.verdict import drop_sentence, ladder_sentence, number, reference_name
 from pipeline.experiment import Outcome, exact_rows
 from pipeline.files import write_atomically
+from pipeline.lm.pretrained import described_start
 from pipeline.report import figures
 from pipeline.splits.splitters import Split
 from pipeline.tables.targets import CLASSES
@@ -225,7 +226,8 @@ def _language_models(outcome: Outcome) -> list[dict[str, Any]]:
     for cell in outcome.cells:
         arm = cell["key"]["arm"]
         if arm in TUNED:
-            used.setdefault(arm, cell["key"]["language_model"] | {"arm": arm})
+            about = cell["key"]["language_model"]
+            used.setdefault(arm, about | {"arm": arm, "start": described_start(about["start"])})
     return list(used.values())
 
 

@@ -1,0 +1,108 @@
+"""Adapters that have learned to compute RDKit's descriptors, for `lm-head` to start from.
+
+A language model has read little chemistry, and a few hundred rows are few to learn it from. What a molecule's
+descriptors are is known for any structure, without a measurement, so adapters learn that once
+(`scripts/pretrain_adapter.py`) and are shipped; a training then starts from them and not from adapters that do
+nothing. docs/engine.md has what that is worth. No measured value of any table was used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import InputError
+from pipeline.files import sha256, shipped_folder
+from pipeline.lm.weights import DEFAULT_MODEL
+from pipeline.prompts.templates import ATOMWISE, PromptTemplate
+
+if TYPE_CHECKING:
+    import torch
+
+AUTO, PLAIN = "auto", "plain"
+STARTS = (AUTO, PLAIN)
+
+
+@dataclass(frozen=True)
+class PretrainedAdapter:
+    """A shipped adapter: its file, and the model, layers and adapter shape that it is for.
+
+    ``corpus`` names the tables whose structures it has seen, ``molecules`` counts them.
+    """
+
+    file: str
+    sha256: str
+    layers: int
+    rank: int
+    alpha: int
+    molecules: int
+    corpus: tuple[str, ...]
+
+    @property
+    def described(self) -> str:
+        return (
+            f"adapters that compute RDKit's descriptors, learned from the structures of {self.molecules:,} molecules "
+            f"({', '.join(self.corpus)}; no measured value)"
+        )
+
+    @property
+    def path(self) -> Path:
+        return shipped_folder("data") / self.file
+
+    def load(self) -> dict[str, torch.Tensor]:
+        """The adapter's weights by name, in fp32.
+
+        Raises
+        ------
+        InputError
+            If the file is not the one that was shipped.
+        """
+        from safetensors.torch import load_file
+
+        if not self.path.is_file() or sha256(self.path) != self.sha256:
+            raise InputError(
+                f"{self.path}: missing or changed; install chemtune again, or go without it with --start {PLAIN}"
+            )
+        return {name: tensor.float() for name, tensor in load_file(self.path).items()}
+
+
+ADAPTERS = {
+    DEFAULT_MODEL: PretrainedAdapter(
+        file="smollm2-135m-descriptors.safetensors",
+        sha256="719bffb73c9f8ecb52607dbdb855942a6b666c6a876f6dbe38da3b8a39ba99bf",
+        layers=5,
+        rank=16,
+        alpha=32,
+        molecules=11_034,
+        corpus=("lipophilicity", "b3db"),
+    )
+}
+
+
+def described_start(start: str) -> str:
+    """In words, what a training started from whose adapter has this checksum; empty for none."""
+    return next((adapter.described for adapter in ADAPTERS.values() if adapter.sha256 == start), "")
+
+
+def pretrained_adapter(
+    start: str, model: str, depth: int | None, trained_layers: int, settings: Any, template: PromptTemplate
+) -> PretrainedAdapter | None:
+    """The adapter that a training of `lm-head` starts from; None if it starts from adapters that do nothing.
+
+    Parameters
+    ----------
+    start : {"auto", "plain"}
+    model : str
+        As it was asked for.
+    depth, trained_layers : int
+        Layers that are used, and how many of them are trained.
+    settings : TrainingSettings
+    template : PromptTemplate
+        There is none for reactions, and none for SMILES that are cut like any text.
+    """
+    found = ADAPTERS.get(model) if start == AUTO else None
+    if found is None or template.row_field != "molecule" or template.tokenization != ATOMWISE:
+        return None
+    wanted = (depth, trained_layers, settings.rank, settings.alpha)
+    return found if wanted == (found.layers, found.layers, found.rank, found.alpha) else None

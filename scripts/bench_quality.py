@@ -1,0 +1,74 @@
+"""How good `lm-head` is: against fine-tuned GPT-3, and against the best baseline, on test rows, five seeds each.
+
+    python scripts/bench_quality.py gptchem                  # the runs of configs/gptchem, beside the published figures
+    python scripts/bench_quality.py full-size                # whole tables: the ratio of its error to the ensemble's
+
+A seed is that of the random hold-out and of every arm. The runs stay in the folder --out, and what is in it already is
+not run again. Settings are never chosen from these figures: `scripts/ablate_lm.py` has the validation rows for that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+# The scores of fine-tuned GPT-3 (ada) that Jablonka et al. 2024 give: MAE, and accuracy for classes.
+GPT3 = {
+    "photoswitch-200": ("mae", 28.2),
+    "freesolv-200": ("mae", 1.43),
+    "lipophilicity-500": ("mae", 0.907),
+    "photoswitch-2-classes-50": ("accuracy", 0.809),
+    "photoswitch-2-classes-200": ("accuracy", 0.873),
+}
+FULL_SIZE = ("photoswitch", "freesolv", "esol")
+
+
+def scores(source: str, seed: int, out: Path, arms: str, more: list[str]) -> pd.DataFrame:
+    """Scores by arm and metric of one run."""
+    if not (out / "metrics.csv").exists():
+        command = ["chemtune", "run", source, "--arms", arms, "--split", "random", "--seed", str(seed)]
+        subprocess.run([*command, "--out", str(out), *more], check=True, capture_output=True, text=True)
+    frame = pd.read_csv(out / "metrics.csv")
+    return frame.pivot_table(index="arm", columns="metric", values="value")
+
+
+def with_interval(values: np.ndarray) -> str:
+    """Mean over seeds and a t interval, which takes the seeds' test sets for independent, as they are not quite."""
+    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    return f"{values.mean():.3g} [{values.mean() - half:.3g} to {values.mean() + half:.3g}]"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["gptchem", "full-size"])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--jobs", nargs="+", help="some of the runs alone, by name")
+    parser.add_argument("--arms", default="ensemble,lm-head")
+    parser.add_argument("--out", type=Path, default=Path("runs/quality"))
+    options, more = parser.parse_known_args()
+    jobs = GPT3 if options.what == "gptchem" else dict.fromkeys(FULL_SIZE, ("mae", np.nan))
+    for job, (metric, published) in jobs.items():
+        if options.jobs and job not in options.jobs:
+            continue
+        source = f"configs/gptchem/{job}.yaml" if options.what == "gptchem" else job
+        found = pd.DataFrame(
+            [scores(source, seed, options.out / f"{job}-{seed}", options.arms, more)[metric] for seed in options.seeds]
+        )
+        told = [f"{arm} {with_interval(found[arm].to_numpy())}" for arm in options.arms.split(",")]
+        print(f"{job}, {metric}: {'; '.join(told)}", flush=True)
+        print(f"  lm-head by seed: {', '.join(f'{value:.3g}' for value in found['lm-head'])}", flush=True)
+        if np.isfinite(published):
+            print(f"  fine-tuned GPT-3: {published}", flush=True)
+        else:
+            print(
+                f"  lm-head / ensemble: {with_interval((found['lm-head'] / found['ensemble']).to_numpy())}", flush=True
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""Teach the adapters of `lm-head` RDKit's descriptors, and write the file that `pipeline.lm.pretrained` ships.
+
+    python scripts/pretrain_adapter.py data/smollm2-135m-descriptors.safetensors
+
+The first layers of the language model, with adapters of the default rank, read the SMILES of the molecules of
+Lipophilicity and B3DB and give all of RDKit's 2D descriptors: compressed by ``sign(x) log(1 + |x|)``, standardised and
+cut at 5 standard deviations, from a linear layer over the mean and the sum of the hidden states, which is thrown away.
+Only structures are used, no measured value. Molecules of the tables in `LEFT_OUT` are left out, so that what starting
+from the adapters is worth can be judged on those; 400 molecules are held out and say how well it went.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from pipeline.arms.features import descriptors
+from pipeline.arms.language_model import HeadRegressor
+from pipeline.cells import versions
+from pipeline.config import make_config
+from pipeline.experiment import load_table
+from pipeline.files import sha256, write_atomically
+from pipeline.lm.defaults import LAYERS
+from pipeline.lm.engine import Engine, Rows
+from pipeline.lm.training import TrainingSettings, pooled, train
+from pipeline.lm.weights import DEFAULT_MODEL, weights_identity
+from pipeline.prompts.templates import PromptTemplate
+from pipeline.reporter import Reporter
+
+CORPUS = ("lipophilicity", "b3db")
+LEFT_OUT = ("freesolv", "photoswitch", "esol")
+HELD_OUT = 400
+CUT = 5.0
+STEPS = 9_000
+
+
+def structures(name: str) -> list[str]:
+    """Canonical SMILES of a built-in table."""
+    return list(load_table(make_config(name, {}), Reporter()).inputs["smiles"])
+
+
+def corpus() -> list[str]:
+    """The molecules to learn from, in a fixed order."""
+    left_out = {smiles for name in LEFT_OUT for smiles in structures(name)}
+    return [
+        smiles for smiles in dict.fromkeys(s for name in CORPUS for s in structures(name)) if smiles not in left_out
+    ]
+
+
+def standardised(values: np.ndarray) -> np.ndarray:
+    """Descriptors on a common scale, without those that never vary; an undefined one is at its mean. Shape (n, d)."""
+    values = np.sign(values) * np.log1p(np.abs(values))
+    mean, scale = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
+    varying = scale > 1e-9
+    return np.clip(np.nan_to_num((values[:, varying] - mean[varying]) / scale[varying]), -CUT, CUT)
+
+
+class DescriptorHead(nn.Module):
+    """All descriptors from the mean and the sum of a molecule's hidden states."""
+
+    def __init__(self, width: int, outputs: int, typical_length: float) -> None:
+        super().__init__()
+        self.linear = nn.Linear(2 * width, outputs)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+        self.typical_length = typical_length
+
+    def forward(self, rows: Rows) -> torch.Tensor:
+        mean = pooled(rows)
+        return self.linear(torch.cat([mean, mean * (rows.lengths / self.typical_length)[:, None]], dim=1))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    options = parser.parse_args()
+    smiles = corpus()
+    targets = torch.tensor(standardised(descriptors(smiles)), dtype=torch.float32)
+    held = np.random.default_rng(0).permutation(len(smiles))[:HELD_OUT]
+    fit = np.setdiff1d(np.arange(len(smiles)), held)
+    print(f"{len(fit)} molecules to learn from, {len(held)} held out, {targets.shape[1]} descriptors", flush=True)
+
+    depth, trained = LAYERS["lm-head"]
+    engine = Engine.load(DEFAULT_MODEL, trained_layers=trained, depth=depth)
+    arm = HeadRegressor(engine, PromptTemplate("property"))
+    pieces = [arm.template.pieces(text) for text in smiles]
+    prompts, shared = [engine.prompt(arm.template, piece) for piece in pieces], arm._shared()
+    typical = float(np.mean([len(prompt) - shared for prompt in prompts]))
+    head = DescriptorHead(engine.model.config.hidden_size, targets.shape[1], typical)
+    settings = TrainingSettings(options.steps)
+    started = time.perf_counter()
+
+    def loss(rows: Rows, members: list[int]) -> torch.Tensor:
+        with torch.autocast(engine.device.type, enabled=False):
+            return nn.functional.smooth_l1_loss(head(rows), targets[fit[members]], beta=0.5)
+
+    def progress(done: int, total: int) -> None:
+        if done % 200 == 0:
+            print(f"step {done} of {total}, {time.perf_counter() - started:.0f} s", flush=True)
+
+    with engine.adapted(rank=settings.rank, alpha=settings.alpha, dropout=0.0, seed=0) as model:
+        model.train()
+        parameters = [p for p in model.parameters() if p.requires_grad] + list(head.parameters())
+        train(engine, [prompts[row] for row in fit], shared, loss, parameters, settings, 0, progress)
+        model.eval()
+        found = np.empty((len(held), targets.shape[1]))
+        for start in range(0, len(held), settings.batch_size):
+            members = held[start : start + settings.batch_size]
+            with torch.no_grad(), engine.precision():
+                rows = engine.run_upper(engine.rows([prompts[row] for row in members], shared))
+            with torch.no_grad():
+                found[start : start + len(members)] = head(rows).numpy()
+        weights = {n: p.detach().half().contiguous() for n, p in model.named_parameters() if p.requires_grad}
+    truth = targets[held].numpy()
+    explained = 1 - ((found - truth) ** 2).mean(axis=0) / np.maximum(truth.var(axis=0), 1e-6)
+    quartiles = np.percentile(explained, [25, 50, 75])
+    print(f"R² of the descriptors of held-out molecules, quartiles: {', '.join(f'{value:.2f}' for value in quartiles)}")
+    about = {
+        "model": weights_identity(DEFAULT_MODEL),
+        "molecules": str(len(fit)),
+        "corpus": " ".join(CORPUS),
+        "left_out": " ".join(LEFT_OUT),
+        "steps": str(settings.steps),
+        "versions": json.dumps(versions()),
+    }
+    from safetensors.torch import save
+
+    write_atomically(options.out, save(weights, metadata=about))
+    print(f"{options.out}: SHA-256 {sha256(options.out)}, {len(fit)} molecules")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""Where `lm-head` starts from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from pipeline.arms.language_model import HeadRegressor
+from pipeline.errors import InputError
+from pipeline.files import sha256
+from pipeline.lm import pretrained
+from pipeline.lm.defaults import LAYERS, training_settings
+from pipeline.lm.engine import Engine
+from pipeline.lm.pretrained import ADAPTERS, AUTO, PLAIN, PretrainedAdapter, pretrained_adapter
+from pipeline.lm.weights import DEFAULT_MODEL, weights_identity
+from pipeline.prompts.templates import REACTION_TEMPLATE, WHOLE, PromptTemplate
+from tests.conftest import SMILES
+
+MOLECULES = PromptTemplate("mass", "u")
+Y = np.array([float(len(text)) for text in SMILES])
+
+
+@pytest.fixture
+def engine(tiny_folder):
+    return Engine.load(str(tiny_folder), trained_layers=2, dtype="float32")
+
+
+@pytest.fixture
+def planted(engine, tmp_path, monkeypatch) -> PretrainedAdapter:
+    """An adapter for the tiny model whose weights are all 0.01, in the place of the shipped one."""
+    with engine.adapted(rank=16, alpha=32, dropout=0.0, seed=0) as model:
+        weights = {n: torch.full_like(p, 0.01).half() for n, p in model.named_parameters() if p.requires_grad}
+    path = tmp_path / "planted.safetensors"
+    save_file(weights, path)
+    adapter = PretrainedAdapter(str(path), sha256(path), layers=2, rank=16, alpha=32, molecules=1, corpus=("planted",))
+    monkeypatch.setattr(pretrained, "ADAPTERS", {engine.name: adapter})
+    return adapter
+
+
+def trained(engine, start: str, rate: float) -> HeadRegressor:
+    return HeadRegressor(engine, MOLECULES, steps=5, settings={"learning_rate": rate}, start=start).fit(SMILES, Y)
+
+
+def test_training_starts_from_the_adapter_and_moves_on(engine, planted):
+    kept, moved = (trained(engine, AUTO, rate).adapter_ for rate in (0.0, 1e-2))
+    assert set(kept) == set(load_file(planted.path))
+    assert all(torch.allclose(tensor, torch.tensor(0.01), atol=1e-5) for tensor in kept.values())
+    assert not any(torch.allclose(tensor, torch.tensor(0.01), atol=1e-4) for tensor in moved.values())
+
+
+def test_a_plain_start_is_an_adapter_that_does_nothing(engine, planted):
+    kept = trained(engine, PLAIN, 0.0).adapter_
+    assert all((tensor == 0).all() for name, tensor in kept.items() if "lora_B" in name)
+    assert trained(engine, PLAIN, 0.0).start_ is None
+
+
+def test_a_changed_file_is_refused(engine, planted):
+    planted.path.write_bytes(planted.path.read_bytes()[:-1] + b"x")
+    with pytest.raises(InputError, match=r"planted.safetensors: missing or changed; .*--start plain"):
+        trained(engine, AUTO, 1e-3)
+
+
+def found(start=AUTO, model=DEFAULT_MODEL, layers=LAYERS["lm-head"], template=MOLECULES, **settings):
+    return pretrained_adapter(start, model, *layers, training_settings(100, "lm-head", **settings), template)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"start": PLAIN},
+        {"model": "owner/model"},
+        {"layers": (None, 5)},
+        {"layers": (5, 3)},
+        {"rank": 8},
+        {"alpha": 16},
+        {"template": PromptTemplate("yield", text=REACTION_TEMPLATE)},
+        {"template": PromptTemplate("mass", tokenization=WHOLE)},
+    ],
+)
+def test_it_is_taken_for_what_it_was_made_for_alone(other):
+    assert found() is ADAPTERS[DEFAULT_MODEL]
+    assert found(**other) is None
+
+
+def test_the_shipped_file_is_the_one_that_is_described():
+    adapter = ADAPTERS[DEFAULT_MODEL]
+    weights = adapter.load()
+    assert len(weights) == adapter.layers * 7 * 2  # two matrices for each linear layer
+    assert {tensor.shape[0] for name, tensor in weights.items() if "lora_A" in name} == {adapter.rank}
+    with safe_open(adapter.path, "pt") as file:
+        about = file.metadata()
+    assert about["model"] == weights_identity(DEFAULT_MODEL)
+    assert int(about["molecules"]) == adapter.molecules
+    assert tuple(about["corpus"].split()) == adapter.corpus
