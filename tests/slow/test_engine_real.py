@@ -61,3 +61,22 @@ def test_memory_stays_under_its_bound_for_5000_rows(readout):
     peak = json.loads(done.stdout.splitlines()[-1])["peak_mb"]
     print(f"{readout}: {peak:.0f} MB")
     assert peak < PEAK_MB
+
+
+def test_a_head_starts_from_the_shipped_adapter_and_its_card_says_so(tmp_path):
+    from safetensors.torch import load_file
+
+    from pipeline import LoraRegressor
+    from pipeline.lm.pretrained import ADAPTERS
+
+    shipped = ADAPTERS["smollm2-135m"]
+    y = np.array([float(len(text)) for text in SMILES])
+    fitted = LoraRegressor("length", steps=2, learning_rate=0.0).fit(SMILES, y)
+    expected = load_file(shipped.path)
+    assert set(fitted.arm_.adapter_) == set(expected)
+    for name, tensor in fitted.arm_.adapter_.items():
+        np.testing.assert_array_equal(tensor.numpy(), expected[name].float().numpy())
+    fitted.save(tmp_path / "started")
+    assert shipped.described in (tmp_path / "started" / "README.md").read_text(encoding="utf-8")
+    plain = LoraRegressor("length", steps=2, learning_rate=0.0, start="plain").fit(SMILES, y)
+    assert not any(tensor.any() for name, tensor in plain.arm_.adapter_.items() if "lora_B" in name)
