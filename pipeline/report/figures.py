@@ -16,6 +16,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from pipeline.certainty import BY_DISTANCE, BY_SPREAD, CALIBRATED, DISTANCE, FIXED, HIDDEN, OWN, RAW, SPREAD
 from pipeline.evaluation.comparison import BETTER, CONTROL, EQUIVALENT, REFERENCE, WORSE, Difference, Evaluation
@@ -350,6 +351,9 @@ def training_curves(cells: Sequence[dict[str, Any]]) -> str:
         label = f"{key['arm']}, {key['split']}" if key["repeat"] == key["fold"] == 0 else None
         axis.plot(np.arange(width, len(curve) + 1), smooth, style, color=COLOURS[key["arm"]], lw=1.2, label=label)
     axis.set(xlabel="optimiser step", ylabel="training loss", yscale="log")
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.yaxis.set_major_formatter("{x:g}")  # by default a log axis writes formulas, and formulas are not drawn here
+    axis.yaxis.set_minor_formatter(NullFormatter())
     axis.legend(frameon=False, fontsize=7)
     return _svg(figure)
 
