@@ -399,7 +399,7 @@ def test_a_damaged_cell_is_made_again(alcohols):
 )
 def test_bad_input_is_one_clear_line_and_status_2(alcohols, arguments, words):
     folder = alcohols.parent
-    (folder / "settings.yaml").write_text("table: alcohols.csv\ntarte: value\n")
+    (folder / "settings.yaml").write_text("table: alcohols.csv\ntargt: value\n")
     (folder / "broken.yaml").write_text("table: [alcohols\n")
     (folder / "empty.csv").write_text("")
     (folder / "header.csv").write_text("SMILES,value\n")
