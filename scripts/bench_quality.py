@@ -4,7 +4,8 @@
     python scripts/bench_quality.py full-size                # whole tables: the ratio of its error to the ensemble's
 
 A seed is that of the random hold-out and of every arm. The runs stay in the folder --out, and what is in it already is
-not run again. Settings are never chosen from these figures: `scripts/ablate_lm.py` has the validation rows for that.
+not run again. Further options go to ``chemtune run`` and want a folder of their own. Settings are never chosen from
+these figures: `scripts/ablate_lm.py` has the validation rows for that.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+
+from pipeline.evaluation.estimates import Estimate
 
 # The scores of fine-tuned GPT-3 (ada) that Jablonka et al. 2024 give: MAE, and accuracy for classes.
 GPT3 = {
@@ -26,21 +28,23 @@ GPT3 = {
     "photoswitch-2-classes-200": ("accuracy", 0.873),
 }
 FULL_SIZE = ("photoswitch", "freesolv", "esol")
+ARMS = ("ensemble", "lm-head")
 
 
-def scores(source: str, seed: int, out: Path, arms: str, more: list[str]) -> pd.DataFrame:
+def scores(source: str, seed: int, out: Path, more: list[str]) -> pd.DataFrame:
     """Scores by arm and metric of one run."""
     if not (out / "metrics.csv").exists():
-        command = ["chemtune", "run", source, "--arms", arms, "--split", "random", "--seed", str(seed)]
+        command = ["chemtune", "run", source, "--arms", ",".join(ARMS), "--split", "random", "--seed", str(seed)]
         subprocess.run([*command, "--out", str(out), *more], check=True, capture_output=True, text=True)
     frame = pd.read_csv(out / "metrics.csv")
     return frame.pivot_table(index="arm", columns="metric", values="value")
 
 
-def with_interval(values: np.ndarray) -> str:
+def with_interval(values: pd.Series) -> str:
     """Mean over seeds and a t interval, which takes the seeds' test sets for independent, as they are not quite."""
-    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    return f"{values.mean():.3g} [{values.mean() - half:.3g} to {values.mean() + half:.3g}]"
+    mean = Estimate.over_divisions(values.to_numpy(), dependence=0.0)
+    low, high = mean.interval()
+    return f"{mean.value:.3g} [{low:.3g} to {high:.3g}]"
 
 
 def main() -> None:
@@ -48,7 +52,6 @@ def main() -> None:
     parser.add_argument("what", choices=["gptchem", "full-size"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--jobs", nargs="+", help="some of the runs alone, by name")
-    parser.add_argument("--arms", default="ensemble,lm-head")
     parser.add_argument("--out", type=Path, default=Path("runs/quality"))
     options, more = parser.parse_known_args()
     jobs = GPT3 if options.what == "gptchem" else dict.fromkeys(FULL_SIZE, ("mae", np.nan))
@@ -57,17 +60,15 @@ def main() -> None:
             continue
         source = f"configs/gptchem/{job}.yaml" if options.what == "gptchem" else job
         found = pd.DataFrame(
-            [scores(source, seed, options.out / f"{job}-{seed}", options.arms, more)[metric] for seed in options.seeds]
+            [scores(source, seed, options.out / f"{job}-{seed}", more)[metric] for seed in options.seeds]
         )
-        told = [f"{arm} {with_interval(found[arm].to_numpy())}" for arm in options.arms.split(",")]
+        told = [f"{arm} {with_interval(found[arm])}" for arm in ARMS]
         print(f"{job}, {metric}: {'; '.join(told)}", flush=True)
         print(f"  lm-head by seed: {', '.join(f'{value:.3g}' for value in found['lm-head'])}", flush=True)
         if np.isfinite(published):
             print(f"  fine-tuned GPT-3: {published}", flush=True)
         else:
-            print(
-                f"  lm-head / ensemble: {with_interval((found['lm-head'] / found['ensemble']).to_numpy())}", flush=True
-            )
+            print(f"  lm-head / ensemble: {with_interval(found['lm-head'] / found['ensemble'])}", flush=True)
 
 
 if __name__ == "__main__":

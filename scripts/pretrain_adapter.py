@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
@@ -48,9 +49,8 @@ def structures(name: str) -> list[str]:
 def corpus() -> list[str]:
     """The molecules to learn from, in a fixed order."""
     left_out = {smiles for name in LEFT_OUT for smiles in structures(name)}
-    return [
-        smiles for smiles in dict.fromkeys(s for name in CORPUS for s in structures(name)) if smiles not in left_out
-    ]
+    found = dict.fromkeys(smiles for name in CORPUS for smiles in structures(name))
+    return [smiles for smiles in found if smiles not in left_out]
 
 
 def standardised(values: np.ndarray) -> np.ndarray:
@@ -90,9 +90,8 @@ def main() -> None:
     depth, trained = LAYERS["lm-head"]
     engine = Engine.load(DEFAULT_MODEL, trained_layers=trained, depth=depth)
     arm = HeadRegressor(engine, PromptTemplate("property"))
-    pieces = [arm.template.pieces(text) for text in smiles]
-    prompts, shared = [engine.prompt(arm.template, piece) for piece in pieces], arm._shared()
-    typical = float(np.mean([len(prompt) - shared for prompt in prompts]))
+    prompts, arm.shared_ = arm._prompts(pd.DataFrame({"smiles": smiles})), arm._shared()
+    typical = float(np.mean([len(prompt) - arm.shared_ for prompt in prompts]))
     head = DescriptorHead(engine.model.config.hidden_size, targets.shape[1], typical)
     settings = TrainingSettings(options.steps)
     started = time.perf_counter()
@@ -108,15 +107,9 @@ def main() -> None:
     with engine.adapted(rank=settings.rank, alpha=settings.alpha, dropout=0.0, seed=0) as model:
         model.train()
         parameters = [p for p in model.parameters() if p.requires_grad] + list(head.parameters())
-        train(engine, [prompts[row] for row in fit], shared, loss, parameters, settings, 0, progress)
+        train(engine, [prompts[row] for row in fit], arm.shared_, loss, parameters, settings, 0, progress)
         model.eval()
-        found = np.empty((len(held), targets.shape[1]))
-        for start in range(0, len(held), settings.batch_size):
-            members = held[start : start + settings.batch_size]
-            with torch.no_grad(), engine.precision():
-                rows = engine.run_upper(engine.rows([prompts[row] for row in members], shared))
-            with torch.no_grad():
-                found[start : start + len(members)] = head(rows).numpy()
+        found = arm._pooled_output([prompts[row] for row in held], head)
         weights = {n: p.detach().half().contiguous() for n, p in model.named_parameters() if p.requires_grad}
     truth = targets[held].numpy()
     explained = 1 - ((found - truth) ** 2).mean(axis=0) / np.maximum(truth.var(axis=0), 1e-6)

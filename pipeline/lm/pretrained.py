@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.errors import InputError
 from pipeline.files import sha256, shipped_folder
@@ -19,6 +19,8 @@ from pipeline.prompts.templates import ATOMWISE, PromptTemplate
 
 if TYPE_CHECKING:
     import torch
+
+    from pipeline.lm.training import TrainingSettings
 
 AUTO, PLAIN = "auto", "plain"
 STARTS = (AUTO, PLAIN)
@@ -86,7 +88,12 @@ def described_start(start: str) -> str:
 
 
 def pretrained_adapter(
-    start: str, model: str, depth: int | None, trained_layers: int, settings: Any, template: PromptTemplate
+    start: str,
+    model: str,
+    depth: int | None,
+    trained_layers: int,
+    settings: TrainingSettings,
+    template: PromptTemplate,
 ) -> PretrainedAdapter | None:
     """The adapter that a training of `lm-head` starts from; None if it starts from adapters that do nothing.
 
