@@ -2,13 +2,15 @@
 
     python scripts/ablate_lm.py --tables freesolv photoswitch --seeds 0 1 2 --levers default depth=10 tokenization=model
     python scripts/ablate_lm.py --arm lm-text --levers default learning_rate=2e-3+steps=720 --out found.jsonl
+    python scripts/ablate_lm.py --tables freesolv esol lipophilicity --bins 2 --n-train 50 --levers default steps=60
     python scripts/ablate_lm.py --summary found.jsonl
 
 A lever changes one or more settings of `lm-head` or `lm-text` (``depth``, ``trained_layers``, ``tokenization``,
 ``steps``, ``learning_rate``, ``batch_size``, ``rank``, ``pooling``, ``start``); several are joined by ``+``;
 ``ensemble`` stands for the classical reference. Errors are those on a validation part of the *training* rows (of the
-random hold-out with seed 0; its test rows are never looked at); the seed draws the validation part and is that of the
-training. One line of JSON per run; runs that stand in the output file already are not repeated.
+random hold-out with seed 0; its test rows are never looked at); the seed draws the validation part and, of the other
+rows, the ``--n-train`` that are trained on, and is that of the training. For classes the error is the mean negative
+log-probability, beside the accuracy. One line of JSON per run; runs that stand in the output file are not repeated.
 """
 
 from __future__ import annotations
@@ -26,8 +28,9 @@ from validation_rows import validation_rows
 from pipeline import LoraClassifier, LoraRegressor
 from pipeline.arms.ladder import make_whole
 from pipeline.config import make_config
-from pipeline.experiment import load_table
+from pipeline.experiment import binned, load_table
 from pipeline.reporter import Reporter
+from pipeline.splits.splitters import Fold
 from pipeline.tables.targets import CLASSES
 
 KINDS = {
@@ -49,32 +52,31 @@ def settings_of(lever: str) -> dict[str, Any]:
     return {name: KINDS[name](value) for name, value in pairs}
 
 
-def run(table: Any, arm: str, lever: str, seed: int, n_train: int) -> dict[str, Any]:
-    """Fit once and score on the validation rows."""
+def run(table: Any, arm: str, lever: str, seed: int, n_train: int, bins: int) -> dict[str, Any]:
+    """Fit once and score on the validation rows; with ``bins``, classes by quantiles of the rows that are fitted on."""
     fit, check = validation_rows(table, seed)
-    fit = fit[:n_train]
-    y, truth = table.targets.loc[fit].to_numpy(), table.targets.loc[check].to_numpy()
+    if n_train < len(fit):
+        fit = fit[np.sort(np.random.default_rng(seed).permutation(len(fit))[:n_train])]
+    task = CLASSES if bins else table.task
+    targets = binned(table.targets, Fold(0, 0, tuple(fit), tuple(check)), bins) if bins else table.targets
+    y, truth = targets.loc[fit].to_numpy(), targets.loc[check].to_numpy()
     started = time.perf_counter()
     if lever == "ensemble":
-        model = make_whole("ensemble", table.task, seed=seed, threads=2).fit(table.inputs.loc[fit], y)
+        model = make_whole("ensemble", task, seed=seed, threads=2).fit(table.inputs.loc[fit], y)
     else:
-        kind = LoraClassifier if table.task == CLASSES else LoraRegressor
+        kind = LoraClassifier if task == CLASSES else LoraRegressor
         readout = arm.removeprefix("lm-")
         model = kind(table.property_name, table.units, readout, random_state=seed, **settings_of(lever))
         model.fit(table.inputs.loc[fit], y)
     seconds = time.perf_counter() - started
-    if table.task == CLASSES:
+    found = {"n": len(fit), "seconds": round(seconds, 1)}
+    if task == CLASSES:
         predicted = model.predict_proba(table.inputs.loc[check])
         truth = np.searchsorted(model.classes_, truth)
+        found["accuracy"] = float((predicted.argmax(axis=1) == truth).mean())
     else:
         predicted = model.predict(table.inputs.loc[check])
-    return {
-        "n": len(fit),
-        "error": error(predicted, truth),
-        "seconds": round(seconds, 1),
-        "predicted": predicted.tolist(),
-        "truth": truth.tolist(),
-    }
+    return found | {"error": error(predicted, truth), "predicted": predicted.tolist(), "truth": truth.tolist()}
 
 
 def error(predicted: np.ndarray, truth: np.ndarray) -> float:
@@ -91,7 +93,7 @@ def summary(path: Path, base: str) -> None:
     frame = pd.DataFrame([json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()])
     for arm, part in frame.groupby("arm"):
         errors = part.pivot_table(index=["table", "seed"], columns="lever", values="error")
-        seconds = part.pivot_table(index="lever", values="seconds", aggfunc="mean")["seconds"]
+        averages = part.reindex(columns=["lever", "seconds", "accuracy"]).groupby("lever").mean()
         for lever in errors.columns:
             both = errors[[base, lever]].dropna()
             logs = np.log(both.iloc[:, -1] / both.iloc[:, 0]) if lever != base else pd.Series(dtype=float)
@@ -102,7 +104,9 @@ def summary(path: Path, base: str) -> None:
                 shown = f"{mid:.2f} ({low:.2f} to {high:.2f}, {len(logs)} runs)"
             means = errors[lever].dropna().groupby("table").agg(["mean", "count"])
             by_table = ", ".join(f"{name} {row['mean']:.4g} (n={row['count']:.0f})" for name, row in means.iterrows())
-            print(f"{arm} | {lever} | {by_table} | {shown} | {seconds[lever]:.0f} s")
+            accuracy, spent = averages.accuracy[lever], averages.seconds[lever]
+            correct = "" if np.isnan(accuracy) else f"accuracy {accuracy:.3f} | "
+            print(f"{arm} | {lever} | {by_table} | {shown} | {correct}{spent:.0f} s")
 
 
 def main() -> None:
@@ -112,6 +116,7 @@ def main() -> None:
     parser.add_argument("--levers", nargs="+", default=["default"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--n-train", type=int, default=10**9)
+    parser.add_argument("--bins", type=int, default=0, help="so many classes of a number, by quantiles")
     parser.add_argument("--out", type=Path, default=Path("ablation.jsonl"))
     parser.add_argument("--summary", type=Path, help="Print the table of such a file instead.")
     parser.add_argument("--base", default="default", help="The lever that the others are compared with.")
@@ -120,17 +125,17 @@ def main() -> None:
         summary(options.summary, options.base)
         return
     lines = options.out.read_text(encoding="utf-8").splitlines() if options.out.exists() else []
-    names = ("table", "arm", "lever", "seed", "n_train")
-    done = {tuple(json.loads(line)[name] for name in names) for line in lines}
+    names = ("table", "arm", "lever", "seed", "n_train", "bins")
+    done = {tuple(json.loads(line).get(name, 0) for name in names) for line in lines}
     tables = {name: load_table(make_config(name, {}), Reporter()) for name in options.tables}
     for lever in options.levers:
         settings_of(lever) if lever != "ensemble" else None
         for name, table in tables.items():
             for seed in options.seeds:
-                key = (name, options.arm, lever, seed, options.n_train)
+                key = (name, options.arm, lever, seed, options.n_train, options.bins)
                 if key in done:
                     continue
-                found = dict(zip(names, key, strict=True)) | run(table, options.arm, lever, seed, options.n_train)
+                found = dict(zip(names, key, strict=True)) | run(table, *key[1:])
                 print(json.dumps(found), flush=True)
                 with options.out.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(found) + "\n")

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.linear_model import LogisticRegression, RidgeCV
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pipeline.arms.baselines import ALPHAS
 from pipeline.lm.answers import AnswerTree, Reading, read_answers
-from pipeline.lm.defaults import training_settings
+from pipeline.lm.defaults import KEPT_OF_START, LABEL_SMOOTHING, training_settings
 from pipeline.lm.engine import Engine, Rows, shared_tokens
 from pipeline.lm.pretrained import PLAIN, pretrained_adapter
 from pipeline.lm.training import Head, pooled, train
@@ -112,11 +112,29 @@ class LanguageModelArm(BaseEstimator):
         return np.stack([result[row] for row in range(len(texts))])
 
 
+def _linear_classifier() -> Pipeline:
+    return make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=2_000))
+
+
+def _linear_regressor() -> Pipeline:
+    return make_pipeline(StandardScaler(), RidgeCV(alphas=ALPHAS))
+
+
+def _on_unscaled(scaler: StandardScaler, linear: LogisticRegression) -> tuple[np.ndarray, np.ndarray]:
+    """Weights of shape (classes, d) and biases of a classifier, for features that are not scaled."""
+    weights, biases = linear.coef_, linear.intercept_
+    if len(weights) == 1:  # of two classes scikit-learn keeps the difference
+        weights, biases = np.vstack([-weights / 2, weights / 2]), np.concatenate([-biases / 2, biases / 2])
+    weights = weights / scaler.scale_
+    return weights, biases - weights @ scaler.mean_
+
+
 class _Frozen(LanguageModelArm):
     """A linear model on the pooled hidden states of the untouched language model."""
 
     def fit(self, X: Any, y: np.ndarray, groups: Any = None) -> _Frozen:
-        self.model_ = make_pipeline(StandardScaler(), self._linear()).fit(self.states(X), y)
+        linear = _linear_classifier() if isinstance(self, ClassifierMixin) else _linear_regressor()
+        self.model_ = linear.fit(self.states(X), y)
         if isinstance(self, ClassifierMixin):
             self.classes_ = self.model_.classes_
         return self
@@ -125,11 +143,6 @@ class _Frozen(LanguageModelArm):
         """Mean hidden state over the tokens of each row, of the untouched model. Shape (n, d)."""
         self.shared_ = self._shared()
         return self._pooled_output(self._prompts(X), pooled)
-
-    def _linear(self) -> Any:
-        if isinstance(self, ClassifierMixin):
-            return LogisticRegression(C=0.01, max_iter=2_000)
-        return RidgeCV(alphas=ALPHAS)
 
     def predict(self, X: Any) -> np.ndarray:
         return self.model_.predict(self._pooled_output(self._prompts(X), pooled))
@@ -155,18 +168,38 @@ class _Tuned(LanguageModelArm):
         loss: Callable[[Rows, list[int]], torch.Tensor],
         head: Head | None,
         start: dict[str, torch.Tensor] | None = None,
+        first: Callable[[], None] | None = None,
     ) -> None:
+        """Train adapters, and a head.
+
+        Parameters
+        ----------
+        head : Head, optional
+        start : dict, optional
+            Weights that the adapters start from, by name.
+        first : callable, optional
+            Called with these in place; what it makes of the head is where training begins, and the result lies
+            between there and where training ends (`KEPT_OF_START`).
+        """
         settings = self.settings_ = self._settings(len(texts))
         with self.engine.adapted(
             rank=settings.rank, alpha=settings.alpha, dropout=settings.dropout, seed=self.seed
         ) as model:
             _load(model, start or {})
-            model.train()
             parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
             if head is not None:
                 head.to(self.engine.device)
                 parameters += list(head.parameters())
+            if first is not None:
+                model.eval()
+                first()
+            begun = [parameter.detach().clone() for parameter in parameters]
+            model.train()
             self.curve_ = train(self.engine, texts, self.shared_, loss, parameters, settings, self.seed, self.progress)
+            if first is not None:
+                with torch.no_grad():
+                    for parameter, beginning in zip(parameters, begun, strict=True):
+                        parameter.lerp_(beginning, KEPT_OF_START)
             self.adapter_ = {
                 name: parameter.detach().cpu().clone()
                 for name, parameter in model.named_parameters()
@@ -196,7 +229,20 @@ def _load(model: Any, weights: dict[str, torch.Tensor]) -> None:
 class _TunedHead(_Tuned):
     """LoRA and a linear head on the pooled last hidden states."""
 
-    def _fit_head(self, X: Any, targets: torch.Tensor, outputs: int, criterion: Any) -> None:
+    def _fit_head(self, X: Any, targets: torch.Tensor, outputs: int, criterion: Any, linear: Any = None) -> None:
+        """Train adapters and head.
+
+        Parameters
+        ----------
+        X : array of SMILES, or DataFrame
+        targets : tensor of shape (n, ...)
+        outputs : int
+            Of the head.
+        criterion : callable
+            From the head's outputs and the targets of a batch to a scalar.
+        linear : scikit-learn pipeline, optional
+            A scaler and a linear classifier, fitted to what pretrained adapters compute, for the head to start from.
+        """
         prompts = self._training_prompts(X)
         self.shared_ = self._shared()
         torch.manual_seed(self.seed)
@@ -211,7 +257,15 @@ class _TunedHead(_Tuned):
         self.start_ = pretrained_adapter(
             self.start, engine.name, len(engine.layers), engine.trained_layers, settings, self.template
         )
-        self._fit_adapters(prompts, loss, self.head_, self.start_.load() if self.start_ else None)
+        if self.start_ is None:
+            self._fit_adapters(prompts, loss, self.head_)
+            return
+
+        def first() -> None:
+            linear.fit(self._pooled_output(prompts, self.head_.features), targets.numpy())
+            self.head_.set_linear(*_on_unscaled(*linear))
+
+        self._fit_adapters(prompts, loss, self.head_, self.start_.load(), first if linear is not None else None)
 
     def _outputs(self, X: Any) -> np.ndarray:
         with self.with_adapters():
@@ -250,11 +304,18 @@ class HeadRegressor(RegressorMixin, _TunedHead):
 
 
 class HeadClassifier(ClassifierMixin, _TunedHead):
-    """``lm-head`` for classes: cross-entropy."""
+    """``lm-head`` for classes: cross-entropy with smoothed labels.
+
+    From pretrained adapters it is trained as a linear classifier on what they compute, then fine-tuned (Kumar et al.
+    2022), and the weights of the two are averaged (Wortsman et al. 2022): with few rows the fine-tuning alone is wrong
+    more often and far too sure. `pipeline.lm.defaults` has the evidence.
+    """
 
     def fit(self, X: Any, y: np.ndarray, groups: Any = None) -> HeadClassifier:
         self.classes_, codes = np.unique(np.asarray(y), return_inverse=True)
-        self._fit_head(X, torch.tensor(codes), len(self.classes_), torch.nn.CrossEntropyLoss())
+        criterion = torch.nn.CrossEntropyLoss(label_smoothing=LABEL_SMOOTHING)
+        linear = _linear_classifier() if len(self.classes_) > 1 else None
+        self._fit_head(X, torch.tensor(codes), len(self.classes_), criterion, linear)
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:

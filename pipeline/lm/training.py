@@ -161,9 +161,19 @@ class Head(nn.Module):
         self.register_buffer("typical_length", torch.tensor(float(typical_length)))
         self.register_buffer("power", torch.tensor(POOLINGS[pooling]))
 
-    def forward(self, rows: Rows) -> torch.Tensor:
+    def features(self, rows: Rows) -> torch.Tensor:
+        """What the linear layer sees. Shape (B, width)."""
         size = (rows.lengths / self.typical_length) ** self.power
-        return self.linear(pooled(rows) * size[:, None])
+        return pooled(rows) * size[:, None]
+
+    def set_linear(self, weights: np.ndarray, biases: np.ndarray) -> None:
+        """Give the linear layer weights of shape (outputs, width) and biases of shape (outputs,)."""
+        with torch.no_grad():
+            self.linear.weight.copy_(torch.from_numpy(weights))
+            self.linear.bias.copy_(torch.from_numpy(biases))
+
+    def forward(self, rows: Rows) -> torch.Tensor:
+        return self.linear(self.features(rows))
 
 
 def pooled(rows: Rows) -> torch.Tensor:

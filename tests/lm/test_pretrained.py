@@ -7,8 +7,12 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from pipeline.arms.language_model import HeadRegressor
+from pipeline.arms import language_model
+from pipeline.arms.language_model import HeadClassifier, HeadRegressor
 from pipeline.errors import InputError
 from pipeline.files import sha256
 from pipeline.lm import pretrained
@@ -55,6 +59,43 @@ def test_a_plain_start_is_an_adapter_that_does_nothing(engine, planted):
     kept = trained(engine, PLAIN, 0.0).adapter_
     assert all((tensor == 0).all() for name, tensor in kept.items() if "lora_B" in name)
     assert trained(engine, PLAIN, 0.0).start_ is None
+
+
+def classes(number: int) -> np.ndarray:
+    """The rows in order of their values, in so many classes of like size."""
+    return np.argsort(np.argsort(Y, kind="stable")) * number // len(Y)
+
+
+def classifier(engine, labels, rate: float, start: str = AUTO) -> HeadClassifier:
+    return HeadClassifier(engine, MOLECULES, steps=5, settings={"learning_rate": rate}, start=start).fit(SMILES, labels)
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_a_head_for_classes_starts_as_a_linear_classifier_on_what_the_adapter_computes(engine, planted, number):
+    labels = classes(number)
+    begun = classifier(engine, labels, 0.0)
+    with begun.with_adapters():
+        features = begun._pooled_output(begun._prompts(SMILES), begun.head_.features)
+    linear = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=2_000)).fit(features, labels)
+    np.testing.assert_allclose(begun.predict_proba(SMILES), linear.predict_proba(features), atol=1e-4)
+    assert np.ptp(begun.predict_proba(SMILES)[:, 0]) > 0.01
+
+
+def test_a_head_for_classes_ends_halfway_between_there_and_the_end_of_training(engine, planted, monkeypatch):
+    def weights(kept):
+        monkeypatch.setattr(language_model, "KEPT_OF_START", kept)
+        found = classifier(engine, classes(2), 1e-2)
+        return found.adapter_ | dict(found.head_.linear.named_parameters())
+
+    end, halfway, beginning = (weights(kept) for kept in (0.0, 0.5, 1.0))
+    for name, tensor in halfway.items():
+        torch.testing.assert_close(tensor, (beginning[name] + end[name]) / 2)
+        assert not torch.equal(beginning[name], end[name])
+
+
+def test_one_class_and_a_plain_start_have_no_linear_classifier_before_them(engine, planted):
+    assert (classifier(engine, classes(1), 1e-2).predict_proba(SMILES) == 1).all()
+    np.testing.assert_allclose(classifier(engine, classes(2), 0.0, PLAIN).predict_proba(SMILES), 0.5)
 
 
 def test_a_changed_file_is_refused(engine, planted):
