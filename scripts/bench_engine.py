@@ -17,9 +17,10 @@ Ours trains fewer layers, which takes more steps of less time each: it is given 
 Each job runs in a process of its own, one after the other in turn, so that peak memory is its own and a slow minute of
 the machine hits all of them. Rows: the training rows of the random hold-out with seed 0, a fifth of them kept for
 validation; the test rows are not looked at. Validation reads the answers of all three in the same way, and its seconds
-are not counted. Seconds per step are the median of a job's steps; seconds to an error are the steps it took at the
-recipe's best rate, times the median seconds per step over all turns. Tokens are those of prompt and completion, without
-padding, whether or not a recipe computes them anew.
+are not counted. Seconds per step are the median of a job's steps; seconds to an error are those of the first step,
+before which ours runs the frozen layers, and for the further steps that it took at the recipe's best rate the median
+seconds per step over all turns. Tokens are those of prompt and completion, without padding, whether or not a recipe
+computes them anew.
 
 ``--predict N`` trains both arms and times them on N molecules, against `generate` one at a time with an adapter in
 place, in fp32, on the first of them.
@@ -271,6 +272,7 @@ def work(options: argparse.Namespace) -> None:
     seconds = float(np.median(np.diff([clock.seconds[step] for step in sorted(clock.seconds)])[WARM_UP - 1 :]))
     found |= {
         "seconds_per_step": seconds,
+        "first_step": clock.seconds[min(clock.seconds)],
         "tokens_per_second": BATCH * float(np.mean(counts)) / seconds,
         "steps": max(clock.seconds),
         "curve": seen,
@@ -332,7 +334,7 @@ def report(results: list[dict[str, Any]], quick: bool) -> None:
         steps = reached(result["curve"], target)
         per_step = float(np.median([r["seconds_per_step"] for r in results if r["recipe"] == recipe]))
         if steps is not None:
-            times[recipe] = steps * per_step
+            times[recipe] = result["first_step"] + (steps - 1) * per_step
         said = f"{times[recipe]:.0f} s in {steps} steps" if recipe in times else "not reached"
         lowest = min(value for _, _, value in result["curve"])
         print(f"{recipe:<6} rate {result['rate']:g}: {said}; its own best {lowest:.4g}")
