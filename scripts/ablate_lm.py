@@ -28,11 +28,13 @@ from validation_rows import validation_rows
 from pipeline import LoraClassifier, LoraRegressor
 from pipeline.arms.ladder import make_whole
 from pipeline.config import make_config
+from pipeline.evaluation.estimates import Estimate
 from pipeline.experiment import binned, load_table
 from pipeline.reporter import Reporter
 from pipeline.splits.splitters import Fold
 from pipeline.tables.targets import CLASSES
 
+ALL_ROWS = 10**9
 KINDS = {
     "depth": int,
     "trained_layers": int,
@@ -88,10 +90,9 @@ def error(predicted: np.ndarray, truth: np.ndarray) -> float:
 
 def summary(path: Path, base: str) -> None:
     """Mean error of each lever by table, and its ratio to the base over the runs both have, with a 95 % interval."""
-    from scipy import stats
-
-    frame = pd.DataFrame([json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()])
-    for arm, part in frame.groupby("arm"):
+    frame = pd.DataFrame([{"bins": 0} | json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()])
+    for (arm, n_train, bins), part in frame.groupby(["arm", "n_train", "bins"]):
+        kind = arm + (f", {bins} classes" if bins else "") + (f", {n_train} rows" if n_train < ALL_ROWS else "")
         errors = part.pivot_table(index=["table", "seed"], columns="lever", values="error")
         averages = part.reindex(columns=["lever", "seconds", "accuracy"]).groupby("lever").mean()
         for lever in errors.columns:
@@ -99,14 +100,14 @@ def summary(path: Path, base: str) -> None:
             logs = np.log(both.iloc[:, -1] / both.iloc[:, 0]) if lever != base else pd.Series(dtype=float)
             shown = ""
             if len(logs) > 1:
-                half = float(stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs)))
-                low, mid, high = np.exp([logs.mean() - half, logs.mean(), logs.mean() + half])
+                mean = Estimate.over_divisions(logs.to_numpy(), dependence=0.0)
+                mid, low, high = np.exp([mean.value, *mean.interval()])
                 shown = f"{mid:.2f} ({low:.2f} to {high:.2f}, {len(logs)} runs)"
             means = errors[lever].dropna().groupby("table").agg(["mean", "count"])
             by_table = ", ".join(f"{name} {row['mean']:.4g} (n={row['count']:.0f})" for name, row in means.iterrows())
             accuracy, spent = averages.accuracy[lever], averages.seconds[lever]
             correct = "" if np.isnan(accuracy) else f"accuracy {accuracy:.3f} | "
-            print(f"{arm} | {lever} | {by_table} | {shown} | {correct}{spent:.0f} s")
+            print(f"{kind} | {lever} | {by_table} | {shown} | {correct}{spent:.0f} s")
 
 
 def main() -> None:
@@ -115,7 +116,7 @@ def main() -> None:
     parser.add_argument("--arm", choices=["lm-head", "lm-text"], default="lm-head")
     parser.add_argument("--levers", nargs="+", default=["default"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--n-train", type=int, default=10**9)
+    parser.add_argument("--n-train", type=int, default=ALL_ROWS)
     parser.add_argument("--bins", type=int, default=0, help="so many classes of a number, by quantiles")
     parser.add_argument("--out", type=Path, default=Path("ablation.jsonl"))
     parser.add_argument("--summary", type=Path, help="Print the table of such a file instead.")

@@ -257,15 +257,13 @@ class _TunedHead(_Tuned):
         self.start_ = pretrained_adapter(
             self.start, engine.name, len(engine.layers), engine.trained_layers, settings, self.template
         )
-        if self.start_ is None:
-            self._fit_adapters(prompts, loss, self.head_)
-            return
 
         def first() -> None:
             linear.fit(self._pooled_output(prompts, self.head_.features), targets.numpy())
             self.head_.set_linear(*_on_unscaled(*linear))
 
-        self._fit_adapters(prompts, loss, self.head_, self.start_.load(), first if linear is not None else None)
+        start = self.start_.load() if self.start_ else None
+        self._fit_adapters(prompts, loss, self.head_, start, first if start and linear is not None else None)
 
     def _outputs(self, X: Any) -> np.ndarray:
         with self.with_adapters():
