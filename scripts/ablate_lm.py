@@ -90,24 +90,30 @@ def error(predicted: np.ndarray, truth: np.ndarray) -> float:
 
 def summary(path: Path, base: str) -> None:
     """Mean error of each lever by table, and its ratio to the base over the runs both have, with a 95 % interval."""
-    frame = pd.DataFrame([{"bins": 0} | json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()])
-    for (arm, n_train, bins), part in frame.groupby(["arm", "n_train", "bins"]):
-        kind = arm + (f", {bins} classes" if bins else "") + (f", {n_train} rows" if n_train < ALL_ROWS else "")
+    runs = [{"bins": 0} | json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    frame = pd.DataFrame([run | {"kind": kind_of(run)} for run in runs])
+    for kind, part in frame.groupby("kind", sort=False):
         errors = part.pivot_table(index=["table", "seed"], columns="lever", values="error")
         averages = part.reindex(columns=["lever", "seconds", "accuracy"]).groupby("lever").mean()
         for lever in errors.columns:
             both = errors[[base, lever]].dropna()
-            logs = np.log(both.iloc[:, -1] / both.iloc[:, 0]) if lever != base else pd.Series(dtype=float)
+            ratios = (both.iloc[:, -1] / both.iloc[:, 0]).to_numpy()
             shown = ""
-            if len(logs) > 1:
-                mean = Estimate.over_divisions(logs.to_numpy(), dependence=0.0)
+            if lever != base and len(ratios) > 1:
+                mean = Estimate.over_divisions(np.log(ratios), dependence=0.0)
                 mid, low, high = np.exp([mean.value, *mean.interval()])
-                shown = f"{mid:.2f} ({low:.2f} to {high:.2f}, {len(logs)} runs)"
+                shown = f"{mid:.2f} ({low:.2f} to {high:.2f}, {len(ratios)} runs)"
             means = errors[lever].dropna().groupby("table").agg(["mean", "count"])
             by_table = ", ".join(f"{name} {row['mean']:.4g} (n={row['count']:.0f})" for name, row in means.iterrows())
             accuracy, spent = averages.accuracy[lever], averages.seconds[lever]
             correct = "" if np.isnan(accuracy) else f"accuracy {accuracy:.3f} | "
             print(f"{kind} | {lever} | {by_table} | {shown} | {correct}{spent:.0f} s")
+
+
+def kind_of(run: dict[str, Any]) -> str:
+    """What makes a run comparable with others: its arm, its number of classes and its number of training rows."""
+    classes = f", {run['bins']} classes" if run["bins"] else ""
+    return run["arm"] + classes + (f", {run['n_train']} rows" if run["n_train"] < ALL_ROWS else "")
 
 
 def main() -> None:
