@@ -181,7 +181,7 @@ def _quiet_libraries() -> None:
 
 _DEFAULTS = (
     "The defaults are meant to be left alone; those that matter were chosen on validation parts of training rows. "
-    "lm-head trains the first 5 layers of the model and a linear head; lm-text trains the last 10 and writes the "
+    "lm-head trains the first 5 layers of the model and a linear head; lm-text trains the first 10 and writes the "
     "answer as text. Steps follow the number of training rows, 16 rows a step. Each symbol of a SMILES has tokens of "
     "its own, since rings and chains are otherwise cut differently wherever they stand. Why, and what else was tried: "
     "docs/engine.md."

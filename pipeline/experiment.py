@@ -99,7 +99,7 @@ class Run:
         return ReactionColumns(self.table.components, self.table.names) if self.table.has_reactions else None
 
     def engine(self, arm: str) -> Any:
-        """The language model under an arm, loaded when it is first needed."""
+        """The language model under an arm, or under `pipeline.lm.defaults.WRITER`, loaded when it is first needed."""
         layers = depth, trained = layers_of(arm)
         if layers not in self._engines:
             from pipeline.lm.engine import shared_engine

@@ -26,6 +26,7 @@ from pipeline.experiment import Run, language_model_key, limit_rows, load_raw, l
 from pipeline.failure_modes import decoys, judges
 from pipeline.failure_modes.learners import LM_BATCH, of_yields, resolve_learners, short_arm
 from pipeline.failure_modes.settings import StressSettings, require_reactions
+from pipeline.lm.defaults import WRITER
 from pipeline.reporter import Reporter
 from pipeline.splits.splitters import Split
 from pipeline.tables.catalogue import cards
@@ -452,7 +453,7 @@ def _beside(successes: pd.DataFrame, others: pd.DataFrame) -> tuple[pd.DataFrame
 def _likelihood(experiment: Experiment, seed: int, known: pd.DataFrame) -> Callable[[pd.DataFrame], np.ndarray]:
     run = experiment.run
     model = judges.Likelihood(
-        engine=run.engine("lm-text"),
+        engine=run.engine(WRITER),
         template=run.template,
         steps=experiment.settings.lm_steps,
         seed=seed,

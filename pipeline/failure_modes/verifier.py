@@ -40,6 +40,7 @@ from pipeline.failure_modes.negatives import (
 from pipeline.failure_modes.negatives import Experiment as NegativesExperiment
 from pipeline.failure_modes.negatives import Training as NegativesTraining
 from pipeline.failure_modes.settings import StressSettings, require_reactions
+from pipeline.lm.defaults import WRITER
 from pipeline.reporter import Reporter
 from pipeline.tables.reactions import SUCCESS
 from pipeline.tables.table import Table
@@ -322,7 +323,7 @@ def propose(experiment: Experiment, fold: int, seed: int) -> dict[str, Any]:
         with measured(cell):
             label = f"generator, fold {fold + 1}, seed {seed}"
             generator = Generator(
-                engine=run.engine("lm-text"),
+                engine=run.engine(WRITER),
                 template=generator_template(settings.propose, given, experiment.table.names, run.template),
                 steps=settings.generator_steps,
                 settings={"batch_size": LM_BATCH},

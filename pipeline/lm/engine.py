@@ -106,7 +106,7 @@ class Engine:
         self.model = model.to(self.device).eval().requires_grad_(False)
         self.model.config.use_cache = False
         self.base = self.model.base_model
-        self.layers = _decoder_layers(self.base, self.model.config, depth)
+        self.layers = decoder_layers(self.base, self.model.config, depth)
         self.trained_layers = min(trained_layers, len(self.layers))
         self._frozen = ActivationStore()
         self._frozen_prefix: tuple[tuple[int, ...], torch.Tensor] | None = None
@@ -517,14 +517,16 @@ class _PackedAnswers(Answers):
         return hidden
 
 
-def _decoder_layers(base: nn.Module, config: Any, depth: int | None) -> nn.ModuleList:
-    """The list of the decoder's layers, of which those past ``depth`` are taken out."""
+def decoder_layers(base: nn.Module, config: Any, depth: int | None) -> nn.ModuleList:
+    """The list of the decoder's layers; those past ``depth`` are taken out of it and of the configuration."""
     for name, module in base.named_children():
         if isinstance(module, nn.ModuleList) and len(module) == config.num_hidden_layers:
             if depth is not None and depth < len(module):
                 module = nn.ModuleList(module[:depth])
                 setattr(base, name, module)
                 config.num_hidden_layers = depth
+                if getattr(config, "layer_types", None):
+                    config.layer_types = config.layer_types[:depth]
             return module
     raise InputError(f"{type(base).__name__}: the decoder layers were not found; choose another model with --model")
 

@@ -350,7 +350,7 @@ def check_mergeable(arm: str) -> None:
 
 
 def write_merged(folder: Path) -> list[Path]:
-    """Write the base model with the adapter of each language-model arm merged into its weights, in fp32.
+    """Write the layers of the base model that each language-model arm uses, its adapter merged into them, in fp32.
 
     Each stands below ``merged/``, a model that transformers loads as it is; the head of `lm-head` stays in
     its own file beside the adapter.
@@ -364,6 +364,8 @@ def write_merged(folder: Path) -> list[Path]:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from pipeline.lm.engine import decoder_layers
+
     about = describe_folder(folder)
     check_mergeable(about["arm"])
     adapters = [folder / arm for arm in fitted_arms(about["arm"]) if arm in TUNED]
@@ -371,6 +373,7 @@ def write_merged(folder: Path) -> list[Path]:
     written = []
     for adapter in adapters:
         base = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, use_safetensors=True)
+        decoder_layers(base.base_model, base.config, about["language_model"].get("depth"))
         target = folder / "merged" / adapter.name
         with tempfile.TemporaryDirectory(dir=folder) as work:
             PeftModel.from_pretrained(base, adapter).merge_and_unload().save_pretrained(work)

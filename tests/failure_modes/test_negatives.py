@@ -21,9 +21,9 @@ from pipeline.evaluation.detection import (
     precision_at_top,
     prior_corrected,
 )
-from pipeline.failure_modes import decoys
+from pipeline.failure_modes import decoys, negatives
 from pipeline.failure_modes.findings import enough, execute
-from pipeline.failure_modes.judges import _holding
+from pipeline.failure_modes.judges import Likelihood, _holding
 from pipeline.failure_modes.negatives import (
     ALL_ROWS,
     ALWAYS_YES,
@@ -43,6 +43,7 @@ from pipeline.failure_modes.negatives import (
     trainings,
     with_product,
 )
+from pipeline.lm.defaults import LAYERS, WRITER
 from pipeline.reporter import Reporter
 from tests.test_run import chemtune
 
@@ -418,11 +419,9 @@ def test_a_likelihood_is_the_plain_one(planted, tiny_folder):
     """Per-token log-probabilities of the tuned minus the base model, against the model's own forward."""
     import torch
 
-    from pipeline.failure_modes.judges import Likelihood
-
     experiment = experiment_of(planted, ("lm-head",), model=str(tiny_folder), dtype="float32")
     run = experiment.run
-    model = Likelihood(engine=run.engine("lm-text"), template=run.template, steps=4, seed=0)
+    model = Likelihood(engine=run.engine(WRITER), template=run.template, steps=4, seed=0)
     X = experiment.table.inputs.iloc[:9]
     model.fit(X)
     found = model.familiarity(X)
@@ -442,6 +441,18 @@ def test_a_likelihood_is_the_plain_one(planted, tiny_folder):
             tuned = plain()
     np.testing.assert_allclose(found, tuned - base, atol=2e-5)
     assert (found > 0).mean() > 0.5  # it was tuned on these
+
+
+def test_a_likelihood_is_of_the_whole_model(planted, tiny_folder, monkeypatch):
+    """Layers that an arm leaves out would make nonsense of what the untouched model says."""
+    monkeypatch.setitem(LAYERS, "lm-text", (1, 1))
+    experiment = experiment_of(planted, ("lm-head",), model=str(tiny_folder), dtype="float32")
+    run, X = experiment.run, experiment.table.inputs.iloc[:5]
+    whole = Likelihood(engine=run.engine(WRITER), template=run.template, steps=3, seed=0, settings={"batch_size": 8})
+    expected = whole.fit(X).familiarity(X)
+    experiment = replace(experiment, settings=replace(experiment.settings, lm_steps=3))
+    np.testing.assert_array_equal(negatives._likelihood(experiment, 0, X)(X), expected)
+    assert len(run.engine("lm-text").layers) < len(run.engine(WRITER).layers)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 import torch
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from transformers import (
+    AutoModelForCausalLM,
     Gemma2Config,
     Gemma2ForCausalLM,
     GPT2Config,
@@ -23,6 +24,7 @@ from transformers import (
 from pipeline import LoraRegressor, load
 from pipeline.arms.language_model import HeadRegressor, TextRegressor
 from pipeline.lm.engine import Engine, Rows, shared_tokens
+from pipeline.models.folder import write_merged
 from pipeline.prompts.templates import PromptTemplate
 from tests.conftest import SMILES
 
@@ -101,6 +103,18 @@ def test_it_trains_is_saved_read_back_and_predicts(model, tmp_path, readout):
     expected = fitted.predict(SMILES[:9])
     assert np.isfinite(expected).all()
     np.testing.assert_array_equal(load(tmp_path / "m").predict(SMILES[:9]), expected)
+
+
+def test_merged_weights_have_the_layers_that_are_used_and_no_others(model, tmp_path):
+    _, folder = model
+    fitted = LoraRegressor("mass", readout="text", model=folder, dtype="float32", steps=3, depth=1).fit(SMILES, Y)
+    fitted.save(tmp_path / "m")
+    (written,) = write_merged(tmp_path / "m")
+    merged = AutoModelForCausalLM.from_pretrained(written).eval()
+    assert merged.config.num_hidden_layers == 1
+    ids = torch.tensor([fitted.arm_.engine.encode("What is the mass of CCO?")])
+    with torch.no_grad(), fitted.arm_.with_adapters():
+        torch.testing.assert_close(merged(ids).logits, fitted.arm_.engine.model(ids).logits, atol=1e-4, rtol=1e-3)
 
 
 @pytest.mark.parametrize("shared", [0, 1, 5])
