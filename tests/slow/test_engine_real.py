@@ -41,7 +41,7 @@ def test_bf16_and_fp32_predictions_agree(readout):
     from pipeline.lm.engine import shared_engine
 
     y = np.array([float(len(text)) for text in SMILES])
-    fitted = LoraRegressor("length", readout=readout, dtype="bfloat16", steps=60).fit(SMILES, y)
+    fitted = LoraRegressor("length", readout=readout, dtype="bfloat16", steps=180).fit(SMILES, y)
     found = {}
     for dtype in ("bfloat16", "float32"):
         depth, trained = fitted._layers()
