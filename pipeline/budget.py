@@ -22,7 +22,7 @@ from pipeline.experiment import (
     shared_features,
 )
 from pipeline.files import write_atomically
-from pipeline.lm.defaults import training_settings
+from pipeline.lm.defaults import TEXT_STEPS, training_settings
 from pipeline.prompts.numbers import NumberFormat
 from pipeline.prompts.templates import completion
 from pipeline.tables.targets import CLASSES
@@ -219,18 +219,19 @@ def _language_models(run: Run) -> bool:
     return any(set(fitted_arms(arm)) & set(LANGUAGE_MODELS) for arm in run.arms)
 
 
+STEP_LIMITS = (TEXT_STEPS, 240, 160, 120)  # from more, lm-text would take more steps than by itself
 # What is given up first stands first; each is applied only if the estimate is still over the budget.
 REDUCTIONS: tuple[Reduction, ...] = (
     _fewer_repeats(3),
     _fewer_rows(4_000),
-    _fewer_steps(480),
+    _fewer_steps(STEP_LIMITS[0]),
     _fewer_repeats(1),
     _fewer_rows(2_000),
-    _fewer_steps(320),
+    _fewer_steps(STEP_LIMITS[1]),
     _without("lm-text"),
-    _fewer_steps(200),
+    _fewer_steps(STEP_LIMITS[2]),
     _fewer_rows(1_000),
-    _fewer_steps(120),
+    _fewer_steps(STEP_LIMITS[3]),
     _fewer_rows(500),
     _without(*LANGUAGE_MODELS),
     _without("gp", "components-gp", "drfp-gp"),

@@ -20,7 +20,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
 from pipeline.arms.features import nearest_neighbours
-from pipeline.arms.ladder import MEANS, is_language_model, layers_of
+from pipeline.arms.ladder import MEANS, is_language_model
 from pipeline.arms.language_model import FrozenRegressor
 from pipeline.cells import code_hash, get_or_make
 from pipeline.evaluation.bootstrap import MIN_GROUPS, group_weights
@@ -270,7 +270,7 @@ class HiddenSpace:
             "made_by": code_hash((), ("certainty.py",)),
             "table": self.run.table.fingerprint(),
             "rows": rows,
-            "language_model": {**language_model_key(self.run), "layers": layers_of(self.arm)},
+            "language_model": {**language_model_key(self.run), "layers": self.run.layers(self.arm)},
         }
 
         def make() -> dict[str, Any]:

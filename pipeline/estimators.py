@@ -44,9 +44,10 @@ class _Lora(BaseEstimator):
         What a head's training starts from: ``auto`` takes adapters that know RDKit's descriptors, where there are some
         for the model and these settings (`pipeline.lm.pretrained`); ``plain`` takes none.
     depth : int, optional
-        How many layers of the model are used, from the first; by default those that serve the readout best.
+        How many layers of the model are used, from the first; by default 5 for a head and 10 for text. As many as the
+        model has, or more, are all.
     trained_layers : int, optional
-        How many of those, from the last, carry adapters; the layers below are run once per molecule.
+        How many of those, from the last, carry adapters, by default 5 and 10; layers below are run once per molecule.
     rank : int
         Of the adapters.
     learning_rate : float
@@ -154,8 +155,10 @@ class _Lora(BaseEstimator):
         return self
 
     def _layers(self) -> tuple[int | None, int]:
+        from pipeline.lm.engine import layers_within
+
         depth, trained = LAYERS[self._arm_name()]
-        return self.depth or depth, self.trained_layers or trained
+        return layers_within(self.model, self.depth or depth, self.trained_layers or trained)
 
     def _arm_name(self) -> str:
         return f"lm-{self.readout}"

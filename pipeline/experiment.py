@@ -98,9 +98,15 @@ class Run:
         """Where the components stand in what an arm is given; None for molecules."""
         return ReactionColumns(self.table.components, self.table.names) if self.table.has_reactions else None
 
+    def layers(self, arm: str) -> tuple[int | None, int]:
+        """How many layers of the language model an arm uses (None: all), and how many of them it trains."""
+        from pipeline.lm.engine import layers_within
+
+        return layers_within(self.config.model, *layers_of(arm))
+
     def engine(self, arm: str) -> Any:
         """The language model under an arm, or under `pipeline.lm.defaults.WRITER`, loaded when it is first needed."""
-        layers = depth, trained = layers_of(arm)
+        layers = depth, trained = self.layers(arm)
         if layers not in self._engines:
             from pipeline.lm.engine import shared_engine
 
@@ -357,7 +363,7 @@ def cell_key(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]:
         "threads": run.threads,
     }
     if is_language_model(arm):
-        depth, trained = layers_of(arm)
+        depth, trained = run.layers(arm)
         settings = training_settings(len(fold.train), arm, run.config.steps or None)
         found = starting_adapter(run, arm)
         key["language_model"] = {

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.arms.inputs import ReactionInput
-from pipeline.arms.ladder import ORDER, REACTION_ORDER, fit_arm, is_language_model, layers_of
+from pipeline.arms.ladder import ORDER, REACTION_ORDER, fit_arm, is_language_model
 from pipeline.config import RunConfig
 from pipeline.errors import InputError, unknown
 from pipeline.evaluation.domain import Domain
@@ -93,7 +93,7 @@ def fit_model(
         scale=table.scale,
         bounds={"use": table.bounds, "n": int((~table.exact).sum())},
         language_model=(
-            about_language_model(config.model, run.dtype, *layers_of(arm), starting_adapter(run, arm))
+            about_language_model(config.model, run.dtype, *run.layers(arm), starting_adapter(run, arm))
             if is_language_model(arm)
             else None
         ),

@@ -18,7 +18,7 @@ Each job runs in a process of its own, one after the other in turn, so that peak
 the machine hits all of them. Rows: the training rows of the random hold-out with seed 0, a fifth of them kept for
 validation; the test rows are not looked at. Validation reads the answers of all three in the same way, and its seconds
 are not counted. Seconds per step are the median of a job's steps; seconds to an error are those of the first step,
-before which ours runs the frozen layers, and for the further steps that it took at the recipe's best rate the median
+with what a recipe does before it, and for the further steps that it took at the recipe's best rate the median
 seconds per step over all turns. Tokens are those of prompt and completion, without padding, whether or not a recipe
 computes them anew.
 

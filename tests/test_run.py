@@ -445,6 +445,16 @@ def test_a_molecule_longer_than_the_context_is_refused_for_all_arms(alcohols, tm
     assert pd.read_parquet(tmp_path / "out/predictions.parquet").groupby(["split", "arm"]).size().nunique() == 1
 
 
+@pytest.mark.parametrize("n", [100, 300, 1_000, 10_000])
+def test_a_budget_lengthens_no_training(n):
+    from pipeline.budget import STEP_LIMITS
+    from pipeline.lm.defaults import training_settings
+
+    for steps in STEP_LIMITS:
+        if steps < training_settings(n, "lm-head").steps:
+            assert steps <= training_settings(n, "lm-text").steps
+
+
 def test_a_budget_leaves_out_and_says_so(alcohols, tiny_folder):
     done = run_small(
         alcohols, alcohols.parent / "out", "--model", tiny_folder, "--budget", "1s", arms="knn,gp,lm-head,lm-text"

@@ -84,7 +84,7 @@ DESCRIPTIONS = {
     "reaction-ensemble": "mean of components-lightgbm, drfp-lightgbm and drfp-rf",
     "lm-frozen": "linear model on hidden states of the untouched language model",
     "lm-head": "first layers of the language model, fine-tuned with LoRA and a linear head",
-    "lm-text": "language model fine-tuned with LoRA to write the answer as text",
+    "lm-text": "first layers of the language model, fine-tuned with LoRA to write the answer as text",
     "blend": "mean of ensemble and lm-head: does the language model add anything?",
     "reaction-blend": "mean of reaction-ensemble and lm-head: does the language model add anything?",
 }

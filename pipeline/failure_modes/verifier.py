@@ -215,7 +215,7 @@ def prepare(config: RunConfig, settings: VerifierSettings, reporter: Reporter) -
         if name not in table.components:
             raise unknown("component", name, table.components)
     run = Run(config, table, [], [*verifiers, "lm-text"], Path(config.out), reporter)
-    limit_rows(run)
+    limit_rows(run)  # with the generator as an arm that reads prompts, for its limit of tokens
     make_splits(run)
     negatives = NegativesSettings(
         success=settings.success, positives=settings.positives, lm_steps=settings.lm_steps, test_rows=0

@@ -100,7 +100,7 @@ def execute(experiment: Experiment) -> Findings:
         experiment.settings,
         {"splits": experiment.run.splits[0].frame(), "metrics": metrics, "trained": found.trained},
         predictions,
-        ["lm-text", *experiment.verifiers],
+        [GENERATOR, *experiment.verifiers],
         found.sentences,
     )
     return found

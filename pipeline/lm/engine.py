@@ -1,7 +1,7 @@
 """A causal language model cut in two: frozen lower layers run once, upper layers trained.
 
-With LoRA on the top layers only, the activations that enter them never change, so they are
-computed once per distinct text and kept. The tokens that all prompts share (``What is the ...
+Where LoRA is on the upper of the layers in use and not on all, the activations that enter those never change, so they
+are computed once per distinct text and kept. The tokens that all prompts share (``What is the ...
 of``) are run once per batch; the rows attend to them through the key/value cache. Both are exact:
 `Engine` compares the cut forward with the plain one when it is made, and does not cut where the
 architecture does not allow it.
@@ -13,6 +13,7 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -398,7 +399,7 @@ class Engine:
     # -- full forward, for reading answers ------------------------------------------------------
 
     def answers_to(self, texts: Sequence[tuple[int, ...]], shared: int, last: int = 1) -> Answers:
-        """Run prompts that share their first tokens through the whole model, to go on from there."""
+        """Run prompts that share their first tokens through all layers in use, to go on from there."""
         kind = Answers if self._packed is None or not self._packs_upper else _PackedAnswers
         return kind(self, texts, shared, last)
 
@@ -574,12 +575,28 @@ def shared_engine(name: str, trained_layers: int, dtype: str, depth: int | None 
 
 def tokenizer_and_limit(name: str) -> tuple[Any, int]:
     """The tokenizer of a model and its context length in tokens, without loading the weights."""
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoTokenizer
 
-    source = resolve(name)
+    limit = getattr(_config(name), "max_position_embeddings", 0) or 1_000_000
     try:
-        config = AutoConfig.from_pretrained(source)
-        return AutoTokenizer.from_pretrained(source), int(getattr(config, "max_position_embeddings", 0) or 1_000_000)
+        return AutoTokenizer.from_pretrained(resolve(name)), int(limit)
+    except (OSError, ValueError, KeyError) as error:
+        raise _unloadable(name, error) from error
+
+
+def layers_within(name: str, depth: int | None, trained_layers: int) -> tuple[int | None, int]:
+    """So many layers of a model and so many of them trained, or as many as it has; the first is None if that is all."""
+    there = int(_config(name).num_hidden_layers)
+    depth = depth if depth is not None and depth < there else None
+    return depth, min(trained_layers, depth or there)
+
+
+@cache
+def _config(name: str) -> Any:
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(resolve(name))
     except (OSError, ValueError, KeyError) as error:
         raise _unloadable(name, error) from error
 

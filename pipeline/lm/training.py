@@ -63,7 +63,7 @@ def train(
     seed: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[float]:
-    """Train adapters (and a head) on cached activations.
+    """Train adapters (and a head) on the activations that enter the trained layers.
 
     Parameters
     ----------

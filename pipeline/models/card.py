@@ -44,9 +44,12 @@ def model_card(about: dict[str, Any], size: int) -> str:
         if about["tokenization"] == ATOMWISE:
             lines.append("- Each symbol of a SMILES (atom, bond, ring mark, parenthesis) has tokens of its own.")
         if base.get("depth"):
+            trained = base["trained_layers"]
+            which = "all" if trained >= base["depth"] else f"the last {trained}"
             lines.append(
-                f"- Of the base model the first {base['depth']} layers are used, and its final norm; the adapter is on "
-                f"the last {base['trained_layers']} of them."
+                f"- Of the base model the first {base['depth']} layers are used, and what follows the last; the "
+                f"adapter is on {which} of them. PEFT loads it over the whole base model too, where it computes "
+                "something else: take the other layers out first, or fit with `--merge`."
             )
         if base.get("start"):
             lines.append(f"- Its training started from {base['start']}.")

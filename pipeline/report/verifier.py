@@ -35,7 +35,7 @@ def write_report(found: Findings, out: Path) -> Path:
         experiment.run,
         NAME,
         out,
-        ("lm-text", *experiment.verifiers),
+        experiment.verifiers,
         {"precision": precision_figure(found)},
         float(found.trained["seconds"].sum()),
         title=f"{experiment.table.name}: generate, then verify",

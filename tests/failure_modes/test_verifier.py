@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from transformers import AutoConfig
 
 from pipeline.config import make_config
 from pipeline.failure_modes import verifier
@@ -27,6 +28,7 @@ from pipeline.failure_modes.verifier_findings import (
     execute,
     precision_at,
 )
+from pipeline.lm.defaults import LAYERS
 from pipeline.prompts.templates import PromptTemplate
 from pipeline.reporter import Reporter
 from tests.failure_modes.test_negatives import planted
@@ -93,6 +95,21 @@ def test_what_is_written_is_read_back_as_it_was(tiny_engine):
         ids = generator._answer_ids(generator.answer(tuple(row)))
         assert ids[-1] == tiny_engine.end_token
         assert generator.read(generator._text(list(ids)), 1.0).values == tuple(row)
+
+
+def test_the_generator_is_the_whole_model(planted, tiny_folder, monkeypatch):
+    monkeypatch.setitem(LAYERS, "lm-text", (1, 1))
+    engines = []
+
+    class Recorded(Generator):
+        def __init__(self, *, engine, **given):
+            engines.append(engine)
+            super().__init__(engine=engine, **given)
+
+    monkeypatch.setattr(verifier, "Generator", Recorded)
+    verifier.propose(experiment_of(planted, tiny_folder), 0, 0)
+    (engine,) = engines
+    assert len(engine.layers) == AutoConfig.from_pretrained(tiny_folder).num_hidden_layers > 1
 
 
 def test_sampling_gives_what_was_asked_for_and_the_same_again(tiny_engine):

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline import LoraRegressor
 from pipeline.arms.ladder import CONTROLS, ORDER
 from pipeline.config import make_config
 from pipeline.errors import InputError
@@ -89,22 +90,24 @@ def test_a_language_model_predicts_a_file(alcohols, tiny_folder, tmp_path, arm):
     assert "tokens" in found["problem"].iloc[-1]
 
 
-def test_peft_itself_loads_the_adapter(alcohols, tiny_folder, tmp_path):
+def test_peft_itself_loads_the_adapter_over_the_layers_that_are_used(tiny_folder, tmp_path):
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    model = fitted(alcohols, "lm-text", model=tiny_folder)
-    model.save(tmp_path / "model")
+    model = LoraRegressor(readout="text", model=str(tiny_folder), dtype="float32", steps=3, depth=1)
+    model.fit(SMILES, np.arange(len(SMILES), dtype=float)).save(tmp_path / "model")
     base = AutoModelForCausalLM.from_pretrained(tiny_folder, dtype=torch.float32, attn_implementation="eager")
-    ids = torch.tensor([model.arm.engine.encode("What is the value of CCO?")])
+    base.model.layers = base.model.layers[:1]
+    ids = torch.tensor([model.arm_.engine.encode("What is the value of CCO?")])
     with torch.no_grad():
         plain = base(ids).logits
         theirs = PeftModel.from_pretrained(base, tmp_path / "model" / "lm-text").eval()(ids).logits
-        with model.arm.with_adapters():
-            ours = model.arm.engine.model(ids).logits
+        with model.arm_.with_adapters():
+            ours = model.arm_.engine.model(ids).logits
     torch.testing.assert_close(theirs, ours)
     assert not torch.allclose(theirs, plain)
+    assert "first 1 layers" in (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
 
 
 def test_merged_weights_are_a_model_of_their_own(alcohols, tiny_folder, tmp_path):

@@ -28,7 +28,7 @@ assert len(smiles) == {n}
 y = np.array([float(len(text)) for text in smiles])
 found = {{}}
 with measured(found):
-    model = LoraRegressor("length", readout="{readout}", dtype="bfloat16", steps=20).fit(smiles, y)
+    model = LoraRegressor("length", dtype="bfloat16", steps=20, **{options}).fit(smiles, y)
     model.predict(smiles[:200])
 print(json.dumps(found))
 """
@@ -53,13 +53,17 @@ def test_bf16_and_fp32_predictions_agree(readout):
     assert differences.mean() < BF16_TOLERANCE[readout]
 
 
-@pytest.mark.parametrize("readout", ["head", "text"])
-def test_memory_stays_under_its_bound_for_5000_rows(readout):
-    code = MEASURED.format(n=5_000, readout=readout)
+@pytest.mark.parametrize(
+    "options",
+    [{"readout": "head"}, {"readout": "text"}, {"readout": "text", "depth": 30, "trained_layers": 10}],
+    ids=["head", "text", "text-over-frozen-layers"],
+)
+def test_memory_stays_under_its_bound_for_5000_rows(options):
+    code = MEASURED.format(n=5_000, options=options)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     peak = json.loads(done.stdout.splitlines()[-1])["peak_mb"]
-    print(f"{readout}: {peak:.0f} MB")
+    print(f"{options}: {peak:.0f} MB")
     assert peak < PEAK_MB
 
 
