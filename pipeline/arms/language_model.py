@@ -229,7 +229,15 @@ def _load(model: Any, weights: dict[str, torch.Tensor]) -> None:
 class _TunedHead(_Tuned):
     """LoRA and a linear head on the pooled last hidden states."""
 
-    def _fit_head(self, X: Any, targets: torch.Tensor, outputs: int, criterion: Any, linear: Any = None) -> None:
+    def _fit_head(
+        self,
+        X: Any,
+        targets: torch.Tensor,
+        outputs: int,
+        criterion: Any,
+        biases: np.ndarray | None = None,
+        linear: Any = None,
+    ) -> None:
         """Train adapters and head.
 
         Parameters
@@ -240,6 +248,8 @@ class _TunedHead(_Tuned):
             Of the head.
         criterion : callable
             From the head's outputs and the targets of a batch to a scalar.
+        biases : ndarray of shape (outputs,), optional
+            Where the head's constant part starts; by default at 0.
         linear : scikit-learn pipeline, optional
             A scaler and a linear classifier, fitted to what pretrained adapters compute, for the head to start from.
         """
@@ -249,6 +259,8 @@ class _TunedHead(_Tuned):
         typical = float(np.mean([len(prompt) - self.shared_ for prompt in prompts]))
         engine, settings = self.engine, self._settings(len(prompts))
         self.head_ = Head(engine.model.config.hidden_size, outputs, settings.pooling, typical)
+        if biases is not None:
+            self.head_.set_linear(np.zeros((outputs, engine.model.config.hidden_size)), biases)
 
         def loss(rows: Rows, members: list[int]) -> torch.Tensor:
             with torch.autocast(engine.device.type, enabled=False):
@@ -312,8 +324,11 @@ class HeadClassifier(ClassifierMixin, _TunedHead):
     def fit(self, X: Any, y: np.ndarray, groups: Any = None) -> HeadClassifier:
         self.classes_, codes = np.unique(np.asarray(y), return_inverse=True)
         criterion = torch.nn.CrossEntropyLoss(label_smoothing=LABEL_SMOOTHING)
+        biases = np.log(
+            np.bincount(codes) / len(codes)
+        )  # of the classes' shares, or the sum over tokens learns them first
         linear = _linear_classifier() if len(self.classes_) > 1 else None
-        self._fit_head(X, torch.tensor(codes), len(self.classes_), criterion, linear)
+        self._fit_head(X, torch.tensor(codes), len(self.classes_), criterion, biases, linear)
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.arms.language_model import HeadRegressor, TextClassifier, TextRegressor, censored_loss, quantiles
+from pipeline.arms.language_model import (
+    HeadClassifier,
+    HeadRegressor,
+    TextClassifier,
+    TextRegressor,
+    censored_loss,
+    quantiles,
+)
 from pipeline.lm.answers import AnswerTree, read_answers
 from pipeline.lm.engine import Engine, shared_tokens
 from pipeline.lm.training import TrainingSettings, batches
@@ -245,6 +252,14 @@ def test_a_model_that_writes_nonsense_is_scored_as_the_training_mean(tiny_engine
     failed = arm.reading_.parse_failed
     assert failed.any()
     assert np.all(predicted[failed] == Y.mean())
+
+
+def test_a_head_for_classes_starts_from_their_shares(tiny_engine):
+    """From equal chances it would learn the shares by what it sums up over a molecule's tokens: their number."""
+    labels = np.array(["rare", *["usual"] * (len(SMILES) - 1)])
+    arm = HeadClassifier(tiny_engine, TEMPLATE, steps=1, settings={"learning_rate": 0.0}).fit(SMILES, labels)
+    expected = np.tile([1 / len(SMILES), 1 - 1 / len(SMILES)], (5, 1))
+    np.testing.assert_allclose(arm.predict_proba(SMILES[:5]), expected, atol=1e-6)
 
 
 def test_text_learns_what_it_is_shown(tiny_engine):
