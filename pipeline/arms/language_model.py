@@ -324,11 +324,9 @@ class HeadClassifier(ClassifierMixin, _TunedHead):
     def fit(self, X: Any, y: np.ndarray, groups: Any = None) -> HeadClassifier:
         self.classes_, codes = np.unique(np.asarray(y), return_inverse=True)
         criterion = torch.nn.CrossEntropyLoss(label_smoothing=LABEL_SMOOTHING)
-        biases = np.log(
-            np.bincount(codes) / len(codes)
-        )  # of the classes' shares, or the sum over tokens learns them first
+        shares = np.bincount(codes) / len(codes)  # from equal chances, the sum over tokens would learn them first
         linear = _linear_classifier() if len(self.classes_) > 1 else None
-        self._fit_head(X, torch.tensor(codes), len(self.classes_), criterion, biases, linear)
+        self._fit_head(X, torch.tensor(codes), len(self.classes_), criterion, np.log(shares), linear)
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
