@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pipeline import LoraRegressor, load
-from pipeline.lm.engine import Engine
+from pipeline.lm.engine import Engine, layers_within
 from pipeline.lm.tokens import PromptTokens
 from pipeline.models.folder import describe_folder
 from pipeline.prompts.templates import ATOMWISE, WHOLE, PromptTemplate, joined
@@ -104,3 +104,10 @@ def test_components_have_their_symbols_apart_and_names_do_not():
     assert inside[start - 1] == "C"
     assert "".join(spelled[start + 1 :]).endswith("solvent toluene?")
     assert max(len(word) for word in inside[-3:]) == 2  # a name is cut as any text is
+
+
+def test_layers_are_no_more_than_a_model_has(tiny_folder):
+    found = [
+        layers_within(str(tiny_folder), depth, trained) for depth, trained in ((10, 10), (None, 1), (1, 10), (2, 2))
+    ]
+    assert found == [(None, 2), (None, 1), (1, 1), (None, 2)]

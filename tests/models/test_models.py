@@ -93,6 +93,7 @@ def test_a_language_model_predicts_a_file(alcohols, tiny_folder, tmp_path, arm):
 def test_peft_itself_loads_the_adapter_over_the_layers_that_are_used(tiny_folder, tmp_path):
     import torch
     from peft import PeftModel
+    from safetensors.torch import load_file
     from transformers import AutoModelForCausalLM
 
     model = LoraRegressor(readout="text", model=str(tiny_folder), dtype="float32", steps=3, depth=1)
@@ -108,6 +109,8 @@ def test_peft_itself_loads_the_adapter_over_the_layers_that_are_used(tiny_folder
     torch.testing.assert_close(theirs, ours)
     assert not torch.allclose(theirs, plain)
     assert "first 1 layers" in (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+    saved = load_file(tmp_path / "model" / "lm-text" / "adapter_model.safetensors")
+    assert all("lora_" in name for name in saved)  # no embeddings with it
 
 
 def test_merged_weights_are_a_model_of_their_own(alcohols, tiny_folder, tmp_path):
