@@ -193,7 +193,7 @@ class _Tuned(LanguageModelArm):
             if first is not None:
                 model.eval()
                 first()
-            begun = [parameter.detach().clone() for parameter in parameters]
+                begun = [parameter.detach().clone() for parameter in parameters]
             model.train()
             self.curve_ = train(self.engine, texts, self.shared_, loss, parameters, settings, self.seed, self.progress)
             if first is not None:
