@@ -6,6 +6,7 @@ import hashlib
 import json
 import platform
 import resource
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -92,13 +93,26 @@ def write_cell(folder: Path, content: dict[str, Any]) -> None:
 
 @contextmanager
 def measured(into: dict[str, Any]) -> Iterator[None]:
-    """Record ``seconds`` and ``peak_mb`` (largest resident memory meanwhile) of the block."""
+    """Record ``seconds`` and ``peak_mb`` (largest resident memory meanwhile) of the block.
+
+    With a GPU in use also ``gpu_peak_mb``, the most that torch held there meanwhile.
+    """
     with suppress(OSError):  # Linux: forget the earlier peak; elsewhere it is that since the program started
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    if gpu := _gpu():
+        gpu.reset_peak_memory_stats()
     start = time.perf_counter()
     yield
     into["seconds"] = time.perf_counter() - start
     into["peak_mb"] = _peak_megabytes()
+    if gpu := _gpu():
+        into["gpu_peak_mb"] = gpu.max_memory_allocated() / 1e6
+
+
+def _gpu() -> Any:
+    """What torch knows of a GPU that it uses; None if it uses none, or is not loaded."""
+    torch = sys.modules.get("torch")
+    return torch.cuda if torch is not None and torch.cuda.is_initialized() else None
 
 
 def _peak_megabytes() -> float:

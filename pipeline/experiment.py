@@ -845,7 +845,7 @@ def _conclude(
                 **{name: cell["key"][name] for name in ("split", "repeat", "fold", "arm", "seed")},
                 "seconds": cell["seconds"],
                 "peak_mb": cell["peak_mb"],
-                **({"well_formed": cell["well_formed"]} if "well_formed" in cell else {}),
+                **{name: cell[name] for name in ("gpu_peak_mb", "well_formed") if name in cell},
                 **({"settings": cell["key"]["language_model"]} if "language_model" in cell["key"] else {}),
             }
             for cell in cells

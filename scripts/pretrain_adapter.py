@@ -92,13 +92,16 @@ def main() -> None:
     arm = HeadRegressor(engine, PromptTemplate("property"))
     prompts, arm.shared_ = arm._prompts(pd.DataFrame({"smiles": smiles})), arm._shared()
     typical = float(np.mean([len(prompt) - arm.shared_ for prompt in prompts]))
-    head = DescriptorHead(engine.model.config.hidden_size, targets.shape[1], typical)
+    head = DescriptorHead(engine.model.config.hidden_size, targets.shape[1], typical).to(engine.device)
     settings = TrainingSettings(options.steps)
     started = time.perf_counter()
 
-    def loss(rows: Rows, members: list[int]) -> torch.Tensor:
+    def loss(rows: Rows, wanted: torch.Tensor) -> torch.Tensor:
         with torch.autocast(engine.device.type, enabled=False):
-            return nn.functional.smooth_l1_loss(head(rows), targets[fit[members]], beta=0.5)
+            return nn.functional.smooth_l1_loss(head(rows), wanted, beta=0.5)
+
+    def labels(members: list[int], lengths: list[int]) -> tuple[torch.Tensor, ...]:
+        return (targets[fit[members]].to(engine.device),)
 
     def progress(done: int, total: int) -> None:
         if done % 200 == 0:
@@ -107,10 +110,10 @@ def main() -> None:
     with engine.adapted(rank=settings.rank, alpha=settings.alpha, dropout=0.0, seed=0) as model:
         model.train()
         parameters = [p for p in model.parameters() if p.requires_grad] + list(head.parameters())
-        train(engine, [prompts[row] for row in fit], arm.shared_, loss, parameters, settings, 0, progress)
+        train(engine, [prompts[row] for row in fit], arm.shared_, loss, labels, parameters, settings, 0, progress)
         model.eval()
         found = arm._pooled_output([prompts[row] for row in held], head)
-        weights = {n: p.detach().half().contiguous() for n, p in model.named_parameters() if p.requires_grad}
+        weights = {n: p.detach().cpu().half().contiguous() for n, p in model.named_parameters() if p.requires_grad}
     truth = targets[held].numpy()
     explained = 1 - ((found - truth) ** 2).mean(axis=0) / np.maximum(truth.var(axis=0), 1e-6)
     quartiles = np.percentile(explained, [25, 50, 75])

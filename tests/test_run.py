@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -504,3 +505,19 @@ def test_yaml_settings_and_the_command_line_wins(alcohols):
     stored = (alcohols.parent / "out/config.yaml").read_text()
     assert "seed: 5" in stored
     assert "- knn" in stored
+
+
+def test_a_machine_on_which_rdkit_cannot_draw_is_told_so_before_anything_is_computed(alcohols, tmp_path):
+    code = "import sys; sys.modules['rdkit.Chem.Draw.rdMolDraw2D'] = None; from pipeline.cli import entry; entry()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "run", alcohols, "--target", "value", "--arms", "ridge", "--out", "out"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert re.fullmatch(
+        r"chemtune: RDKit cannot draw molecules .*apt-get install libxrender1 libxext6\)\n", done.stderr
+    )
+    assert not (tmp_path / "out").exists()

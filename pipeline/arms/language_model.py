@@ -18,7 +18,7 @@ from pipeline.lm.answers import AnswerTree, Reading, read_answers
 from pipeline.lm.defaults import KEPT_OF_START, LABEL_SMOOTHING, training_settings
 from pipeline.lm.engine import Engine, Rows, shared_tokens
 from pipeline.lm.pretrained import PLAIN, pretrained_adapter
-from pipeline.lm.training import Head, pooled, train
+from pipeline.lm.training import Head, Labels, Loss, pooled, train
 from pipeline.prompts.numbers import NumberFormat
 from pipeline.prompts.templates import PromptTemplate, completion
 from pipeline.tables.targets import CLASSES
@@ -100,6 +100,7 @@ class LanguageModelArm(BaseEstimator):
     ) -> np.ndarray:
         """``function`` of the upper layers' output of each batch of texts, and of their numbers. Shape (n, ...)."""
         order = sorted(range(len(texts)), key=lambda row: (len(texts[row]), texts[row]))
+        size = self.engine.at_once(size)
         result: dict[int, np.ndarray] = {}
         self.engine.prepare(texts, self.shared_)
         for start in range(0, len(order), size):
@@ -165,7 +166,8 @@ class _Tuned(LanguageModelArm):
     def _fit_adapters(
         self,
         texts: list[tuple[int, ...]],
-        loss: Callable[[Rows, list[int]], torch.Tensor],
+        loss: Loss,
+        labels: Labels,
         head: Head | None,
         start: dict[str, torch.Tensor] | None = None,
         first: Callable[[], None] | None = None,
@@ -195,7 +197,9 @@ class _Tuned(LanguageModelArm):
                 first()
                 begun = [parameter.detach().clone() for parameter in parameters]
             model.train()
-            self.curve_ = train(self.engine, texts, self.shared_, loss, parameters, settings, self.seed, self.progress)
+            self.curve_ = train(
+                self.engine, texts, self.shared_, loss, labels, parameters, settings, self.seed, self.progress
+            )
             if first is not None:
                 with torch.no_grad():
                     for parameter, beginning in zip(parameters, begun, strict=True):
@@ -262,9 +266,12 @@ class _TunedHead(_Tuned):
         if biases is not None:
             self.head_.set_linear(np.zeros((outputs, engine.model.config.hidden_size)), biases)
 
-        def loss(rows: Rows, members: list[int]) -> torch.Tensor:
+        def loss(rows: Rows, wanted: torch.Tensor) -> torch.Tensor:
             with torch.autocast(engine.device.type, enabled=False):
-                return criterion(self.head_(rows), targets[members].to(engine.device))
+                return criterion(self.head_(rows), wanted)
+
+        def labels(members: list[int], lengths: list[int]) -> tuple[torch.Tensor, ...]:
+            return (targets[members].to(engine.device),)
 
         self.start_ = pretrained_adapter(
             self.start, engine.name, len(engine.layers), engine.trained_layers, settings, self.template
@@ -275,7 +282,7 @@ class _TunedHead(_Tuned):
             self.head_.set_linear(*_on_unscaled(*linear))
 
         start = self.start_.load() if self.start_ else None
-        self._fit_adapters(prompts, loss, self.head_, start, first if start and linear is not None else None)
+        self._fit_adapters(prompts, loss, labels, self.head_, start, first if start and linear is not None else None)
 
     def _outputs(self, X: Any) -> np.ndarray:
         with self.with_adapters():
@@ -344,34 +351,56 @@ class _TunedText(_Tuned):
         prompts = self._training_prompts(X)
         self.shared_ = self._shared()
         completions = [self._answer_ids(answer) for answer in answers]
-        texts = [prompt + ids for prompt, ids in zip(prompts, completions, strict=True)]
+        self._fit_last([prompt + ids for prompt, ids in zip(prompts, completions, strict=True)], completions)
 
-        def loss(rows: Rows, members: list[int]) -> torch.Tensor:
-            return self._completion_losses(rows, [completions[row] for row in members]).mean()
+    def _fit_last(self, texts: list[tuple[int, ...]], answers: list[tuple[int, ...]]) -> None:
+        """Train on texts that end in answers, with the loss on those."""
 
-        self._fit_adapters(texts, loss, None)
+        def loss(rows: Rows, *labels: torch.Tensor) -> torch.Tensor:
+            return self._losses(rows, *labels).mean()
+
+        def labels(members: list[int], lengths: list[int]) -> tuple[torch.Tensor, ...]:
+            return self._answer_labels(lengths, [answers[row] for row in members])
+
+        self._fit_adapters(texts, loss, labels, None)
 
     def _answer_ids(self, answer: Any) -> tuple[int, ...]:
         return (*self.engine.encode(completion(answer)), self.engine.end_token)
 
     def _completion_losses(self, rows: Rows, answers: list[tuple[int, ...]]) -> torch.Tensor:
-        """Negative log-probability of each row's answer per token. Shape (B,).
+        """Negative log-probability of each row's answer per token. Shape (B,)."""
+        return self._losses(rows, *self._answer_labels(rows.lengths.tolist(), answers))
 
-        Only the positions that predict a token of the answer get logits; which they are follows
-        from the lengths, since pad, end of text and end mark can be one id.
+    def _answer_losses(self, texts: list[tuple[int, ...]], answers: list[tuple[int, ...]], size: int) -> np.ndarray:
+        """Negative log-probability per token of the answers that texts end in. Shape (n,)."""
+
+        def of(rows: Rows, members: list[int]) -> torch.Tensor:
+            with self.engine.precision():
+                return self._completion_losses(rows, [answers[row] for row in members])
+
+        return self._in_batches(texts, of, size).astype(np.float64)
+
+    def _answer_labels(self, lengths: list[int], answers: list[tuple[int, ...]]) -> tuple[torch.Tensor, ...]:
+        """The row and the position before each token of the answers, the token, and its weight in the row's mean.
+
+        Which positions those are follows from the lengths, since pad, end of text and end mark can be one id.
         """
-        lengths = rows.lengths.tolist()
-        where = [
-            (row, lengths[row] - len(answer) - 1 + offset)
-            for row, answer in enumerate(answers)
-            for offset in range(len(answer))
+        found = [
+            (row, length - len(answer) - 1 + offset, token, 1.0 / len(answer))
+            for row, (length, answer) in enumerate(zip(lengths, answers, strict=True))
+            for offset, token in enumerate(answer)
         ]
-        picked = rows.hidden[[row for row, _ in where], [position for _, position in where]]
-        labels = torch.tensor([token for answer in answers for token in answer], device=self.engine.device)
-        weight = torch.tensor([1.0 / len(answer) for answer in answers for _ in answer], device=self.engine.device)
-        losses = torch.nn.functional.cross_entropy(self.engine.logits(picked), labels, reduction="none")
-        owner = torch.tensor([row for row, _ in where], device=losses.device)
-        return torch.zeros(len(answers), device=losses.device).index_add(0, owner, losses * weight)
+        found += [(0, 0, 0, 0.0)] * (-len(found) % self.engine.label_step)  # these weigh nothing
+        return tuple(torch.tensor(part, device=self.engine.device) for part in zip(*found, strict=True))
+
+    def _losses(
+        self, rows: Rows, row: torch.Tensor, position: torch.Tensor, token: torch.Tensor, weight: torch.Tensor
+    ) -> torch.Tensor:
+        """Weighted negative log-probabilities of tokens, added up by row; no other gets logits. Shape (B,)."""
+        logits = self.engine.logits(rows.hidden[row, position])
+        losses = torch.nn.functional.cross_entropy(logits, token, reduction="none") * weight
+        owner = row == torch.arange(len(rows.lengths), device=row.device)[:, None]
+        return (owner * losses).sum(dim=1)  # adding by index has no fixed order on a GPU
 
     def _read(self, X: Any, answers: list[str]) -> Reading:
         tree = AnswerTree([self._answer_ids(answer) for answer in answers])

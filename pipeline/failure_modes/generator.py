@@ -11,7 +11,6 @@ import pandas as pd
 import torch
 
 from pipeline.arms.language_model import _TunedText
-from pipeline.lm.engine import Rows
 from pipeline.prompts.templates import ABSENT, Piece, Pieces, PromptTemplate
 from pipeline.tables.molecules import MoleculeError
 from pipeline.tables.reactions import canonical_component
@@ -114,7 +113,7 @@ class Generator(_TunedText):
         order = sorted(range(len(prompts)), key=lambda row: (len(prompts[row]), prompts[row]))
         found: list[list[Proposal]] = [[] for _ in prompts]
         torch.manual_seed(self.seed)
-        width = max(1, _SAMPLE_BATCH // samples)
+        width = max(1, self.engine.at_once(_SAMPLE_BATCH) // samples)
         done, total = 0, len(temperatures) * len(prompts)
         with self.with_adapters() as model, torch.no_grad(), self.engine.precision():
             for temperature in temperatures:
@@ -160,10 +159,5 @@ class Generator(_TunedText):
         prompts = self._prompts(X)
         answers = [self._answer_ids(self.answer(values)) for values in proposals]
         texts = [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
-
-        def of(rows: Rows, members: list[int]) -> torch.Tensor:
-            with self.engine.precision():
-                return -self._completion_losses(rows, [answers[row] for row in members])
-
         with self.with_adapters():
-            return self._in_batches(texts, of, _SCORE_BATCH).astype(np.float64)
+            return -self._answer_losses(texts, answers, _SCORE_BATCH)

@@ -8,15 +8,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from sklearn.ensemble import IsolationForest, RandomForestClassifier
 from sklearn.svm import OneClassSVM
 
 from pipeline.arms.features import differential_bits, tanimoto
 from pipeline.arms.inputs import smiles_of
-from pipeline.arms.language_model import _Tuned
+from pipeline.arms.language_model import _TunedText
 from pipeline.evaluation.detection import Scored
-from pipeline.lm.engine import Rows
 from pipeline.tables.reactions import FAILURE, SUCCESS
 
 HELD_BACK = 0.2  # of the successes, to find where a one-class model draws its line
@@ -112,34 +110,18 @@ def neighbours(seed: int) -> Callable[[pd.DataFrame], Callable[[pd.DataFrame], n
     return make
 
 
-class Likelihood(_Tuned):
+class Likelihood(_TunedText):
     """A language model tuned to write the successes; how much likelier than before it finds a reaction, per token."""
 
     def fit(self, X: Any, y: Any = None, groups: Any = None) -> Likelihood:
         prompts = self._training_prompts(X)
         self.shared_ = self._shared()
-
-        def loss(rows: Rows, members: list[int]) -> torch.Tensor:
-            return -self._mean_log_probability(rows, [prompts[row] for row in members]).mean()
-
-        self._fit_adapters(prompts, loss, None)
+        self._fit_last(prompts, self._predicted(prompts))
         return self
 
-    def _settings(self, n: int) -> Any:
-        from pipeline.lm.defaults import training_settings
-
-        return training_settings(n, "lm-text", self.steps, **(self.settings or {}))
-
-    def _mean_log_probability(self, rows: Rows, texts: list[tuple[int, ...]]) -> torch.Tensor:
-        """Mean log-probability of a row's own tokens but the first. Shape (B,)."""
-        own = [text[self.shared_ :] for text in texts]
-        where = [(row, place) for row, ids in enumerate(own) for place in range(len(ids) - 1)]
-        hidden = rows.hidden[[row for row, _ in where], [place for _, place in where]]
-        labels = torch.tensor([ids[place + 1] for ids in own for place in range(len(ids) - 1)], device=hidden.device)
-        lost = torch.nn.functional.cross_entropy(self.engine.logits(hidden), labels, reduction="none")
-        sums = torch.zeros(len(own), device=hidden.device)
-        sums = sums.index_add(0, torch.tensor([row for row, _ in where], device=hidden.device), lost)
-        return -sums / torch.tensor([len(ids) - 1 for ids in own], device=hidden.device)
+    def _predicted(self, prompts: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
+        """The tokens of each prompt that others of its own come before."""
+        return [prompt[self.shared_ + 1 :] for prompt in prompts]
 
     def familiarity(self, X: Any) -> np.ndarray:
         """``(log p(tuned) - log p(base)) / tokens``. Shape (n,)."""
@@ -149,11 +131,7 @@ class Likelihood(_Tuned):
         return tuned - self._log_probabilities(prompts)
 
     def _log_probabilities(self, prompts: list[tuple[int, ...]]) -> np.ndarray:
-        def of(rows: Rows, members: list[int]) -> torch.Tensor:
-            with self.engine.precision():
-                return self._mean_log_probability(rows, [prompts[row] for row in members])
-
-        return self._in_batches(prompts, of, _LIKELIHOOD_BATCH).astype(np.float64)
+        return -self._answer_losses(prompts, self._predicted(prompts), _LIKELIHOOD_BATCH)
 
 
 def unlabelled(kind: str, X: pd.DataFrame, known: np.ndarray, seed: int, threads: int) -> Judge:

@@ -333,9 +333,11 @@ def _gain(found: Findings, check: Check, top: int) -> str:
     if gain is None or beyond is None:
         return ""
     chance = "" if beyond[1] > 0 or beyond[2] < 0 else ", a difference that can be chance"
+    value, low, high = beyond
+    side, away = ("above", beyond) if value >= 0 else ("below", (-value, -high, -low))
     return (
         f"A verifier ({check.label}) changes the precision of the proposals as written by {_points(gain)} points, "
-        f"which puts them {_points(beyond)} points above the most popular conditions{chance}."
+        f"which puts them {_points(away)} points {side} the most popular conditions{chance}."
     )
 
 

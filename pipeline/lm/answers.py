@@ -112,8 +112,9 @@ def read_answers(
     result = Reading(np.zeros((len(prompts), tree.size)), np.zeros(len(prompts)), np.full(len(prompts), -1))
     order = sorted(range(len(prompts)), key=lambda row: (len(prompts[row]), prompts[row]))
     done = 0
-    for start in range(0, len(order), BATCH):
-        members = order[start : start + BATCH]
+    size = engine.at_once(BATCH)
+    for start in range(0, len(order), size):
+        members = order[start : start + size]
         with torch.no_grad(), engine.precision():
             _read_batch(engine, [prompts[row] for row in members], shared, tree, members, result)
         done += len(members)

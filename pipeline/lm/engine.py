@@ -27,7 +27,9 @@ from pipeline.lm.weights import resolve
 from pipeline.prompts.templates import Pieces, PromptTemplate, completion
 
 LENGTH_STEP = 8  # rows are padded to multiples of this, so that a text's batch shape is its own
+WIDTH_STEP, LABEL_STEP = 16, 32  # a GPU's batches are filled up to multiples, so that few shapes have to be recorded
 FROZEN_BATCH = 16
+GPU_ROWS = 8  # a GPU runs so many times the rows at once, where that is not for the user to say
 _FINAL_NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f")
 _POSITIONS = ("wpe",)  # added to the embeddings before the first layer, and only there
 
@@ -100,6 +102,10 @@ class Engine:
         depth: int | None = None,
     ) -> None:
         self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.on_gpu = self.device.type == "cuda"
+        # A GPU has room for padding, and where it runs along nothing waits to know how many tokens there are.
+        self.runs_padding = self.on_gpu
+        self.width_step, self.label_step = (WIDTH_STEP, LABEL_STEP) if self.on_gpu else (1, 1)
         self.dtype = dtype
         self.name = name
         self.tokenizer = tokenizer
@@ -153,6 +159,15 @@ class Engine:
             kind = type(self.model).__name__
             return f"{kind}: its lower layers cannot be run apart from the upper ones, so every step runs all of them"
         return ""
+
+    @property
+    def records(self) -> bool:
+        """Whether training steps on batches of one shape are the same work on the GPU, and can be recorded as such."""
+        return self.on_gpu and self.runs_padding and self._packed is not None and self._packs_upper
+
+    def at_once(self, rows: int) -> int:
+        """How many rows to run in one batch where a CPU takes so many."""
+        return rows * GPU_ROWS if self.on_gpu else rows
 
     # -- text to tokens ------------------------------------------------------------------------
 
@@ -264,7 +279,8 @@ class Engine:
     def run_upper(self, rows: Rows) -> Rows:
         """The upper layers and the final norm over activations that enter them."""
         if self._packed is not None and self._packs_upper:
-            hidden = self._run_packed(rows.prefix, rows.hidden, rows.valid, range(self.cut, len(self.layers)))
+            valid = None if self.runs_padding else rows.valid
+            hidden = self._run_packed(rows.prefix, rows.hidden, valid, range(self.cut, len(self.layers)))
             return Rows(rows.prefix, hidden, rows.lengths)
         return self._run(self.upper, rows)
 
@@ -274,11 +290,11 @@ class Engine:
             return rows.hidden
         if self._packed is not None:
             # Padding runs along here, so that the shape of a product follows from the width of the batch alone.
-            return self._run_packed(rows.prefix, rows.hidden, torch.ones_like(rows.valid), range(self.cut))
+            return self._run_packed(rows.prefix, rows.hidden, None, range(self.cut))
         return self._run(self.lower, rows).hidden
 
     def _run_packed(
-        self, prefix: torch.Tensor, hidden: torch.Tensor, valid: torch.Tensor, layers: range, **more: Any
+        self, prefix: torch.Tensor, hidden: torch.Tensor, valid: torch.Tensor | None, layers: range, **more: Any
     ) -> torch.Tensor:
         assert self._packed is not None
         with torch.autocast(self.device.type, enabled=False):
@@ -287,7 +303,7 @@ class Engine:
     # -- frozen activations --------------------------------------------------------------------
 
     def rows(self, texts: Sequence[tuple[int, ...]], shared: int) -> Rows:
-        """The activations that enter the upper layers, from the cache, padded into one batch.
+        """The activations that enter the upper layers, padded into one batch: from the cache, or the embeddings.
 
         Parameters
         ----------
@@ -296,11 +312,17 @@ class Engine:
         """
         self._begin(texts, shared)
         assert self._frozen_prefix is not None
-        fresh = {ids: state for ids, state in self._missing(texts, shared) if not self._keep(ids, state)}
-        states = [fresh[ids] if ids in fresh else self._frozen[ids] for ids in texts]
-        lengths = torch.tensor([len(state) for state in states], device=self.device)
-        hidden = nn.utils.rnn.pad_sequence(states, batch_first=True).to(self.device)
-        return Rows(self._frozen_prefix[1], hidden, lengths)
+        width = _up_to(max(map(len, texts)) - shared, self.width_step)
+        ids, lengths = _own_tokens(texts, shared, len(texts), width)
+        if not self.cut:
+            hidden = self.embed(ids.to(self.device))
+        else:
+            fresh = {text: state for text, state in self._missing(texts, shared) if not self._frozen.keep(text, state)}
+            states = [fresh[text] if text in fresh else self._frozen[text] for text in texts]
+            hidden = states[0].new_zeros(len(texts), width, states[0].shape[1])
+            for row, state in enumerate(states):
+                hidden[row, : len(state)] = state
+        return Rows(self._frozen_prefix[1], hidden.to(self.device), lengths.to(self.device))
 
     def prepare(self, texts: Sequence[tuple[int, ...]], shared: int) -> None:
         """Run the frozen part for the texts that are not in the store, as far as it has room.
@@ -312,15 +334,11 @@ class Engine:
         if not self.cut:
             return
         for ids, state in self._missing(texts, shared):
-            if self._keep(ids, state):
+            if self._frozen.keep(ids, state):
                 continue
             self._frozen.keep_only(set(texts))
-            if not self._keep(ids, state):
+            if not self._frozen.keep(ids, state):
                 return  # full of what is asked for: the rest is computed each time it is needed
-
-    def _keep(self, ids: tuple[int, ...], state: torch.Tensor) -> bool:
-        """False if there is no room, or no frozen layer: embeddings are looked up as fast as they are kept."""
-        return self.cut > 0 and self._frozen.keep(ids, state)
 
     def _begin(self, texts: Sequence[tuple[int, ...]], shared: int) -> None:
         """Run the frozen part for the tokens that all texts begin with."""
@@ -337,10 +355,11 @@ class Engine:
         missing = sorted({ids for ids in texts if ids not in self._frozen}, key=lambda ids: (len(ids), ids))
         widths: dict[int, list[tuple[int, ...]]] = {}
         for ids in missing:
-            widths.setdefault(-(-(len(ids) - shared) // LENGTH_STEP) * LENGTH_STEP, []).append(ids)
+            widths.setdefault(_up_to(len(ids) - shared, LENGTH_STEP), []).append(ids)
+        size = self.at_once(FROZEN_BATCH)
         for width, members in widths.items():
-            for start in range(0, len(members), FROZEN_BATCH):
-                yield from self._freeze(members[start : start + FROZEN_BATCH], shared, width)
+            for start in range(0, len(members), size):
+                yield from self._freeze(members[start : start + size], shared, width)
 
     def forget(self) -> None:
         """Empty the cache of activations, for streams of texts that never come again."""
@@ -358,12 +377,13 @@ class Engine:
         self, members: list[tuple[int, ...]], shared: int, width: int
     ) -> Iterator[tuple[tuple[int, ...], torch.Tensor]]:
         """Compute one batch, filled up with empty rows to its full size."""
-        ids, lengths = _own_tokens(members, shared, FROZEN_BATCH, width)
+        ids, lengths = _own_tokens(members, shared, self.at_once(FROZEN_BATCH), width)
         with torch.no_grad(), self.precision():
             prefix = self.embed(torch.tensor([members[0][:shared]], dtype=torch.long, device=self.device))
             hidden = self._run_lower(Rows(prefix, self.embed(ids.to(self.device)), lengths.to(self.device)))
+        hidden = hidden.to(self.dtype).cpu()
         for row, text in enumerate(members):
-            yield text, hidden[row, : int(lengths[row])].to(self.dtype).cpu()
+            yield text, hidden[row, : int(lengths[row])]
 
     # -- adapters ------------------------------------------------------------------------------
 
@@ -417,6 +437,11 @@ def _own_tokens(
         lengths[row] = len(text) - shared
         ids[row, : lengths[row]] = torch.tensor(text[shared:], dtype=torch.long)
     return ids, lengths
+
+
+def _up_to(length: int, step: int) -> int:
+    """The next multiple of ``step``."""
+    return -(-length // step) * step
 
 
 class Answers:

@@ -144,7 +144,7 @@ class PackedLayers:
         self,
         prefix: torch.Tensor,
         hidden: torch.Tensor,
-        valid: torch.Tensor,
+        valid: torch.Tensor | None,
         *,
         layers: range,
         allowed: torch.Tensor | None = None,
@@ -158,8 +158,9 @@ class PackedLayers:
         prefix : tensor of shape (1, P, d)
             What all rows begin with; P is 0 where the memory holds it.
         hidden : tensor of shape (B, T, d)
-        valid : bool tensor of shape (B, T)
-            True where a token stands; without ``allowed``, a row's tokens come first.
+        valid : bool tensor of shape (B, T), optional
+            True where a token stands; without ``allowed``, a row's tokens come first. By default padding runs along,
+            behind the tokens, which do not see it.
         layers : range
             Numbers of the layers to run.
         allowed : bool tensor of shape (B, T, slots + T), optional
@@ -172,10 +173,10 @@ class PackedLayers:
         Returns
         -------
         tensor of shape (B, T, d)
-            Zero where no token stands.
+            Zero where no token stands and padding does not run along.
         """
-        shared, (batch, length) = prefix.shape[1], valid.shape
-        rows = valid.flatten().nonzero()[:, 0]
+        shared, (batch, length) = prefix.shape[1], hidden.shape[:2]
+        rows = torch.arange(batch * length, device=hidden.device) if valid is None else valid.flatten().nonzero()[:, 0]
         empty = -(shared + len(rows)) % TOKEN_STEP
         x = torch.cat([prefix[0].to(hidden.dtype), hidden.flatten(0, 1).index_select(0, rows)])
         x = functional.pad(x, (0, 0, 0, empty)).to(self.products[layers[0]]["mlp_out"].weight.dtype)

@@ -15,9 +15,15 @@ import torch
 from torch import distributed, nn
 
 from pipeline.lm.engine import Engine, Rows
+from pipeline.lm.recorded import RecordedStep
 
 POOLINGS = {"mean": 0.0, "sqrt": 0.5, "sum": 1.0}  # the power of the number of tokens that the mean is multiplied by
 POOL_BATCHES = 8  # batches of similar length are cut from random pools of this many
+
+# From the upper layers' output and the labels of a batch to a scalar.
+Loss = Callable[..., torch.Tensor]
+# From the row numbers of a batch, and the number of own tokens of each, to what the loss needs besides.
+Labels = Callable[[list[int], list[int]], tuple[torch.Tensor, ...]]
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,8 @@ def train(
     engine: Engine,
     texts: Sequence[tuple[int, ...]],
     shared: int,
-    loss: Callable[[Rows, list[int]], torch.Tensor],
+    loss: Loss,
+    labels: Labels,
     parameters: list[nn.Parameter],
     settings: TrainingSettings,
     seed: int,
@@ -71,7 +78,9 @@ def train(
     shared : int
         Number of first tokens all texts have in common.
     loss : callable
-        From the upper layers' output and the row numbers of the batch to a scalar.
+        From the upper layers' output and the labels of the batch to a scalar.
+    labels : callable
+        From the row numbers of the batch, and the number of own tokens of each, to the tensors that the loss needs.
     parameters : list of nn.Parameter
         All that is trained.
     progress : callable
@@ -84,14 +93,39 @@ def train(
     """
     from transformers import get_cosine_schedule_with_warmup
 
-    optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    optimiser = torch.optim.AdamW(
+        parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=engine.on_gpu or None
+    )
     warmup = math.ceil(settings.warmup * settings.steps)
     schedule = get_cosine_schedule_with_warmup(optimiser, warmup, settings.steps)
     torch.manual_seed(seed)
     curve: list[float] = []
     engine.prepare(texts, shared)
+    several = distributed.is_available() and distributed.is_initialized()
+    records = engine.records and not several
+    if records:  # a recorded step writes to the same gradients each time
+        for parameter in parameters:
+            parameter.grad = torch.zeros_like(parameter)
+
+    def gradients(
+        prefix: torch.Tensor, hidden: torch.Tensor, lengths: torch.Tensor, *given: torch.Tensor
+    ) -> torch.Tensor:
+        optimiser.zero_grad(set_to_none=not records)
+        with engine.precision():
+            value = loss(engine.run_upper(Rows(prefix, hidden, lengths)), *given)
+        value.backward()
+        return value.detach()
+
+    step = RecordedStep(gradients) if records else gradients
+
+    def backward(members: list[int]) -> torch.Tensor:
+        """The mean loss of a batch, with its gradients in the parameters."""
+        rows = engine.rows([texts[row] for row in members], shared)
+        lengths = [len(texts[row]) - shared for row in members]
+        return step(rows.prefix, rows.hidden, rows.lengths, *labels(members, lengths))
+
     for members in batches([len(ids) for ids in texts], settings.batch_size, settings.steps, seed):
-        value = _backward(engine, texts, shared, loss, members, parameters)
+        value = _among_processes(backward, members, optimiser) if several else backward(members)
         if not torch.isfinite(value):
             raise FloatingPointError(
                 f"the training loss is {value.item()} at step {len(curve) + 1} of {settings.steps}; "
@@ -100,36 +134,27 @@ def train(
         nn.utils.clip_grad_norm_(parameters, settings.clip)
         optimiser.step()
         schedule.step()
-        optimiser.zero_grad(set_to_none=True)
         curve.append(value.item())
         progress(len(curve), settings.steps)
     return curve
 
 
-def _backward(
-    engine: Engine,
-    texts: Sequence[tuple[int, ...]],
-    shared: int,
-    loss: Callable[[Rows, list[int]], torch.Tensor],
-    members: list[int],
-    parameters: list[nn.Parameter],
+def _among_processes(
+    backward: Callable[[list[int]], torch.Tensor], members: list[int], optimiser: torch.optim.Optimizer
 ) -> torch.Tensor:
-    """The mean loss of a batch, with its gradients in the parameters; shared among the processes there are."""
-    several = distributed.is_available() and distributed.is_initialized()
-    own = members[distributed.get_rank() :: distributed.get_world_size()] if several else members
-    total = torch.zeros((), device=engine.device)
+    """The same, where each process takes its part of the batch and the gradients are added up."""
+    own = members[distributed.get_rank() :: distributed.get_world_size()]
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     if own:
-        rows = engine.rows([texts[row] for row in own], shared)
-        with engine.precision():
-            value = loss(engine.run_upper(rows), own) * (len(own) / len(members))
-        value.backward()
-        total = value.detach()
-    if several:
-        distributed.all_reduce(total)
-        for parameter in parameters:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-            distributed.all_reduce(parameter.grad)
+        total = backward(own)
+    else:
+        optimiser.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=parameters[0].device)
+    share = len(own) / len(members)
+    distributed.all_reduce(total.mul_(share))
+    for parameter in parameters:
+        parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad.mul_(share)
+        distributed.all_reduce(parameter.grad)
     return total
 
 

@@ -10,7 +10,6 @@ import matplotlib
 import numpy as np
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdChemReactions
-from rdkit.Chem.Draw import rdMolDraw2D
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import precision_recall_curve, roc_curve
 
@@ -19,9 +18,18 @@ import matplotlib.pyplot as plt
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from pipeline.certainty import BY_DISTANCE, BY_SPREAD, CALIBRATED, DISTANCE, FIXED, HIDDEN, OWN, RAW, SPREAD
+from pipeline.errors import InputError
 from pipeline.evaluation.comparison import BETTER, CONTROL, EQUIVALENT, REFERENCE, WORSE, Difference, Evaluation
 from pipeline.evaluation.intervals import DEFAULT_LEVEL
 from pipeline.evaluation.metrics import HIGHER_IS_BETTER, LABELS, PRIMARY, positive_class
+
+try:
+    from rdkit.Chem.Draw import rdMolDraw2D
+except ImportError as error:  # RDKit is built for machines with a screen
+    raise InputError(
+        f"RDKit cannot draw molecules on this machine ({error}); install the system's libraries that it needs "
+        "(Debian and Ubuntu: apt-get install libxrender1 libxext6)"
+    ) from error
 
 matplotlib.rcParams.update(
     {
@@ -127,7 +135,9 @@ def comparison_matrix(
         sign = -1 if HIGHER_IS_BETTER[metric] else 1
         order = sorted(arms, key=lambda arm: sign * evaluation.scores[arm][metric][0])
         place = {arm: position for position, arm in enumerate(order)}
-        for pair in (pair for pair in pairs if pair.split == evaluation.split):
+        shown = [pair for pair in pairs if pair.split == evaluation.split]
+        largest = max((abs(pair.value) for pair in shown if np.isfinite(pair.value)), default=0.0)
+        for pair in shown:
             opposite = {BETTER: WORSE, WORSE: BETTER}.get(pair.answer, pair.answer)
             for row, column, value, answer in (
                 (pair.arm, pair.other, pair.value, pair.answer),
@@ -136,7 +146,7 @@ def comparison_matrix(
                 x, y = place[column], place[row]
                 axis.add_patch(plt.Rectangle((x - 0.5, y - 0.5), 1, 1, fc=fills.get(answer, "#f8f8f8"), ec="white"))
                 shade = "black" if answer in fills else "#999999"
-                axis.text(x, y, f"{value:+.2g}", ha="center", va="center", fontsize=5.5, color=shade)
+                axis.text(x, y, two_digits(value, largest), ha="center", va="center", fontsize=5.5, color=shade)
         axis.set_xticks(range(len(order)), order, rotation=60, ha="right", rotation_mode="anchor", fontsize=7)
         axis.set_yticks(range(len(order)), order, fontsize=7)
         axis.set(xlim=(-0.5, len(order) - 0.5), ylim=(len(order) - 0.5, -0.5), aspect="equal")
@@ -144,6 +154,14 @@ def comparison_matrix(
         axis.spines[:].set_visible(False)
         axis.tick_params(length=0)
     return _svg(figure)
+
+
+def two_digits(value: float, largest: float) -> str:
+    """A signed number of two significant digits, with no exponent, and at most two decimals more than the largest."""
+    if not np.isfinite(value) or not largest:
+        return f"{value:+.2g}"
+    size, most = (1 - int(np.floor(np.log10(abs(number) or largest))) for number in (value, largest))
+    return f"{value:+.{max(0, min(size, most + 2))}f}"
 
 
 def certainty_by_split(intervals: Any, evaluations: Sequence[Evaluation], arms: Sequence[str], units: str) -> str:

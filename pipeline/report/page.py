@@ -198,6 +198,7 @@ def _content(outcome: Outcome, out: Path, neighbours: Sequence[Neighbours]) -> d
         "settings": outcome.info["settings"],
         "seconds": sum(cell["seconds"] for cell in outcome.cells if cell["key"]["arm"] not in MEANS),
         "peak_mb": max(cell["peak_mb"] for cell in outcome.cells),
+        "gpu_peak_mb": max(cell.get("gpu_peak_mb", 0.0) for cell in outcome.cells),
         "language_models": _language_models(outcome),
     }
 

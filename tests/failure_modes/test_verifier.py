@@ -130,7 +130,7 @@ def test_a_cold_sample_is_the_most_probable_text_of_the_plain_model(tiny_engine)
         for prompt, text in zip(prompts, written, strict=True):
             ids = list(prompt)
             for _ in range(generator.longest_ + 8):
-                ids.append(int(model(input_ids=torch.tensor([ids])).logits[0, -1].argmax()))
+                ids.append(int(model(input_ids=torch.tensor([ids], device=model.device)).logits[0, -1].argmax()))
                 if ids[-1] == tiny_engine.end_token:
                     break
             assert generator._text(ids[len(prompt) :]) == text

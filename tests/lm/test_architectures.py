@@ -75,7 +75,7 @@ def test_cut_and_packed_layers_equal_the_plain_forward(model):
     with torch.no_grad():
         rows = engine.run_upper(engine.rows(ids, shared))
         for row, text in enumerate(ids):
-            expected = engine.base(input_ids=torch.tensor([text])).last_hidden_state[0, shared:]
+            expected = engine.base(input_ids=torch.tensor([text], device=engine.device)).last_hidden_state[0, shared:]
             torch.testing.assert_close(rows.hidden[row, : len(text) - shared], expected, atol=1e-4, rtol=1e-3)
 
 
@@ -90,7 +90,7 @@ def test_an_architecture_that_cannot_be_cut_says_so_and_runs_whole(tmp_path, mon
     ids = [engine.encode(TEMPLATE.render(smiles)) for smiles in SMILES[:3]]
     with torch.no_grad():
         rows = engine.run_upper(engine.rows(ids, 2))
-        expected = engine.base(input_ids=torch.tensor([ids[0]])).last_hidden_state[0, 2:]
+        expected = engine.base(input_ids=torch.tensor([ids[0]], device=engine.device)).last_hidden_state[0, 2:]
     torch.testing.assert_close(rows.hidden[0, : len(ids[0]) - 2], expected, atol=1e-4, rtol=1e-3)
 
 
@@ -112,23 +112,31 @@ def test_merged_weights_have_the_layers_that_are_used_and_no_others(model, tmp_p
     (written,) = write_merged(tmp_path / "m")
     merged = AutoModelForCausalLM.from_pretrained(written).eval()
     assert merged.config.num_hidden_layers == 1
-    ids = torch.tensor([fitted.arm_.engine.encode("What is the mass of CCO?")])
+    engine = fitted.arm_.engine
+    ids = torch.tensor([engine.encode("What is the mass of CCO?")])
     with torch.no_grad(), fitted.arm_.with_adapters():
-        torch.testing.assert_close(merged(ids).logits, fitted.arm_.engine.model(ids).logits, atol=1e-4, rtol=1e-3)
+        written_out = engine.model(ids.to(engine.device)).logits.cpu()
+        torch.testing.assert_close(merged(ids).logits, written_out, atol=1e-4, rtol=1e-3)
 
 
+def random_rows(engine: Engine, shared: int, lengths: list[int]) -> Rows:
+    hidden = torch.randn(len(lengths), max(lengths), 32)
+    return Rows(*(part.to(engine.device) for part in (torch.randn(1, shared, 32), hidden, torch.tensor(lengths))))
+
+
+@pytest.mark.parametrize("padding", [False, True], ids=["packed", "padding-runs-along"])
 @pytest.mark.parametrize("shared", [0, 1, 5])
-def test_packed_rows_and_their_gradients_are_those_of_the_plain_layers(tiny_engine, shared):
+def test_packed_rows_and_their_gradients_are_those_of_the_plain_layers(tiny_engine, shared, padding):
     """Lengths from one token to all of them, adapters that are not zero."""
     assert tiny_engine.packs
     torch.manual_seed(1)
-    hidden, lengths = torch.randn(5, 9, 32), torch.tensor([9, 1, 4, 9, 2])
-    rows = Rows(torch.randn(1, shared, 32), hidden, lengths)
+    rows = random_rows(tiny_engine, shared, [9, 1, 4, 9, 2])
+    tiny_engine.runs_padding = padding
     with tiny_engine.adapted(rank=4, alpha=8, dropout=0.0, seed=0) as adapted:
         parameters = [parameter for parameter in adapted.parameters() if parameter.requires_grad]
         for parameter in parameters:
             torch.nn.init.normal_(parameter, std=0.3)
-        weights = torch.randn(25, 32)  # not a sum of squares: the final norm makes that constant
+        weights = torch.randn(25, 32).to(rows.hidden)  # not a sum of squares: the final norm makes that constant
         found = []
         for packed in (tiny_engine._packed, None):
             tiny_engine._packed = packed
@@ -149,12 +157,13 @@ def test_a_bf16_engine_packs_too_and_stays_near_fp32(tiny_folder):
 
 
 def test_padding_is_zero_in_packed_rows(tiny_engine):
-    rows = Rows(torch.randn(1, 3, 32), torch.randn(2, 6, 32), torch.tensor([6, 2]))
+    rows = random_rows(tiny_engine, 3, [6, 2])
+    tiny_engine.runs_padding = False
     assert tiny_engine.run_upper(rows).hidden[1, 2:].abs().max() == 0
 
 
 def test_dropout_takes_the_plain_layers(tiny_engine):
-    rows = Rows(torch.randn(1, 3, 32), torch.randn(2, 6, 32), torch.tensor([6, 2]))
+    rows = random_rows(tiny_engine, 3, [6, 2])
     with tiny_engine.adapted(rank=4, alpha=8, dropout=0.5, seed=0) as model, torch.no_grad():
         for parameter in model.parameters():
             if parameter.requires_grad:
@@ -174,3 +183,16 @@ def test_training_packed_equals_training_plain(tiny_folder, arm):
         engine._pack()
         found.append(arm(engine, TEMPLATE, steps=8).fit(SMILES, Y).curve_)
     np.testing.assert_allclose(*found, rtol=1e-4)
+
+
+@pytest.mark.parametrize("arm", [HeadRegressor, TextRegressor])
+def test_batches_as_a_gpu_gets_them_train_the_same(tiny_folder, arm):
+    """Filled up in width and in labels, with padding that runs along."""
+    found = []
+    for as_on_gpu in (False, True):
+        engine = Engine.load(str(tiny_folder), trained_layers=1, dtype="float32")
+        engine.runs_padding = as_on_gpu
+        engine.width_step, engine.label_step = (16, 32) if as_on_gpu else (1, 1)
+        fitted = arm(engine, TEMPLATE, steps=8).fit(SMILES, Y)
+        found.append([*fitted.curve_, *fitted.predict(SMILES)])
+    np.testing.assert_allclose(*found, rtol=2e-4)

@@ -31,7 +31,7 @@ def prompts(engine):
 
 def plain(engine, ids):
     with torch.no_grad():
-        return engine.base(input_ids=torch.tensor([ids])).last_hidden_state[0]
+        return engine.base(input_ids=torch.tensor([ids], device=engine.device)).last_hidden_state[0]
 
 
 def test_the_model_is_cut(tiny_engine):
@@ -116,7 +116,7 @@ def test_merged_and_reloaded_weights_give_the_same_scores(tiny_engine, tmp_path)
     reloaded = AutoModelForCausalLM.from_pretrained(tmp_path, attn_implementation="eager", dtype=torch.float32)
     with torch.no_grad():
         again = reloaded.base_model(input_ids=torch.tensor([ids])).last_hidden_state[0]
-    torch.testing.assert_close(adapted, again, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(adapted.cpu(), again, atol=1e-4, rtol=1e-3)
 
 
 def test_the_prompt_is_tokenised_alike_with_and_without_its_answer(tiny_engine):

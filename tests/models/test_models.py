@@ -105,7 +105,7 @@ def test_peft_itself_loads_the_adapter_over_the_layers_that_are_used(tiny_folder
         plain = base(ids).logits
         theirs = PeftModel.from_pretrained(base, tmp_path / "model" / "lm-text").eval()(ids).logits
         with model.arm_.with_adapters():
-            ours = model.arm_.engine.model(ids).logits
+            ours = model.arm_.engine.model(ids.to(model.arm_.engine.device)).logits.cpu()
     torch.testing.assert_close(theirs, ours)
     assert not torch.allclose(theirs, plain)
     assert "first 1 layers" in (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
@@ -125,8 +125,8 @@ def test_merged_weights_are_a_model_of_their_own(alcohols, tiny_folder, tmp_path
     with torch.no_grad():
         merged = AutoModelForCausalLM.from_pretrained(tmp_path / "m" / "merged" / "lm-text")(ids).logits
         with arm.with_adapters():
-            adapted = arm.engine.model(ids).logits
-        plain = arm.engine.model(ids).logits
+            adapted = arm.engine.model(ids.to(arm.engine.device)).logits.cpu()
+        plain = arm.engine.model(ids.to(arm.engine.device)).logits.cpu()
     torch.testing.assert_close(merged, adapted, atol=1e-5, rtol=1e-4)
     assert not torch.allclose(plain, adapted)
     done = chemtune("fit", alcohols, "--target", "value", "--arm", "knn", "--out", "k", "--merge", cwd=tmp_path)

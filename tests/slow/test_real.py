@@ -65,7 +65,7 @@ def test_real_cached_layers_equal_the_plain_forward_in_fp32():
     with torch.no_grad():
         rows = engine.run_upper(engine.rows(ids, shared))
         for row, text in enumerate(ids):
-            expected = engine.base(input_ids=torch.tensor([text])).last_hidden_state[0, shared:]
+            expected = engine.base(input_ids=torch.tensor([text], device=engine.device)).last_hidden_state[0, shared:]
             torch.testing.assert_close(rows.hidden[row, : len(text) - shared], expected, atol=2e-3, rtol=2e-3)
 
 
