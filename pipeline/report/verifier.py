@@ -64,11 +64,16 @@ def _row(found: Findings, proposals: str, chosen: str) -> dict[str, Any]:
     tops = found.experiment.settings.top
     return {
         "proposals": proposals,
-        "filter": "" if proposals in (POPULAR, RANDOM) else chosen,
+        "filter": "" if proposals in (POPULAR, RANDOM) else _order(chosen),
         "cells": [
             found.value(proposals, chosen, metric, top) for metric in (PRECISION, GAIN, OVER_POPULAR) for top in tops
         ],
     }
+
+
+def _order(chosen: str) -> str:
+    """What puts proposals in order, in words."""
+    return "as written" if chosen == UNFILTERED else chosen
 
 
 def precision_figure(found: Findings) -> str:
@@ -79,9 +84,7 @@ def precision_figure(found: Findings) -> str:
         for proposals, chosen in rankings(found.experiment):
             value = found.value(proposals, chosen, PRECISION, top)
             assert value
-            label = proposals if proposals in (POPULAR, RANDOM) else f"{proposals}: {chosen}"
-            if proposals == GENERATOR and chosen == UNFILTERED:
-                label = f"{proposals}: as written"
+            label = proposals if proposals in (POPULAR, RANDOM) else f"{proposals}: {_order(chosen)}"
             if proposals == EVERYTHING:
                 label = f"all combinations: {chosen}"
             rows.append({"label": label, "source": proposals} | dict(zip(("value", "low", "high"), value, strict=True)))
