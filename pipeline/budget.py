@@ -29,7 +29,7 @@ from pipeline.tables.targets import CLASSES
 
 PROBE_ROWS = 160
 PROBE_PROMPTS = 96
-PROBE_STEPS = 7
+PROBE_STEPS, PROBE_STEPS_ON_GPU = 7, 30
 PROBE_READ = 16
 # Their cost grows with the cube of the rows, the others' about linearly.
 _CUBIC = ("gp", "ngram-ridge", "components-gp", "drfp-gp")
@@ -97,7 +97,7 @@ def _probe_engine(run: Run, arm: str) -> tuple[float, float, float]:
     frozen = (time.perf_counter() - started) / len(sample)
     if arm == "lm-frozen":
         return 0.0, frozen, 0.0
-    settings = training_settings(len(sample), arm, PROBE_STEPS)
+    settings = training_settings(len(sample), arm, PROBE_STEPS_ON_GPU if engine.on_gpu else PROBE_STEPS)
     with engine.adapted(rank=settings.rank, alpha=settings.alpha, dropout=0.0, seed=0) as model:
         head = Head(engine.model.config.hidden_size, 1).to(engine.device)
         parameters = [p for p in model.parameters() if p.requires_grad] + list(head.parameters())
@@ -113,8 +113,10 @@ def _probe_engine(run: Run, arm: str) -> tuple[float, float, float]:
             0,
             lambda done, total: marks.append(time.perf_counter()),
         )
-        read = _probe_reading(run, sample[:PROBE_READ], shared) if arm == "lm-text" else 0.0
-    return float(np.mean(np.diff(marks))), frozen, read
+        read = _probe_reading(run, sample[: engine.at_once(PROBE_READ)], shared) if arm == "lm-text" else 0.0
+    seconds = np.diff(marks)
+    step = np.median(seconds[len(seconds) // 2 :]) if engine.on_gpu else seconds.mean()  # there the first are recorded
+    return float(step), frozen, read
 
 
 def _probe_reading(run: Run, prompts: list[tuple[int, ...]], shared: int) -> float:

@@ -95,7 +95,7 @@ def write_cell(folder: Path, content: dict[str, Any]) -> None:
 def measured(into: dict[str, Any]) -> Iterator[None]:
     """Record ``seconds`` and ``peak_mb`` (largest resident memory meanwhile) of the block.
 
-    With a GPU in use also ``gpu_peak_mb``, the most that torch held there meanwhile.
+    With a GPU in use also ``gpu_peak_mb``, the most that torch's tensors took there meanwhile.
     """
     with suppress(OSError):  # Linux: forget the earlier peak; elsewhere it is that since the program started
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")

@@ -93,14 +93,13 @@ class LanguageModelArm(BaseEstimator):
 
     def _pooled_output(self, prompts: list[tuple[int, ...]], function: Callable[[Rows], torch.Tensor]) -> np.ndarray:
         """``function`` of the upper layers' output for each prompt. Shape (n, d)."""
-        return self._in_batches(prompts, lambda rows, members: function(rows), _PREDICT_BATCH)
+        return self._in_batches(prompts, lambda rows, members: function(rows), self.engine.at_once(_PREDICT_BATCH))
 
     def _in_batches(
         self, texts: list[tuple[int, ...]], function: Callable[[Rows, list[int]], torch.Tensor], size: int
     ) -> np.ndarray:
         """``function`` of the upper layers' output of each batch of texts, and of their numbers. Shape (n, ...)."""
         order = sorted(range(len(texts)), key=lambda row: (len(texts[row]), texts[row]))
-        size = self.engine.at_once(size)
         result: dict[int, np.ndarray] = {}
         self.engine.prepare(texts, self.shared_)
         for start in range(0, len(order), size):
@@ -378,7 +377,7 @@ class _TunedText(_Tuned):
             with self.engine.precision():
                 return self._completion_losses(rows, [answers[row] for row in members])
 
-        return self._in_batches(texts, of, size).astype(np.float64)
+        return self._in_batches(texts, of, self.engine.at_once(size, max(map(len, answers)))).astype(np.float64)
 
     def _answer_labels(self, lengths: list[int], answers: list[tuple[int, ...]]) -> tuple[torch.Tensor, ...]:
         """The row and the position before each token of the answers, the token, and its weight in the row's mean.
@@ -390,7 +389,7 @@ class _TunedText(_Tuned):
             for row, (length, answer) in enumerate(zip(lengths, answers, strict=True))
             for offset, token in enumerate(answer)
         ]
-        found += [(0, 0, 0, 0.0)] * (-len(found) % self.engine.label_step)  # these weigh nothing
+        found += [(0, 0, 0, 0.0)] * (self.engine.label_places(len(found)) - len(found))  # these weigh nothing
         return tuple(torch.tensor(part, device=self.engine.device) for part in zip(*found, strict=True))
 
     def _losses(
@@ -400,7 +399,7 @@ class _TunedText(_Tuned):
         logits = self.engine.logits(rows.hidden[row, position])
         losses = torch.nn.functional.cross_entropy(logits, token, reduction="none") * weight
         owner = row == torch.arange(len(rows.lengths), device=row.device)[:, None]
-        return (owner * losses).sum(dim=1)  # adding by index has no fixed order on a GPU
+        return torch.where(owner, losses, 0.0).sum(dim=1)  # adding by index has no fixed order on a GPU
 
     def _read(self, X: Any, answers: list[str]) -> Reading:
         tree = AnswerTree([self._answer_ids(answer) for answer in answers])

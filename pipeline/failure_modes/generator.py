@@ -113,7 +113,7 @@ class Generator(_TunedText):
         order = sorted(range(len(prompts)), key=lambda row: (len(prompts[row]), prompts[row]))
         found: list[list[Proposal]] = [[] for _ in prompts]
         torch.manual_seed(self.seed)
-        width = max(1, self.engine.at_once(_SAMPLE_BATCH) // samples)
+        width = max(1, _SAMPLE_BATCH // samples)
         done, total = 0, len(temperatures) * len(prompts)
         with self.with_adapters() as model, torch.no_grad(), self.engine.precision():
             for temperature in temperatures:

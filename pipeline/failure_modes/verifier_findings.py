@@ -342,8 +342,8 @@ def _gain(found: Findings, check: Check, top: int) -> str:
 
 
 def _points(found: Interval) -> str:
-    value, low, high = (100 * part for part in found)
-    return f"{value:.0f} [{low:.0f} to {high:.0f}]"
+    value, low, high = (round(100 * part) for part in found)  # whole numbers have no -0
+    return f"{value} [{low} to {high}]"
 
 
 def _percent(found: Interval | None) -> str:

@@ -112,7 +112,7 @@ def read_answers(
     result = Reading(np.zeros((len(prompts), tree.size)), np.zeros(len(prompts)), np.full(len(prompts), -1))
     order = sorted(range(len(prompts)), key=lambda row: (len(prompts[row]), prompts[row]))
     done = 0
-    size = engine.at_once(BATCH)
+    size = engine.at_once(BATCH, max(MAX_WIDTH, len(tree.stem) + 1))
     for start in range(0, len(order), size):
         members = order[start : start + size]
         with torch.no_grad(), engine.precision():

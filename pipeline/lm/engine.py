@@ -28,6 +28,8 @@ from pipeline.prompts.templates import Pieces, PromptTemplate, completion
 
 LENGTH_STEP = 8  # rows are padded to multiples of this, so that a text's batch shape is its own
 WIDTH_STEP, LABEL_STEP = 16, 32  # a GPU's batches are filled up to multiples, so that few shapes have to be recorded
+LOGIT_BYTES = 1_000_000_000  # on a GPU more rows are run at once as far as their logits take no more
+UNRECORDED_ROPE = ("dynamic", "longrope")  # positions that ask how long the text is
 FROZEN_BATCH = 16
 GPU_ROWS = 8  # a GPU runs so many times the rows at once, where that is not for the user to say
 _FINAL_NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f")
@@ -163,11 +165,24 @@ class Engine:
     @property
     def records(self) -> bool:
         """Whether training steps on batches of one shape are the same work on the GPU, and can be recorded as such."""
-        return self.on_gpu and self.runs_padding and self._packed is not None and self._packs_upper
+        if not self.on_gpu or not self.runs_padding or self._packed is None or not self._packs_upper:
+            return False
+        return getattr(self._packed.rotary, "rope_type", "default") not in UNRECORDED_ROPE
 
-    def at_once(self, rows: int) -> int:
-        """How many rows to run in one batch where a CPU takes so many."""
-        return rows * GPU_ROWS if self.on_gpu else rows
+    def at_once(self, rows: int, positions: int = 0) -> int:
+        """How many rows to run in one batch where a CPU takes so many; so many positions of each get logits."""
+        if not self.on_gpu:
+            return rows
+        most = rows * GPU_ROWS
+        if positions:
+            most = min(most, LOGIT_BYTES // (4 * positions * self.model.config.vocab_size))
+        return max(rows, most)
+
+    def label_places(self, labels: int) -> int:
+        """How many labels so many are filled up to: few shapes where steps are recorded."""
+        if self.label_step == 1:
+            return labels
+        return _up_to(labels, max(self.label_step, 2 ** (labels.bit_length() - 3)))
 
     # -- text to tokens ------------------------------------------------------------------------
 
@@ -312,7 +327,8 @@ class Engine:
         """
         self._begin(texts, shared)
         assert self._frozen_prefix is not None
-        width = _up_to(max(map(len, texts)) - shared, self.width_step)
+        packs = self._packed is not None and self._packs_upper
+        width = _up_to(max(map(len, texts)) - shared, self.width_step if packs else 1)
         ids, lengths = _own_tokens(texts, shared, len(texts), width)
         if not self.cut:
             hidden = self.embed(ids.to(self.device))

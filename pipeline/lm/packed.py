@@ -1,4 +1,4 @@
-"""Decoder layers over packed rows: one product per weight and step, on tokens alone and never on padding.
+"""Decoder layers over packed rows: one product per weight and step, on tokens alone (on a GPU also on padding).
 
 For decoders built like Llama (RMSNorm, rotary positions, gated MLP). Queries, keys and values are one product, as
 are the two of the gated MLP; the adapters of each are one small product beside it, cast once a step. The prefix that

@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 import torch
 
+MOST = 32  # shapes that are recorded; each keeps what its step needs
+
 
 class RecordedStep:
     """A step that is run as it is on the first batch of a shape, recorded on the second, and replayed from then on.
@@ -23,7 +25,10 @@ class RecordedStep:
 
     def __init__(self, step: Callable[..., torch.Tensor]) -> None:
         self.step = step
-        self.stream = torch.cuda.Stream()  # of all calls: gradients are added on the stream that they were first met on
+        # Also the steps that are not recorded run on this stream: PyTorch adds a gradient on the stream on which its
+        # parameter was used first, which must be the one that is recorded. It is not to be shared with another
+        # training: newer versions clear what products keep for a stream when a graph of it is given up.
+        self.stream = torch.cuda.Stream()
         self.pool = torch.cuda.graph_pool_handle()
         self.seen: set[tuple] = set()
         self.recorded: dict[tuple, tuple[torch.cuda.CUDAGraph, list[torch.Tensor], torch.Tensor]] = {}
@@ -43,6 +48,8 @@ class RecordedStep:
             self.seen.add(shape)
             return self.step(*inputs)  # libraries set themselves up here, which cannot be recorded
         if shape not in self.recorded:
+            if len(self.recorded) == MOST:
+                return self.step(*inputs)
             self.recorded[shape] = self._record(inputs)
         graph, places, value = self.recorded[shape]
         for place, given in zip(places, inputs, strict=True):

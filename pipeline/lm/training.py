@@ -142,7 +142,7 @@ def train(
 def _among_processes(
     backward: Callable[[list[int]], torch.Tensor], members: list[int], optimiser: torch.optim.Optimizer
 ) -> torch.Tensor:
-    """The same, where each process takes its part of the batch and the gradients are added up."""
+    """The mean loss of a batch of which each process takes its part, with the gradients of all in the parameters."""
     own = members[distributed.get_rank() :: distributed.get_world_size()]
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     if own:

@@ -185,12 +185,13 @@ def test_training_packed_equals_training_plain(tiny_folder, arm):
     np.testing.assert_allclose(*found, rtol=1e-4)
 
 
+@pytest.mark.parametrize("trained_layers", [1, 2], ids=["frozen-below", "all-trained"])
 @pytest.mark.parametrize("arm", [HeadRegressor, TextRegressor])
-def test_batches_as_a_gpu_gets_them_train_the_same(tiny_folder, arm):
+def test_batches_as_a_gpu_gets_them_train_the_same(tiny_folder, arm, trained_layers):
     """Filled up in width and in labels, with padding that runs along."""
     found = []
     for as_on_gpu in (False, True):
-        engine = Engine.load(str(tiny_folder), trained_layers=1, dtype="float32")
+        engine = Engine.load(str(tiny_folder), trained_layers=trained_layers, dtype="float32")
         engine.runs_padding = as_on_gpu
         engine.width_step, engine.label_step = (16, 32) if as_on_gpu else (1, 1)
         fitted = arm(engine, TEMPLATE, steps=8).fit(SMILES, Y)
