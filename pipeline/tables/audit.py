@@ -22,6 +22,7 @@ from pipeline.tables.targets import CLASSES
 
 NOTATION_FOLDS = 5
 NOTATION_WARNING = 0.05
+_CHANCE = {"AUROC": 0.5, "R2": 0.0}
 NOTATION_ROWS = 5_000
 
 
@@ -167,7 +168,8 @@ def audit_lines(found: dict[str, Any]) -> list[str]:
     refused = sum(found["refused"].values())
     kind = found["rows_are"]
     lines = [
-        f"{found['name']}: {found['molecules']} {kind} from {found['rows_read']} rows, {refused} rows refused.",
+        f"{found['name']}: {found['molecules']} {kind} from {found['rows_read']} rows, "
+        f"{refused} row{'s' * (refused != 1)} refused.",
         f"Task: {found['task']} of {found['property']!r}{units} ({found['task_reason']}).",
     ]
     lines += [f"  refused {count}: {reason}" for reason, count in found["refused"].items()]
@@ -209,7 +211,8 @@ def audit_lines(found: dict[str, Any]) -> list[str]:
             f"Notation: character n-grams predict the label with {note['metric']} {note['given']:.3f} from the SMILES "
             f"as given, {note['canonical']:.3f} from canonical ones (out of fold, {note['rows']} {kind})."
         )
-        if note["given"] - note["canonical"] > NOTATION_WARNING:
+        given, canonical = (max(note[name], _CHANCE[note["metric"]]) for name in ("given", "canonical"))
+        if given - canonical > NOTATION_WARNING:  # below chance neither says anything
             lines.append(
                 f"Warning: the strings as given say more than the {kind} do; rows of different sources may be "
                 "written differently. chemtune trains on canonical SMILES."

@@ -183,8 +183,8 @@ def _numbers(cells: pd.Series, reader: MeasurementReader) -> np.ndarray:
 def _mixed_warnings(refused: pd.DataFrame, structures: Sequence[str]) -> list[str]:
     counts = refused["column"][refused["column"].isin(structures)].value_counts()
     return [
-        f"{count} rows were refused because {column!r} holds SMILES elsewhere and none there; if the column holds "
-        f"names, write {column}{NAME} in --components"
+        f"{count} row{' was' if count == 1 else 's were'} refused because {column!r} holds SMILES elsewhere and none "
+        f"there; if the column holds names, write {column}{NAME} in --components"
         for column, count in counts.items()
     ]
 

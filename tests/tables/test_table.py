@@ -176,6 +176,22 @@ def test_audit_sees_a_label_in_the_notation(tmp_path):
     assert leak["canonical"] < leak["given"] - 0.2
 
 
+@pytest.mark.parametrize(
+    ("metric", "given", "canonical", "warned"),
+    [
+        ("R2", 0.40, 0.30, True),
+        ("R2", 0.04, -0.30, False),
+        ("R2", -0.40, -0.47, False),
+        ("AUROC", 0.96, 0.69, True),
+        ("AUROC", 0.45, 0.30, False),
+    ],
+)
+def test_the_notation_is_warned_of_only_if_it_says_something(photoswitch, metric, given, canonical, warned):
+    found = audit_table(photoswitch)
+    found["notation"] = {"metric": metric, "given": given, "canonical": canonical, "rows": 383}
+    assert any("the strings as given say more" in line for line in audit_lines(found)) == warned
+
+
 @pytest.mark.parametrize("text", ["=1+1", "+x", "-x", "@x", "\tx"])
 def test_formulas_are_defused_and_numbers_are_not(text):
     assert spreadsheet_safe(text) == "'" + text
