@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,12 +21,14 @@ from pipeline.failure_modes.verifier_findings import (
     GENERATOR,
     LIKELIHOOD,
     OUTSIDE,
+    OVER_POPULAR,
     POPULAR,
     PRECISION,
     RANDOM,
     UNFILTERED,
     VALID,
     VALID_SHARE,
+    _gain,
     execute,
     precision_at,
 )
@@ -266,3 +270,17 @@ def test_what_cannot_be_done_is_said_in_one_line(planted, tiny_folder, more, wor
     assert done.returncode == 2
     assert words in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("beyond", "said"),
+    [
+        ((-0.03, -0.08, 0.0), "3 [0 to 8] points below the most popular conditions, a difference that can be chance"),
+        ((-0.15, -0.25, -0.07), "15 [7 to 25] points below the most popular conditions."),
+        ((0.12, 0.04, 0.2), "12 [4 to 20] points above the most popular conditions."),
+    ],
+)
+def test_a_verifier_is_said_to_be_above_or_below_the_most_popular_conditions(beyond, said):
+    values = {GAIN: (0.05, 0.0, 0.1), OVER_POPULAR: beyond}
+    found = SimpleNamespace(value=lambda proposals, chosen, metric, top: values[metric])
+    assert f"by 5 [0 to 10] points, which puts them {said}" in _gain(found, SimpleNamespace(label="x"), 1)

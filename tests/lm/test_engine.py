@@ -262,6 +262,20 @@ def test_a_head_for_classes_starts_from_their_shares(tiny_engine):
     np.testing.assert_allclose(arm.predict_proba(SMILES[:5]), expected, atol=1e-6)
 
 
+def test_each_step_has_the_gradient_of_its_own_batch_alone(tiny_engine):
+    """All rows in each batch and a rate of zero: the gradient is the same each time, and does not add up."""
+    norms = []
+
+    def progress(done, total):
+        norms.append(float(arm.head_.linear.weight.grad.norm()))
+
+    settings = {"learning_rate": 0.0, "batch_size": len(SMILES), "clip": 1e9}
+    arm = HeadRegressor(tiny_engine, TEMPLATE, steps=5, settings=settings, progress=progress)
+    arm.fit(SMILES, Y)
+    assert norms[0] > 0
+    np.testing.assert_allclose(norms, norms[0], rtol=1e-4)
+
+
 def test_text_learns_what_it_is_shown(tiny_engine):
     labels = np.where(np.median(Y) < Y, "long", "short")
     arm = TextClassifier(tiny_engine, TEMPLATE, steps=120, settings={"learning_rate": 1e-2}).fit(SMILES, labels)
