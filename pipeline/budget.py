@@ -107,7 +107,7 @@ def _probe_engine(run: Run, arm: str) -> tuple[float, float, float]:
             sample,
             shared,
             lambda rows: (head(rows) ** 2).mean(),
-            lambda members, lengths: (),
+            lambda members: (),
             parameters,
             settings,
             0,

@@ -100,7 +100,7 @@ def main() -> None:
         with torch.autocast(engine.device.type, enabled=False):
             return nn.functional.smooth_l1_loss(head(rows), wanted, beta=0.5)
 
-    def labels(members: list[int], lengths: list[int]) -> tuple[torch.Tensor, ...]:
+    def labels(members: list[int]) -> tuple[torch.Tensor, ...]:
         return (targets[fit[members]].to(engine.device),)
 
     def progress(done: int, total: int) -> None:

@@ -269,7 +269,7 @@ class _TunedHead(_Tuned):
             with torch.autocast(engine.device.type, enabled=False):
                 return criterion(self.head_(rows), wanted)
 
-        def labels(members: list[int], lengths: list[int]) -> tuple[torch.Tensor, ...]:
+        def labels(members: list[int]) -> tuple[torch.Tensor, ...]:
             return (targets[members].to(engine.device),)
 
         self.start_ = pretrained_adapter(
@@ -358,7 +358,8 @@ class _TunedText(_Tuned):
         def loss(rows: Rows, *labels: torch.Tensor) -> torch.Tensor:
             return self._losses(rows, *labels).mean()
 
-        def labels(members: list[int], lengths: list[int]) -> tuple[torch.Tensor, ...]:
+        def labels(members: list[int]) -> tuple[torch.Tensor, ...]:
+            lengths = [len(texts[row]) - self.shared_ for row in members]
             return self._answer_labels(lengths, [answers[row] for row in members])
 
         self._fit_adapters(texts, loss, labels, None)

@@ -105,9 +105,9 @@ class Engine:
     ) -> None:
         self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.on_gpu = self.device.type == "cuda"
-        # A GPU has room for padding, and where it runs along nothing waits to know how many tokens there are.
+        # A GPU has room for padding: where it runs along nothing waits to know how many tokens there are, and filled
+        # up to multiples batches have few shapes.
         self.runs_padding = self.on_gpu
-        self.width_step, self.label_step = (WIDTH_STEP, LABEL_STEP) if self.on_gpu else (1, 1)
         self.dtype = dtype
         self.name = name
         self.tokenizer = tokenizer
@@ -165,9 +165,13 @@ class Engine:
     @property
     def records(self) -> bool:
         """Whether training steps on batches of one shape are the same work on the GPU, and can be recorded as such."""
-        if not self.on_gpu or not self.runs_padding or self._packed is None or not self._packs_upper:
-            return False
-        return getattr(self._packed.rotary, "rope_type", "default") not in UNRECORDED_ROPE
+        rope = getattr(self._packed and self._packed.rotary, "rope_type", "default")
+        return self.on_gpu and self.runs_padding and self._runs_packed and rope not in UNRECORDED_ROPE
+
+    @property
+    def _runs_packed(self) -> bool:
+        """Whether all layers run packed, with the adapters there are now."""
+        return self._packed is not None and self._packs_upper
 
     def at_once(self, rows: int, positions: int = 0) -> int:
         """How many rows to run in one batch where a CPU takes so many; so many positions of each get logits."""
@@ -179,10 +183,8 @@ class Engine:
         return max(rows, most)
 
     def label_places(self, labels: int) -> int:
-        """How many labels so many are filled up to: few shapes where steps are recorded."""
-        if self.label_step == 1:
-            return labels
-        return _up_to(labels, max(self.label_step, 2 ** (labels.bit_length() - 3)))
+        """How many labels so many are filled up to, in steps that grow with them."""
+        return _up_to(labels, max(LABEL_STEP, 2 ** (labels.bit_length() - 3))) if self.runs_padding else labels
 
     # -- text to tokens ------------------------------------------------------------------------
 
@@ -293,7 +295,7 @@ class Engine:
 
     def run_upper(self, rows: Rows) -> Rows:
         """The upper layers and the final norm over activations that enter them."""
-        if self._packed is not None and self._packs_upper:
+        if self._runs_packed:
             valid = None if self.runs_padding else rows.valid
             hidden = self._run_packed(rows.prefix, rows.hidden, valid, range(self.cut, len(self.layers)))
             return Rows(rows.prefix, hidden, rows.lengths)
@@ -327,18 +329,19 @@ class Engine:
         """
         self._begin(texts, shared)
         assert self._frozen_prefix is not None
-        packs = self._packed is not None and self._packs_upper
-        width = _up_to(max(map(len, texts)) - shared, self.width_step if packs else 1)
-        ids, lengths = _own_tokens(texts, shared, len(texts), width)
-        if not self.cut:
-            hidden = self.embed(ids.to(self.device))
+        width = max(map(len, texts)) - shared
+        if self.runs_padding and self._runs_packed:
+            width = _up_to(width, WIDTH_STEP)
+        if self.cut:
+            fresh = {ids: state for ids, state in self._missing(texts, shared) if not self._frozen.keep(ids, state)}
+            states = [fresh[ids] if ids in fresh else self._frozen[ids] for ids in texts]
+            lengths = torch.tensor([len(state) for state in states])
+            hidden = nn.utils.rnn.pad_sequence(states, batch_first=True)
+            hidden = nn.functional.pad(hidden, (0, 0, 0, width - hidden.shape[1])).to(self.device)
         else:
-            fresh = {text: state for text, state in self._missing(texts, shared) if not self._frozen.keep(text, state)}
-            states = [fresh[text] if text in fresh else self._frozen[text] for text in texts]
-            hidden = states[0].new_zeros(len(texts), width, states[0].shape[1])
-            for row, state in enumerate(states):
-                hidden[row, : len(state)] = state
-        return Rows(self._frozen_prefix[1], hidden.to(self.device), lengths.to(self.device))
+            tokens, lengths = _own_tokens(texts, shared, len(texts), width)
+            hidden = self.embed(tokens.to(self.device))
+        return Rows(self._frozen_prefix[1], hidden, lengths.to(self.device))
 
     def prepare(self, texts: Sequence[tuple[int, ...]], shared: int) -> None:
         """Run the frozen part for the texts that are not in the store, as far as it has room.
@@ -436,7 +439,7 @@ class Engine:
 
     def answers_to(self, texts: Sequence[tuple[int, ...]], shared: int, last: int = 1) -> Answers:
         """Run prompts that share their first tokens through all layers in use, to go on from there."""
-        kind = Answers if self._packed is None or not self._packs_upper else _PackedAnswers
+        kind = _PackedAnswers if self._runs_packed else Answers
         return kind(self, texts, shared, last)
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:

@@ -1,7 +1,7 @@
 """Training steps on a GPU, recorded once for each shape of batch and replayed as one launch.
 
 A small model leaves a GPU waiting for Python, which launches over a thousand kernels for each step of `lm-head`, most
-of them done in two microseconds. A CUDA graph holds them all. Batches are brought to few shapes (`Engine.width_step`),
+of them done in two microseconds. A CUDA graph holds them all. Batches are brought to few shapes (see `Engine.rows`),
 since a graph is of one shape and its recording takes longer than a step that is not recorded.
 """
 

@@ -22,8 +22,8 @@ POOL_BATCHES = 8  # batches of similar length are cut from random pools of this 
 
 # From the upper layers' output and the labels of a batch to a scalar.
 Loss = Callable[..., torch.Tensor]
-# From the row numbers of a batch, and the number of own tokens of each, to what the loss needs besides.
-Labels = Callable[[list[int], list[int]], tuple[torch.Tensor, ...]]
+# From the row numbers of a batch to what the loss needs besides.
+Labels = Callable[[list[int]], tuple[torch.Tensor, ...]]
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def train(
     loss : callable
         From the upper layers' output and the labels of the batch to a scalar.
     labels : callable
-        From the row numbers of the batch, and the number of own tokens of each, to the tensors that the loss needs.
+        From the row numbers of the batch to the tensors that the loss needs besides.
     parameters : list of nn.Parameter
         All that is trained.
     progress : callable
@@ -121,8 +121,7 @@ def train(
     def backward(members: list[int]) -> torch.Tensor:
         """The mean loss of a batch, with its gradients in the parameters."""
         rows = engine.rows([texts[row] for row in members], shared)
-        lengths = [len(texts[row]) - shared for row in members]
-        return step(rows.prefix, rows.hidden, rows.lengths, *labels(members, lengths))
+        return step(rows.prefix, rows.hidden, rows.lengths, *labels(members))
 
     for members in batches([len(ids) for ids in texts], settings.batch_size, settings.steps, seed):
         value = _among_processes(backward, members, optimiser) if several else backward(members)

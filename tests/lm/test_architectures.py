@@ -193,7 +193,6 @@ def test_batches_as_a_gpu_gets_them_train_the_same(tiny_folder, arm, trained_lay
     for as_on_gpu in (False, True):
         engine = Engine.load(str(tiny_folder), trained_layers=trained_layers, dtype="float32")
         engine.runs_padding = as_on_gpu
-        engine.width_step, engine.label_step = (16, 32) if as_on_gpu else (1, 1)
         fitted = arm(engine, TEMPLATE, steps=8).fit(SMILES, Y)
         found.append([*fitted.curve_, *fitted.predict(SMILES)])
     np.testing.assert_allclose(*found, rtol=2e-4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import types
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -30,9 +31,9 @@ ARMS = {
 def fitted(folder, arm, trained_layers=1, dtype="float32"):
     """Several epochs of batches of two sizes and several widths."""
     engine = Engine.load(str(folder), trained_layers=trained_layers, dtype=dtype)
-    engine.width_step = 4
     kind, labels = ARMS[arm]
-    found = kind(engine, TEMPLATE, steps=60, settings={"batch_size": 11}).fit(SMILES, labels)
+    with mock.patch("pipeline.lm.engine.WIDTH_STEP", 4):
+        found = kind(engine, TEMPLATE, steps=60, settings={"batch_size": 11}).fit(SMILES, labels)
     return np.array(found.curve_), found.predict_proba(SMILES) if arm.endswith("classes") else found.predict(SMILES)
 
 
@@ -127,7 +128,7 @@ def test_a_shape_is_run_then_recorded_then_replayed_and_not_too_many_are(monkeyp
 
 
 def test_labels_come_in_few_numbers_and_rows_at_once_follow_from_their_logits(tiny_engine):
-    tiny_engine.on_gpu, tiny_engine.label_step = True, 32
+    tiny_engine.on_gpu = tiny_engine.runs_padding = True
     places = [tiny_engine.label_places(number) for number in range(1, 4_000)]
     assert all(number <= place <= max(number + 31, 1.25 * number) for number, place in enumerate(places, 1))
     assert len(set(places)) < 40
