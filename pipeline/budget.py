@@ -25,6 +25,7 @@ from pipeline.files import write_atomically
 from pipeline.lm.defaults import TEXT_STEPS, training_settings
 from pipeline.prompts.numbers import NumberFormat
 from pipeline.prompts.templates import completion
+from pipeline.tables.table import STRUCTURE
 from pipeline.tables.targets import CLASSES
 
 PROBE_ROWS = 160
@@ -53,7 +54,7 @@ class Probe:
 
 def probe(run: Run) -> Probe:
     """Time a few real operations on rows of the table; nothing of it is kept."""
-    smiles = run.table.inputs["smiles"]
+    smiles = run.table.inputs[STRUCTURE]
     sample = smiles.iloc[np.linspace(0, len(smiles) - 1, 12).astype(int)]
     started = time.perf_counter()
     shared_features(run.table)[1](sample)
@@ -73,7 +74,7 @@ def _probe_baselines(run: Run, arms: set[str]) -> dict[str, float]:
     if run.task == CLASSES and y.loc[rows].nunique() < 2:
         rows = list(fold.train)[:: max(1, len(fold.train) // PROBE_ROWS)]
     X = run.table.inputs.loc[rows]
-    shared_features(run.table)[1](X["smiles"])
+    shared_features(run.table)[1](X[STRUCTURE])
     seconds = {}
     for arm in sorted(arms):
         started = time.perf_counter()

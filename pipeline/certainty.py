@@ -38,6 +38,7 @@ from pipeline.evaluation.intervals import (
 from pipeline.evaluation.metrics import divide, squared_errors
 from pipeline.experiment import Run, fold_targets, get_cell, language_model_key, training_folds
 from pipeline.splits.splitters import Fold, Split
+from pipeline.tables.table import STRUCTURE
 from pipeline.tables.targets import CLASSES
 
 RESAMPLES, LEAST_RESAMPLES = 500, 100
@@ -129,6 +130,25 @@ def assess(run: Run, cells: Sequence[Mapping[str, Any]], evaluations: Sequence[E
     )
 
 
+def with_calibrated_bounds(predictions: pd.DataFrame, certain: pd.DataFrame) -> pd.DataFrame:
+    """Predicted numbers with the bounds of the calibrated 90 % intervals of the report as ``lower`` and ``upper``.
+
+    They are empty where an arm has none.
+
+    Parameters
+    ----------
+    certain : DataFrame
+        The ``rows`` of a `Certainty`.
+    """
+    keys = ["split", "repeat", "fold", "row_id", "arm"]
+    ends = {f"{FIXED} {end}": end for end in ("lower", "upper")}
+    found = certain.reindex(columns=[*keys, *ends]).rename(columns=ends)
+    joined = predictions.merge(found, on=keys, how="left", validate="one_to_one")
+    behind = list(predictions.columns).index("prediction") + 1
+    order = [*predictions.columns[:behind], *ends.values(), *predictions.columns[behind:]]
+    return joined[order]
+
+
 # -- one division --
 
 
@@ -143,7 +163,7 @@ def _of_fold(
     """The signals and bounds of every test row, for each arm; ``masks`` are those of `training_folds`."""
     train, test = list(fold.train), list(fold.test)
     y = fold_targets(run, fold)
-    smiles = run.table.inputs["smiles"]
+    smiles = run.table.inputs[STRUCTURE]
 
     def apart(new: list[str], old: list[str]) -> np.ndarray:
         return 1 - nearest_neighbours(list(smiles.loc[new]), list(smiles.loc[old]))[0]

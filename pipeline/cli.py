@@ -34,8 +34,8 @@ app = typer.Typer(
 stress = typer.Typer(no_args_is_help=True, help="Experiments that show where a model fails, and what mends it.")
 app.add_typer(stress, name="stress")
 _TERMINAL = sys.stdout.isatty()
-console = Console(highlight=False, soft_wrap=not _TERMINAL, width=None if _TERMINAL else 220)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+console = Console(emoji=False, highlight=False, soft_wrap=not _TERMINAL, width=None if _TERMINAL else 220)
+errors = Console(stderr=True, emoji=False, highlight=False, soft_wrap=True)
 
 Source = Annotated[
     str,
@@ -64,7 +64,11 @@ SuccessFromOption = Annotated[
 UnitsOption = Annotated[Optional[str], typer.Option(help="Units of the target, stated in the prompt and the report.")]
 NameOption = Annotated[Optional[str], typer.Option("--property-name", help="What the prompt calls the target.")]
 ContextOption = Annotated[
-    Optional[str], typer.Option(help="Columns the prompt states and the baselines get, such as solvent,temperature.")
+    Optional[str],
+    typer.Option(
+        help="Columns the prompt states and the baselines get, such as solvent,temperature; NAME:number or NAME:name "
+        "says what one holds."
+    ),
 ]
 TransformOption = Annotated[
     Optional[str],
@@ -73,13 +77,17 @@ TransformOption = Annotated[
 BoundsOption = Annotated[
     Optional[str],
     typer.Option(
-        help="Values such as >10: refuse (default), limit (train on the limit), or censored (one-sided where the arm "
+        help="Values such as >10: refuse (default, but for yields limit), limit (train on the limit), or censored "
+        "(one-sided where the arm "
         "can, lm-head and blend; others take the limit). Bounds are never scored."
     ),
 ]
 AnnotatedOption = Annotated[
     Optional[str],
-    typer.Option(help="Values such as 1.2±0.3, 5 µM, ~5: refuse (default) or accept (the number; units converted)."),
+    typer.Option(
+        help="Values such as 1.2±0.3, 5 µM, ~5: refuse (default, but for yields accept) or accept (the number; units "
+        "converted)."
+    ),
 ]
 FragmentOption = Annotated[
     Optional[bool], typer.Option("--largest-fragment", help="Keep only the largest fragment of each structure.")
@@ -104,6 +112,30 @@ ShuffleOption = Annotated[
         "--shuffle-components", help="State the components of each training reaction in a random order of its own."
     ),
 ]
+IdOption = Annotated[
+    Optional[str], typer.Option("--id", help="Column with your own name of each row; it stands in all outputs.")
+]
+DecimalOption = Annotated[
+    Optional[str], typer.Option(help="Mark before decimals, . or , ; decided from the column if not given.")
+]
+ThousandsOption = Annotated[
+    Optional[str],
+    typer.Option(help="Mark between thousands: , . ' space or none; decided from the column if not given."),
+]
+RelationOption = Annotated[
+    Optional[str], typer.Option(help="Column that says =, > or < of each value, as in exports of databases.")
+]
+UnitsColumnOption = Annotated[
+    Optional[str], typer.Option(help="Column with the unit of each value; all are converted to --units.")
+]
+ClassRowsOption = Annotated[Optional[int], typer.Option(help="Leave out classes with fewer rows than this.")]
+FailureWordsOption = Annotated[
+    Optional[str],
+    typer.Option(
+        help="Words in the column of yields that stand for 0, such as 'trace,NR', instead of the usual list; +n.d. "
+        "adds a word to it."
+    ),
+]
 MaxRowsOption = Annotated[Optional[int], typer.Option(help="Use at most this many rows, drawn by seed.")]
 ModelOption = Annotated[Optional[str], typer.Option(help="Known model, Hugging Face id, or local folder.")]
 DtypeOption = Annotated[
@@ -120,7 +152,8 @@ StepsOption = Annotated[
 
 def _settings(options: dict[str, Any], *others: str) -> dict[str, Any]:
     """The options of a command that are settings of a run, under the names of a YAML file."""
-    return {{"yield_column": "yield"}.get(name, name): value for name, value in options.items() if name not in others}
+    named = {"yield_column": "yield", "id_column": "id"}
+    return {named.get(name, name): value for name, value in options.items() if name not in others}
 
 
 class TerminalReporter(Reporter):
@@ -195,10 +228,12 @@ def run(
     source: Annotated[str, typer.Argument(help="A YAML file of settings, or a table as for [b]audit[/b].")],
     smiles: SmilesOption = None,
     target: TargetOption = None,
+    id_column: IdOption = None,
     reaction: ReactionOption = None,
     components: ComponentsOption = None,
     yield_column: YieldOption = None,
     yield_unit: YieldUnitOption = None,
+    failure_words: FailureWordsOption = None,
     success: SuccessOption = None,
     property_name: NameOption = None,
     units: UnitsOption = None,
@@ -206,6 +241,11 @@ def run(
     transform: TransformOption = None,
     bounds: BoundsOption = None,
     annotated: AnnotatedOption = None,
+    decimal: DecimalOption = None,
+    thousands: ThousandsOption = None,
+    relation: RelationOption = None,
+    units_column: UnitsColumnOption = None,
+    min_class_rows: ClassRowsOption = None,
     bins: Annotated[
         Optional[int], typer.Option(help="Make this many classes of a number, by training quantiles.")
     ] = None,
@@ -318,6 +358,8 @@ def _say_plan(reporter: Reporter, prepared: Any) -> None:
     bounds = int((~table.exact).sum())
     if bounds:
         reporter.say(f"{bounds} targets are bounds (such as >10): trained on, not scored.")
+    for remark in table.remarks:
+        reporter.say(f"Read: {remark}.")
     for warning in table.warnings:
         reporter.say(f"Warning: {warning}.")
     for split in prepared.splits:
@@ -336,14 +378,28 @@ def fit(
     ] = None,
     arm: Annotated[str, typer.Option(help="Which arm to fit, or best: the one the verdict of --run says to use.")] = "",
     run: Annotated[
-        Optional[Path], typer.Option("--run", help="A finished run: its settings, and its scores for the model card.")
+        Optional[Path],
+        typer.Option(
+            "--run",
+            help="A finished run: all of its settings, where no option here says otherwise, and its scores for the "
+            "model card.",
+        ),
+    ] = None,
+    split: Annotated[
+        Optional[str],
+        typer.Option(
+            help="Which split's verdict --arm best follows; of the hardest split tested if not given. The model is "
+            "fitted on all rows either way."
+        ),
     ] = None,
     smiles: SmilesOption = None,
     target: TargetOption = None,
+    id_column: IdOption = None,
     reaction: ReactionOption = None,
     components: ComponentsOption = None,
     yield_column: YieldOption = None,
     yield_unit: YieldUnitOption = None,
+    failure_words: FailureWordsOption = None,
     success: SuccessOption = None,
     property_name: NameOption = None,
     units: UnitsOption = None,
@@ -351,13 +407,20 @@ def fit(
     transform: TransformOption = None,
     bounds: BoundsOption = None,
     annotated: AnnotatedOption = None,
+    decimal: DecimalOption = None,
+    thousands: ThousandsOption = None,
+    relation: RelationOption = None,
+    units_column: UnitsColumnOption = None,
+    min_class_rows: ClassRowsOption = None,
     bins: Annotated[Optional[int], typer.Option(help="Make this many classes of a number, by quantiles.")] = None,
     context: ContextOption = None,
     largest_fragment: FragmentOption = None,
     max_rows: MaxRowsOption = None,
+    data_dir: DataDirOption = None,
     model: ModelOption = None,
     dtype: DtypeOption = None,
     template: TemplateOption = None,
+    shuffle_components: ShuffleOption = None,
     tokenization: TokenizationOption = None,
     start: StartOption = None,
     steps: StepsOption = None,
@@ -372,15 +435,25 @@ def fit(
     out: Annotated[Optional[Path], typer.Option(help="Folder of the model; models/<table>-<arm> if not given.")] = None,
 ) -> None:
     """Fit one arm on all rows and save it as a folder to predict with."""
-    given = _settings(locals(), "source", "arm", "run", "merge", "out")
+    given = _settings(locals(), "source", "arm", "run", "split", "merge", "out")
     from pipeline.experiment import open_job
     from pipeline.fitting import FinishedRun, fit_model
     from pipeline.models.folder import check_mergeable, write_merged
 
-    finished = FinishedRun.read(run) if run else None
+    finished, best = FinishedRun.read(run) if run else None, arm in ("", "best")
+    if split and not (finished and best):
+        raise InputError("--split says which verdict of a run --arm best follows: give --run, and no other arm")
     if finished:
         source, given = _from_run(finished.settings, source, given)
-        arm = finished.best_arm() if arm in ("", "best") else arm
+        if best:
+            arm, followed = finished.best_arm(split or "")
+            console.print(followed, markup=False)
+        if finished.settings.get("n_train"):
+            console.print(
+                f"The run trained on at most {finished.settings['n_train']} rows of each division (n_train); "
+                "this model is fitted on all rows.",
+                markup=False,
+            )
     if not source:
         raise InputError("which table? Give a file, a built-in table, or a finished run with --run")
     if arm in ("", "best"):
@@ -405,9 +478,28 @@ def fit(
 
 
 def _from_run(settings: dict[str, Any], source: str | None, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The table and settings of a run, under what the command line says."""
-    kept = {key: settings[key] for key in given if settings.get(key) not in (None, "", 0, [], False)}
-    return source or str(settings["table"]), kept | {key: value for key, value in given.items() if value is not None}
+    """The table and all settings of a run, under what the command line says.
+
+    Not those that belong to what the command line replaces: the columns that the splits read to another table, how
+    the target is called and measured to another target.
+    """
+    from pipeline.config import PER_TARGET
+
+    if source and source.lower().endswith((".yaml", ".yml")):
+        raise InputError(
+            f"{source}: --run brings settings of its own; give a table beside it, or leave one of the two out"
+        )
+    named = {key: value for key, value in given.items() if value is not None}
+    left = {"table", "out"}  # the model has a folder of its own
+    if source:
+        left.add("split")
+    target = named.get("yield", named.get("target"))
+    if target is not None:
+        left.add("target")
+        if target != settings.get("target"):
+            left |= {*PER_TARGET, "yield_unit"}
+    kept = {key: value for key, value in settings.items() if key not in left}
+    return source or str(settings["table"]), kept | named
 
 
 @app.command()
@@ -466,7 +558,9 @@ def _print_predictions(predictor: Any, smiles: list[str]) -> None:
     import pandas as pd
 
     column = predictor.reactions.columns[0] if predictor.reactions else "smiles"
-    found = predictor.frame(pd.DataFrame({column: smiles}), pd.DataFrame(index=range(len(smiles))), [""] * len(smiles))
+    given, context = pd.DataFrame({column: smiles}), pd.DataFrame(index=range(len(smiles)))
+    predictor.looks_at(given, context)
+    found = predictor.frame(given, context, [""] * len(smiles))
     units, nearest = predictor.model.scale.units, predictor.model.nearest_column
     for text, (_, row) in zip(smiles, found.iterrows(), strict=True):
         if row["problem"]:
@@ -480,11 +574,14 @@ def _print_predictions(predictor: Any, smiles: list[str]) -> None:
             modelled = predictor.model.scale.transform
             answer = f"{row['prediction']:.4g}{f' {units}' if units else ''}{bounds}"
             answer += f" ({modelled} {row[modelled]:.4g})" if modelled else ""
-        where = "" if row["in_domain"] else "; outside of the model's domain"
+        where = f"; a training {predictor.model.rows_are.removesuffix('s')}" if row["in_training"] else ""
+        where += "" if row["in_domain"] else f"; outside of the model's domain: {row['domain_note']}"
         console.print(
             f"{text}: {answer}; {nearest.replace('_', ' ')} {row[nearest]} (similarity {row['similarity']:.2f}){where}",
             markup=False,
         )
+    if (found["problem"] != "").any():
+        raise typer.Exit(2)
 
 
 @app.command()
@@ -528,16 +625,23 @@ def audit(
     source: Source,
     smiles: SmilesOption = None,
     target: TargetOption = None,
+    id_column: IdOption = None,
     reaction: ReactionOption = None,
     components: ComponentsOption = None,
     yield_column: YieldOption = None,
     yield_unit: YieldUnitOption = None,
+    failure_words: FailureWordsOption = None,
     success: SuccessOption = None,
     units: UnitsOption = None,
     task: TaskOption = None,
     transform: TransformOption = None,
     bounds: BoundsOption = None,
     annotated: AnnotatedOption = None,
+    decimal: DecimalOption = None,
+    thousands: ThousandsOption = None,
+    relation: RelationOption = None,
+    units_column: UnitsColumnOption = None,
+    min_class_rows: ClassRowsOption = None,
     context: ContextOption = None,
     largest_fragment: FragmentOption = None,
     data_dir: DataDirOption = None,
@@ -570,10 +674,12 @@ def prompts(
     source: Source,
     smiles: SmilesOption = None,
     target: TargetOption = None,
+    id_column: IdOption = None,
     reaction: ReactionOption = None,
     components: ComponentsOption = None,
     yield_column: YieldOption = None,
     yield_unit: YieldUnitOption = None,
+    failure_words: FailureWordsOption = None,
     success: SuccessOption = None,
     property_name: NameOption = None,
     units: UnitsOption = None,
@@ -581,6 +687,11 @@ def prompts(
     transform: TransformOption = None,
     bounds: BoundsOption = None,
     annotated: AnnotatedOption = None,
+    decimal: DecimalOption = None,
+    thousands: ThousandsOption = None,
+    relation: RelationOption = None,
+    units_column: UnitsColumnOption = None,
+    min_class_rows: ClassRowsOption = None,
     context: ContextOption = None,
     template: TemplateOption = None,
     largest_fragment: FragmentOption = None,
@@ -693,6 +804,7 @@ def stress_negatives(
     components: ComponentsOption = None,
     yield_column: YieldOption = None,
     yield_unit: YieldUnitOption = None,
+    failure_words: FailureWordsOption = None,
     context: ContextOption = None,
     success: SuccessFromOption = None,
     split: Annotated[
@@ -793,6 +905,7 @@ def stress_published_only(
     components: ComponentsOption = None,
     yield_column: YieldOption = None,
     yield_unit: YieldUnitOption = None,
+    failure_words: FailureWordsOption = None,
     context: ContextOption = None,
     origin: Annotated[
         Optional[str], typer.Option(help="Column that says where in its paper a reaction stands (default origin).")
@@ -854,6 +967,7 @@ def stress_verifier(
     components: ComponentsOption = None,
     yield_column: YieldOption = None,
     yield_unit: YieldUnitOption = None,
+    failure_words: FailureWordsOption = None,
     held_out: Annotated[
         Optional[str], typer.Option(help="Component whose values are held out (default aryl_halide).")
     ] = None,

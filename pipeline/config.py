@@ -24,7 +24,8 @@ from pipeline.prompts.templates import (
 )
 from pipeline.splits.build import check_name
 from pipeline.tables.catalogue import card, is_built_in
-from pipeline.tables.measurements import ANNOTATED, BOUNDS, CENSORED, REFUSE
+from pipeline.tables.measurements import ANNOTATED, BOUNDS, CENSORED
+from pipeline.tables.notation import DECIMALS, THOUSANDS
 from pipeline.tables.reactions import PERCENT, YIELD_UNITS
 from pipeline.tables.reading import table_name
 from pipeline.tables.scales import TRANSFORMS
@@ -36,11 +37,13 @@ _CHOICES = {
     "task": TASKS,
     "dtype": DTYPES,
     "transform": TRANSFORMS,
-    "bounds": BOUNDS,
-    "annotated": ANNOTATED,
+    "bounds": ("", *BOUNDS),
+    "annotated": ("", *ANNOTATED),
+    "decimal": DECIMALS,
+    "thousands": THOUSANDS,
     "tokenization": TOKENIZATIONS,
     "start": STARTS,
-    "yield_unit": YIELD_UNITS,
+    "yield_unit": ("", *YIELD_UNITS),
 }
 EXPERIMENTS = ("negatives", "published-only", "verifier")
 STRESS = "stress"  # the key of a YAML file under which the failure-mode experiments have their settings
@@ -56,13 +59,18 @@ class RunConfig:
     table : str
         Path of a CSV, TSV (or ``.gz``) or Parquet file, a Hugging Face dataset id, or the name of a built-in table.
     smiles, target : str
-        Column names; for reactions ``target`` is the column of the yields (``yield`` in a YAML). The settings of
-        several targets are taken apart by `config_per_target`.
+        Column names; ``yield`` in a YAML names the column of the yields of reactions, ``target`` that of any other
+        property of theirs. The settings of several targets are taken apart by `config_per_target`.
+    id : str
+        Column with the user's own name of each row; it stands in all tables of the run.
     reaction : str
         Column of reaction SMILES, for a table of reactions.
     components : tuple of str
         Columns that hold one component of a reaction each; ``NAME:name`` for one that holds names, not SMILES.
-    yield_unit : {"percent", "fraction"}
+    yield_unit : {"", "percent", "fraction"}
+        Of the target, if it is a yield; empty for another property.
+    failure_words : tuple of str
+        Words that stand for a yield of zero, in place of those that chemtune knows, or beside them (``+n.d.``).
     success : float
         If not 0: the target is whether the yield reaches this many percent.
     property_name, units : str
@@ -70,14 +78,22 @@ class RunConfig:
     task : {"auto", "regression", "classes"}
     transform : {"", "log10", "pIC50"}
         Scale on which a number is modelled; ``predict`` answers on the column's own.
-    bounds : {"refuse", "limit", "censored"}
-        What becomes of values such as ``>10``.
-    annotated : {"refuse", "accept"}
-        What becomes of values such as ``1.2±0.3`` and ``5 µM``.
+    bounds : {"", "refuse", "limit", "censored"}
+        What becomes of values such as ``>10``; empty refuses them, but takes yields at the limit.
+    annotated : {"", "refuse", "accept"}
+        What becomes of values such as ``1.2±0.3`` and ``5 µM``; empty refuses them, but accepts yields.
+    decimal, thousands : str
+        The mark before the decimals (``.`` or ``,``) and between thousands (``,``, ``.``, ``'``, ``space``, ``none``);
+        empty decides from the column.
+    relation, units_column : str
+        Columns with the relation (``=``, ``>``, ``<``) and the unit of each value.
+    min_class_rows : int
+        Leave out the rows of classes with fewer rows than this; 0 for none.
     bins : int
         Turn a number into this many classes by quantiles of the training rows; 0 leaves it a number.
     context : tuple of str
-        Columns that the prompt states and the baselines get as features.
+        Columns that the prompt states and the baselines get as features; ``NAME:number`` and ``NAME:name`` say what
+        one holds.
     largest_fragment : bool
         Keep only the largest fragment of each structure.
     max_rows : int
@@ -128,16 +144,23 @@ class RunConfig:
     table: str = ""
     smiles: str = ""
     target: str = ""
+    id: str = ""
     reaction: str = ""
     components: tuple[str, ...] = ()
-    yield_unit: str = PERCENT
+    yield_unit: str = ""
+    failure_words: tuple[str, ...] = ()
     success: float = 0.0
     property_name: str = ""
     units: str = ""
     task: str = "auto"
     transform: str = ""
-    bounds: str = REFUSE
-    annotated: str = REFUSE
+    bounds: str = ""
+    annotated: str = ""
+    decimal: str = ""
+    thousands: str = ""
+    relation: str = ""
+    units_column: str = ""
+    min_class_rows: int = 0
     bins: int = 0
     context: tuple[str, ...] = ()
     largest_fragment: bool = False
@@ -174,7 +197,7 @@ class RunConfig:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be 0 or at least 2")
         if self.repeats < 1:
             raise InputError(f"repeats is {self.repeats}; it must be at least 1")
-        for name in ("max_rows", "n_train", "steps", "seed", "margin"):
+        for name in ("max_rows", "n_train", "steps", "seed", "margin", "min_class_rows"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name} is {getattr(self, name)}; it must not be negative")
         if self.bins and self.task == "classes":
@@ -200,20 +223,29 @@ class RunConfig:
         if self.shuffle_components and "{components}" not in self.template:
             raise InputError("shuffle_components is for prompts that state {components}; name them with --components")
         if not self.has_reactions:
-            if self.success:
-                raise InputError("success is about yields; name the reactions with --reaction or --components")
+            for name in ("success", "yield_unit", "failure_words"):
+                if getattr(self, name):
+                    raise InputError(f"{name} is about yields; name the reactions with --reaction or --components")
             return
         if not 0 <= self.success <= 100:
             raise InputError(f"success is {self.success}; it must be a yield in percent, between 0 and 100")
-        for name in ("smiles", "transform", "largest_fragment"):
+        for name in ("smiles", "largest_fragment"):
             if getattr(self, name):
                 raise InputError(f"{name} is for molecules; this table holds reactions (--reaction or --components)")
         if self.bins and self.success:
             raise InputError("bins and success both make classes of the yield; give one of the two")
-        if self.bounds != REFUSE or self.annotated != REFUSE or self.task == "classes":
-            raise InputError(
-                "yields are numbers; task, bounds and annotated are for molecules (--success makes classes)"
-            )
+        if self.yield_unit:
+            for name in ("transform", "units", "units_column"):
+                if getattr(self, name):
+                    raise InputError(
+                        f"{name} is not for yields, which are in percent; name another property with --target"
+                    )
+            if self.task == "classes":
+                raise InputError("yields are numbers; --success makes classes of them")
+            return
+        for name in ("success", "failure_words"):
+            if getattr(self, name):
+                raise InputError(f"{name} is about yields; name their column with --yield")
 
     def as_dict(self) -> dict[str, Any]:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
@@ -326,9 +358,10 @@ def merge_settings(source: str, given: Mapping[str, Any]) -> dict[str, Any]:
         Options of the command line; those that are None were not given.
     """
     settings: dict[str, Any] = {}
+    content: Mapping[str, Any] = {}
     if source.lower().endswith((".yaml", ".yml")):
         path = _config_path(source)
-        settings = read_yaml(path)
+        settings, content = read_yaml(path), _load_yaml(path)
         beside = path.parent / str(settings.get("table", ""))
         if not Path(settings.get("table", "")).exists() and beside.is_file():
             settings["table"] = str(beside)
@@ -344,11 +377,21 @@ def merge_settings(source: str, given: Mapping[str, Any]) -> dict[str, Any]:
         raise InputError(f"{source}: no table is named; add a line such as 'table: my.csv'")
     settings = _from_card(settings) | settings
     settings = _of_reactions(settings) | settings
+    if "yield_unit" not in settings and _names_yields(settings, {**content, **named}):
+        settings["yield_unit"] = PERCENT
     if not settings.get("target"):
         option = "--yield" if settings.get("reaction") or settings.get("components") else "--target"
         raise InputError(f"{settings['table']}: which column is the target? Name it with {option}")
     settings["out"] = settings.get("out") or str(Path("runs") / table_name(settings["table"]))
     return settings
+
+
+def _names_yields(settings: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
+    """Whether the target of a table of reactions is a yield: named as such, or by a name that says so."""
+    if not (settings.get("reaction") or settings.get("components")):
+        return False
+    named = str(settings.get("target") or "").lower()
+    return given.get("yield") is not None or not named or "yield" in named
 
 
 def make_config(source: str, given: Mapping[str, Any]) -> RunConfig:

@@ -1,4 +1,4 @@
-"""The language model as scikit-learn estimators over arrays of SMILES."""
+"""The language model as scikit-learn estimators over arrays of SMILES, or of RDKit molecules."""
 
 from __future__ import annotations
 
@@ -112,12 +112,18 @@ class _Lora(BaseEstimator):
         return tags
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
-        """Fine-tune on SMILES (or a data frame with context columns beside them) and targets of shape (n,).
+        """Fine-tune on molecules and their targets.
+
+        Parameters
+        ----------
+        X : sequence of str or RDKit Mol, or DataFrame
+            SMILES or molecules; a data frame has them in its first column, and context columns beside them.
+        y : array of shape (n,)
 
         Raises
         ------
         ValueError
-            For a SMILES that cannot be parsed, lengths that differ, an unknown readout, or sample weights,
+            For what is no molecule, naming its position, lengths that differ, an unknown readout, or sample weights,
             which the loss does not use.
         """
         from pipeline.lm.engine import shared_engine
@@ -167,7 +173,7 @@ class _Lora(BaseEstimator):
         return CLASSES if isinstance(self, ClassifierMixin) else REGRESSION
 
     def predict(self, X: Any) -> np.ndarray:
-        """Predicted values or classes. Shape (n,)."""
+        """Predicted values or classes of what `fit` takes as ``X``. Shape (n,)."""
         check_is_fitted(self, "arm_")
         return self.arm_.predict(canonical_frame(X))
 

@@ -50,9 +50,11 @@ from pipeline.splits.build import LADDER, build_splits, columns_needed, expand_n
 from pipeline.splits.card import split_card
 from pipeline.splits.splitters import Fold, Split, fold_numbers, hold_out
 from pipeline.tables.catalogue import card, is_built_in
+from pipeline.tables.context import context_column_name
 from pipeline.tables.reaction_table import build_reaction_table, component_column
 from pipeline.tables.reading import RawTable, read_table, require_column
-from pipeline.tables.table import Table, build_table, check_enough
+from pipeline.tables.table import Table, build_table, check_enough, joined_labels
+from pipeline.tables.target_column import TargetSettings
 from pipeline.tables.targets import CLASSES, REGRESSION
 
 if TYPE_CHECKING:
@@ -185,38 +187,41 @@ def load_table(config: RunConfig, reporter: Reporter, raw: RawTable | None = Non
     """
     raw = load_raw(config.table, config.data_dir) if raw is None else raw
     name = config.table if is_built_in(config.table) else None
-    carried = {*config.context, *map(component_column, config.components)}
-    keep = [column for column in columns_needed(config.split) if column not in carried]
+    context = [column if column in raw.frame.columns else context_column_name(column) for column in config.context]
+    carried = {*context, *map(component_column, config.components)}
+    keep = [column for column in columns_needed(config.split) if column not in {*carried, *apart}]
+    settings = {name: getattr(config, name) for name in TargetSettings.__dataclass_fields__}
+    common: dict[str, Any] = {
+        "target": config.target,
+        "name": name,
+        "property_name": config.property_name or None,
+        "context": config.context,
+        "keep": list(dict.fromkeys(keep)),
+        "min_class_rows": 0 if config.bins else config.min_class_rows,
+        "id_column": config.id,
+    }
+    if config.bins:
+        settings["task"] = REGRESSION
     if config.has_reactions:
         return build_reaction_table(
             raw,
-            target=config.target,
             reaction=config.reaction,
             components=config.components,
             yield_unit=config.yield_unit,
+            failure_words=config.failure_words,
             success=config.success,
-            name=name,
-            property_name=config.property_name or None,
-            context=config.context,
-            keep=keep,
             apart=apart,
             progress=reporter.each("reading reactions"),
+            **common,
+            **settings,
         )
     return build_table(
         raw,
         smiles=config.smiles or None,
-        target=config.target,
-        task=REGRESSION if config.bins else config.task,
-        name=name,
-        property_name=config.property_name or None,
-        units=config.units,
-        transform=config.transform,
-        bounds=config.bounds,
-        annotated=config.annotated,
-        context=config.context,
-        keep=keep,
         largest_fragment=config.largest_fragment,
         progress=reporter.each("reading molecules"),
+        **common,
+        **settings,
     )
 
 
@@ -442,7 +447,7 @@ def _fitted_cell(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]
     X, y = run.table.inputs, fold_targets(run, fold)
     seeded = replace(run, config=replace(run.config, seed=seed_of(run, split, fold)))
     train, test = list(fold.train), list(fold.test)
-    groups = training_groups(split, fold)
+    groups = training_groups(run, split, fold)
     label = f"{split.name}{split.named(fold)} {arm}"
     cell: dict[str, Any] = {}
     with measured(cell), warnings.catch_warnings():
@@ -505,9 +510,10 @@ def _particulars(model: Any, task: str, X: Any) -> dict[str, Any]:
     return extra
 
 
-def training_groups(split: Split, fold: Fold) -> np.ndarray:
-    """The group of each training row. Shape (n,)."""
-    return np.array([split.groups[row_id] for row_id in fold.train], dtype=object)
+def training_groups(run: Run, split: Split, fold: Fold) -> np.ndarray:
+    """The group of each training row, groups that share variants of one molecule joined. Shape (n,)."""
+    own = np.array([split.groups[row_id] for row_id in fold.train], dtype=object)
+    return joined_labels(own, run.table.frame.set_index("row_id")["twins"].loc[list(fold.train)])
 
 
 def training_folds(run: Run, split: Split, fold: Fold, y: pd.Series) -> tuple[list[np.ndarray], bool]:
@@ -530,7 +536,7 @@ def training_folds(run: Run, split: Split, fold: Fold, y: pd.Series) -> tuple[li
         Whether they keep the groups of the split.
     """
     train, seed = list(fold.train), seed_of(run, split, fold)
-    masks = inner_folds(y.loc[train], training_groups(split, fold), run.task, seed)
+    masks = inner_folds(y.loc[train], training_groups(run, split, fold), run.task, seed)
     if masks:
         return masks, True
     twins = run.table.frame.set_index("row_id")["twins"].loc[train].to_numpy(dtype=object)
@@ -749,9 +755,6 @@ def _prediction_table(run: Run, cells: list[dict[str, Any]]) -> pd.DataFrame:
         part["truth"] = truths[key["split"], key["repeat"], key["fold"]].loc[cell["row_id"]].to_numpy()
         for position, label in enumerate(run.classes if run.task == CLASSES else ()):
             part[f"p_{label}"] = [row[position] for row in cell["probabilities"]]
-        for bound in ("lower", "upper"):
-            if run.task == REGRESSION:
-                part[bound] = cell.get(bound, [np.nan] * len(part))
         part["parse_failed"] = cell["parse_failed"]
         if not run.table.exact.all():
             part["bound"] = run.table.frame.set_index("row_id")["bound"].loc[cell["row_id"]].to_numpy()
@@ -776,10 +779,25 @@ def exact_rows(predictions: pd.DataFrame) -> pd.DataFrame:
     return predictions[predictions["bound"] == ""] if "bound" in predictions.columns else predictions
 
 
+def with_origins(frame: pd.DataFrame, table: Table) -> pd.DataFrame:
+    """A table with a ``row_id`` and, behind it, the line of each row in the user's file, its structure as given, and
+    the user's id."""
+    origins = table.origins.loc[frame["row_id"]].reset_index(drop=True)
+    place = list(frame.columns).index("row_id") + 1
+    parts = [frame.iloc[:, :place].reset_index(drop=True), origins, frame.iloc[:, place:].reset_index(drop=True)]
+    return pd.concat(parts, axis=1)
+
+
+def refused_rows(table: Table) -> pd.DataFrame:
+    """The rows that were left out, with the user's ids where there are some."""
+    return table.refused if table.has_ids else table.refused.drop(columns="id")
+
+
 def _write_inputs(run: Run) -> None:
     write_atomically(run.out / "config.yaml", write_yaml(run.config.as_dict()))
-    write_csv(run.out / "refused.csv", run.table.refused)
-    write_csv(run.out / "splits.csv", pd.concat([split.frame() for split in run.splits], ignore_index=True))
+    write_csv(run.out / "refused.csv", refused_rows(run.table))
+    splits = pd.concat([split.frame() for split in run.splits], ignore_index=True)
+    write_csv(run.out / "splits.csv", with_origins(splits, run.table))
 
 
 def _conclude(
@@ -788,7 +806,7 @@ def _conclude(
     preferred: dict[str, dict[tuple[int, int], str]],
     cells: list[dict[str, Any]],
 ) -> Outcome:
-    from pipeline.certainty import assess  # it builds on this module
+    from pipeline.certainty import assess, with_calibrated_bounds  # it builds on this module
 
     evaluations = [
         evaluate(
@@ -808,12 +826,14 @@ def _conclude(
     baselines = [arm for arm in run.arms if not is_language_model(arm)]
     found = verdicts(evaluations, lm_arms, run.table.units, run.table.rows_are, REACTION_CONTROLS, margin, baselines)
     split_cards = tuple(split_card(run.table, split) for split in run.splits)
-    write_atomically(run.out / "predictions.parquet", predictions.to_parquet(index=False))
     write_csv(run.out / "metrics.csv", metrics)
     certainty = assess(run, cells, evaluations)
+    if run.task == REGRESSION:
+        predictions = with_calibrated_bounds(predictions, certainty.rows)
+    write_atomically(run.out / "predictions.parquet", with_origins(predictions, run.table).to_parquet(index=False))
     write_csv(run.out / "intervals.csv", certainty.intervals)
     write_csv(run.out / "signals.csv", certainty.signals)
-    write_atomically(run.out / "certainty.parquet", certainty.rows.to_parquet(index=False))
+    write_atomically(run.out / "certainty.parquet", with_origins(certainty.rows, run.table).to_parquet(index=False))
     write_csv(run.out / "comparisons.csv", pd.DataFrame(map(asdict, pairs), columns=COMPARISON_COLUMNS))
     info = {
         "settings": run.config.as_dict(),

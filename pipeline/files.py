@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import math
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from platformdirs import user_cache_dir
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+# What spreadsheets pass over before they look for a formula: white space, control and invisible characters.
+_UNSEEN = r"[\s\x00-\x1f\x7f\u00ad\u200b-\u200f\u2028-\u202e\u2060\ufeff]*"
+_FORMULA = re.compile(rf"{_UNSEEN}[=+\-@＝＋－＠]|[\t\r]")
+
+# A number as people write it: grouped digits, either decimal mark, powers of ten, a spread or range, a unit.
+_SIGN = r"(?:[+\-−＋－]|\+/-)"
+_DIGITS = r"(?:\d[\d.,'’ \u00a0\u2009\u202f]*|[.,]\d+)"
+_POWER = r"(?:[eE][+\-−]?\d+|\s?[x×·]\s?10\s?\^?[+\-−]?\d+|\s?[x×·]\s?10[⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)?"
+_NUMBER = rf"{_DIGITS}{_POWER}"
+_MORE = rf"(?:\s?(?:±|\+/-|to|…|\.\.\.?)\s?{_SIGN}?{_NUMBER})?"
+_LETTERS = r"[^\W\d_]{1,12}[⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹]*"
+_UNIT = rf"(?:\s?(?:[%‰€$£¥]|[°º]?\s?{_LETTERS}(?:[/·]{_LETTERS})?|[°º]))?"
+_HARMLESS = re.compile(
+    rf"{_UNSEEN}(?:{_SIGN}?\s?(?:[$€£¥]?{_NUMBER}{_MORE}{_UNIT}|inf|infinity|nan)|[-+/<>~→\s]+|[=@＝＋－＠])\s*",
+    re.IGNORECASE,
+)
+_LONGEST = 60  # characters of a number with its unit
+_SIGNIFICANT = 6  # digits of a number that the program computed
+_EXACT = 1e15  # whole numbers below it are counts and the like, and keep all their digits
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -32,27 +54,53 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def spreadsheet_safe(value: Any) -> Any:
-    """Text that a spreadsheet would run as a formula gets a leading apostrophe; numbers stay."""
-    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
-        try:
-            float(value)
-        except ValueError:
-            return "'" + value
-    return value
+    """Text that a spreadsheet would run as a formula, or show as an error, gets a leading apostrophe.
+
+    LibreOffice runs what starts with ``=``; Excel also what starts with ``+``, ``-`` or ``@``, in wide characters and
+    after white space too. Numbers in any notation (``-0,5``, ``+1.2e-5 mV``) and lone signs stay as they are.
+    """
+    if not isinstance(value, str) or not _FORMULA.match(value):
+        return value
+    return value if len(value) <= _LONGEST and _HARMLESS.fullmatch(value) else "'" + value
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
-    """Write a table atomically, its text cells safe to open in a spreadsheet."""
-    write_atomically(path, spreadsheet_frame(frame).to_csv(index=False))
+    """Write a table atomically, its text safe to open in a spreadsheet, its numbers with the digits that mean
+    something."""
+    write_atomically(path, csv_text(frame))
 
 
-def spreadsheet_frame(frame: pd.DataFrame) -> pd.DataFrame:
-    """A table whose header and text cells are `spreadsheet_safe`."""
-    safe = frame.copy()
-    for column in safe.columns:
-        if not pd.api.types.is_numeric_dtype(safe[column]):
-            safe[column] = safe[column].map(spreadsheet_safe)
-    return safe.rename(columns=spreadsheet_safe)
+class _Rows(list[str]):
+    """What `csv.writer` writes into, line by line; lines end as on Unix.
+
+    Given that line end itself, the writer of Python 3.11 would leave a carriage return inside a cell unquoted, and
+    every reader would see a new row there.
+    """
+
+    def write(self, row: str) -> None:
+        self.append(row.removesuffix("\r\n") + "\n")
+
+
+def csv_text(frame: pd.DataFrame, delimiter: str = ",", header: bool = True) -> str:
+    """A table as CSV: text `spreadsheet_safe`, numbers with a fraction in six significant digits, missing cells
+    empty."""
+    rows = _Rows()
+    writer = csv.writer(rows, delimiter=delimiter, lineterminator="\r\n")
+    if header:
+        writer.writerow([spreadsheet_safe(name) for name in frame.columns])
+    writer.writerows(zip(*([_written(value) for value in column] for _, column in frame.items()), strict=True))
+    return "".join(rows)
+
+
+def _written(value: Any) -> Any:
+    if value is None or value is pd.NA or value is pd.NaT:
+        return ""
+    if isinstance(value, float | np.floating):
+        exact = float(value)
+        if math.isnan(exact):
+            return ""
+        return repr(exact if exact.is_integer() and abs(exact) < _EXACT else float(f"{exact:.{_SIGNIFICANT}g}"))
+    return spreadsheet_safe(value)
 
 
 def sha256(path: Path) -> str:

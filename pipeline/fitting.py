@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import json
 import warnings
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from pipeline.arms.features import nearest_neighbours
 from pipeline.arms.inputs import ReactionInput
-from pipeline.arms.ladder import ORDER, REACTION_ORDER, fit_arm, is_language_model
+from pipeline.arms.ladder import MEANS, ORDER, REACTION_ORDER, fit_arm, is_language_model, mean_of
 from pipeline.config import RunConfig
 from pipeline.errors import InputError, unknown
 from pipeline.evaluation.domain import Domain
+from pipeline.evaluation.intervals import (
+    DEFAULT_LEVEL,
+    DISTANCE,
+    METHODS,
+    SPREAD,
+    calibrated_coverage,
+    interval_method,
+)
 from pipeline.evaluation.metrics import LABELS, PRIMARY
 from pipeline.experiment import (
     Run,
@@ -26,13 +36,14 @@ from pipeline.experiment import (
     starting_adapter,
     validation_score,
 )
+from pipeline.models.conditions import Conditions
 from pipeline.models.folder import SavedModel, about_language_model, about_model
 from pipeline.reporter import Reporter
 from pipeline.splits.groups import twin_groups
 from pipeline.splits.splitters import fold_numbers, hold_out
 from pipeline.tables.reaction_table import component_column
 from pipeline.tables.reading import RawTable
-from pipeline.tables.table import Table
+from pipeline.tables.table import STRUCTURE, Table
 from pipeline.tables.targets import CLASSES
 
 CALIBRATION_FOLDS = 5
@@ -61,7 +72,8 @@ def fit_model(
     order = REACTION_ORDER if config.has_reactions else ORDER
     if arm not in order:
         raise unknown("arm", arm, order)
-    run = start(config, [arm], reporter, raw)
+    # A run leaves out the rows that one of its arms cannot take: the model is fitted on the rows that were judged.
+    run = start(config, [arm, *config.arms] if finished else [arm], reporter, raw)
     table, X, y = run.table, run.table.inputs, run.table.targets
     edges: list[float] = []
     if config.bins:
@@ -71,6 +83,7 @@ def fit_model(
         reporter.say(f"Warning: {finished.folder} has no score of {arm} on these rows; none goes into the model card.")
     groups = twin_groups(table)
     residuals, calibration = calibrate(run, arm, X, y, groups)
+    difficulty = calibration.pop("difficulty", {})  # arrays: they go beside the residuals, not into model.json
     reporter.say(f"{arm} on all {len(y)} {table.rows_are}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # convergence and rank warnings of single fits; the result is scored
@@ -83,6 +96,7 @@ def fit_model(
         target=config.target,
         template=run.template,
         context=table.context,
+        conditions=Conditions.of(table),
         n_train=len(y),
         seed=config.seed,
         source=Path(config.table).name,
@@ -102,7 +116,7 @@ def fit_model(
         bin_edges=edges,
         reactions=_reaction_input(config, table) if table.has_reactions else None,
     )
-    return SavedModel(model, about, Domain.fit(list(X["smiles"]), groups), residuals)
+    return SavedModel(model, about, Domain.fit(list(X[STRUCTURE]), groups), residuals, difficulty)
 
 
 def _reaction_input(config: RunConfig, table: Table) -> ReactionInput:
@@ -114,7 +128,16 @@ def _reaction_input(config: RunConfig, table: Table) -> ReactionInput:
 def calibrate(
     run: Run, arm: str, X: pd.DataFrame, y: pd.Series, groups: np.ndarray
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Residuals on rows held out of a fit, and a score on the same rows."""
+    """Residuals on rows held out of a fit, and what was learned of the arm on the same rows.
+
+    Returns
+    -------
+    residuals : ndarray of shape (rows,)
+        Truth minus prediction; empty for classes.
+    calibration : dict
+        How it was done, a score, and for numbers what `interval_method` says, its coverage, and the ``difficulty`` of
+        each residual by each signal that it chose from.
+    """
     strata = y.to_numpy() if run.task == CLASSES else np.zeros(len(y))
     if is_language_model(arm):
         masks = [hold_out(groups, strata, CALIBRATION_SHARE, run.config.seed)]
@@ -127,19 +150,54 @@ def calibrate(
     if run.task == CLASSES:
         masks = [held for held in masks if len(set(strata[~held])) == len(run.classes)]
 
-    def make(number: int) -> Any:
-        held, label = masks[number], f"calibration {number + 1}/{len(masks)}"
-        run.reporter.say(f"{arm}, {label}: {int((~held).sum())} {run.table.rows_are}, {int(held.sum())} held out")
-        return new_arm(run, arm, label)
-
-    found = held_out_predictions(run, masks, make, X, y, groups)
+    found, signals = _held_out(run, arm, masks, X, y, groups)
     known = np.isfinite(found[:, 0]) & run.table.exact.to_numpy()
     scored = found if run.task == CLASSES else found[:, 0]
     value = abs(validation_score(list(scored[known]), y[known], run.task, run.classes)) if known.any() else None
     calibration = {"how": how, "n": int(known.sum()), "metric": LABELS[PRIMARY[run.task]], "value": value}
     if run.task == CLASSES:
         return np.zeros(0), calibration
-    return (y.to_numpy(dtype=np.float64) - found[:, 0])[known], calibration
+    residuals = (y.to_numpy(dtype=np.float64) - found[:, 0])[known]
+    difficulty = {name: values[known] for name, values in signals.items()}
+    method = interval_method(residuals, difficulty, groups[known])
+    quarters = calibrated_coverage(residuals, difficulty, groups[known], method)
+    return residuals, calibration | {
+        "interval": method,
+        "interval_is": METHODS[method],
+        "coverage": {"level": DEFAULT_LEVEL, "quarters": quarters},
+        "difficulty": difficulty,
+    }
+
+
+def _held_out(
+    run: Run, arm: str, masks: Sequence[np.ndarray], X: pd.DataFrame, y: pd.Series, groups: np.ndarray
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Predictions of the rows of each mask by a fit on the others, and of numbers the signals of difficulty.
+
+    These are the distance to the rows of that fit, and for a mean of baselines the spread of its members.
+    Shapes (n, 1), or (n, classes), and (n,) each; NaN where no mask holds a row.
+    """
+    several = arm in MEANS and run.task != CLASSES and not is_language_model(arm)
+
+    def held_out(member: str) -> np.ndarray:
+        def make(number: int) -> Any:
+            held, label = masks[number], f"calibration {number + 1}/{len(masks)}"
+            who = f"{member} of {arm}" if several else arm
+            run.reporter.say(f"{who}, {label}: {int((~held).sum())} {run.table.rows_are}, {int(held.sum())} held out")
+            return new_arm(run, member, label)
+
+        return held_out_predictions(run, masks, make, X, y, groups)
+
+    members = [held_out(member) for member in (MEANS[arm] if several else (arm,))]
+    if run.task == CLASSES:
+        return mean_of(members), {}
+    structures, distance = X[STRUCTURE].to_numpy(dtype=object), np.full(len(X), np.nan)
+    for mask in masks:
+        distance[mask] = 1 - nearest_neighbours(list(structures[mask]), list(structures[~mask]))[0]
+    signals = {DISTANCE: distance}
+    if several:
+        signals[SPREAD] = np.std(np.stack(members), axis=0)[:, 0]
+    return mean_of(members), signals
 
 
 @dataclass(frozen=True)
@@ -168,22 +226,91 @@ class FinishedRun:
 
     @property
     def settings(self) -> dict[str, Any]:
-        return dict(self.info["settings"])
-
-    def best_arm(self) -> str:
-        """The arm that the verdict of the first split says to use.
+        """All settings of the run, as `RunConfig` has them.
 
         Raises
         ------
         InputError
-            If that verdict names none.
+            For a setting that there is not: another version of chemtune made the run.
         """
-        first = self.info["verdicts"][0]
-        if first["use"] is None:
+        settings, known = dict(self.info["settings"]), {field.name for field in fields(RunConfig)}
+        strange = next((name for name in settings if name not in known), None)
+        if strange is not None:
             raise InputError(
-                f"{self.folder}: the verdict names no arm to use ({first['sentence']}); name one yourself with --arm"
+                f"{self.folder}: the run has a setting {strange!r}, which this version of chemtune does not know; "
+                "make the run again with this version"
             )
-        return str(first["use"])
+        if not (settings.get("reaction") or settings.get("components")):
+            settings.pop("yield_unit", None)  # earlier versions wrote one for molecules, too
+        return settings
+
+    def best_arm(self, split: str = "") -> tuple[str, str]:
+        """The arm that a verdict says to use, and the sentence that says which verdict that is.
+
+        Parameters
+        ----------
+        split : str
+            Whose verdict to follow; if empty that of the hardest split tested: the one whose test rows are, by their
+            median similarity, least like the training rows.
+
+        Raises
+        ------
+        InputError
+            For a split that was not tested, or if its verdict names no arm.
+        """
+        answers: dict[str, str | None] = {verdict["split"]: verdict["use"] for verdict in self.info["verdicts"]}
+        if split and split not in answers:
+            raise unknown(f"split in {self.folder}", split, answers)
+        arm = next(iter(answers.values()))
+        if arm and len(answers) > 1 and set(answers.values()) == {arm}:
+            return arm, f"Arm {arm}: what the verdicts on all splits tested ({', '.join(answers)}) say to use."
+        followed = split or self._hardest_split(list(answers))
+        arm = answers[followed]
+        if arm is None:
+            raise self._no_arm(followed, answers)
+        others = {name: use for name, use in answers.items() if name != followed}
+        listed = ", ".join(f"{name} says {use}" if use else f"{name} names no arm" for name, use in others.items())
+        sentence = f"Arm {arm}: what the verdict on the {followed} split says to use{f' ({listed})' if listed else ''}"
+        if split or not others:
+            return arm, f"{sentence}."
+        other = next((name for name, use in others.items() if use not in (None, arm)), None)
+        if other:
+            sentence += f"; --split {other} follows that {'one' if len(others) == 1 else f'of {other}'}"
+        return arm, f"{sentence}. {self._why_hardest(followed)}"
+
+    def _no_arm(self, split: str, answers: Mapping[str, str | None]) -> InputError:
+        sentence = next(verdict["sentence"] for verdict in self.info["verdicts"] if verdict["split"] == split)
+        named = ", ".join(f"{name} ({use})" for name, use in answers.items() if use)
+        instead = f", or follow the verdict on another split with --split: {named}" if named else ""
+        return InputError(
+            f"{self.folder}: the verdict on the {split} split names no arm to use ({sentence}); name one yourself with "
+            f"--arm{instead}"
+        )
+
+    def _median_similarities(self) -> dict[str, float]:
+        """By split: the median over the test rows of the similarity to the nearest training row."""
+        cards = self.info.get("splits") or []
+        return {card["name"]: float(card["similarity"][1]) for card in cards if card.get("similarity")}
+
+    def _hardest_split(self, names: Sequence[str]) -> str:
+        """Of equally hard ones the last, since a ladder goes from easy to hard."""
+        if len(names) == 1:
+            return names[0]
+        medians = self._median_similarities()
+        if not set(names) <= set(medians):
+            raise InputError(
+                f"{self.folder}: it does not say how hard its splits are; say with --split whose verdict to follow: "
+                f"{', '.join(names)}"
+            )
+        return min(reversed(names), key=lambda name: medians[name])
+
+    def _why_hardest(self, split: str) -> str:
+        medians = self._median_similarities()
+        others = ", ".join(f"{name} {value:.2f}" for name, value in medians.items() if name != split)
+        return (
+            f"Of the splits tested {split} is the hardest: its test rows are the least similar to their nearest "
+            f"training rows (median {medians[split]:.2f}; {others})."
+        )
 
     def scores(self, arm: str, fingerprint: str) -> list[dict[str, Any]]:
         """The arm's main metric on each split; empty if the run was over another table."""

@@ -25,10 +25,15 @@ from pipeline.models.folder import SavedModel, prompt_template
 from pipeline.prompts.numbers import NumberFormat
 from pipeline.prompts.templates import Pieces
 from pipeline.reporter import Reporter
+from pipeline.tables.header import plain_name
+from pipeline.tables.measurements import TargetError
 from pipeline.tables.molecules import MoleculeError, canonical_smiles
 from pipeline.tables.reading import check_column, find_smiles_column
-from pipeline.tables.streaming import DAMAGE, encode_chunk, join_chunks, open_stream, output_format
+from pipeline.tables.streaming import Chunk, Stream, encode_chunk, join_chunks, open_stream, output_format
+from pipeline.tables.structures import SMILES, as_smiles, structure_notation
+from pipeline.tables.table import STRUCTURE
 from pipeline.tables.targets import CLASSES
+from pipeline.tables.values import column_texts
 
 CHUNK_ROWS = 1_000
 PROBLEM = "problem"
@@ -65,6 +70,8 @@ class Predictor:
         about = model.about
         self._template = prompt_template(about)
         self.reactions = model.reactions
+        self.conditions = model.conditions
+        self.notation = SMILES
         leaves = fitted_arms(about["arm"])
         kinds = {"bits", *(kind for leaf in leaves for kind in FEATURES.get(leaf, ()))}
         self.kinds = sorted(kinds)
@@ -88,11 +95,7 @@ class Predictor:
         """
         X, problems = self._reactions(given) if self.reactions else self._molecules(list(given.iloc[:, 0]))
         problems = [broken or problem for broken, problem in zip(damage, problems, strict=True)]
-        for column in context.columns:
-            for row, value in enumerate(context[column]):
-                if not value and not problems[row]:
-                    problems[row] = f"missing context value in {column!r}"
-        X = X.assign(**{column: context[column].to_numpy() for column in context.columns})
+        X = X.assign(**{column: self._context(column, context[column], problems) for column in context.columns})
         if self._count:
             for row, pieces in enumerate(self._template.pieces_all(X)):
                 if not problems[row] and self._count(pieces) > self._limit:
@@ -100,10 +103,27 @@ class Predictor:
         good = [row for row, problem in enumerate(problems) if not problem]
         found = pd.DataFrame(index=range(len(given)), columns=self.model.columns(), dtype=object)
         if good:
-            described = self.model.describe(X.iloc[good], self.level)
+            described = self.model.describe_canonical(X.iloc[good], self.level)
             found.loc[good, described.columns] = described.to_numpy(dtype=object)
         self.model.forget()
         return _typed(found, self.model).assign(**{PROBLEM: problems})
+
+    def looks_at(self, given: pd.DataFrame, context: pd.DataFrame) -> None:
+        """Take in how a file writes its structures and numbers, from its first rows."""
+        self.conditions = self.model.conditions.written_as({str(name): list(cells) for name, cells in context.items()})
+        if not self.reactions:
+            self.notation = structure_notation(list(given.iloc[:, 0]))
+
+    def _context(self, column: str, cells: pd.Series, problems: list[str]) -> list[str]:
+        """The cells as training has them; where one cannot be read, ``problems`` says why."""
+        found = []
+        for row, cell in enumerate(cells):
+            try:
+                found.append(self.conditions.read(column, cell))
+            except TargetError as error:
+                found.append(cell)
+                problems[row] = problems[row] or f"{error} (column {column!r})"
+        return found
 
     def _reactions(self, given: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         """Canonical reactions with their components, and problems."""
@@ -116,7 +136,7 @@ class Predictor:
             except MoleculeError as error:
                 rows.append({})
                 problems.append(f"{error} (column {getattr(error, 'column', '')!r})")
-        return pd.DataFrame(rows, columns=["smiles", *self.reactions.components]).fillna(""), problems
+        return pd.DataFrame(rows, columns=[STRUCTURE, *self.reactions.components]).fillna(""), problems
 
     def _molecules(self, smiles: list[str]) -> tuple[pd.DataFrame, list[str]]:
         """Canonical SMILES and problems; the features that the arm needs are computed beside them."""
@@ -124,22 +144,22 @@ class Predictor:
         pieces = np.array_split(np.array(distinct, dtype=object), max(1, min(self.workers, len(distinct) // 50)))
         largest = self.model.about["largest_fragment"]
         answers = joblib.Parallel(n_jobs=len(pieces))(
-            joblib.delayed(_understand)(list(piece), largest, self.kinds) for piece in pieces
+            joblib.delayed(_understand)(list(piece), largest, self.kinds, self.notation) for piece in pieces
         )
         known: dict[str, tuple[str, str]] = {}
         for piece, (canonical, problems, good, features) in zip(pieces, answers, strict=True):
             known |= dict(zip(piece, zip(canonical, problems, strict=True), strict=True))
             remember_features(good, features)
-        return pd.DataFrame({"smiles": [known[text][0] for text in smiles]}), [known[text][1] for text in smiles]
+        return pd.DataFrame({STRUCTURE: [known[text][0] for text in smiles]}), [known[text][1] for text in smiles]
 
 
 def _understand(
-    texts: list[str], largest_fragment: bool, kinds: list[str]
+    texts: list[str], largest_fragment: bool, kinds: list[str], notation: str
 ) -> tuple[list[str], list[str], list[str], dict[str, list[np.ndarray]]]:
     canonical, problems = [], []
     for text in texts:
         try:
-            canonical.append(canonical_smiles(text, largest_fragment))
+            canonical.append(canonical_smiles(as_smiles(text, notation), largest_fragment))
             problems.append("")
         except MoleculeError as error:
             canonical.append("")
@@ -150,9 +170,9 @@ def _understand(
 
 def _typed(frame: pd.DataFrame, model: SavedModel) -> pd.DataFrame:
     """Columns of one type whatever a chunk holds, so that chunks fit together."""
-    text = {model.nearest_column, *(["prediction"] if model.task == CLASSES else [])}
-    types = {name: "string" if name in text else "Float64" for name in frame.columns} | {"in_domain": "boolean"}
-    return frame.astype(types)
+    text = {model.nearest_column, "domain_note", *(["prediction"] if model.task == CLASSES else [])}
+    types = {name: "string" if name in text else "Float64" for name in frame.columns}
+    return frame.astype(types | {"in_training": "boolean", "in_domain": "boolean"})
 
 
 def predict_file(
@@ -180,10 +200,17 @@ def predict_file(
     stream = open_stream(source)
     if out.exists() and out.samefile(stream.path):
         raise InputError(f"--out {out}: is the input itself; chemtune never writes over it")
-    columns = _structure_columns(model, stream.columns, smiles, source)
-    for needed in model.context:
-        check_column(stream.columns, needed, "the model's context", source)
+    columns = _structure_columns(model, stream, smiles, source)
+    context = {
+        needed: check_column(stream.columns, needed, "the model's context", source, stream.repeated)
+        for needed in model.context
+    }
+    for remark in stream.remarks:
+        reporter.say(f"{source}: {remark}")
     predictor = Predictor(model, level, workers or os.cpu_count() or 1)
+    first = next(iter(stream.chunks(chunk_rows)), None)
+    if first is not None:
+        predictor.looks_at(*_asked(first[0], columns, context))
     names = _free_names([*model.columns(), PROBLEM], stream.columns)
     identity = _identity(model, level, form, columns)
     parts = out.with_name(f".{out.name}.parts")
@@ -192,58 +219,65 @@ def predict_file(
         part = parts / f"{number:07d}-{_chunk_hash(chunk, identity, number)}"
         tally = part.with_suffix(".json")
         if not (part.exists() and tally.exists()):
-            frame = _predict_chunk(predictor, chunk, columns, names)
-            write_atomically(part, encode_chunk(frame, form, first=number == 0))
+            frame = _predict_chunk(predictor, chunk, columns, context, names)
+            write_atomically(part, encode_chunk(frame, form, first=number == 0, own=names.values()))
             write_atomically(tally, json.dumps(_tally(frame, names)))
         else:
-            summary.reused += len(chunk)
-        _add(summary, json.loads(tally.read_text(encoding="utf-8")), len(chunk))
+            summary.reused += len(chunk[0])
+        _add(summary, json.loads(tally.read_text(encoding="utf-8")), len(chunk[0]))
         made.append(part)
     join_chunks(made, form, out)
     shutil.rmtree(parts)
     return summary
 
 
-def _structure_columns(model: SavedModel, columns: list[str], smiles: str, source: str) -> list[str]:
+def _structure_columns(model: SavedModel, stream: Stream, smiles: str, source: str) -> list[str]:
     """The columns of the input that hold the structures: one of molecules, or those of reactions as in training."""
     if model.reactions is None:
-        return [smiles_column(columns, smiles, model.about["smiles"], source)]
+        return [smiles_column(stream, smiles, model.about["smiles"], source)]
     if smiles:
         raise InputError(
             f"--smiles {smiles}: the model is of reactions and reads the columns {', '.join(model.reactions.columns)}"
         )
-    return [check_column(columns, column, "the model's reactions", source) for column in model.reactions.columns]
+    return [
+        check_column(stream.columns, column, "the model's reactions", source, stream.repeated)
+        for column in model.reactions.columns
+    ]
 
 
-def smiles_column(columns: list[str], asked: str, trained: str, source: str) -> str:
-    """The column of the input that holds the molecules: as asked, as in training, or one called SMILES."""
-    if asked:
-        return check_column(columns, asked, "--smiles", source)
-    return trained if trained in columns else find_smiles_column(columns, source)
+def smiles_column(stream: Stream, asked: str, trained: str, source: str) -> str:
+    """The column of the input that holds the molecules: as asked, the drawn ones, as in training, or one called
+    SMILES."""
+    if not asked and (stream.structure or plain_name(trained) not in stream.columns):
+        asked = find_smiles_column(stream.columns, source, stream.structure)
+    return check_column(stream.columns, asked or trained, "--smiles", source, stream.repeated)
 
 
-def _with_progress(stream: Any, size: int, reporter: Reporter) -> Iterator[pd.DataFrame]:
+def _with_progress(stream: Stream, size: int, reporter: Reporter) -> Iterator[Chunk]:
     done = 0
     reporter.step("predicting", 0, stream.n_rows)
     for chunk in stream.chunks(size):
         yield chunk
-        done += len(chunk)
+        done += len(chunk[0])
         reporter.step("predicting", done, stream.n_rows)
 
 
 def _predict_chunk(
-    predictor: Predictor, chunk: pd.DataFrame, columns: list[str], names: dict[str, str]
+    predictor: Predictor, chunk: Chunk, columns: list[str], context: dict[str, str], names: dict[str, str]
 ) -> pd.DataFrame:
-    given, context = (
-        pd.DataFrame({name: [_cell(value) for value in chunk[name]] for name in wanted})
-        for wanted in (columns, predictor.model.context)
-    )
-    found = predictor.frame(given, context, list(chunk[DAMAGE])).rename(columns=names)
-    return pd.concat([chunk.drop(columns=DAMAGE), found], axis=1)
+    rows, damage = chunk
+    found = predictor.frame(*_asked(rows, columns, context), damage).rename(columns=names)
+    return pd.concat([rows, found], axis=1)
 
 
-def _cell(value: Any) -> str:
-    return "" if value is None or value is pd.NA or value != value else str(value).strip()
+def _asked(rows: pd.DataFrame, columns: list[str], context: dict[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The structures and the context of some rows, as text."""
+    given = pd.DataFrame({column: _cells(rows[column]) for column in columns})
+    return given, pd.DataFrame({name: _cells(rows[column]) for name, column in context.items()}, index=given.index)
+
+
+def _cells(column: pd.Series) -> list[str]:
+    return [text.strip() for text in column_texts(column)]
 
 
 def _free_names(ours: list[str], theirs: list[str]) -> dict[str, str]:
@@ -262,9 +296,11 @@ def _identity(model: SavedModel, level: float, form: str, columns: list[str]) ->
     return hashlib.sha256(about.encode()).hexdigest()
 
 
-def _chunk_hash(chunk: pd.DataFrame, identity: str, number: int) -> str:
-    digest = hashlib.sha256(f"{identity} {number} {list(chunk.columns)}".encode())
-    digest.update(pd.util.hash_pandas_object(chunk.astype(str), index=False).to_numpy().tobytes())
+def _chunk_hash(chunk: Chunk, identity: str, number: int) -> str:
+    rows, damage = chunk
+    digest = hashlib.sha256(f"{identity} {number} {list(rows.columns)} {damage}".encode())
+    texts = pd.DataFrame({place: column_texts(column) for place, (_, column) in enumerate(rows.items())}, dtype=object)
+    digest.update(pd.util.hash_pandas_object(texts, index=False).to_numpy().tobytes())
     return digest.hexdigest()[:16]
 
 

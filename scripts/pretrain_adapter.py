@@ -43,7 +43,7 @@ STEPS = 9_000
 
 def structures(name: str) -> list[str]:
     """Canonical SMILES of a built-in table."""
-    return list(load_table(make_config(name, {}), Reporter()).inputs["smiles"])
+    return list(load_table(make_config(name, {}), Reporter()).inputs.iloc[:, 0])
 
 
 def corpus() -> list[str]:

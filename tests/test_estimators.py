@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
+import pandas as pd
+import pyarrow
 import pytest
+from rdkit import Chem
 from sklearn.base import clone
 from sklearn.ensemble import StackingRegressor
 from sklearn.linear_model import Ridge
@@ -20,7 +27,10 @@ from pipeline import (
     ScaffoldKFold,
     load,
 )
-from tests.conftest import SMILES
+from pipeline.config import make_config
+from pipeline.fitting import fit_model
+from pipeline.reporter import Reporter
+from tests.conftest import SMILES, write_table
 
 X = np.array(SMILES)
 Y = np.array([float(len(text)) for text in SMILES])
@@ -94,7 +104,15 @@ def test_stacking_with_a_baseline(tiny):
         ((["CCO", "C(C"], [1, 2]), r"X\[1\] is 'C\(C'"),
         ((["CCO", "CCC"], [1]), r"y has shape \(1,\)"),
         ((["CCO", "CCC"], [1, 2], [1, 1]), "sample_weight"),
-        (([["CCO"]], [1]), "one-dimensional"),
+        (([["CCO"]], [1]), r"one-dimensional .* shape \(1, 1\); give its column of SMILES, such as X\[:, 0\]"),
+        (("CCO", [1]), r"X is 'CCO' \(str\); expected a sequence"),
+        (([], []), "X is empty"),
+        ((pd.DataFrame({"smiles": []}), []), "X is empty"),
+        ((["CCO", None], [1, 2]), r"X\[1\] is None; expected a SMILES or an RDKit Mol; Chem.MolFromSmiles gives None"),
+        ((["CCO", float("nan")], [1, 2]), r"X\[1\] is nan \(float\); expected a SMILES"),
+        ((["CCO", 3], [1, 2]), r"X\[1\] is 3 \(int\); expected a SMILES"),
+        ((pd.Series(["CCO", pd.NA], dtype="string"), [1, 2]), r"X\[1\] is <NA>; expected a SMILES"),
+        (([Chem.MolFromSmiles("CCO"), None], [1, 2]), r"X\[1\] is None"),
     ],
 )
 def test_wrong_input_is_refused_by_name(tiny, arguments, words):
@@ -120,3 +138,131 @@ def test_features_learn_from_training_rows_alone():
     features.transform(X)
     np.testing.assert_array_equal(features.transform(X[:20]), before)
     assert np.isfinite(features.transform(X)).all()
+
+
+LIKE_LISTS = {
+    "tuple": tuple,
+    "array of str": np.array,
+    "array of objects": lambda texts: np.array(texts, dtype=object),
+    "index": pd.Index,
+    "series of strings": lambda texts: pd.Series(texts, dtype="string", index=[text[::-1] for text in texts]),
+    "series of Arrow strings": lambda texts: pd.Series(texts, dtype=pd.ArrowDtype(pyarrow.string())),
+    "categories": lambda texts: pd.Series(texts, dtype="category"),
+    "Arrow array": pyarrow.array,
+    "Arrow chunks": lambda texts: pyarrow.chunked_array([texts[:2], texts[2:]]),
+    "molecules": lambda texts: [Chem.MolFromSmiles(text) for text in texts],
+    "molecules with hydrogens": lambda texts: [Chem.AddHs(Chem.MolFromSmiles(text)) for text in texts],
+    "series of molecules": lambda texts: pd.Series([Chem.MolFromSmiles(text) for text in texts]),
+    "frame of molecules": lambda texts: pd.DataFrame({"mol": [Chem.MolFromSmiles(text) for text in texts]}),
+}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory, tiny_folder):
+    """Ridge on the lengths of the molecules, and a language model that was taught them."""
+    folder = tmp_path_factory.mktemp("saved")
+    table = write_table(folder / "t.csv", list(zip(SMILES, Y, strict=True)))
+    fit_model(make_config(str(table), {"target": "value"}), "ridge", Reporter()).save(folder / "ridge")
+    tiny = {"model": str(tiny_folder), "trained_layers": 1, "dtype": "float32", "steps": 3}
+    LoraClassifier(**tiny).fit(X, LABELS).save(folder / "lm")
+    return {name: load(folder / name) for name in ("ridge", "lm")}
+
+
+@pytest.mark.parametrize("form", LIKE_LISTS)
+def test_whatever_is_like_a_list_of_molecules_is_taken(saved, form):
+    given, expected = LIKE_LISTS[form](SMILES[:6]), SMILES[:6]
+    features = MolecularFeatures(("bits",)).fit(given)
+    np.testing.assert_array_equal(features.transform(given), features.transform(expected))
+    ridge = saved["ridge"]
+    np.testing.assert_array_equal(ridge.predict(given), ridge.predict(expected))
+    np.testing.assert_array_equal(ridge.describe(given).to_numpy(), ridge.describe(expected).to_numpy())
+
+
+def test_language_models_take_molecules_of_rdkit(tiny, saved):
+    molecules = [Chem.MolFromSmiles(text) for text in SMILES]
+    model = LoraRegressor(**tiny)
+    np.testing.assert_array_equal(model.fit(molecules, Y).predict(molecules), clone(model).fit(X, Y).predict(X))
+    np.testing.assert_array_equal(saved["lm"].predict_proba(molecules), saved["lm"].predict_proba(X))
+    assert (saved["lm"].predict(molecules) == saved["lm"].describe(molecules)["prediction"]).all()
+
+
+def test_describe_takes_what_predict_takes_and_says_the_same(saved):
+    model = saved["ridge"]
+    described = model.describe(["OCC", "C(C)N"])
+    np.testing.assert_array_equal(described["prediction"], model.predict(["CCO", "CCN"]))
+    assert list(described["nearest_training_molecule"]) == ["CCO", "CCN"]
+    assert list(described["similarity"]) == [1.0, 1.0]
+    assert list(model.describe(pd.Series(["OCC"], index=["mine"])).index) == ["mine"]
+    assert list(described.columns) == model.columns()
+    with pytest.raises(ValueError, match=r"X\[1\] is 'C\(C'"):
+        model.describe(["CCO", "C(C"])
+    with pytest.raises(ValueError, match="X is empty"):
+        model.describe([])
+
+
+def test_context_is_found_by_its_name_and_missed_by_it(tmp_path):
+    rows = [(text, len(text) + 5 * (n % 2), ("water", "ethanol")[n % 2]) for n, text in enumerate(SMILES)]
+    table = write_table(tmp_path / "t.csv", rows, "SMILES,value,solvent")
+    model = fit_model(make_config(str(table), {"target": "value", "context": "solvent"}), "ridge", Reporter())
+    frame = pd.DataFrame({"mine": ["OCC", "CCN"], "solvent": ["water", "ethanol"]})
+    expected = model.predict(frame)
+    np.testing.assert_array_equal(model.describe(frame)["prediction"], expected)
+    np.testing.assert_array_equal(model.predict(frame.assign(more=1)[["mine", "more", "solvent"]]), expected)
+    for bare in (["CCO"], frame[["mine"]]):
+        with pytest.raises(ValueError, match="X has no column 'solvent'"):
+            model.predict(bare)
+
+
+def test_reactions_are_described_as_they_are_predicted(couplings):
+    columns = ["halide", "amine", "base", "solvent"]
+    config = make_config(str(couplings), {"components": columns, "yield": "yield"})
+    model = fit_model(config, "components-rf", Reporter())
+    frame = pd.DataFrame([("c1ccncc1Br", "C(C)N", None, "toluene")], columns=columns, index=["mine"])
+    drawn = frame.assign(halide=[Chem.MolFromSmiles("Brc1cccnc1")])
+    described = model.describe(frame)
+    np.testing.assert_array_equal(described["prediction"], model.predict(frame))
+    pd.testing.assert_frame_equal(model.describe(drawn), described)
+    assert list(described.index) == ["mine"]
+    with pytest.raises(ValueError, match="X is empty"):
+        model.predict(frame[:0])
+    alone = fit_model(make_config(str(couplings), {"reaction": "rxn", "yield": "yield"}), "drfp-rf", Reporter())
+    texts = ["Brc1ccccc1.CCN>>CCNc1ccccc1"]
+    np.testing.assert_array_equal(alone.describe(texts)["prediction"], alone.predict(texts))
+    with pytest.raises(ValueError, match="expected a sequence"):
+        alone.predict(texts[0])
+
+
+WARNED = """
+import sys
+from pipeline import LoraClassifier, LoraRegressor, load
+from pipeline.arms.inputs import canonical_frame
+from pipeline.arms.ladder import class_chances, fit_arm, make_whole
+from tests.conftest import SMILES
+import numpy as np, pandas as pd
+model, folder = sys.argv[1:]
+X = canonical_frame(pd.DataFrame({"smiles": SMILES, "solvent": ["water", "ethanol"] * 24, "t": range(48)}))
+y = np.array([float(len(text)) for text in SMILES])
+labels, groups = np.where(y > np.median(y), "long", "short"), np.array(SMILES, dtype=object)
+for arm in ("ngram-ridge", "knn", "ridge", "ensemble"):
+    fit_arm(make_whole(arm, "regression", seed=0, threads=1), X, y, groups).predict(X)
+    class_chances(fit_arm(make_whole(arm, "classes", seed=0, threads=1), X, labels, groups), ("long", "short"), X)
+for readout in ("head", "text"):
+    tiny = {"readout": readout, "model": model, "trained_layers": 1, "dtype": "float32", "steps": 2}
+    LoraRegressor(**tiny).fit(SMILES, y).save(folder)
+    load(folder).describe(SMILES[:2])
+    LoraClassifier(**tiny).fit(SMILES, labels).predict_proba(SMILES)
+"""
+
+
+def test_no_warning_of_a_library_reaches_the_user(tiny_folder, tmp_path):
+    """Those for users: warnings for the developers of a library, Python does not show."""
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONWARNINGS"}
+    done = subprocess.run(
+        [sys.executable, "-W", "always::FutureWarning", "-c", WARNED, str(tiny_folder), str(tmp_path / "model")],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr

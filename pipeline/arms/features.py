@@ -12,8 +12,15 @@ from rdkit.Chem import Descriptors, rdFingerprintGenerator
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from pipeline.errors import InputError
+from pipeline.tables.reactions import is_reaction, split_reaction
 
 FINGERPRINT_SIZE = 2048
+# Largest molecules whose costly descriptors are computed; scripts/descriptor_cost.py measures why. From 67 atoms on,
+# rounding makes noise of RDKit's information content, which takes the fourth power of the size; distances and
+# eigenvalues take its cube; counts over rings grow with the rings, of which a carbon torus has thousands.
+INFORMATION_ATOMS = 64
+DISTANCE_ATOMS = 400
+RINGS = 500
 PROPERTIES: dict[str, Callable[[Chem.Mol], float]] = {
     "weight": Descriptors.MolWt,  # type: ignore[attr-defined]
     "logP": Descriptors.MolLogP,  # type: ignore[attr-defined]
@@ -38,9 +45,22 @@ def _counts(molecule: Chem.Mol) -> np.ndarray:
     return np.minimum(_morgan().GetCountFingerprintAsNumPy(molecule), 65_535).astype(np.uint16)
 
 
+def is_affordable(name: str, atoms: int, rings: int) -> bool:
+    """Whether the descriptor of that name is computed for a molecule of so many atoms and rings."""
+    if name in ("Ipc", "AvgIpc"):
+        return atoms <= INFORMATION_ATOMS
+    if name in ("BalabanJ", "BertzCT") or name.startswith("BCUT2D") or "EState" in name:
+        return atoms <= DISTANCE_ATOMS
+    return rings <= RINGS or not name.startswith(("NumAliphatic", "NumBridgehead", "NumSaturated", "NumSpiro"))
+
+
 def _descriptors(molecule: Chem.Mol) -> np.ndarray:
+    size = molecule.GetNumAtoms(), molecule.GetRingInfo().NumRings()
     with rdBase.BlockLogs():
-        values = [_finite(function, molecule) for _, function in Descriptors.descList]
+        values = [
+            _finite(function, molecule) if is_affordable(name, *size) else np.nan
+            for name, function in Descriptors.descList
+        ]
     return np.asarray(values, dtype=np.float64)
 
 
@@ -84,7 +104,10 @@ def morgan_counts(smiles: Iterable[str]) -> np.ndarray:
 
 
 def descriptors(smiles: Iterable[str]) -> np.ndarray:
-    """All of RDKit's 2D descriptors, NaN where one is undefined. Shape (n, number of descriptors)."""
+    """All of RDKit's 2D descriptors. Shape (n, number of descriptors).
+
+    NaN where one is undefined, or not `is_affordable` for a molecule of that size.
+    """
     return _rows("descriptors", _parsed(_descriptors), smiles)
 
 
@@ -107,7 +130,7 @@ def differential_bits(reactions: Iterable[str]) -> np.ndarray:
 
 
 def _differential(reaction: str) -> np.ndarray:
-    reactants, agents, products = reaction.split(">")
+    reactants, agents, products = split_reaction(reaction)
     before = frozenset().union(*(_shingles(part) for part in f"{reactants}.{agents}".split(".") if part))
     after = frozenset().union(*(_shingles(part) for part in products.split(".") if part))
     encoder = _drfp()
@@ -133,7 +156,7 @@ def _drfp() -> Any:
 
 def structure_bits(structures: Sequence[str]) -> np.ndarray:
     """Morgan bits of molecules, or the differential fingerprints of reactions. Shape (n, 2048)."""
-    return differential_bits(structures) if ">" in structures[0] else morgan_bits(structures)
+    return differential_bits(structures) if is_reaction(structures[0]) else morgan_bits(structures)
 
 
 KINDS: dict[str, Callable[[Chem.Mol], np.ndarray]] = {"bits": _bits, "counts": _counts, "descriptors": _descriptors}

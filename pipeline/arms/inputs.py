@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from rdkit import Chem
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import make_pipeline
@@ -16,7 +18,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from pipeline.tables.measurements import TargetError, parse_number
 from pipeline.tables.molecules import MoleculeError, canonical_smiles
-from pipeline.tables.reactions import ReactionReader
+from pipeline.tables.reactions import ReactionReader, role_of
+from pipeline.tables.table import STRUCTURE
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,10 @@ class ReactionInput:
         structures = [column for column in self.given if column not in self.names]
         return ReactionReader(self.reaction, structures, self.names, self.given)
 
+    def _read_as(self, name: str) -> str:
+        """What the reader calls a component: a role of the reaction SMILES has its own name."""
+        return name if self.given else role_of(name)
+
     def row(self, cells: Mapping[str, str]) -> dict[str, str]:
         """One row of ``X``, without its context.
 
@@ -77,7 +84,7 @@ class ReactionInput:
             With the column at fault in `column`.
         """
         found = self._reader.read(cells)
-        return {"smiles": found.smiles, **{name: found.components[name] for name in self.components}}
+        return {STRUCTURE: found.smiles, **{name: found.components[self._read_as(name)] for name in self.components}}
 
     def frame(self, X: pd.DataFrame, context: Sequence[str] = ()) -> pd.DataFrame:
         """``X`` from a data frame with `columns` and the context; an empty cell is an absent component.
@@ -96,7 +103,7 @@ class ReactionInput:
                 rows.append(self.row({str(name): cell for name, cell in cells.items()}))
             except MoleculeError as error:
                 raise ValueError(f"X[{position}], column {getattr(error, 'column', '')!r}: {error}") from None
-        made = pd.DataFrame(rows, index=X.index, columns=["smiles", *self.components])
+        made = pd.DataFrame(rows, index=X.index, columns=[STRUCTURE, *self.components])
         return made.assign(**{column: X[column] for column in context})
 
 
@@ -113,28 +120,55 @@ def as_frame(X: Any) -> pd.DataFrame:
     if isinstance(X, pd.Series):
         return X.to_frame("smiles")
     texts = np.asarray(X, dtype=object)
+    if texts.ndim == 0:
+        raise ValueError(f"X is {_shown(X)}; expected a sequence, such as a list of SMILES, or a data frame")
     if texts.ndim != 1:
-        raise ValueError(f"X must be a one-dimensional array of SMILES or a data frame, got {texts.ndim} dimensions")
-    return pd.DataFrame({"smiles": texts})
+        raise ValueError(
+            f"X must be a one-dimensional array of SMILES or a data frame, got an array of shape {texts.shape}; give "
+            "its column of SMILES, such as X[:, 0]"
+        )
+    return pd.DataFrame({"smiles": pd.Series(texts, dtype=object)})
 
 
 def canonical_frame(X: Any, largest_fragment: bool = False) -> pd.DataFrame:
     """`as_frame` with canonical SMILES, for molecules that come straight from a user.
 
+    Parameters
+    ----------
+    X : sequence of str or RDKit Mol, or DataFrame
+        In a data frame they stand in the first column.
+
     Raises
     ------
     ValueError
-        For a SMILES that cannot be parsed, naming its position and text.
+        For no molecule at all, and for what is no molecule, naming its position and what it is.
     """
     frame = as_frame(X).copy()
+    if not frame.size:
+        raise ValueError("X is empty; expected one molecule or more")
     canonical = []
-    for position, text in enumerate(frame.iloc[:, 0]):
+    for position, given in enumerate(frame.iloc[:, 0]):
+        text = smiles_if_mol(given)
+        if not isinstance(text, str):
+            why = "; Chem.MolFromSmiles gives None for a SMILES that it cannot read" if given is None else ""
+            raise ValueError(f"X[{position}] is {_shown(given)}; expected a SMILES or an RDKit Mol{why}")
         try:
-            canonical.append(canonical_smiles(str(text), largest_fragment))
+            canonical.append(canonical_smiles(text, largest_fragment))
         except MoleculeError as error:
             raise ValueError(f"X[{position}] is {text!r}: {error}") from None
-    frame.isetitem(0, canonical)
+    frame.isetitem(0, np.array(canonical, dtype=object))
     return frame
+
+
+def smiles_if_mol(value: Any) -> Any:
+    """An RDKit molecule as SMILES, anything else as it is."""
+    return Chem.MolToSmiles(value) if isinstance(value, Chem.Mol) else value
+
+
+def _shown(value: Any) -> str:
+    """A value that is not what was expected, as an error names it."""
+    shown = reprlib.repr(value)
+    return shown if value is None or value is pd.NA else f"{shown} ({type(value).__name__})"
 
 
 def smiles_of(X: Any) -> list[str]:
@@ -145,7 +179,7 @@ class MoleculeFeatures(TransformerMixin, BaseEstimator):
     """Blocks of features side by side: one per function of SMILES, then the context columns.
 
     Context columns that hold only numbers in training are standardised, others one-hot encoded
-    (an unseen value becomes all zeros).
+    (an unseen value becomes all zeros). What is no number where training had numbers counts as their mean.
 
     Parameters
     ----------
@@ -188,7 +222,10 @@ class MoleculeFeatures(TransformerMixin, BaseEstimator):
         context = as_frame(X).iloc[:, 1:].copy()
         for column in self.numeric_:
             context[column] = [_number_or_nan(value) for value in context[column]]
-        return context.fillna(dict.fromkeys(self.numeric_, 0.0))
+        if not self.numeric_ or not hasattr(self.context_, "transformers_"):  # while fitting every cell is a number
+            return context
+        means = self.context_.named_transformers_["numbers"][0].mean_
+        return context.fillna(dict(zip(self.numeric_, means, strict=True)))
 
     def transform(self, X: Any) -> np.ndarray:
         smiles = smiles_of(X)

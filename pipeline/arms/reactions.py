@@ -203,8 +203,18 @@ class ReactionGaussianProcessLabels(GaussianProcessLabels):
         return ReactionGaussianProcess(self.kind, self.columns, self.seed)
 
 
+class VaryingFeatures(VarianceThreshold):
+    """The features that differ between training rows; all of them where none does."""
+
+    def fit(self, X: np.ndarray, y: Any = None) -> VaryingFeatures:
+        if np.ptp(X, axis=0).any():
+            return super().fit(X, y)
+        self.n_features_in_, self.variances_ = X.shape[1], np.ones(X.shape[1])
+        return self
+
+
 def _over(task: str, kind: str, columns: ReactionColumns, model: Any) -> Any:
-    features = make_pipeline(ReactionFeatures(kind, columns), VarianceThreshold())
+    features = make_pipeline(ReactionFeatures(kind, columns), VaryingFeatures())
     return (ClassifierOverFeatures if task == CLASSES else RegressorOverFeatures)(features, model)
 
 

@@ -14,7 +14,11 @@ import pandas as pd
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdChemReactions
 
+from pipeline.tables.reactions import split_reaction
+from pipeline.tables.table import STRUCTURE
+
 PRODUCT = "product"
+REACHED = " success"  # of a measured reaction; no column of the user's begins with a space
 _TRIES = 30  # draws per decoy before a kind gives up
 # A coupling at a C-H where the leaving group stays: products that the reactants of a cross-coupling do not give.
 WRONG_COUPLINGS = (
@@ -61,7 +65,7 @@ def recombined(
     positives : DataFrame
         What an arm is given for the successes that are known.
     measured : DataFrame
-        The whole table: the columns of ``positives`` and ``success``; for looking up what is known of a decoy.
+        The whole table: the columns of ``positives`` and `REACHED`; for looking up what is known of a decoy.
     barred : set of tuple
         Combinations of components that must not come out: the known successes and the test rows.
     """
@@ -85,10 +89,10 @@ def recombined(
         if key in lookup:
             real = measured.iloc[lookup[key]]
             known += 1
-            successes += int(real["success"])
-            row["smiles"] = real["smiles"]
+            successes += int(real[REACHED])
+            row[STRUCTURE] = real[STRUCTURE]
         else:
-            row["smiles"] = assembled(row, columns)
+            row[STRUCTURE] = assembled(row, columns)
         rows.append(row)
     return Decoys(_as_frame(rows, positives), known, successes)
 
@@ -117,7 +121,7 @@ def wrong_products(positives: pd.DataFrame, n: int, rng: np.random.Generator) ->
     made: dict[str, list[str]] = {}
 
     def other(row: pd.Series) -> str | None:
-        before = str(row["smiles"]).split(">")[0]
+        before = split_reaction(str(row[STRUCTURE]))[0]
         if before not in made:
             made[before] = _coupled(before, reactions, str(row[PRODUCT]))
         options = made[before]
@@ -154,7 +158,7 @@ def _with_products(
         product = other(row)
         if product is None:
             continue
-        row["smiles"] = f"{str(row['smiles']).rsplit('>', 1)[0]}>{product}"
+        row[STRUCTURE] = ">".join([*split_reaction(str(row[STRUCTURE]))[:-1], product])
         row[PRODUCT] = product
         rows.append(row)
     return Decoys(_as_frame(rows, positives), 0, 0)
@@ -181,7 +185,7 @@ def foreign_rows(
     for name in components:
         source = name if name in theirs else (free.pop(0) if free else None)
         columns[name] = other[source].to_numpy(dtype=object) if source else np.full(len(other), "", dtype=object)
-    frame = pd.DataFrame({"smiles": other["smiles"].to_numpy(dtype=object), **columns})
+    frame = pd.DataFrame({STRUCTURE: other[STRUCTURE].to_numpy(dtype=object), **columns})
     for context in X.columns[1 + len(components) :]:
         frame[context] = X[context].mode().iloc[0]
     return frame[list(X.columns)]

@@ -30,7 +30,7 @@ from pipeline.lm.defaults import WRITER
 from pipeline.reporter import Reporter
 from pipeline.splits.splitters import Split
 from pipeline.tables.catalogue import cards
-from pipeline.tables.reactions import FAILURE, SUCCESS
+from pipeline.tables.reactions import FAILURE, SUCCESS, split_reaction
 from pipeline.tables.table import Table
 from pipeline.tables.targets import REGRESSION
 
@@ -224,11 +224,11 @@ def prepare(config: RunConfig, settings: NegativesSettings, reporter: Reporter) 
 
 def with_product(table: Table) -> Table:
     """The table with the product as a component, so that a model that reads components can see a wrong one."""
-    products = table.frame["smiles"].str.split(">").str[2]
-    if decoys.PRODUCT in table.components or "products" in table.components or not products.any():
+    products = table.frame["smiles"].map(lambda text: split_reaction(text)[2])
+    if decoys.PRODUCT in table.cells or "products" in table.components or not (products != "").any():
         return table
-    frame = table.frame.assign(**{decoys.PRODUCT: products})
-    return replace(table, frame=frame, components=(*table.components, decoys.PRODUCT))
+    cells = table.cells.assign(**{decoys.PRODUCT: products.set_axis(table.frame["row_id"])})
+    return replace(table, cells=cells, components=(*table.components, decoys.PRODUCT))
 
 
 def _experiment(run: Run, settings: NegativesSettings, learners: tuple[str, ...], split: Split) -> Experiment:
@@ -478,7 +478,7 @@ def make_decoys(experiment: Experiment, kind: str, positives: pd.DataFrame, rng:
     if kind == "shuffled":
         return decoys.shuffled_products(positives, n, rng)
     components = experiment.table.components
-    measured = experiment.table.inputs.assign(success=experiment.success)
+    measured = experiment.table.inputs.assign(**{decoys.REACHED: experiment.success})
     barred = {*map(tuple, positives[list(components)].to_numpy(dtype=object))}
     barred |= {*map(tuple, measured.loc[experiment.test, list(components)].to_numpy(dtype=object))}
     return decoys.recombined(positives, measured, barred, n, components, rng)

@@ -171,7 +171,9 @@ def _scores(
 def composed(experiment: Experiment) -> pd.DataFrame:
     """What the rows of each origin are: their number, share of successes and mean yield, and how many values each
     component has among a hundred of them (mean over 20 draws; fewer where there are fewer rows)."""
-    frame, settings = experiment.table.frame, experiment.settings
+    table, settings = experiment.table, experiment.settings
+    rows = table.frame.set_index("row_id")["target"]
+    frame = table.cells.loc[rows.index]
     found = []
     for origin in (settings.published, settings.tested):
         part = frame[frame[settings.origin] == origin]
@@ -179,8 +181,8 @@ def composed(experiment: Experiment) -> pd.DataFrame:
             100, *(int((frame[settings.origin] == name).sum()) for name in (settings.published, settings.tested))
         )
         row: dict[str, Any] = {"origin": origin, "reactions": len(part), "papers": part[settings.paper].nunique()}
-        row["successes"] = float((part["target"] >= settings.success).mean())
-        row["mean_yield"] = float(part["target"].mean())
+        row["successes"] = float((rows.loc[part.index] >= settings.success).mean())
+        row["mean_yield"] = float(rows.loc[part.index].mean())
         draws = [part.sample(size, random_state=number) for number in range(20)]
         for name in experiment.table.components:
             row[f"values of {name} among {size}"] = float(np.mean([draw[name].nunique() for draw in draws]))

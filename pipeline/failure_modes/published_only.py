@@ -128,7 +128,7 @@ class Experiment:
 
     @cached_property
     def origin(self) -> pd.Series:
-        return self.table.frame.set_index("row_id")[self.settings.origin]
+        return self.table.cells.loc[self.table.frame["row_id"], self.settings.origin]
 
 
 def prepare(config: RunConfig, settings: PublishedSettings, reporter: Reporter) -> Experiment:

@@ -53,6 +53,8 @@ def require_reactions(config: RunConfig) -> None:
         raise InputError(
             f"{config.table}: the experiment is about reactions; name them with --reaction or --components"
         )
+    if not config.yield_unit:
+        raise InputError(f"{config.table}: the experiment is about yields; name their column with --yield")
 
 
 def _like(default: Any, value: Any, where: str) -> Any:

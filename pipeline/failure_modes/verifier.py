@@ -43,7 +43,7 @@ from pipeline.failure_modes.settings import StressSettings, require_reactions
 from pipeline.lm.defaults import WRITER
 from pipeline.reporter import Reporter
 from pipeline.tables.reactions import SUCCESS
-from pipeline.tables.table import Table
+from pipeline.tables.table import STRUCTURE, Table
 
 NAME = "verifier"  # on the command line
 CLASSICAL = ("drfp-rf",)
@@ -330,7 +330,7 @@ def propose(experiment: Experiment, fold: int, seed: int) -> dict[str, Any]:
                 seed=run.config.seed + seed,
                 progress=lambda done, total: run.reporter.step(label, done, total),
             )
-            columns = ["smiles", *given]
+            columns = [STRUCTURE, *given]
             generator.fit(X.loc[known, columns], X.loc[known, list(settings.propose)], experiment.proposed_names)
             asked = X.loc[[question.row for question in questions], columns]
             written = generator.propose(asked, settings.temperatures, settings.samples)
@@ -398,4 +398,4 @@ def _row(experiment: Experiment, question: Question, values: Sequence[str]) -> d
     if key in experiment.outcomes:
         return experiment.cells[experiment.outcomes[key][0]]
     row = experiment.cells[question.row] | dict(zip(experiment.table.components, key, strict=True))
-    return row | {"smiles": decoys.assembled(row, list(experiment.table.components))}
+    return row | {STRUCTURE: decoys.assembled(row, list(experiment.table.components))}

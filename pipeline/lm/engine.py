@@ -10,6 +10,7 @@ architecture does not allow it.
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -424,7 +425,11 @@ class Engine:
             layers_to_transform=list(range(len(self.layers) - self.trained_layers, len(self.layers))),
             task_type="CAUSAL_LM",
         )
-        adapted = get_peft_model(self.model, config, autocast_adapter_dtype=True)
+        with warnings.catch_warnings():
+            # peft (up to 0.21.2 at least) asks transformers for a property by its former name; nothing passed here
+            # changes that.
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+            adapted = get_peft_model(self.model, config, autocast_adapter_dtype=True)
         try:
             self._pack(upper=not dropout)  # packed layers know no dropout
             yield adapted

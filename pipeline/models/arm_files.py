@@ -49,6 +49,7 @@ _TRUSTED = {
     "pipeline.arms.reactions.ReactionFeatures",
     "pipeline.arms.reactions.ReactionGaussianProcess",
     "pipeline.arms.reactions.ReactionGaussianProcessLabels",
+    "pipeline.arms.reactions.VaryingFeatures",
     "sklearn.tree._tree.Tree",
 }
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeline.arms.inputs import ReactionInput
 from pipeline.arms.ladder import DESCRIPTIONS
+from pipeline.evaluation.intervals import METHODS, ONE_RADIUS
 from pipeline.evaluation.verdict import number
 from pipeline.prompts.templates import ATOMWISE
 from pipeline.tables.measurements import CENSORED
@@ -80,11 +81,48 @@ def model_card(about: dict[str, Any], size: int) -> str:
         f"{about['domain']['threshold']:.2f} ({'differential fingerprints' if reactions else 'Morgan, radius 2'}), "
         f"which leaves out the 5 % of the training {rows} that are least like the others. Outside, expect larger "
         "errors than the intervals say.",
-        f"- The bounds hold for {rows} like those it was trained on; new {'components' if reactions else 'scaffolds'} "
-        "are a shift.",
+        *_interval_lines(about),
+        f"- {'Probabilities' if about['classes'] else 'The bounds'} hold for {rows} like those it was trained on; new "
+        f"{'components' if reactions else 'scaffolds'} are a shift.",
+        _known_line(about),
         f"- `training.parquet` holds the {about['n_train']} training structures: whoever gets this folder gets them.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _interval_lines(about: dict[str, Any]) -> list[str]:
+    """How the bounds are made, and how often they held on held-out rows."""
+    calibration = about["calibration"]
+    if about["classes"]:
+        return []
+    if not calibration["n"]:
+        return ["- No row was held out of a fit: `lower` and `upper` are empty."]
+    method = calibration.get("interval", ONE_RADIUS)
+    lines = [f"- `lower` and `upper`: {METHODS[method]}. Their size comes from {calibration['n']} held-out rows."]
+    if method != ONE_RADIUS:
+        lines[0] += " Beyond the most difficult of these it grows no further."
+    coverage = calibration.get("coverage", {"quarters": []})
+    if coverage["quarters"]:
+        names = ("nearest quarter", "second", "third", "farthest quarter")
+        shares = ", ".join(f"{name} {share:.0%}" for name, share in zip(names, coverage["quarters"], strict=True))
+        lines.append(
+            f"- Of the nominal {coverage['level']:.0%} intervals, cross-checked on the held-out rows by their distance "
+            f"to training, hold the truth: {shares}."
+        )
+    return lines
+
+
+def _known_line(about: dict[str, Any]) -> str:
+    """What `in_training` says."""
+    reactions, context = about["reactions"], about["context"]
+    one = rows_are(about).removesuffix("s")
+    same = "canonical reaction" if reactions else "canonical SMILES"
+    apart = [*(["components"] if reactions else []), *(["context"] if context else [])]
+    other = f", if with other {' and '.join(apart)}; false where these lie outside of the domain" if apart else ""
+    return (
+        f"- `in_training` is true where a training {one} has the same {same}{other}. The model has seen it: neither "
+        "its prediction nor an interval around it is a test of the model."
+    )
 
 
 def rows_are(about: dict[str, Any]) -> str:

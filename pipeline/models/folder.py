@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +14,27 @@ import numpy as np
 import pandas as pd
 
 from pipeline.arms.features import forget_features
-from pipeline.arms.inputs import ReactionInput, canonical_frame
-from pipeline.arms.ladder import TUNED, class_chances, engines, fitted_arms
+from pipeline.arms.inputs import ReactionInput, as_frame, canonical_frame, smiles_if_mol
+from pipeline.arms.ladder import TUNED, MeanArm, class_chances, engines, fitted_arms, mean_of
 from pipeline.cells import versions
 from pipeline.errors import InputError
 from pipeline.evaluation.domain import Domain
-from pipeline.evaluation.intervals import DEFAULT_LEVEL, conformal_radius
+from pipeline.evaluation.intervals import DEFAULT_LEVEL, DISTANCE, ONE_RADIUS, SPREAD, adaptive_radius, conformal_radius
 from pipeline.files import sha256, write_atomically
 from pipeline.lm.engine import shared_engine
 from pipeline.lm.pretrained import PretrainedAdapter
 from pipeline.lm.weights import PACKAGED, resolve, weights_identity
 from pipeline.models.arm_files import ArmSetting, read_arm, write_arm
 from pipeline.models.card import model_card, rows_are
+from pipeline.models.conditions import Conditions
 from pipeline.prompts.templates import WHOLE, PromptTemplate
 from pipeline.tables.measurements import REFUSE
 from pipeline.tables.scales import Scale
+from pipeline.tables.table import STRUCTURE
 from pipeline.tables.targets import CLASSES
 
-FORMAT = 4  # 2: the scale on which a number is modelled; 4: reactions
+FORMAT = 5  # 2: the scale on which a number is modelled; 4: reactions; 5: intervals that adapt
+_DIFFICULTY = "difficulty/"  # and the name of the signal, in training.safetensors
 _DESCRIPTION = "model.json"
 
 
@@ -40,13 +43,15 @@ class SavedModel:
     """A fitted arm with what is needed to use it honestly on new molecules.
 
     ``about`` is what `model.json` says; ``residuals`` are truth minus
-    prediction on rows that the model was not trained on, empty where there are none.
+    prediction on rows that the model was not trained on, empty where there are none, and
+    ``difficulty`` says by name of a signal how difficult each of them was.
     """
 
     arm: Any
     about: dict[str, Any]
     domain: Domain
     residuals: np.ndarray
+    difficulty: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def task(self) -> str:
@@ -70,29 +75,49 @@ class SavedModel:
         return ReactionInput.stored(self.about["reactions"])
 
     @property
+    def conditions(self) -> Conditions:
+        """What training has seen beside the structures."""
+        return Conditions.stored(self.about.get("conditions", {}))
+
+    @property
     def rows_are(self) -> str:
         return rows_are(self.about)
 
     def _inputs(self, X: Any) -> pd.DataFrame:
+        """What a user gives as what an arm is given: canonical structures, components, and the model's context."""
         reactions = self.reactions
         if reactions:
-            frame = X if isinstance(X, pd.DataFrame) else pd.DataFrame({reactions.columns[0]: list(X)})
-            return reactions.frame(frame, self.context)
-        return canonical_frame(X, self.about["largest_fragment"])
+            frame = X.copy() if isinstance(X, pd.DataFrame) else as_frame(X).set_axis([reactions.columns[0]], axis=1)
+            if not len(frame):
+                raise ValueError("X is empty; expected one reaction or more")
+            for column in frame.columns.intersection(reactions.columns):
+                frame[column] = pd.Series(map(smiles_if_mol, frame[column]), index=frame.index, dtype=object)
+            return self.conditions.frame(reactions.frame(frame, self.context))
+        frame = canonical_frame(X, self.about["largest_fragment"])
+        beside = frame.iloc[:, 1:]
+        missing = [column for column in self.context if column not in beside]
+        if missing:
+            raise ValueError(
+                f"X has no column {missing[0]!r}; the model reads a data frame of SMILES and, beside them, "
+                f"{', '.join(self.context)}"
+            )
+        made = pd.DataFrame({STRUCTURE: frame.iloc[:, 0]})
+        return self.conditions.frame(made.assign(**{column: beside[column] for column in self.context}))
 
     def predict(self, X: Any) -> np.ndarray:
         """Predicted values (in the units of the training column) or classes of SMILES. Shape (n,).
 
         Parameters
         ----------
-        X : sequence of str or DataFrame
-            SMILES; where the model has context columns, a data frame with these beside them. For reactions a data
-            frame with the columns of the training table, or a sequence of reaction SMILES where these are all.
+        X : sequence of str or RDKit Mol, or DataFrame
+            SMILES; where the model has context columns, a data frame with SMILES in the first column and these beside
+            them. For reactions a data frame with the columns of the training table, or a sequence of reaction SMILES
+            where these are all.
 
         Raises
         ------
         ValueError
-            For a SMILES that cannot be parsed, naming its position.
+            For no molecule at all, for what is no molecule, naming its position, and for a column that is missing.
         """
         found = self.arm.predict(self._inputs(X))
         return found if self.classes else self.scale.back(found)
@@ -101,7 +126,7 @@ class SavedModel:
         """Class probabilities in the order of ``classes``. Shape (n, classes)."""
         return class_chances(self.arm, self.classes, self._inputs(X))
 
-    def describe(self, X: pd.DataFrame, level: float = DEFAULT_LEVEL) -> pd.DataFrame:
+    def describe(self, X: Any, level: float = DEFAULT_LEVEL) -> pd.DataFrame:
         """All that is said of each molecule: prediction, bounds or probabilities, nearest neighbour, domain.
 
         Numbers are in the units of the training column; where they were modelled on another scale, a
@@ -109,29 +134,69 @@ class SavedModel:
 
         Parameters
         ----------
-        X : DataFrame
-            Canonical SMILES in the first column, then a reaction's components, then the context columns.
+        X : sequence of str or RDKit Mol, or DataFrame
+            As `predict` takes it.
         level : float
             Coverage asked of the interval.
+
+        Returns
+        -------
+        DataFrame
+            One row for each of ``X``, under its index if it has one.
         """
+        return self.describe_canonical(self._inputs(X), level)
+
+    def describe_canonical(self, X: pd.DataFrame, level: float = DEFAULT_LEVEL) -> pd.DataFrame:
+        """`describe` of what was made canonical before: structures in the first column, then a reaction's components,
+        then the context columns."""
         smiles = [str(text) for text in X.iloc[:, 0]]
+        similarity, index = self.domain.nearest(smiles)
         if self.task == CLASSES:
             chances = class_chances(self.arm, self.classes, X)
             found: dict[str, Any] = {"prediction": np.array(self.classes, dtype=object)[chances.argmax(axis=1)]}
             found |= {f"p_{label}": chances[:, column] for column, label in enumerate(self.classes)}
         else:
-            modelled, radius = self.arm.predict(X), conformal_radius(self.residuals, level)
-            # An infinite radius means that there are too few residuals for the level: no bound is known.
-            ends = [self.scale.back(modelled + side * (radius if np.isfinite(radius) else np.nan)) for side in (-1, 1)]
+            modelled, spread = prediction_and_spread(self.arm, X)
+            radius = self._half_widths({DISTANCE: 1 - similarity, SPREAD: spread}, level)
+            ends = [self.scale.back(modelled + side * radius) for side in (-1, 1)]
             lower, upper = ends[::-1] if self.scale.decreasing else ends
             found = {"prediction": self.scale.back(modelled), "lower": lower, "upper": upper}
             if self.scale.transform:
                 found[self.scale.transform] = modelled
-        similarity, index = self.domain.nearest(smiles)
         found[self.nearest_column] = [self.domain.smiles[position] for position in index]
         found["similarity"] = similarity
-        found["in_domain"] = similarity >= self.domain.threshold
+        known = set(self.domain.smiles)
+        notes = self._domain_notes(X, similarity)
+        found["in_training"] = np.array(
+            [text in known and not note for text, note in zip(smiles, notes, strict=True)], dtype=bool
+        )
+        found["in_domain"] = np.array([not note for note in notes], dtype=bool)
+        found["domain_note"] = notes
         return pd.DataFrame(found, index=X.index)
+
+    def _domain_notes(self, X: pd.DataFrame, similarity: np.ndarray) -> list[str]:
+        """Why each row lies outside of the model's domain, in words; empty where it does not."""
+        one, least, conditions = self.rows_are.removesuffix("s"), self.domain.threshold, self.conditions
+        notes = []
+        for row, alike in zip(X.to_dict("records"), similarity, strict=True):
+            said = conditions.unlike_training({str(name): cell for name, cell in row.items()})
+            if alike < least:
+                said.insert(0, f"no training {one} is more similar than {alike:.2f} ({least:.2f} is needed)")
+            notes.append("; ".join(said))
+        return notes
+
+    def _half_widths(self, difficulty: dict[str, np.ndarray], level: float) -> np.ndarray | float:
+        """As the calibration says: one for all, or by the difficulty, shape (n,).
+
+        Beyond the most difficult of the held-out rows they grow no further. NaN where there are too few residuals for
+        the level: no bound is known.
+        """
+        signal = self.about["calibration"].get("interval", ONE_RADIUS).removeprefix("by ")
+        if signal in self.difficulty:
+            radius = adaptive_radius(self.residuals, self.difficulty[signal], difficulty[signal], level)
+            return np.where(np.isfinite(radius), radius, np.nan)
+        one = conformal_radius(self.residuals, level)
+        return one if np.isfinite(one) else np.nan
 
     def forget(self) -> None:
         """Empty the caches of features and activations, for streams of molecules that never come again."""
@@ -147,7 +212,7 @@ class SavedModel:
         """The columns that `describe` gives."""
         own = [f"p_{label}" for label in self.classes] if self.task == CLASSES else ["lower", "upper"]
         own += [self.scale.transform] if self.scale.transform else []
-        return ["prediction", *own, self.nearest_column, "similarity", "in_domain"]
+        return ["prediction", *own, self.nearest_column, "similarity", "in_training", "in_domain", "domain_note"]
 
     def save(self, folder: Path) -> None:
         """Write the model as a folder, all of it or nothing.
@@ -175,7 +240,9 @@ class SavedModel:
         from safetensors.numpy import save_file
 
         parts = write_arm(work, self.about["arm"], self.arm)
-        save_file({"bits": self.domain.bits, "residuals": self.residuals}, work / "training.safetensors")
+        difficulty = {f"{_DIFFICULTY}{name}": values for name, values in self.difficulty.items()}
+        arrays = {"bits": self.domain.bits, "residuals": self.residuals, **difficulty}
+        save_file(arrays, work / "training.safetensors")
         pd.DataFrame({"smiles": self.domain.smiles}).to_parquet(work / "training.parquet", index=False)
         about = {
             "format": FORMAT,
@@ -213,6 +280,7 @@ def about_model(
     scores: Sequence[dict[str, Any]] = (),
     bin_edges: Sequence[float] = (),
     reactions: ReactionInput | None = None,
+    conditions: Conditions | None = None,
 ) -> dict[str, Any]:
     """What ``model.json`` says of a fitted arm, in the order in which it is written."""
     return {
@@ -226,6 +294,7 @@ def about_model(
         "bounds": bounds or {"use": REFUSE, "n": 0},
         "smiles": smiles,
         "context": list(context),
+        "conditions": conditions.as_dict() if conditions else {},
         "reactions": asdict(reactions) if reactions else {},
         "largest_fragment": largest_fragment,
         "representation": "canonical SMILES",
@@ -298,6 +367,7 @@ def describe_folder(folder: Path) -> dict[str, Any]:
         "bounds": {"use": REFUSE, "n": 0},
         "tokenization": WHOLE,
         "reactions": {},
+        "conditions": {},
     }
     return earlier | about
 
@@ -327,7 +397,19 @@ def load_model(folder: Path) -> SavedModel:
     except (KeyError, TypeError, OSError) as error:
         raise InputError(f"{folder}: cannot be read as a model ({type(error).__name__}: {error})") from error
     kept = {key: value for key, value in about.items() if key not in ("format", "domain", "parts")}
-    return SavedModel(arm, kept, domain, arrays["residuals"])
+    difficulty = {
+        name.removeprefix(_DIFFICULTY): values for name, values in arrays.items() if name.startswith(_DIFFICULTY)
+    }
+    return SavedModel(arm, kept, domain, arrays["residuals"], difficulty)
+
+
+def prediction_and_spread(arm: Any, X: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Predictions, and the standard deviation over the members of a mean (zero for another arm). Shapes (n,)."""
+    if not isinstance(arm, MeanArm):
+        modelled = arm.predict(X)
+        return modelled, np.zeros(len(modelled))
+    members = [member.predict(X) for member in arm.members.values()]
+    return mean_of(members), np.std(np.stack(members), axis=0)
 
 
 def prompt_template(about: dict[str, Any]) -> PromptTemplate:

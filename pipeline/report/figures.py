@@ -22,6 +22,7 @@ from pipeline.errors import InputError
 from pipeline.evaluation.comparison import BETTER, CONTROL, EQUIVALENT, REFERENCE, WORSE, Difference, Evaluation
 from pipeline.evaluation.intervals import DEFAULT_LEVEL
 from pipeline.evaluation.metrics import HIGHER_IS_BETTER, LABELS, PRIMARY, positive_class
+from pipeline.tables.reactions import is_reaction
 
 try:
     from rdkit.Chem.Draw import rdMolDraw2D
@@ -468,7 +469,7 @@ def parity_by_origin(panels: Sequence[dict[str, Any]], origins: Sequence[str], c
 def structure(smiles: str, width: int = 210, height: int = 140) -> str:
     """A drawing of one molecule, or of a reaction."""
     with rdBase.BlockLogs():
-        of_reaction = ">" in smiles
+        of_reaction = is_reaction(smiles)
         drawer = rdMolDraw2D.MolDraw2DSVG(4 * width if of_reaction else width, height)
         drawer.drawOptions().clearBackground = False  # type: ignore[assignment]
         if of_reaction:

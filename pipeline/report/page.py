@@ -25,6 +25,7 @@ from pipeline.files import write_atomically
 from pipeline.lm.pretrained import described_start
 from pipeline.report import figures
 from pipeline.splits.splitters import Split
+from pipeline.tables.table import STRUCTURE
 from pipeline.tables.targets import CLASSES
 
 WORST = 20
@@ -123,7 +124,7 @@ def _shown(outcome: Outcome) -> list[str]:
 
 def _neighbours(outcome: Outcome, evaluation: Evaluation, split: Split) -> Neighbours:
     """Similarity and row id of the nearest training molecule of each test row, in its own fold."""
-    smiles = outcome.table.inputs["smiles"]
+    smiles = outcome.table.inputs[STRUCTURE]
     similarity: dict[tuple[int, int, str], float] = {}
     nearest: dict[tuple[int, int, str], str] = {}
     for fold in split.folds:
@@ -174,6 +175,7 @@ def _content(outcome: Outcome, out: Path, neighbours: Sequence[Neighbours]) -> d
         "refused": table.refused.head(REFUSED_SHOWN).to_dict("records"),
         "refused_total": len(table.refused),
         "merged": int(table.frame["n_merged"].sum() - len(table)),
+        "remarks": table.remarks,
         "warnings": table.warnings,
         "noise": _noise(outcome),
         "split_cards": outcome.split_cards,

@@ -11,12 +11,12 @@ import pandas as pd
 
 from pipeline.errors import InputError, nearest, unknown
 from pipeline.splits import rungs
-from pipeline.splits.groups import GROUPINGS, column_groups, twin_groups
+from pipeline.splits.groups import GROUPINGS, column_groups, twin_groups, twin_groups_by_row
 from pipeline.splits.splitters import TOLERANCE, Fold, Split, fold_numbers, hold_out
 from pipeline.tables.molecules import MoleculeError
 from pipeline.tables.reactions import canonical_component
 from pipeline.tables.reading import read_table, require_column
-from pipeline.tables.table import Table
+from pipeline.tables.table import Table, class_counts
 from pipeline.tables.targets import CLASSES, REGRESSION
 
 _ROLES = {"train": "train", "test": "test", "valid": "train", "validation": "train", "val": "train"}
@@ -84,7 +84,7 @@ def expand_names(names: Sequence[str], table: Table) -> list[str]:
             continue
         if name == COMPONENTS:
             _check_has_components(table, name)
-            varied = [column for column in table.components if table.frame[column].nunique() > 1]
+            varied = [column for column in table.components if table.column(column).nunique() > 1]
             expanded += [f"{COMPONENT}{column}" for column in varied]
         else:
             expanded.append(name)
@@ -136,6 +136,8 @@ def build_splits(
     else:
         groups, how = _groups(table, name, test_size, folds, seed)
         made = [_from_groups(table, name, groups, test_size, folds, seed, repeats, how)]
+        if name.startswith("group:"):  # one molecule may have been measured in several of the groups
+            made = [_without_straddlers(split, twin_groups_by_row(table)) for split in made]
     if repeats > 1:
         made = [_said_to_be_one(split) if len(split.folds) == 1 else split for split in made]
     if n_train:
@@ -148,7 +150,7 @@ def build_splits(
 def _groups(table: Table, name: str, test_size: float, folds: int, seed: int) -> tuple[np.ndarray, str]:
     """The group of each row for a split that is made of groups, and what there is to say of them."""
     if name.startswith("group:"):
-        return column_groups(table, name[6:]), ""
+        return table.column(name[6:]).to_numpy(dtype=object), ""
     if name.startswith(COMPONENT):
         return column_groups(table, _component(table, name)), ""
     _check_kind(table, name)
@@ -178,7 +180,7 @@ def _beyond(table: Table, name: str, test_size: float, folds: int) -> Split:
     _check_kind(table, name)
     if name.startswith(TIME):
         column = name.removeprefix(TIME)
-        split = rungs.beyond_edge(table, name, rungs.times(table, column), test_size, rungs.TIME)
+        split = _without_straddlers(rungs.later(table, name, rungs.times(table, column), test_size))
     elif name == SIZE:
         split = rungs.beyond_edge(table, name, rungs.heavy_atoms(table), test_size, "number of heavy atoms")
     elif table.task == CLASSES:
@@ -202,7 +204,7 @@ def _component(table: Table, name: str) -> str:
 def _from_values(table: Table, name: str) -> Split:
     """Chosen values of a component are tested, all others trained on."""
     column = _component(table, name)
-    values = table.frame[column]
+    values = table.column(column)
     chosen = set()
     for text in name.removeprefix(f"{COMPONENT}{column}=").split("|"):
         try:
@@ -302,7 +304,7 @@ def _uneven(folds: list[Fold], n: int, sizes: np.ndarray) -> list[str]:
 
 def _from_column(table: Table, name: str) -> Split:
     column = name.partition(":")[2]
-    roles = table.frame[column].str.strip().str.lower()
+    roles = table.column(column).str.strip().str.lower()
     strange = sorted(set(roles) - set(_ROLES))
     if strange:
         line = int(table.frame["line"][roles == strange[0]].iloc[0])
@@ -312,7 +314,7 @@ def _from_column(table: Table, name: str) -> Split:
     notes = ["rows marked valid were used for training"] if roles.isin(["valid", "validation", "val"]).any() else []
     groups = twin_groups(table)
     for component in table.components:
-        values = table.frame[component]
+        values = table.column(component).to_numpy(dtype=object)
         if not set(values[test]) & set(values[~test]):
             groups = column_groups(table, component)
             notes.append(f"no tested {component} is trained on, so rows that share one count as a group")
@@ -342,9 +344,10 @@ def _from_file(table: Table, path: str) -> list[Split]:
     if len(missing):
         raise InputError(
             f"{path}: {len(missing)} row ids are not in the table, the first is {missing['row_id'].iloc[0]!r} "
-            f"(line {missing.index[0]})"
+            f"(line {missing.index[0]}). A run with a split by time:, group: or column: keeps the rows of one molecule "
+            "apart that differ there; name that split here too"
         )
-    twins = dict(zip(table.frame["row_id"], twin_groups(table), strict=True))
+    twins = twin_groups_by_row(table)
     frame["group"] = raw.frame["group"] if "group" in raw.frame.columns else frame["row_id"].map(twins)
     return [_split_from_rows(str(name), rows, twins, path) for name, rows in frame.groupby("split", sort=False)]
 
@@ -368,24 +371,38 @@ def _split_from_rows(name: str, rows: pd.DataFrame, twins: dict[str, str], path:
     return _without_straddlers(Split(name, tuple(folds), labels, f"file {path}"))
 
 
-def _without_straddlers(split: Split) -> Split:
-    """Take training rows out whose twin is tested: a division made elsewhere may not know of twins."""
-    folds, dropped = [], 0
+def _without_straddlers(split: Split, variants: dict[str, str] | None = None) -> Split:
+    """Take training rows out of which a variant is tested: a division by a column, or made elsewhere, may have them on
+    both sides.
+
+    Parameters
+    ----------
+    variants : dict, optional
+        From each row to the set of variants of one molecule that it belongs to; the split's own groups if not given.
+    """
+    label = split.groups if variants is None else variants
+    folds, dropped, both = [], 0, set()
     for fold in split.folds:
-        tested = {split.groups[row_id] for row_id in fold.test}
-        train = tuple(row_id for row_id in fold.train if split.groups[row_id] not in tested)
+        tested = {label[row_id] for row_id in fold.test}
+        train = tuple(row_id for row_id in fold.train if label[row_id] not in tested)
+        both |= {label[row_id] for row_id in fold.train} & tested
         dropped += len(fold.train) - len(train)
         folds.append(Fold(fold.repeat, fold.fold, train, fold.test))
+    if not dropped:
+        return split
+    many = len(both) != 1
     note = (
-        f"{dropped} training rows were left out because a twin (salt, tautomer, stereoisomer) or group mate is tested"
+        f"{len(both)} structure{'s' * many} (with salts, tautomers, stereoisomers and mates of a group) "
+        f"stand{'s' * (not many)} on both sides; {dropped} training row{'s' * (dropped != 1)} of "
+        f"{'them' if many else 'it'} left out, the tested rows stay"
     )
-    return Split(split.name, tuple(folds), split.groups, split.asked, (*split.notes, note) if dropped else split.notes)
+    return Split(split.name, tuple(folds), split.groups, split.asked, (*split.notes, note))
 
 
 def _check(table: Table, split: Split) -> None:
     """The invariants every split must have, asserted with the value that broke them."""
     target = table.targets
-    twins = dict(zip(table.frame["row_id"], twin_groups(table), strict=True))
+    twins = twin_groups_by_row(table)
     for fold in split.folds:
         where = f"split {split.name!r}" + split.named(fold)
         if not fold.train or not fold.test:
@@ -402,6 +419,7 @@ def _check(table: Table, split: Split) -> None:
                 missing = set(table.classes) - set(target.loc[list(ids)])
                 if missing:
                     raise InputError(
-                        f"{where}: no {role} row of class {sorted(missing)[0]!r}; use fewer folds or repeats, another "
-                        "seed or another split"
+                        f"{where}: no {role} row of class {sorted(missing)[0]!r} (there are {class_counts(table)}); "
+                        "use fewer folds or repeats, another seed or another split, or leave rare classes out with "
+                        "--min-class-rows"
                     )

@@ -50,7 +50,7 @@ def split_card(table: Table, split: Split) -> dict[str, Any]:
         "largest_group": int(sizes.max()),
         "acyclic": None if table.has_reactions else float((frame["scaffold"] == "").mean()),
         "acyclic_test": None if table.has_reactions else float((frame.loc[tested, "scaffold"] == "").mean()),
-        "unseen": {column: _unseen(frame[column], split) for column in table.components},
+        "unseen": {column: _unseen(table.cells[column], split) for column in table.components},
         "label_shift": _label_shift(table, split),
         "properties": {} if table.has_reactions else _property_shift(frame["smiles"], split),
         "shared_scaffolds": None if table.has_reactions else _shared_scaffolds(frame["scaffold"], split),

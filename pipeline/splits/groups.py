@@ -14,6 +14,11 @@ def twin_groups(table: Table) -> np.ndarray:
     return table.frame["twins"].to_numpy(dtype=object)
 
 
+def twin_groups_by_row(table: Table) -> dict[str, str]:
+    """The same by ``row_id``."""
+    return dict(zip(table.frame["row_id"], twin_groups(table), strict=True))
+
+
 def scaffold_groups(table: Table) -> np.ndarray:
     """Bemis-Murcko framework of the parent; an acyclic molecule is a group of its own. Shape (n,).
 
@@ -30,7 +35,7 @@ def scaffold_labels(scaffolds: np.ndarray, twins: np.ndarray) -> np.ndarray:
 
 def column_groups(table: Table, column: str) -> np.ndarray:
     """The values of a column of the table; twins are joined. Shape (n,)."""
-    return joined_labels(table.frame[column].astype(str), twin_groups(table))
+    return joined_labels(table.column(column), twin_groups(table))
 
 
 GROUPINGS: dict[str, Callable[[Table], np.ndarray]] = {"random": twin_groups, "scaffold": scaffold_groups}

@@ -152,7 +152,7 @@ def times(table: Table, column: str) -> np.ndarray:
     InputError
         Naming the first line whose cell is neither.
     """
-    cells = table.frame[column].astype(str).str.strip()
+    cells = table.column(column).str.strip()
     try:
         return np.array([parse_number(cell) for cell in cells], dtype=np.float64)
     except TargetError:
@@ -199,17 +199,38 @@ def beyond_edge(table: Table, name: str, values: np.ndarray, share: float, what:
     ids = table.frame["row_id"].to_numpy(dtype=object)
     got = float(test.mean())
     notes = [f"trained on a {what} of {_bounds(values[~test])}, tested on {_bounds(values[test])}"]
-    if what == TIME:
-        notes = []
     if abs(got - share) > TOLERANCE:
         notes.append(f"asked for {share:.0%} of the rows, got {got:.0%}: rows of one {what} are kept together")
     fold = Fold(0, 0, tuple(ids[~test]), tuple(ids[test]))
     side = "highest" if highest else "lowest"
-    asked = f"{share:.0%} of rows with the {side} {what} held out" if what != TIME else f"latest {share:.0%} held out"
+    asked = f"{share:.0%} of rows with the {side} {what} held out"
     return Split(name, (fold,), dict(zip(ids, twins, strict=True)), asked, tuple(notes))
 
 
-TIME = "time"
+def later(table: Table, name: str, values: np.ndarray, share: float) -> Split:
+    """Test on the latest measurements, each where its own time puts it; rows of one time stay on one side.
+
+    A molecule that was measured before and after the edge stands on both sides: its earlier rows are for the caller to
+    leave out.
+
+    Raises
+    ------
+    InputError
+        If all times are the same.
+    """
+    steps = np.unique(values)[:-1]
+    if not len(steps):
+        raise InputError(f"split {name!r}: all {len(table)} rows have the same time; there is no edge to go beyond")
+    shares = np.array([(values > step).mean() for step in steps])
+    edge = steps[int(np.argmin(np.abs(shares - share)))]
+    test = values > edge
+    ids, got = table.frame["row_id"].to_numpy(dtype=object), float(test.mean())
+    notes = []
+    if abs(got - share) > TOLERANCE:
+        notes.append(f"asked for {share:.0%} of the rows, got {got:.0%}: rows of one time are kept together")
+    fold = Fold(0, 0, tuple(ids[~test]), tuple(ids[test]))
+    labels = dict(zip(ids, twin_groups(table), strict=True))
+    return Split(name, (fold,), labels, f"latest {share:.0%} held out", tuple(notes))
 
 
 def _bounds(values: np.ndarray) -> str:

@@ -60,6 +60,7 @@ def audit_table(table: Table) -> dict[str, Any]:
             else {"scaffolds": _scaffolds(frame, scaffold_groups(table))}
         ),
         "notation": notation_leak(table),
+        "remarks": list(table.remarks),
         "warnings": list(table.warnings),
     }
 
@@ -79,18 +80,18 @@ def _scaffolds(frame: pd.DataFrame, groups: np.ndarray) -> dict[str, Any]:
 def _reactions(table: Table) -> dict[str, Any]:
     """Components and their values, zero yields, and products with elements that come from nowhere."""
     frame = table.frame
-    values = {column: frame[column].nunique() for column in table.components}
+    values = {column: table.cells.loc[frame["row_id"], column] for column in table.components}
     return {
         "components": {
             column: {
-                "values": int(values[column]),
-                "absent": int((frame[column] == "").sum()),
+                "values": int(values[column].nunique()),
+                "absent": int((values[column] == "").sum()),
                 "holds": "names" if column in table.names else "structures",
             }
             for column in table.components
         },
-        "combinations": int(np.prod([float(count) for count in values.values()])),
-        "zero_yields": int((frame["yield"] == 0).sum()),
+        "combinations": int(np.prod([float(cells.nunique()) for cells in values.values()])),
+        "zero_yields": int((frame["yield"] == 0).sum()) if "yield" in frame else None,
         "appearing": appearing_rows(frame),
     }
 
@@ -121,9 +122,9 @@ def notation_leak(table: Table, seed: int = 0) -> dict[str, Any]:
     cv = [(np.flatnonzero(folds != k), np.flatnonzero(folds == k)) for k in range(NOTATION_FOLDS)]
     if table.task == CLASSES and any(len(set(y[train])) < len(set(y)) for train, _ in cv):
         return {"metric": "AUROC", "given": None, "canonical": None, "rows": len(used)}
-    scores = {name: _gram_score(used.frame[name], y, table.task, cv) for name in ("given", "smiles")}
+    scores = {name: _gram_score(used.frame[name], y, table.task, cv) for name in ("given", "restated")}
     metric = "AUROC" if table.task == CLASSES else "R2"
-    return {"metric": metric, "given": scores["given"], "canonical": scores["smiles"], "rows": len(used)}
+    return {"metric": metric, "given": scores["given"], "canonical": scores["restated"], "rows": len(used)}
 
 
 def _gram_score(texts: pd.Series, y: np.ndarray, task: str, cv: list[Any]) -> float:
@@ -148,8 +149,9 @@ def _reaction_lines(found: dict[str, Any], n: int) -> list[str]:
     ]
     lines = [
         f"Components: {', '.join(parts)}; {found['combinations']} combinations are possible, {n} are in the table.",
-        f"Zero yields: {found['zero_yields']}, kept.",
     ]
+    if found["zero_yields"] is not None:
+        lines.append(f"Zero yields: {found['zero_yields']}, kept.")
     appearing = found["appearing"]
     if appearing:
         lines.append("Products with elements that nothing before the arrow holds, by line:")
@@ -176,6 +178,7 @@ def audit_lines(found: dict[str, Any]) -> list[str]:
     lines += [
         f"    line {row['line']}, {row['column']} = {row['value']!r}: {row['reason']}" for row in found["first_refused"]
     ]
+    lines += [f"Read: {remark}." for remark in found["remarks"]]
     same = found["duplicates"]
     twins = (
         "reactions were run under more than one context"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rdkit import Chem, rdBase
-from rdkit.Chem import rdMolHash
+from rdkit.Chem import Descriptors, rdMolHash
 from rdkit.Chem.MolStandardize import rdMolStandardize
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
 MAX_SMILES_LENGTH = 2_000
+_INCHI = "InChI="
 _UNCHARGER = rdMolStandardize.Uncharger()
 
 
@@ -38,7 +39,7 @@ def parse_molecule(text: str, largest_fragment: bool = False) -> Molecule:
     Parameters
     ----------
     text : str
-        A SMILES, with or without a trailing name.
+        A SMILES, with or without a trailing name, or an InChI.
     largest_fragment : bool
         Keep only the largest fragment (drops counter-ions and solvents).
 
@@ -62,13 +63,23 @@ def canonical_smiles(text: str, largest_fragment: bool = False) -> str:
         return Chem.MolToSmiles(_parse(text, largest_fragment))
 
 
+def molecular_weight(smiles: str) -> float:
+    """Average molecular weight in g/mol, counter-ions included."""
+    return float(Descriptors.MolWt(Chem.MolFromSmiles(smiles)))  # type: ignore[attr-defined]
+
+
 def _parse(text: str, largest_fragment: bool) -> Chem.Mol:
     text = text.strip()
     if not text:
         raise MoleculeError("empty SMILES")
     if len(text) > MAX_SMILES_LENGTH:
         raise MoleculeError(f"SMILES of {len(text)} characters; the limit is {MAX_SMILES_LENGTH}")
-    molecule = Chem.MolFromSmiles(text)
+    if text.startswith(_INCHI):
+        molecule = Chem.MolFromInchi(text)
+        if molecule is None:
+            raise MoleculeError("unparsable InChI")
+    else:
+        molecule = Chem.MolFromSmiles(text)
     if molecule is None:
         raise MoleculeError(f"unparsable SMILES{_problem(text)}")
     if molecule.GetNumAtoms() == 0:

@@ -3,50 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from pipeline.errors import InputError, unknown
-from pipeline.tables.measurements import MeasurementReader, TargetError
+from pipeline.tables.context import context_column_name
+from pipeline.tables.measurements import ABOVE, BELOW, REFUSE
 from pipeline.tables.reactions import (
     FAILURE,
-    FRACTION,
-    HIGHEST_YIELD,
     PERCENT,
-    ROLES,
     SUCCESS,
     YIELD_UNITS,
     ComponentError,
     Reaction,
     ReactionReader,
     appearing_rows,
-    check_yields,
     holds_structures,
 )
 from pipeline.tables.reading import RawTable, require_column, table_name
-from pipeline.tables.scales import IN_PERCENT, Scale
-from pipeline.tables.table import Refusal, Source, Table, check_enough, cleaned
-from pipeline.tables.targets import CLASSES, REGRESSION
+from pipeline.tables.scales import Scale
+from pipeline.tables.table import Beside, Refusal, Table, cleaned, finished, readable
+from pipeline.tables.target_column import TargetSettings, target_column
+from pipeline.tables.targets import CLASSES
+from pipeline.tables.yields import yield_column
 
 NAME = ":name"
-RESERVED = (
-    "row_id",
-    "line",
-    "given",
-    "smiles",
-    "inchikey",
-    "twins",
-    "scaffold",
-    "target",
-    "bound",
-    "n_merged",
-    "spread",
-    "n_values",
-    "variance",
-    "yield",
-)
+NO_YIELD = ""  # the target is something else
 
 
 def build_reaction_table(
@@ -62,57 +47,56 @@ def build_reaction_table(
     context: Sequence[str] = (),
     keep: Sequence[str] = (),
     apart: Sequence[str] = (),
+    failure_words: Sequence[str] = (),
+    min_class_rows: int = 0,
+    id_column: str = "",
     progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda rows, n: rows,
+    **settings: str,
 ) -> Table:
-    """Clean a raw table of reactions and their yields.
+    """Clean a raw table of reactions and what was measured of them.
 
     Parameters
     ----------
     raw : RawTable
     target : str
-        Column of the yields.
+        Column of the yields, or of another property.
     reaction : str
         Column of reaction SMILES; may be empty where the components say all.
     components : sequence of str
         Columns with one component each, as SMILES or as a name: a column of which at least half of the distinct
         values parse holds SMILES, unless ``:name`` is written behind it. A product stands behind the arrow. Without
         any, the reactants, agents and products of the reaction SMILES are the components.
-    yield_unit : {"percent", "fraction"}
+    yield_unit : {"percent", "fraction", ""}
+        Empty where the target is not a yield (enantiomeric excess, selectivity, a barrier).
     success : float
         If not 0: the target is whether the yield reaches this many percent.
-    context, keep
+    context, keep, min_class_rows, id_column
         As for `build_table`.
     apart : sequence of str
-        Columns to keep; rows of one reaction that differ in them are not merged.
+        Columns to keep; rows of one reaction that differ in them are never one row, and all ids tell them apart.
+    failure_words : sequence of str
+        Words that stand for a yield of zero; empty for those that chemtune knows.
+    settings
+        Of the target; see `TargetSettings`.
 
     Raises
     ------
     InputError
         If a column is missing, the yields are not in the stated unit, or too little is left to learn from.
     """
-    if yield_unit not in YIELD_UNITS:
+    if yield_unit not in (NO_YIELD, *YIELD_UNITS):
         raise unknown("yield unit", yield_unit, YIELD_UNITS)
-    values = require_column(raw, target, "--yield")
-    forced = {component_column(column) for column in components if column.endswith(NAME)}
-    components = tuple(map(component_column, components))
-    cells = {column: require_column(raw, column, "--components") for column in components}
-    if reaction:
-        cells[reaction] = require_column(raw, reaction, "--reaction")
-    extra = {column: require_column(raw, column, "--context") for column in context}
-    extra |= {column: require_column(raw, column, "a split") for column in (*keep, *apart)}
-    structures = [column for column in components if column not in forced and holds_structures(cells[column])]
-    names = [column for column in components if column not in structures]
-    if not reaction and not structures:
-        raise InputError(
-            f"{raw.source}: none of the components ({', '.join(components)}) holds SMILES; give at least one that "
-            "does, or the reaction SMILES with --reaction"
-        )
-    taken = next((column for column in (*components, *context) if column in RESERVED), None)
-    if taken:
-        raise InputError(f"{raw.source}: chemtune uses the name {taken!r} itself; rename that column")
-    reader = ReactionReader(reaction, structures, names, components)
-    scale = Scale(IN_PERCENT if yield_unit == FRACTION else "", "" if yield_unit == FRACTION else "%")
-    measurements = MeasurementReader(scale, raw.decimal_comma)
+    said = TargetSettings(**settings)
+    measured = (
+        yield_column(raw, target, yield_unit, said, failure_words)
+        if yield_unit
+        else target_column(raw, target, said, "--target")
+    )
+    reader, cells = _reader(raw, reaction, components, (*context, *keep, *apart))
+    beside = Beside.of(raw, target, context, keep, apart, id_column)
+    twice = next((column for column in reader.order if column in beside.context), None)
+    if twice:
+        raise InputError(f"{raw.source}: {twice!r} is named as a component and as context; name it once")
 
     def structure(line: int) -> Reaction | Refusal:
         row = {column: series.loc[line] for column, series in cells.items()}
@@ -121,63 +105,92 @@ def build_reaction_table(
         except ComponentError as error:
             return error.column, row.get(error.column, ""), str(error)
 
-    def measure(cell: str) -> tuple[float, str]:
-        value, bound = measurements.read(cell)
-        if not 0 <= value <= HIGHEST_YIELD:
-            raise TargetError(f"yield is not between 0 and {HIGHEST_YIELD:.0f} %: {cell.strip()!r} ({yield_unit})")
-        return value, bound
-
-    check_yields(_numbers(values, measurements), yield_unit, raw.source, target)
     given = cells[reaction] if reaction else pd.concat(cells, axis=1).agg(".".join, axis=1)
-    source = Source(raw, target, values, given, extra, tuple(context), tuple(apart))
-    frame, refused, warnings = cleaned(source, structure, measure, REGRESSION, progress)
-    shown = tuple(components) or tuple(role for role in ROLES if len(frame) and (frame[role] != "").any())
-    frame = frame.assign(**{"yield": frame["target"]})
-    if success:
-        frame["target"] = np.where(frame["yield"] >= success, SUCCESS, FAILURE)
-        if frame["target"].nunique() == 1:
-            missing = "failure" if frame["target"].iloc[0] == SUCCESS else "success"
-            raise InputError(
-                f"{raw.source}: no reaction is a {missing} at a threshold of {success:g} % (yields from "
-                f"{frame['yield'].min():g} to {frame['yield'].max():g} %); move it with --success"
-            )
-        reason = f"success is a yield of at least {success:g} %"
-    else:
-        reason = "yields are numbers"
+    frame, user_cells, refused, warnings = cleaned(raw, measured, given, structure, beside, progress)
+    roles = tuple(name for name in reader.roles.values() if name in user_cells and (user_cells[name] != "").any())
+    of_yields = bool(yield_unit)
+    frame = frame.assign(**{"yield": frame["target"]}) if of_yields else frame
     table = Table(
         name=name or table_name(raw.source),
         frame=frame,
+        cells=user_cells,
         refused=refused,
-        task=CLASSES if success else REGRESSION,
-        task_reason=reason,
-        property_name=property_name or ("outcome" if success else "yield"),
-        units="" if success else "%",
-        context=tuple(context),
+        task=measured.task,
+        task_reason=measured.reason,
+        property_name=property_name or ("yield" if of_yields else measured.scale.name_for(readable(target))),
+        units=measured.scale.modelled_units,
+        context=beside.context,
         n_read=len(raw.frame) + len(raw.ragged),
-        warnings=(*warnings, *_appearing_warnings(frame), *_mixed_warnings(refused, structures)),
-        classes=tuple(sorted(frame["target"].unique())) if success else (),
-        scale=Scale() if success else scale,
-        components=shown,
-        names=tuple(names),
+        warnings=(
+            *measured.warnings,
+            *warnings,
+            *_appearing_warnings(frame),
+            *_mixed_warnings(refused, sorted(reader.structures)),
+        ),
+        remarks=(*raw.remarks, *measured.remarks(), *beside.said),
+        scale=measured.scale,
+        bounds=measured.bounds,
+        components=reader.order or roles,
+        names=tuple(column for column in reader.order if column in reader.names),
+        context_columns=beside.columns,
     )
-    check_enough(table, raw.source, target)
-    return table
+    if success:
+        table = _with_outcomes(table, success, property_name, raw.source)
+    return finished(table, raw.source, target, min_class_rows)
+
+
+def _reader(
+    raw: RawTable, reaction: str, components: Sequence[str], others: Sequence[str]
+) -> tuple[ReactionReader, dict[str, pd.Series]]:
+    """What reads the reaction of a row, and the columns that it reads."""
+    forced = {component_column(column) for column in components if column.endswith(NAME)}
+    components = tuple(map(component_column, components))
+    cells = {column: require_column(raw, column, "--components") for column in components}
+    if reaction:
+        cells[reaction] = require_column(raw, reaction, "--reaction")
+    structures = [column for column in components if column not in forced and holds_structures(cells[column])]
+    names = [column for column in components if column not in structures]
+    if not reaction and not structures:
+        raise InputError(
+            f"{raw.source}: none of the components ({', '.join(components)}) holds SMILES; give at least one that "
+            "does, or the reaction SMILES with --reaction"
+        )
+    taken = () if components else [context_column_name(column) for column in others]
+    return ReactionReader(reaction, structures, names, components, taken), cells
+
+
+def _with_outcomes(table: Table, success: float, property_name: str | None, source: str) -> Table:
+    """The table with success or failure for a target, without the rows whose bound does not tell which."""
+    frame = table.frame
+    reached = frame["yield"] >= success
+    open_below = (frame["bound"] == BELOW) & (frame["yield"] > success)
+    open_above = (frame["bound"] == ABOVE) & (frame["yield"] < success)
+    reason = f"bound does not tell whether the yield reaches {success:g} %"
+    table = table.refuse(dict.fromkeys(frame["row_id"][open_below | open_above], reason), "yield")
+    reached = reached & ~((frame["bound"] == BELOW) & (frame["yield"] == success))
+    labels = dict(zip(frame["row_id"], np.where(reached, SUCCESS, FAILURE), strict=True))
+    frame = table.frame.assign(target=table.frame["row_id"].map(labels), bound="")
+    if frame["target"].nunique() == 1:
+        missing = "failure" if frame["target"].iloc[0] == SUCCESS else "success"
+        raise InputError(
+            f"{source}: no reaction is a {missing} at a threshold of {success:g} % (yields from "
+            f"{frame['yield'].min():g} to {frame['yield'].max():g} %); move it with --success"
+        )
+    return replace(
+        table,
+        frame=frame,
+        task=CLASSES,
+        task_reason=f"success is a yield of at least {success:g} %",
+        property_name=property_name or "outcome",
+        units="",
+        scale=Scale(),
+        bounds=REFUSE,
+    )
 
 
 def component_column(text: str) -> str:
     """The column that an item of ``components`` names."""
     return text.removesuffix(NAME)
-
-
-def _numbers(cells: pd.Series, reader: MeasurementReader) -> np.ndarray:
-    """The values of a column as they stand in it, without those that cannot be read."""
-    found = []
-    for cell in cells:
-        try:
-            found.append(reader.read(cell)[0])
-        except TargetError:
-            continue
-    return reader.scale.back(found)
 
 
 def _mixed_warnings(refused: pd.DataFrame, structures: Sequence[str]) -> list[str]:

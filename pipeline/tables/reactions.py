@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -30,13 +30,15 @@ class Reaction:
 
     ``smiles`` is the canonical reaction SMILES without atom maps, ``components`` holds each component by
     name: a canonical SMILES (several molecules joined by dots), a name as written, or nothing where
-    the reaction has none. ``inchikey``, ``parent_keys`` and ``scaffold`` play the part they play for a molecule:
-    the first names the reaction, and no two reactions share a name by being alike.
+    the reaction has none. ``restated`` is in canonical form what a table gives as the reaction: its SMILES, or its
+    components one after the other. ``inchikey``, ``parent_keys`` and ``scaffold`` play the part they play for a
+    molecule: the first names the reaction, and no two reactions share a name by being alike.
     """
 
     smiles: str
     inchikey: str
     components: dict[str, str]
+    restated: str = ""
 
     @property
     def parent_keys(self) -> tuple[str, str]:
@@ -47,11 +49,44 @@ class Reaction:
         return ""
 
 
+_ARROW = re.compile(r"(?<!-)>")  # `->` is a dative bond, in which no part of a reaction SMILES can end
+_EXTENSION = re.compile(r"\s+\|[^|]*\|.*$", re.DOTALL)  # of a CXSMILES
+OF_REACTION = " of the reaction"
+
+
+def is_reaction(text: str) -> bool:
+    """Whether a SMILES is that of a reaction; dative bonds make none of a molecule."""
+    return _ARROW.search(text) is not None
+
+
+def split_reaction(text: str) -> list[str]:
+    """The parts of a reaction SMILES between its arrows; three for a whole one. Dative bonds stay whole."""
+    return _ARROW.split(text)
+
+
+def role_names(taken: Collection[str]) -> dict[str, str]:
+    """What the roles of a reaction are called as components, none of them like a column of the user's."""
+    names = {}
+    for role in ROLES:
+        name = role
+        while name in taken:
+            name += OF_REACTION
+        names[role] = name
+    return names
+
+
+def role_of(name: str) -> str:
+    """The role that a name of `role_names` stands for."""
+    while name.endswith(OF_REACTION):
+        name = name.removesuffix(OF_REACTION)
+    return name
+
+
 def reaction_roles(text: str) -> dict[str, str]:
     """Canonical SMILES of the reactants, agents and products of a reaction SMILES, by role.
 
     Atom maps are removed; the molecules of a role stand in the order of their text, so that two ways of writing one
-    reaction give the same.
+    reaction give the same. Spaces around arrows and dots are passed over, as is what follows the SMILES.
 
     Raises
     ------
@@ -59,8 +94,8 @@ def reaction_roles(text: str) -> dict[str, str]:
         If the text is not of the form ``reactants>agents>products`` (agents may be missing), has no reactant or
         no product, or one of its molecules cannot be parsed.
     """
-    text = text.strip().split(" ")[0]
-    parts = text.split(">")
+    text = re.sub(r"\s*((?<!-)>|\.)\s*", r"\1", _EXTENSION.sub("", text.strip()))
+    parts = split_reaction(text.split(None, 1)[0] if text else "")
     if len(parts) != 3:
         raise MoleculeError("not a reaction SMILES: it must read reactants>agents>products or reactants>>products")
     roles = {}
@@ -85,7 +120,7 @@ def _canonical(smiles: str) -> str:
 
 def appearing_elements(reaction: str) -> list[str]:
     """Elements of the products that nothing before the arrow holds, by symbol."""
-    reactants, agents, products = reaction.split(">")
+    reactants, agents, products = split_reaction(reaction)
     before = _elements(reactants) | _elements(agents)
     return sorted(_elements(products) - before)
 
@@ -140,11 +175,19 @@ class ReactionReader:
         Columns of components that hold SMILES, and of those that hold names.
     order : sequence of str
         All columns of components in the order in which they are stated.
+    taken : collection of str
+        Other columns of the user's, which the roles of a reaction without components are not to be called.
     """
 
     def __init__(
-        self, reaction: str, structures: Sequence[str] = (), names: Sequence[str] = (), order: Sequence[str] = ()
+        self,
+        reaction: str,
+        structures: Sequence[str] = (),
+        names: Sequence[str] = (),
+        order: Sequence[str] = (),
+        taken: Collection[str] = (),
     ) -> None:
+        self.roles = role_names(taken)
         self.reaction = reaction
         self.structures = set(structures)
         self.names = set(names)
@@ -173,15 +216,18 @@ class ReactionReader:
             except MoleculeError as error:
                 raise ComponentError(self.reaction, str(error)) from None
             smiles = ">".join(roles[role] for role in ROLES)
-            components = components or roles
+            restated = smiles
+            components = components or {self.roles[role]: roles[role] for role in ROLES}
         else:
             stated = [name for name in self.order if name in self.structures and components[name]]
             left = ".".join(components[name] for name in stated if not is_product(name))
             smiles = f"{left}>>{'.'.join(components[name] for name in stated if is_product(name))}"
+            restated = ".".join(components.values())
         if not any(components.values()):
             raise ComponentError(self.order[0], "every component is missing")
-        name = hashlib.sha256(repr((smiles, sorted(components.items()))).encode()).hexdigest()[:20]
-        return Reaction(smiles, f"reaction-{name}", components)
+        named = sorted((role_of(name) if self.reaction else name, value) for name, value in components.items())
+        name = hashlib.sha256(repr((smiles, named)).encode()).hexdigest()[:20]
+        return Reaction(smiles, f"reaction-{name}", components, restated)
 
 
 class ComponentError(MoleculeError):

@@ -8,16 +8,21 @@ import gzip
 import io
 import re
 import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+from pyarrow import parquet
 
 from pipeline.errors import InputError, first_line, nearest
+from pipeline.tables.excel import read_workbook
+from pipeline.tables.header import column_names, plain_name
+from pipeline.tables.sdf import DRAWN, UNREADABLE, sdf_columns
+from pipeline.tables.values import arrow_texts, plain_columns
 
 EXCEL = (".xlsx", ".xlsm")
-SDF_STRUCTURE = "structure"  # the column that holds the SMILES of an SDF record
-UNREADABLE = "(unreadable record)"
 _SMILES_NAMES = ("smiles", "canonical_smiles", "isomeric_smiles", "structure", "molecule")
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _ENDINGS = re.compile(r"(\.(csv|tsv|txt|parquet|pq|xlsx|xlsm|sdf))?(\.gz)?$", re.IGNORECASE)
@@ -30,13 +35,19 @@ class RawTable:
 
     ``frame`` holds one string column per header cell, indexed by the line (1 is the header) each
     row starts on; ``ragged`` lists ``(line, text, reason)`` for rows whose cells do not fit the
-    header; ``decimal_comma`` says that numbers are written as ``1,5``.
+    header; ``delimiter`` is what stands between the cells of a text file. ``structure`` names the
+    column that holds drawn molecules, if there is one. ``repeated`` holds the names that the header
+    gives to several columns, and the places of these; no column can be asked for by such a name.
+    ``remarks`` are plain sentences that the user is to see about what was read.
     """
 
     source: str
     frame: pd.DataFrame
     ragged: list[tuple[int, str, str]]
-    decimal_comma: bool = False
+    delimiter: str = ","
+    structure: str = ""
+    repeated: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
 
 def read_table(source: str) -> RawTable:
@@ -56,9 +67,9 @@ def read_table(source: str) -> RawTable:
     if path.is_dir():
         raise InputError(f"{source} is a folder; give a table file (CSV, TSV, .gz of these, Parquet, Excel or SDF)")
     if path.suffix.lower() in (".parquet", ".pq"):
-        return _from_frame(source, _read_parquet(path))
+        return _from_arrow(source, _read_parquet(path))
     if path.suffix.lower() in EXCEL:
-        return _from_frame(source, _read_excel(path))
+        return _read_excel(source, path)
     if is_sdf(path):
         return _read_sdf(source, path)
     return _read_delimited(source, path)
@@ -70,9 +81,9 @@ def table_name(source: str) -> str:
     return _ENDINGS.sub("", base) or "table"
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
+def _read_parquet(path: Path) -> pa.Table:
     try:
-        return pd.read_parquet(path)
+        return parquet.ParquetFile(path).read()
     except Exception as error:  # pyarrow raises many kinds; each means: not readable as Parquet
         raise InputError(f"{path}: not a readable Parquet file ({first_line(error)})") from error
 
@@ -81,32 +92,21 @@ def is_sdf(path: Path) -> bool:
     return path.name.lower().endswith((".sdf", ".sdf.gz"))
 
 
-def _read_excel(path: Path) -> pd.DataFrame:
-    """The first sheet of a workbook; its row numbers are the lines of the table."""
-    try:
-        return pd.read_excel(path, engine="openpyxl", dtype=object, keep_default_na=False)
-    except Exception as error:  # openpyxl raises many kinds; each means: not readable as a workbook
-        raise InputError(f"{path}: not a readable Excel file ({first_line(error)})") from error
+def _read_excel(source: str, path: Path) -> RawTable:
+    sheet = read_workbook(path)
+    names, repeated = column_names(sheet.header)
+    frame = pd.DataFrame(sheet.rows, columns=names, index=pd.Index(sheet.lines, name="line"), dtype=str)
+    return RawTable(source, frame, [], repeated=repeated, remarks=sheet.remarks)
 
 
 def _read_sdf(source: str, path: Path) -> RawTable:
-    """One row per record: its structure as SMILES, and its data fields. Lines are record numbers."""
-    from rdkit import Chem, rdBase
-
-    data = _decode(source, _read_bytes(source, path)).encode("utf-8")  # RDKit takes its fields for UTF-8
-    records: list[dict[str, str]] = []
-    with rdBase.BlockLogs():
-        for molecule in Chem.ForwardSDMolSupplier(io.BytesIO(data)):
-            if molecule is None:
-                records.append({SDF_STRUCTURE: UNREADABLE})
-                continue
-            fields = {name: str(value) for name, value in molecule.GetPropsAsDict(autoConvertStrings=False).items()}
-            records.append({SDF_STRUCTURE: Chem.MolToSmiles(molecule), **fields})
-    if not records or all(record == {SDF_STRUCTURE: UNREADABLE} for record in records):
+    """One row per record: the drawn molecule as SMILES, its title, its data fields. Lines are record numbers."""
+    header, rows = sdf_columns(_decode(source, _read_bytes(source, path)))
+    if all(row[0] == UNREADABLE for row in rows):
         raise InputError(f"{source}: not a readable SDF file (no record holds a structure)")
-    raw = _from_frame(source, pd.DataFrame(records))
-    raw.frame.index = pd.RangeIndex(1, len(records) + 1, name="line")
-    return raw
+    names, repeated = column_names(header)
+    frame = pd.DataFrame(rows, columns=names, index=pd.RangeIndex(1, len(rows) + 1, name="line"), dtype=str)
+    return RawTable(source, frame, [], structure=DRAWN, repeated=repeated)
 
 
 def _read_hugging_face(source: str) -> RawTable:
@@ -120,16 +120,17 @@ def _read_hugging_face(source: str) -> RawTable:
             f"{source}: no such file, and it could not be loaded as a Hugging Face dataset ({first_line(error)}); "
             "give the path of a local file, or check the id and the network"
         ) from error
-    return _from_frame(source, data.to_pandas())
+    return _from_arrow(source, data.with_format("arrow")[:])
 
 
-def _from_frame(source: str, frame: pd.DataFrame) -> RawTable:
-    if frame.empty:
+def _from_arrow(source: str, table: pa.Table) -> RawTable:
+    if table.num_rows == 0:
         raise InputError(f"{source}: the table has no rows")
-    text = frame.map(lambda value: "" if pd.isna(value) else str(value)) if frame.size else frame
-    text.columns = [str(column).strip() for column in frame.columns]
-    text.index = pd.RangeIndex(2, len(text) + 2, name="line")
-    return RawTable(source, text, [])
+    table = plain_columns(table)
+    names, repeated = column_names(table.column_names)
+    lines = pd.RangeIndex(2, table.num_rows + 2, name="line")
+    texts = {name: arrow_texts(column) for name, column in zip(names, table.columns, strict=True)}
+    return RawTable(source, pd.DataFrame(texts, index=lines, dtype=str), [], repeated=repeated)
 
 
 def _read_delimited(source: str, path: Path) -> RawTable:
@@ -137,7 +138,8 @@ def _read_delimited(source: str, path: Path) -> RawTable:
     if not text.strip():
         raise InputError(f"{source}: the file is empty")
     delimiter = guess_delimiter(text, path)
-    header, rows = _parse(source, text, delimiter)
+    cells, rows = _parse(source, text, delimiter)
+    header, repeated = column_names(cells)
     if not rows:
         raise InputError(f"{source}: the file has a header but no rows")
     kept, lines, ragged = [], [], []
@@ -151,7 +153,7 @@ def _read_delimited(source: str, path: Path) -> RawTable:
     if not kept:
         raise InputError(f"{source}: no row has as many cells as the header ({len(header)})")
     frame = pd.DataFrame(kept, columns=header, index=pd.Index(lines, name="line"), dtype=str)
-    return RawTable(source, frame, ragged, decimal_comma=delimiter != ",")
+    return RawTable(source, frame, ragged, delimiter=delimiter, repeated=repeated)
 
 
 def _read_bytes(source: str, path: Path) -> bytes:
@@ -225,7 +227,7 @@ def _parse(source: str, text: str, delimiter: str) -> tuple[list[str], list[tupl
         break
     if not rows:
         raise InputError(f"{source}: the file has no cell with anything in it")
-    return check_header(source, rows[0][1]), rows[1:]
+    return rows[0][1], rows[1:]
 
 
 def trim_cells(cells: list[str], width: int) -> tuple[list[str], str]:
@@ -235,30 +237,32 @@ def trim_cells(cells: list[str], width: int) -> tuple[list[str], str]:
     return cells, "" if len(cells) == width else f"row has {len(cells)} cells where the header has {width}"
 
 
-def check_header(source: str, cells: list[str]) -> list[str]:
-    """Column names from the header's cells; an empty one is called by its position.
+def require_column(raw: RawTable, column: str, option: str) -> pd.Series:
+    """The named column, or an error that lists the columns there are and the nearest one."""
+    return raw.frame[check_column(list(raw.frame.columns), column, option, raw.source, raw.repeated)]
+
+
+def check_column(
+    columns: list[str], column: str, option: str, source: str, repeated: Mapping[str, tuple[int, ...]] | None = None
+) -> str:
+    """The name as the table has it, or an error that lists the columns there are and the nearest one.
+
+    A line break or more than one space in a name counts as one space.
 
     Raises
     ------
     InputError
-        If a name stands twice.
+        If there is no such column, or the header gives its name to several.
     """
-    header = [cell.strip() for cell in cells]
-    repeated = sorted({name for name in header if name and header.count(name) > 1})
-    if repeated:
-        raise InputError(f"{source}: the header names {repeated[0]!r} more than once; give each column its own name")
-    return [name or f"column_{position + 1}" for position, name in enumerate(header)]
-
-
-def require_column(raw: RawTable, column: str, option: str) -> pd.Series:
-    """The named column, or an error that lists the columns there are and the nearest one."""
-    return raw.frame[check_column(list(raw.frame.columns), column, option, raw.source)]
-
-
-def check_column(columns: list[str], column: str, option: str, source: str) -> str:
-    """The name itself, or an error that lists the columns there are and the nearest one."""
-    if column in columns:
-        return column
+    name = plain_name(column)
+    if repeated and name in repeated:
+        *places, last = map(str, repeated[name])
+        raise InputError(
+            f"{source}: the header names {name!r}, asked for by {option}, more than once (columns "
+            f"{', '.join(places)} and {last}); give each column a name of its own"
+        )
+    if column in columns or name in columns:
+        return column if column in columns else name
     hint = ""
     if len(columns) == 1:
         hint = "; only one column was found: is the delimiter a comma, semicolon, tab or bar?"
@@ -268,8 +272,10 @@ def check_column(columns: list[str], column: str, option: str, source: str) -> s
     )
 
 
-def find_smiles_column(columns: list[str], source: str) -> str:
-    """The column that is called SMILES or the like, when the user named none."""
+def find_smiles_column(columns: list[str], source: str, drawn: str = "") -> str:
+    """The column of drawn molecules, or the one called SMILES or the like, when the user named none."""
+    if drawn:
+        return drawn
     by_lower = {column.lower().replace(" ", "_"): column for column in columns}
     for name in _SMILES_NAMES:
         if name in by_lower:

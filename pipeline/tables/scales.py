@@ -36,7 +36,8 @@ def _parsed(unit: str) -> Any:
     # Only what looks like a unit reaches the parser: it would compute 10**10**10 for as long as that takes.
     if len(unit) > 40 or not re.fullmatch(UNIT, unit):
         raise UnitError(f"{unit!r} is not a unit that can be converted")
-    text = re.sub(r"([A-Za-zµμΩ°%])\^?(-?\d)", r"\1**\2", unit.replace("·", "*").replace(" ", "*"))
+    joined = re.sub(r"[·. ]+", "*", unit.strip(". "))
+    text = re.sub(r"([A-Za-zµμΩ°%])\^?(-?\d)", r"\1**\2", joined)
     try:
         return _registry().parse_units(text)
     except (pint.PintError, ValueError, TypeError, SyntaxError) as error:
@@ -63,6 +64,38 @@ def conversion(unit: str, target: str) -> tuple[float, float]:
     except pint.PintError as error:
         raise UnitError(f"{unit} cannot be converted to {target}") from error
     return one - zero, zero
+
+
+def is_unit(text: str) -> bool:
+    """Whether a text is a unit that can be converted."""
+    try:
+        _parsed(text)
+    except UnitError:
+        return False
+    return True
+
+
+@cache
+def _grams_per_mole(unit: str, target: str) -> tuple[float, int] | None:
+    """The factor between two units at 1 g/mol, and the power of the molecular weight that goes with it."""
+    for power, per_mole in ((-1, "mol/g"), (1, "g/mol")):
+        try:
+            return float((_parsed(unit) * _registry().parse_units(per_mole) * 1.0).to(_parsed(target)).magnitude), power
+        except Exception as error:  # pint raises many kinds; each means: not to be had that way
+            if isinstance(error, UnitError):
+                return None
+    return None
+
+
+def molar_conversion(unit: str, target: str, weight: float | None) -> float | None:
+    """The factor from a mass (per volume, say) to an amount or back, for a molecular weight in g/mol.
+
+    None where the weight is not known or the two units do not differ in that.
+    """
+    if not weight or not unit or not target:
+        return None
+    found = _grams_per_mole(unit, target)
+    return None if found is None else found[0] * weight ** found[1]
 
 
 @dataclass(frozen=True)

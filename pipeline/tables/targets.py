@@ -2,29 +2,111 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 
 from pipeline.errors import InputError
-from pipeline.tables.measurements import MISSING, TargetError, parse_measurement
+from pipeline.tables.measurements import ERRORS_OF_SHEETS, MISSING, TargetError, parse_measurement
+from pipeline.tables.notation import PLAIN, Notation
 
 REGRESSION, CLASSES = "regression", "classes"
 MAX_CLASSES = 50
+NONE = "none"
+MISSING_CLASS = {"", "na", "n/a", "<na>", "nan", "null", "-", "--", "nd", "n.d.", *ERRORS_OF_SHEETS}
+TRUE, FALSE = "True", "False"
+_TRUTH = {
+    **dict.fromkeys(("true", "t", "1", "yes", "y"), TRUE),
+    **dict.fromkeys(("false", "f", "0", "no", "n"), FALSE),
+}
+_WORDS_OF_TRUTH = {"true", "t", "yes", "y", "false", "f", "no", "n"}
+_LONGEST_NUMBER = 40  # characters
 
 
 def parse_class(text: str) -> str:
-    """A class label: the text itself, whole numbers without their decimals (``1.0`` is ``1``)."""
+    """A class label: the text itself, whole numbers without their decimals (``1.0`` is ``1``), to the last digit.
+
+    Raises
+    ------
+    TargetError
+        If the cell is missing.
+    """
     cleaned = " ".join(text.split())
-    if cleaned.lower() in MISSING:
+    if cleaned.lower() in MISSING_CLASS:
         raise TargetError("missing target")
     try:
-        number = float(cleaned)
-    except ValueError:
+        number = Decimal(cleaned) if len(cleaned) <= _LONGEST_NUMBER and "_" not in cleaned else None
+    except InvalidOperation:
         return cleaned
-    return str(int(number)) if math.isfinite(number) and number == int(number) else cleaned
+    if number is None or not number.is_finite() or abs(number.adjusted()) > _LONGEST_NUMBER or number != int(number):
+        return cleaned
+    return str(int(number))
 
 
-def infer_task(values: Sequence[str], decimal_comma: bool, source: str, column: str) -> tuple[str, str]:
+@dataclass(frozen=True)
+class ClassReader:
+    """The classes of a column: ways of writing one class are one.
+
+    ``names`` leads from a way of writing (in lower case) to the class, ``missing`` holds what is taken for no
+    value, ``rules`` say what was joined, in words.
+    """
+
+    names: Mapping[str, str]
+    missing: frozenset[str]
+    rules: tuple[str, ...]
+
+    @classmethod
+    def of(cls, cells: Iterable[str]) -> ClassReader:
+        """Upper and lower case, and ways of writing true and false, are joined where they stand side by side.
+
+        ``none`` is a class where it stands in several rows; once alone it is a missing value.
+        """
+        written: Counter[str] = Counter()
+        for cell in cells:
+            try:
+                written[parse_class(cell)] += 1
+            except TargetError:
+                continue
+        folded: dict[str, Counter[str]] = defaultdict(Counter)
+        for text, count in written.items():
+            folded[text.casefold()][text] += count
+        missing = frozenset({NONE} if sum(folded.get(NONE, Counter()).values()) == 1 else ())
+        names = {key: min(ways, key=lambda text: (-written[text], text)) for key, ways in folded.items()}
+        rules = [
+            f"{' and '.join(f'{text!r} ({ways[text]})' for text in sorted(ways))} are one class, {names[key]!r}"
+            for key, ways in sorted(folded.items())
+            if len(ways) > 1
+        ]
+        kinds = set(folded) - missing
+        if kinds <= set(_TRUTH) and kinds & _WORDS_OF_TRUTH and len(kinds) > len({_TRUTH[key] for key in kinds}):
+            names = {key: _TRUTH[key] for key in kinds}
+            rules = [
+                f"{', '.join(f'{key!r}' for key in sorted(kinds) if _TRUTH[key] == truth)} are one class, {truth!r}"
+                for truth in (FALSE, TRUE)
+                if sum(_TRUTH[key] == truth for key in kinds) > 1
+            ]
+        if NONE in kinds:
+            rules.append(f"{names[NONE]!r} ({sum(folded[NONE].values())} rows) is a class, not a missing value")
+        return cls(names, missing, tuple(rules))
+
+    def read(self, cell: str) -> str:
+        """The class of a cell.
+
+        Raises
+        ------
+        TargetError
+            If the cell is missing.
+        """
+        label = parse_class(cell)
+        if label.casefold() in self.missing:
+            raise TargetError("missing target")
+        return self.names.get(label.casefold(), label)
+
+
+def infer_task(
+    values: Sequence[str], notation: Notation = PLAIN, source: str = "", column: str = ""
+) -> tuple[str, str]:
     """``(task, why)``: numbers with more than two values are regression, the rest classes.
 
     Raises
@@ -36,11 +118,12 @@ def infer_task(values: Sequence[str], decimal_comma: bool, source: str, column: 
     numbers = 0
     for value in present:
         try:
-            parse_measurement(value, decimal_comma)
+            parse_measurement(value, notation)
             numbers += 1
         except TargetError:
             continue
-    distinct = {parse_class(value) for value in present}
+    classes = ClassReader.of(values)
+    distinct = set(classes.names.values())
     if present and numbers >= 0.5 * len(present) and len(distinct) > 2:
         return REGRESSION, f"{numbers} of {len(present)} values of {column!r} are numbers"
     if len(distinct) > MAX_CLASSES:

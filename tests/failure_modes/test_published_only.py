@@ -85,7 +85,7 @@ def test_a_planted_need_for_the_failures_shows(papers):
 
 def test_all_kinds_of_rows_are_as_many_and_of_unseen_papers(papers):
     experiment = experiment_of(papers, replace(SETTINGS, rows=40))
-    frame = experiment.table.frame.set_index("row_id")
+    frame = experiment.table.frame.set_index("row_id").join(experiment.table.cells)
     for training in trainings(experiment):
         rows = draw(experiment, training)
         assert len(rows) == 40
@@ -118,7 +118,7 @@ def test_a_changed_test_label_changes_no_training_of_its_fold(papers, tmp_path):
 
 def test_the_same_reaction_of_two_origins_stays_two_rows(papers):
     experiment = experiment_of(papers)
-    frame = experiment.table.frame
+    frame = experiment.table.frame.set_index("row_id").join(experiment.table.cells)
     twice = frame.groupby("inchikey")["origin"].nunique()
     assert (twice == 2).any()  # the first amine of a scope under a base of the optimisation
     assert len(frame) == len(paper_rows())

@@ -24,7 +24,7 @@ from rdkit import Chem
 from pipeline.arms.features import compute_features
 from pipeline.config import make_config
 from pipeline.errors import InputError
-from pipeline.experiment import prepare
+from pipeline.experiment import load_table, prepare
 from pipeline.fitting import fit_model
 from pipeline.predicting import predict_file
 from pipeline.reporter import Reporter
@@ -32,10 +32,11 @@ from pipeline.tables.audit import audit_lines, audit_table
 from pipeline.tables.catalogue import cards
 from pipeline.tables.molecules import MoleculeError, parse_molecule
 from tests.conftest import SMILES, write_table
+from tests.tables.test_names_of_columns import OWN
 from tests.test_run import chemtune
 
 pytestmark = pytest.mark.slow
-SECONDS = 60
+SECONDS = 38  # for each of eight tests: five minutes
 ROUND = hypothesis.settings(
     max_examples=40, deadline=None, database=None, suppress_health_check=list(HealthCheck), print_blob=True
 )
@@ -192,5 +193,128 @@ def test_every_row_of_a_file_comes_back_from_predict(tmp_path):
                 written = pd.read_parquet(out)
                 assert list(written["SMILES"]) == [row[0] for row in found]
                 assert (written["prediction"].notna() == (written["problem"] == "")).all()
+
+    for_a_while(example)
+
+
+MARKS = {"point": (".", ""), "comma": (",", ""), "english": (".", ","), "german": (",", "."), "swiss": (".", "'")}
+
+
+def in_style(value: float, places: int, style: str) -> str:
+    """A number as people of one style write it."""
+    decimal, thousands = MARKS[style]
+    text = f"{value:,.{places}f}" if thousands else f"{value:.{places}f}"
+    return text.translate(str.maketrans({",": thousands, ".": decimal}))
+
+
+values = st.lists(st.floats(-1e5, 1e5), min_size=len(SMILES), max_size=len(SMILES))
+
+
+def test_the_value_read_is_the_value_meant_or_the_column_is_refused(tmp_path):
+    """Marks of all styles, in target and context, under column names of the program's own, with relations."""
+
+    @ROUND
+    @given(
+        values,
+        values,
+        st.sampled_from(sorted(MARKS)),
+        st.integers(0, 3),
+        st.sampled_from(",;\t|"),
+        st.lists(st.sampled_from(OWN), min_size=3, max_size=3, unique=True),
+        st.lists(st.sampled_from(["=", "'='", ">", "<", "~", ""]), min_size=len(SMILES), max_size=len(SMILES)),
+    )
+    def example(targets, beside, style, places, delimiter, names, relations):
+        target, context, relation = names
+        path = tmp_path / "t.csv"
+        written = [in_style(value, places, style) for value in targets]
+        stated = [in_style(value, places, style) for value in beside]
+        cells = [*zip(SMILES, written, stated, relations, strict=True)]
+        file = io.StringIO(newline="")
+        writer = csv.writer(file, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        writer.writerows([("structure of row", target, context, relation), *cells])
+        path.write_text(file.getvalue(), encoding="utf-8")
+        if style == "german" and places == 0 and delimiter == ",":  # points between thousands, commas between cells
+            return
+        given = {"smiles": "structure of row", "target": target, "context": f"{context}:number", "relation": relation}
+        with contextlib.suppress(InputError):
+            table = load_table(
+                make_config(str(path), {**given, "task": "regression", "bounds": "limit", "annotated": "accept"}),
+                Reporter(),
+            )
+            assert table.n_read == int(table.frame["n_merged"].sum()) + len(table.refused)
+            rows = table.frame["line"].to_numpy() - 2
+            for found, meant in ((table.frame["target"], targets), (table.column(context).astype(float), beside)):
+                np.testing.assert_allclose(
+                    found, [round(meant[row], places) for row in rows], rtol=1e-9, atol=0.51 * 10**-places
+                )
+
+    for_a_while(example)
+
+
+TYPES = {
+    "text": lambda numbers: [str(number) for number in numbers],
+    "float": lambda numbers: [float(number) for number in numbers],
+    "nullable": lambda numbers: pd.array([*numbers[:-1], pd.NA], dtype="Int64"),
+    "lists": lambda numbers: [[number, number] for number in numbers],
+    "dates": lambda numbers: pd.Timestamp("2020-01-01") + pd.to_timedelta(numbers, unit="D"),
+    "categories": lambda numbers: pd.Categorical([f"c{number % 3}" for number in numbers]),
+    "bytes": lambda numbers: [str(number).encode() for number in numbers],
+}
+
+
+def test_any_types_of_parquet_are_a_table_or_one_line(tmp_path):
+    @ROUND
+    @given(
+        st.lists(st.sampled_from(sorted(TYPES)), min_size=1, max_size=4),
+        st.lists(st.integers(-(10**17), 10**17), min_size=len(SMILES), max_size=len(SMILES), unique=True),
+        st.sampled_from([None, "own", "SMILES"]),
+    )
+    def example(kinds, numbers, index):
+        small = [number % 1_000 for number in numbers]
+        frame = pd.DataFrame({"SMILES": SMILES, "value": numbers})
+        for place, kind in enumerate(kinds):
+            frame[f"{kind} {place}"] = TYPES[kind](small)
+        if index:
+            frame.index = pd.Index([f"row {place}" for place in range(len(frame))], name=index)
+        path = tmp_path / "t.parquet"
+        frame.to_parquet(path)
+        with contextlib.suppress(InputError):
+            table = load_table(make_config(str(path), {"smiles": "SMILES", "target": "value"}), Reporter())
+            assert sorted(table.targets) == sorted(map(float, numbers))
+
+    for_a_while(example)
+
+
+pieces = st.lists(
+    st.sampled_from(
+        ["CBr", "CN", "N->[Pd](Cl)(Cl)<-N", "O=C([O-][K+])c1ccccc1", "[K+]<-[O-]C", "[Na+].[OH-]", "C(", "", "->"]
+    ),
+    max_size=3,
+).map(".".join)
+
+
+def test_any_reaction_is_used_merged_or_refused(tmp_path):
+    good = [(f"{'C' * (1 + number)}Br.CN>>{'C' * (1 + number)}NC", number + 0.5, "a") for number in range(30)]
+
+    @ROUND
+    @given(
+        st.lists(st.tuples(st.tuples(pieces, pieces, pieces), numbers), max_size=20),
+        st.sampled_from([">", " > ", "> ", "->"]),
+        st.sampled_from(OWN),
+        st.booleans(),
+    )
+    def example(found, arrow, name, of_yields):
+        rows = [(arrow.join(parts), value, "b") for parts, value in found]
+        file = io.StringIO(newline="")
+        csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows(
+            [("rxn", "outcome 1", name), *rows, *good]
+        )
+        path = tmp_path / "t.csv"
+        path.write_text(file.getvalue(), encoding="utf-8")
+        given = {"reaction": "rxn", "yield" if of_yields else "target": "outcome 1", "context": name}
+        with contextlib.suppress(InputError):
+            table = load_table(make_config(str(path), given), Reporter())
+            assert table.n_read == int(table.frame["n_merged"].sum()) + len(table.refused) == len(rows) + len(good)
+            assert len(set(table.inputs.columns)) == table.inputs.shape[1]
 
     for_a_while(example)

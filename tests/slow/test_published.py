@@ -44,7 +44,7 @@ def published():
     keys = ["aryl_halide", "ligand", "base", "additive"]
     for key in keys:
         splits[key] = splits[key].map({text: Chem.CanonSmiles(text) for text in splits[key].unique()})
-    return table, splits.set_index(keys).loc[pd.MultiIndex.from_frame(table.frame[keys])]
+    return table, splits.set_index(keys).loc[pd.MultiIndex.from_frame(table.cells.loc[table.frame["row_id"], keys])]
 
 
 @pytest.mark.parametrize("arm", list(PUBLISHED))

@@ -30,7 +30,7 @@ def split(table, name, folds=0, seed=0):
 
 def sides(table, name, **more):
     fold = split(table, name, **more).folds[0]
-    frame = table.frame.set_index("row_id")
+    frame = table.frame.set_index("row_id").join(table.cells)
     return frame.loc[list(fold.train)], frame.loc[list(fold.test)]
 
 

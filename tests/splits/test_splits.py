@@ -178,7 +178,7 @@ def test_columns_can_be_the_split_or_the_group(tmp_path):
     table = build_table(read_table(str(path)), smiles="SMILES", target="value", keep=["role", "lab"])
     assert len(split(table, "column:role").folds[0].test) == sum(i % 5 == 0 for i in range(len(SMILES)))
     fold = split(table, "group:lab").folds[0]
-    labs = table.frame.set_index("row_id")["lab"]
+    labs = table.cells["lab"]
     assert not set(labs.loc[list(fold.train)]) & set(labs.loc[list(fold.test)])
 
 
@@ -228,7 +228,7 @@ def test_components_become_a_split_each(reactions):
 @pytest.mark.parametrize("folds", [0, 2])
 def test_a_tested_component_is_not_trained_on(reactions, folds):
     made = split(reactions, "component:halide", folds=folds)
-    halide = reactions.frame.set_index("row_id")["halide"]
+    halide = reactions.cells["halide"]
     for fold in made.folds:
         assert not set(halide[list(fold.train)]) & set(halide[list(fold.test)])
     found = split_card(reactions, made)
@@ -240,7 +240,7 @@ def test_a_tested_component_is_not_trained_on(reactions, folds):
 def test_chosen_values_are_tested_however_they_are_written(reactions):
     made = split(reactions, "component:halide=c1(Br)ccccc1|Clc1ccccc1")
     (fold,) = made.folds
-    halide = reactions.frame.set_index("row_id")["halide"]
+    halide = reactions.cells["halide"]
     assert set(halide[list(fold.test)]) == {"Brc1ccccc1", "Clc1ccccc1"}
     assert len(set(made.groups.values())) == 4
     (named,) = split(reactions, "component:solvent=toluene").folds

@@ -18,6 +18,7 @@ from pipeline.tables.measurements import (
     parse_measurement,
     units_of_column,
 )
+from pipeline.tables.notation import PLAIN, Notation
 from pipeline.tables.reading import read_table
 from pipeline.tables.scales import Scale, UnitError, conversion
 from pipeline.tables.table import build_table
@@ -53,7 +54,7 @@ def test_what_holds_no_single_number_is_no_measurement(text):
 
 
 def test_a_decimal_comma_only_where_the_file_uses_it():
-    assert parse_measurement(">1,5 µM", decimal_comma=True).number == 1.5
+    assert parse_measurement(">1,5 µM", Notation(",")).number == 1.5
     with pytest.raises(TargetError):
         parse_measurement(">1,5 µM")
 
@@ -119,9 +120,9 @@ def test_pic50_needs_an_amount_per_volume(units):
 
 
 def test_a_column_of_several_units_needs_a_choice():
-    assert units_of_column(["5 µM", "6", "x"], False, "t.csv", "y") == "µM"
+    assert units_of_column(["5 µM", "6", "x"], PLAIN, "t.csv", "y") == "µM"
     with pytest.raises(InputError, match="different units"):
-        units_of_column(["5 µM", "6 nM"], False, "t.csv", "y")
+        units_of_column(["5 µM", "6 nM"], PLAIN, "t.csv", "y")
 
 
 def build(tmp_path, rows, **options):

@@ -64,8 +64,8 @@ def test_components_are_structures_or_names_or_absent(couplings):
     assert table.components == COMPONENTS
     assert table.names == ("solvent",)
     assert len(table) == 48
-    assert set(table.frame["base"]) == {"", "CCN(CC)CC", "[Na+].[OH-]"}
-    assert set(table.frame["solvent"]) == {"toluene", "1,4-dioxane"}
+    assert set(table.cells["base"]) == {"", "CCN(CC)CC", "[Na+].[OH-]"}
+    assert set(table.cells["solvent"]) == {"toluene", "1,4-dioxane"}
     assert table.units == "%"
     assert table.rows_are == "reactions"
     assert all(text.endswith(">>") for text in table.frame["smiles"])  # no component is called a product
@@ -75,7 +75,7 @@ def test_a_reaction_without_components_has_its_roles(couplings):
     table = build(couplings, reaction="rxn", components=())
     assert table.components == ("reactants", "agents", "products")
     assert len(table) == 48
-    assert (table.frame["agents"] == "").sum() == 16
+    assert (table.cells["agents"] == "").sum() == 16
 
 
 def test_a_component_called_product_stands_behind_the_arrow(tmp_path):
@@ -130,7 +130,7 @@ def test_every_refused_reaction_has_its_line_column_and_reason(tmp_path):
         "CCCl.CN>>CCNC,250",
         "CCCl.CN>>CCNC,>90",
     ]
-    table = build(written(tmp_path, rows), reaction="rxn", components=())
+    table = build(written(tmp_path, rows), reaction="rxn", components=(), bounds="refuse")
     assert len(table) == 30
     assert list(table.refused["line"]) == [32, 33, 34, 35, 36]
     assert list(table.refused["column"]) == ["rxn", "yield", "yield", "yield", "yield"]
@@ -161,7 +161,7 @@ def test_repeated_reactions_are_merged_and_contexts_share_a_group(tmp_path):
     )
     assert len(table) == 31
     same = table.frame[table.frame["smiles"] == "CBr.CN>>CNC"]
-    assert sorted(same["temperature"]) == ["25", "80"]
+    assert sorted(table.cells.loc[same["row_id"], "temperature"]) == ["25", "80"]
     assert same["twins"].nunique() == 1
     assert sorted(same["target"]) == [10.0, 20.0]
 
@@ -214,9 +214,8 @@ def test_built_in_buchwald_hartwig_is_the_published_table():
     canonical = {text: Chem.CanonSmiles(text) for key in keys for text in published[key].unique()}
     theirs = pd.DataFrame({key: published[key].map(canonical) for key in keys})
     theirs = theirs.assign(value=published["yield_percent"], **{f"test{n}": published[f"test{n}"] for n in range(1, 5)})
-    both = table.frame[[*keys, "yield", "test1", "test2", "test3", "test4"]].merge(
-        theirs, on=keys, suffixes=("", "_published"), validate="one_to_one"
-    )
+    ours = table.cells[[*keys, "test1", "test2", "test3", "test4"]].join(table.frame.set_index("row_id")["yield"])
+    both = ours.merge(theirs, on=keys, suffixes=("", "_published"), validate="one_to_one")
     assert len(both) == 3955
     np.testing.assert_allclose(both["yield"], both["value"], atol=1e-6)
     for number in range(1, 5):

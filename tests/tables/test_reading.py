@@ -55,7 +55,6 @@ def test_ragged_rows_are_kept_with_their_line(tmp_path):
         (bytes(range(1, 255)) * 5, "binary"),
         (b"\x1f\x8b\x08broken", "gzip"),
         (b'SMILES,y\nC,"1\nCC,2\n', "never closed"),
-        (b"y,y\n1,2\n", "more than once"),
     ],
 )
 def test_unusable_files_get_one_clear_line(tmp_path, content, words):

@@ -12,6 +12,7 @@ from pipeline.tables.audit import audit_lines, audit_table, notation_leak
 from pipeline.tables.catalogue import cards
 from pipeline.tables.measurements import TargetError, parse_number
 from pipeline.tables.molecules import MoleculeError, parse_molecule
+from pipeline.tables.notation import Notation
 from pipeline.tables.reading import read_table
 from pipeline.tables.table import build_table
 from pipeline.tables.targets import CLASSES, REGRESSION, parse_class
@@ -41,7 +42,7 @@ def test_what_is_not_a_number_is_refused(text):
 
 
 def test_decimal_comma_only_where_the_file_uses_it():
-    assert parse_number("1,5", decimal_comma=True) == 1.5
+    assert parse_number("1,5", Notation(",")) == 1.5
     with pytest.raises(TargetError):
         parse_number("1,5")
 
