@@ -202,6 +202,11 @@ class TerminalReporter(Reporter):
         return wrapped
 
 
+def _begin(source: Any) -> None:
+    """A line at once: the libraries alone take seconds to load."""
+    console.print(f"Reading {source}", markup=False)
+
+
 def _quiet_libraries() -> None:
     """Keep the model libraries' own progress bars and advice off the terminal."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -294,6 +299,7 @@ def run(
 ) -> None:
     """Compare a fine-tuned language model with classical baselines on random and shifted splits."""
     given = _settings(locals(), "source")
+    _begin(source)
     from pipeline.budget import check_room
     from pipeline.certainty import sentences
     from pipeline.config import budget_seconds, write_yaml
@@ -436,6 +442,7 @@ def fit(
 ) -> None:
     """Fit one arm on all rows and save it as a folder to predict with."""
     given = _settings(locals(), "source", "arm", "run", "split", "merge", "out")
+    _begin(run or source)
     from pipeline.experiment import open_job
     from pipeline.fitting import FinishedRun, fit_model
     from pipeline.models.folder import check_mergeable, write_merged
@@ -521,6 +528,8 @@ def predict(
     workers: Annotated[int, typer.Option(help="Processes for features of molecules; 0 for one per core.", min=0)] = 0,
 ) -> None:
     """Predict new molecules, each with an interval, its nearest training molecule and an in-domain flag."""
+    if source:
+        _begin(source)
     from pipeline.models.folder import changed_versions, load_model
     from pipeline.predicting import Predictor, predict_file
 
@@ -649,6 +658,7 @@ def audit(
 ) -> None:
     """Look at a table before training: refusals, duplicates, labels, scaffolds, leaks of the notation."""
     given = _settings(locals(), "source", "out")
+    _begin(source)
     from pipeline.experiment import load_table, open_job
     from pipeline.files import write_atomically, write_csv
     from pipeline.tables.audit import audit_lines, audit_table
@@ -833,6 +843,7 @@ def stress_negatives(
 ) -> None:
     """What happens when only successes were published, and what dose of failures mends it."""
     given = dict(locals())
+    _begin(source)
     from pipeline.failure_modes.findings import execute
     from pipeline.failure_modes.negatives import NAME, QUICK, NegativesSettings, prepare
     from pipeline.report.negatives import write_report
@@ -940,6 +951,7 @@ def stress_published_only(
 ) -> None:
     """How wrong models of published tables are about the reactions of unseen papers that also failed."""
     given = dict(locals())
+    _begin(source)
     from pipeline.failure_modes.published_findings import execute
     from pipeline.failure_modes.published_only import NAME, QUICK, PublishedSettings, prepare, trainings
     from pipeline.report.published_only import write_report
@@ -996,6 +1008,7 @@ def stress_verifier(
 ) -> None:
     """Generate conditions for held-out reactions, filter them by models that check, and look the truth up."""
     given = dict(locals())
+    _begin(source)
     from pipeline.failure_modes.verifier import NAME, QUICK, VerifierSettings, prepare
     from pipeline.failure_modes.verifier_findings import execute
     from pipeline.report.verifier import write_report

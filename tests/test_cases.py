@@ -69,7 +69,7 @@ def test_an_unseen_catalyst_is_out_of_domain(tmp_path):
     given = {"components": "halide,amine,catalyst:name,base,product", "yield": "yield"}
     model = fit_model(make_config(str(tmp_path / "named.csv"), given), "onehot-rf", Reporter())
     found = predicted(model, "F4_new.csv", tmp_path)
-    assert found["in_domain"].tolist() == [True, False, False, pd.NA, False]
+    assert found["in_domain"].tolist() == [True, False, False, None, False]
     assert "did you mean 'Pd(OAc)2'?" in found["domain_note"][1]
     assert "'Ni(cod)2' was not in training" in found["domain_note"][2]
     assert found["problem"][3] != ""

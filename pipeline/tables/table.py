@@ -78,7 +78,6 @@ class Table:
     components: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     context_columns: tuple[ContextColumn, ...] = ()
-    notation: str = ""
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -248,7 +247,6 @@ def build_table(
         scale=scale,
         bounds=measured.bounds,
         context_columns=beside.columns,
-        notation=notation,
     )
     return finished(table, raw.source, target, min_class_rows)
 

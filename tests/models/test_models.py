@@ -318,7 +318,7 @@ def test_the_best_arm_of_a_run_goes_home(alcohols):
     assert about["scores"][0]["split"] == "random"
     assert "random split of `r`" in (cwd / "m" / "README.md").read_text()
     done = chemtune("predict", "m", "--smiles", "CCCO", "--smiles", "C(C", cwd=cwd)
-    assert done.returncode == 0
+    assert done.returncode == 2  # one of the two cannot be predicted
     assert "unparsable SMILES" in done.stdout
     assert "nearest training molecule CCCO" in done.stdout
 

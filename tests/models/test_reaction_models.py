@@ -62,7 +62,7 @@ def test_a_file_of_reactions_keeps_its_rows_and_their_problems(couplings, tmp_pa
     assert found["prediction"].iloc[3] == ""
     assert (found["nearest_training_reaction"].iloc[:3].str.count(">") == 2).all()
     model = load_model(tmp_path / "m")
-    np.testing.assert_allclose(found["prediction"].iloc[:3].astype(float), model.predict(NEW))
+    np.testing.assert_allclose(found["prediction"].iloc[:3].astype(float), model.predict(NEW), rtol=1e-5)  # six digits
     card = (tmp_path / "m" / "README.md").read_text()
     assert "from a reaction in the columns `halide`, `amine`, `base`, `solvent`" in card
     assert "48 reactions" in card
