@@ -91,7 +91,7 @@ def test_a_reaction_smiles_alone_and_a_run_as_the_source(couplings, tmp_path):
     told = chemtune(
         "predict", tmp_path / "m", "--smiles", "Brc1ccccc1.CCN>>CCNc1ccccc1", "--smiles", "CCO", cwd=tmp_path
     )
-    assert told.returncode == 0, told.stderr
+    assert told.returncode == 2, told.stderr
     assert "nearest training reaction" in told.stdout
     assert "CCO: not a reaction SMILES" in told.stdout
     texts = ["Brc1ccccc1.CCN>>CCNc1ccccc1", "Clc1ccccc1.CN>>CNc1ccccc1"]
