@@ -15,8 +15,8 @@ from pipeline.errors import InputError
 from pipeline.tables.reactions import is_reaction, split_reaction
 
 FINGERPRINT_SIZE = 2048
-# Largest molecules whose costly descriptors are computed; scripts/descriptor_cost.py measures why. From 67 atoms on,
-# rounding makes noise of RDKit's information content, which takes the fourth power of the size; distances and
+# Largest molecules whose costly descriptors are computed; scripts/descriptor_cost.py measures why. Between 65 and 80
+# atoms rounding turns RDKit's information content into noise, and it takes the fourth power of the size; distances and
 # eigenvalues take its cube; counts over rings grow with the rings, of which a carbon torus has thousands.
 INFORMATION_ATOMS = 64
 DISTANCE_ATOMS = 400
