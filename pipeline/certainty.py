@@ -30,6 +30,8 @@ from pipeline.evaluation.error_ranking import error_auroc, relative_risk, risk_c
 from pipeline.evaluation.estimates import LEVEL, score_interval
 from pipeline.evaluation.intervals import (
     DEFAULT_LEVEL,
+    DISTANCE,
+    SPREAD,
     adaptive_radius,
     at_temperature,
     conformal_radius,
@@ -45,7 +47,7 @@ RESAMPLES, LEAST_RESAMPLES = 500, 100
 MOST_WEIGHTS = 20_000_000  # resamples times rows that are held in memory
 LEAST_RESIDUALS = 20
 NEIGHBOURS = 5  # in the hidden space
-DISTANCE, HIDDEN, SPREAD, OWN = "distance", "hidden distance", "spread", "own"
+HIDDEN, OWN = "hidden distance", "own"
 SIGNALS = {
     DISTANCE: "distance to the nearest training structure (1 - Tanimoto)",
     HIDDEN: "distance to the five nearest training rows in the hidden space of the untouched language model, cut as "

@@ -659,7 +659,7 @@ def audit(
     """Look at a table before training: refusals, duplicates, labels, scaffolds, leaks of the notation."""
     given = _settings(locals(), "source", "out")
     _begin(source)
-    from pipeline.experiment import load_table, open_job
+    from pipeline.experiment import load_table, open_job, refused_rows
     from pipeline.files import write_atomically, write_csv
     from pipeline.tables.audit import audit_lines, audit_table
 
@@ -675,7 +675,7 @@ def audit(
             continue
         folder = job.folder(config, Path(out))
         write_atomically(folder / "audit.json", json.dumps(found, indent=1, ensure_ascii=False))
-        write_csv(folder / "refused.csv", table.refused)
+        write_csv(folder / "refused.csv", refused_rows(table))
         console.print(f"Written: {folder / 'audit.json'}, {folder / 'refused.csv'}", markup=False)
 
 

@@ -190,12 +190,7 @@ def beyond_edge(table: Table, name: str, values: np.ndarray, share: float, what:
     twins = pd.Series(twin_groups(table))
     signed = values if highest else -values
     placed = pd.Series(signed).groupby(twins).transform("min").to_numpy()
-    steps = np.unique(placed)[:-1]
-    if not len(steps):
-        raise InputError(f"split {name!r}: all {len(table)} rows have the same {what}; there is no edge to go beyond")
-    shares = np.array([(placed > step).mean() for step in steps])
-    edge = steps[int(np.argmin(np.abs(shares - share)))]
-    test = placed > edge
+    test = placed > _edge(table, name, placed, share, what)
     ids = table.frame["row_id"].to_numpy(dtype=object)
     got = float(test.mean())
     notes = [f"trained on a {what} of {_bounds(values[~test])}, tested on {_bounds(values[test])}"]
@@ -205,6 +200,15 @@ def beyond_edge(table: Table, name: str, values: np.ndarray, share: float, what:
     side = "highest" if highest else "lowest"
     asked = f"{share:.0%} of rows with the {side} {what} held out"
     return Split(name, (fold,), dict(zip(ids, twins, strict=True)), asked, tuple(notes))
+
+
+def _edge(table: Table, name: str, values: np.ndarray, share: float, what: str) -> float:
+    """The value beyond which the share of rows is nearest to the one asked for; raises where all are the same."""
+    steps = np.unique(values)[:-1]
+    if not len(steps):
+        raise InputError(f"split {name!r}: all {len(table)} rows have the same {what}; there is no edge to go beyond")
+    shares = np.array([(values > step).mean() for step in steps])
+    return float(steps[int(np.argmin(np.abs(shares - share)))])
 
 
 def later(table: Table, name: str, values: np.ndarray, share: float) -> Split:
@@ -218,12 +222,7 @@ def later(table: Table, name: str, values: np.ndarray, share: float) -> Split:
     InputError
         If all times are the same.
     """
-    steps = np.unique(values)[:-1]
-    if not len(steps):
-        raise InputError(f"split {name!r}: all {len(table)} rows have the same time; there is no edge to go beyond")
-    shares = np.array([(values > step).mean() for step in steps])
-    edge = steps[int(np.argmin(np.abs(shares - share)))]
-    test = values > edge
+    test = values > _edge(table, name, values, share, "time")
     ids, got = table.frame["row_id"].to_numpy(dtype=object), float(test.mean())
     notes = []
     if abs(got - share) > TOLERANCE:

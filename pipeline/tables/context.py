@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
+from pipeline.errors import InputError
 from pipeline.tables.measurements import (
     ERRORS_OF_SHEETS,
     MISSING,
@@ -141,11 +142,12 @@ def read_column(item: str, cells: Sequence[str], **marks: Any) -> tuple[ContextC
     cells : sequence of str
         All of its cells.
     marks
-        For `notation_of`.
+        For `notation_of`; what the user says of marks (of the target, that is) settles a column that can be read in two
+        ways.
     """
     name = context_column_name(item)
-    notation = notation_of(written_numbers(cells), column=name, **marks)
     present = [cell for cell in cells if cell.strip().lower() not in MISSING]
+    notation = _notation_of_context(item, name, present, marks)
     found, odd = [], []
     for cell in present:
         try:
@@ -181,6 +183,22 @@ def read_column(item: str, cells: Sequence[str], **marks: Any) -> tuple[ContextC
             f"else there are refused, such as {shown}; --context {name}{NAME_SUFFIX} takes it for names"
         )
     return column, said
+
+
+def _notation_of_context(item: str, name: str, present: Sequence[str], marks: Mapping[str, Any]) -> Notation:
+    """How the numbers of the column are written; plainly where it holds names."""
+    numbers = written_numbers(present)
+    if item.endswith(NAME_SUFFIX) and item != name:
+        return PLAIN
+    own = {key: value for key, value in marks.items() if key not in ("decimal", "thousands")}
+    try:
+        return notation_of(numbers, column=name, **own)
+    except InputError:
+        if marks.get("decimal") or marks.get("thousands"):
+            return notation_of(numbers, column=name, **marks)
+        if item == name and len(numbers) < NUMBERS_SHARE * len(present):
+            return PLAIN  # names, some of which look like numbers
+        raise
 
 
 def _spellings(name: str, cells: Sequence[str]) -> list[str]:

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from pipeline.errors import InputError
@@ -268,7 +269,8 @@ def decimal_of_file(columns: Iterable[Any]) -> str:
     """
     counts: Counter[str] = Counter()
     for cells in columns:
-        clear = [cell.strip() for cell in list(cells)[:_FILE_ROWS] if re.fullmatch(NUMBER, str(cell).strip())]
+        first = (cell.strip() for cell in islice(cells, _FILE_ROWS))
+        clear = [cell for cell in first if re.fullmatch(NUMBER, cell)]
         counts.update(_evidence(clear).decimal)
     if bool(counts[POINT]) == bool(counts[COMMA]):
         return ""

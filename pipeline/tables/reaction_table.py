@@ -26,7 +26,7 @@ from pipeline.tables.reactions import (
 from pipeline.tables.reading import RawTable, require_column, table_name
 from pipeline.tables.scales import Scale
 from pipeline.tables.table import Beside, Refusal, Table, cleaned, finished, readable
-from pipeline.tables.target_column import TargetSettings, target_column
+from pipeline.tables.target_column import TargetSettings, marks_stated, target_column
 from pipeline.tables.targets import CLASSES
 from pipeline.tables.yields import yield_column
 
@@ -93,7 +93,7 @@ def build_reaction_table(
         else target_column(raw, target, said, "--target")
     )
     reader, cells = _reader(raw, reaction, components, (*context, *keep, *apart))
-    beside = Beside.of(raw, target, context, keep, apart, id_column)
+    beside = Beside.of(raw, target, context, keep, apart, id_column, marks_stated(said.decimal, said.thousands))
     twice = next((column for column in reader.order if column in beside.context), None)
     if twice:
         raise InputError(f"{raw.source}: {twice!r} is named as a component and as context; name it once")

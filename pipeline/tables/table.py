@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -23,7 +23,7 @@ from pipeline.tables.reactions import Reaction
 from pipeline.tables.reading import RawTable, find_smiles_column, require_column, table_name
 from pipeline.tables.scales import Scale
 from pipeline.tables.structures import SELFIES, as_smiles, structure_notation
-from pipeline.tables.target_column import TargetColumn, TargetSettings, target_column
+from pipeline.tables.target_column import TargetColumn, TargetSettings, marks_stated, target_column
 from pipeline.tables.targets import CLASSES, REGRESSION
 
 MIN_ROWS = 20
@@ -213,9 +213,11 @@ def build_table(
     """
     smiles = smiles or find_smiles_column(list(raw.frame.columns), raw.source, raw.structure)
     structures = require_column(raw, smiles, "--smiles")
-    measured = target_column(raw, target, TargetSettings(**settings))
+    said = TargetSettings(**settings)
+    measured = target_column(raw, target, said)
     notation = structure_notation(structures)
-    beside = Beside.of(raw, target, context, keep, id_column=id_column)
+    stated = marks_stated(said.decimal, said.thousands)
+    beside = Beside.of(raw, target, context, keep, id_column=id_column, stated=stated)
     parsed: dict[str, Molecule | str] = {}
 
     def structure(line: int) -> Molecule | Refusal:
@@ -315,8 +317,15 @@ class Beside:
         keep: Sequence[str],
         apart: Sequence[str] = (),
         id_column: str = "",
+        stated: Mapping[str, str] | None = None,
     ) -> Beside:
-        """Raise `InputError` for a column that is missing, or is the target itself."""
+        """Raise `InputError` for a column that is missing, or is the target itself.
+
+        Parameters
+        ----------
+        stated : mapping, optional
+            What the user says of marks in numbers, as `marks_stated` gives it.
+        """
         columns, cells, said = [], {}, []
         decimal = decimal_of_file(raw.frame.iloc[:, place] for place in range(raw.frame.shape[1])) if context else ""
         for item in context:
@@ -324,7 +333,7 @@ class Beside:
             if wanted == target:
                 raise InputError(f"{raw.source}: {target!r} is the target; it cannot be context too")
             series = require_column(raw, wanted, "--context")
-            marks = {"of_file": decimal, "delimiter": raw.delimiter, "source": raw.source}
+            marks = {"of_file": decimal, "delimiter": raw.delimiter, "source": raw.source, **(stated or {})}
             column, words = read_column(item if wanted != item else wanted, list(series), **marks)
             columns.append(replace(column, name=wanted))
             cells[wanted] = series

@@ -45,6 +45,7 @@ from pipeline.failure_modes.negatives import (
 )
 from pipeline.lm.defaults import LAYERS, WRITER
 from pipeline.reporter import Reporter
+from pipeline.tables.table import STRUCTURE
 from tests.test_run import chemtune
 
 SETTINGS = NegativesSettings(
@@ -177,16 +178,18 @@ def test_another_threshold_moves_the_labels_and_nothing_else(planted):
 
 def test_decoys_are_looked_up_and_counted_right(planted):
     experiment = experiment_of(planted)
-    measured = experiment.table.inputs.assign(success=experiment.success)
+    measured = experiment.table.inputs.assign(**{decoys.REACHED: experiment.success})
     components = experiment.table.components
     assert decoys.substrate_columns(measured, components) == ()  # halide and amine make the product together
-    known = measured[measured["success"] & measured["halide"].isin(["CBr", "CCBr"]) & (measured["amine"] == "CN")]
+    known = measured[measured[decoys.REACHED] & measured["halide"].isin(["CBr", "CCBr"]) & (measured["amine"] == "CN")]
     barred = {*map(tuple, known[list(components)].to_numpy(dtype=object))}
-    made = decoys.recombined(known.drop(columns="success"), measured, barred, 30, components, np.random.default_rng(0))
+    made = decoys.recombined(
+        known.drop(columns=decoys.REACHED), measured, barred, 30, components, np.random.default_rng(0)
+    )
     keys = {*map(tuple, made.X[list(components)].to_numpy(dtype=object))}
     assert not keys & barred
     assert len(keys) == len(made.X)
-    truth = measured.set_index(list(components))["success"]
+    truth = measured.set_index(list(components))[decoys.REACHED]
     there = [key for key in keys if key in truth.index]
     assert made.known == len(there)
     assert made.successes == sum(bool(truth[key]) for key in there)
@@ -197,9 +200,9 @@ def test_substrates_are_what_says_the_product(tmp_path):
         {"halide": ["a", "a", "b", "b"], "base": ["x", "y", "x", "y"], "product": ["P", "P", "Q", "Q"]}
     )
     assert decoys.substrate_columns(frame, ("halide", "base", "product")) == ("halide",)
-    hidden = frame.assign(smiles="C>>C", success=[True, False, True, True])
+    hidden = frame.assign(**{STRUCTURE: "C>>C", decoys.REACHED: [True, False, True, True]})
     made = decoys.recombined(
-        hidden.iloc[[0, 3]].drop(columns="success"),
+        hidden.iloc[[0, 3]].drop(columns=decoys.REACHED),
         hidden,
         {("a", "x", "P"), ("b", "y", "Q")},
         2,
@@ -219,11 +222,11 @@ def test_wrong_and_shuffled_products_are_not_the_right_ones(couplings):
     assert len(wrong.X) == 20
     assert not set(wrong.X["product"]) & right
     assert all(
-        smiles.endswith(f">{product}") for smiles, product in zip(wrong.X["smiles"], wrong.X["product"], strict=True)
+        smiles.endswith(f">{product}") for smiles, product in zip(wrong.X[STRUCTURE], wrong.X["product"], strict=True)
     )
     shuffled = decoys.shuffled_products(X, 20, np.random.default_rng(0))
     assert set(shuffled.X["product"]) <= right
-    assert not set(shuffled.X["smiles"]) & set(X["smiles"])
+    assert not set(shuffled.X[STRUCTURE]) & set(X[STRUCTURE])
     assert shuffled.contamination is None
 
 

@@ -76,6 +76,22 @@ def test_a_number_in_the_notation_of_its_column():
     assert said
 
 
+def test_what_the_user_says_of_marks_settles_an_ambiguous_column(tmp_path):
+    path = tmp_path / "t.csv"
+    rows = [f"{text};{place + 1}.{place + 100};{place + 1}" for place, text in enumerate(SMILES)]
+    path.write_text("\n".join(["SMILES;temp;y", *rows]) + "\n", encoding="utf-8")
+    with pytest.raises(InputError, match="'temp' can be read in two ways"):
+        built(path)
+    assert built(path, thousands="none").column("temp").astype(float).max() < 1_000
+    assert built(path, decimal=",").column("temp").astype(float).min() == 1_100
+
+
+def test_names_that_look_like_numbers_are_names_where_the_user_says_so(tmp_path):
+    cells = [("1,145", "2,300")[number % 2] for number in range(len(SMILES))]
+    table = built(table_file(tmp_path, cells), context="temp:name")
+    assert set(table.column("temp")) == {"1,145", "2,300"}
+
+
 def test_a_stored_column_reads_as_it_did():
     column = ContextColumn("t", True, Notation(",", "."), "°C", 1.0, 2.0)
     again = ContextColumn.stored(column.as_dict())

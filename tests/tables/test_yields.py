@@ -7,6 +7,7 @@ import pytest
 from rdkit.Chem import rdChemReactions
 
 from pipeline.arms.features import differential_bits, structure_bits
+from pipeline.arms.ladder import REACTION_GROUPS
 from pipeline.config import make_config
 from pipeline.errors import InputError
 from pipeline.experiment import execute, load_table, prepare
@@ -128,12 +129,19 @@ def test_a_target_that_is_no_yield_keeps_its_negative_values(tmp_path):
     assert "Zero yields" not in "\n".join(audit_lines(audit_table(table)))
 
 
-def test_a_table_of_selectivities_works_from_run_to_predict(tmp_path):
+@pytest.mark.parametrize(
+    ("arms", "expected"),
+    [
+        ("components-rf,drfp-gp", {"mean", "popularity", "components-rf", "drfp-gp"}),
+        pytest.param("baselines", set(REACTION_GROUPS["baselines"]), marks=pytest.mark.slow),
+    ],
+)
+def test_a_table_of_selectivities_works_from_run_to_predict(tmp_path, arms, expected):
     path = written(tmp_path, BARRIERS, "ddG")
     given = {"components": "halide,amine,product", "target": "ddG", "units": "kcal/mol", "split": "random,label-low"}
-    config = make_config(str(path), {**given, "arms": "baselines", "out": str(tmp_path / "run")})
+    config = make_config(str(path), {**given, "arms": arms, "out": str(tmp_path / "run")})
     outcome = execute(prepare(config, Reporter()))
-    assert set(outcome.metrics["arm"]) >= {"mean", "popularity", "drfp-rf", "components-gp", "reaction-ensemble"}
+    assert set(outcome.metrics["arm"]) >= expected
     fit_model(config, "components-rf", Reporter()).save(tmp_path / "model")
     summary = predict_file(load_model(tmp_path / "model"), str(path), tmp_path / "out.csv", Reporter(), workers=1)
     assert summary.predicted == 40
