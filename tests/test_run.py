@@ -314,6 +314,7 @@ def test_context_reaches_baselines_and_prompts(tmp_path, tiny_folder):
     assert "solvent MeCN?" in shown.stdout
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_it_ends_with_the_same_numbers(alcohols, tiny_folder):
     options = [
         "run",

@@ -237,6 +237,7 @@ def test_a_literature_prefers_high_yields(planted):
     assert kept.mean() > experiment.yields.loc[list(experiment.train)].mean() + 5
 
 
+@pytest.mark.slow
 def test_what_hides_successes_is_left_out_where_too_few_are_left(couplings, planted):
     from pipeline.failure_modes.negatives import HIDING, left_out
 
@@ -501,6 +502,7 @@ def test_wrong_settings_name_key_and_value(given, words):
         NegativesSettings.read(given, "stress: negatives")
 
 
+@pytest.mark.slow
 def test_the_run_json_holds_settings_and_versions(planted):
     done = stress(planted, "--arms", "drfp-rf", "--seeds", 1)
     assert done.returncode == 0, done.stderr

@@ -63,7 +63,7 @@ def uncalibrated(*arguments):
     return np.zeros(0), {"how": "", "n": 0, "metric": "", "value": None}
 
 
-@pytest.mark.parametrize("bins", [0, 2])
+@pytest.mark.parametrize("bins", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_every_arm_predicts_the_same_in_a_fresh_process(alcohols, tiny_folder, tmp_path, monkeypatch, bins):
     monkeypatch.setattr("pipeline.fitting.calibrate", uncalibrated)
     expected = {}

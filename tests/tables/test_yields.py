@@ -132,7 +132,7 @@ def test_a_target_that_is_no_yield_keeps_its_negative_values(tmp_path):
 @pytest.mark.parametrize(
     ("arms", "expected"),
     [
-        ("components-rf,drfp-gp", {"mean", "popularity", "components-rf", "drfp-gp"}),
+        ("components-rf", {"mean", "popularity", "components-rf"}),
         pytest.param("baselines", set(REACTION_GROUPS["baselines"]), marks=pytest.mark.slow),
     ],
 )
