@@ -107,6 +107,7 @@ def test_a_built_in_table_needs_no_column_names(tmp_path):
     assert frame["truth_original"].max() <= 1.0
 
 
+@pytest.mark.slow
 def test_a_changed_component_misses_the_cell(couplings):
     out = couplings.parent / "out"
     options = ("--arms", "onehot-rf", "--split", "random")

@@ -87,6 +87,7 @@ def test_a_planted_difference_on_one_test_set():
     assert found[BETTER] == 0
 
 
+@pytest.mark.slow
 def test_arms_at_the_margin_are_not_equivalent():
     """A true difference as large as the margin (the mean absolute error of a normal error of 0.7 √2 in this much)."""
     worse_by = 0.3
@@ -174,7 +175,8 @@ def test_equal_learners_over_repeated_divisions(make, folds):
     assert found[BETTER] + found[WORSE] <= MOST_CLAIMS, found
 
 
-@pytest.mark.parametrize(("make", "blur"), [pytest.param(loose, 2.5, marks=pytest.mark.slow), (grouped, 3.0)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("make", "blur"), [(loose, 2.5), (grouped, 3.0)])
 def test_a_planted_difference_over_repeated_folds(make, blur):
     """On 120 rows an error 1.4 times as large is found in more than four of five tables, or 1.6 times where the rows
     come in forty groups; and it is never taken for a smaller one."""

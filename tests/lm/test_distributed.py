@@ -31,7 +31,7 @@ def one_of_two(rank, folder, arm, out):
     np.savez(out / f"{rank}.npz", curve=found["curve"], **found["adapter"])
 
 
-@pytest.mark.parametrize("arm", ARMS)
+@pytest.mark.parametrize("arm", ["lm-head", pytest.param("lm-text", marks=pytest.mark.slow)])
 def test_two_gloo_processes_equal_one(tiny_folder, tmp_path, arm):
     alone = fitted(str(tiny_folder), arm)
     multiprocessing.spawn(one_of_two, args=(str(tiny_folder), arm, tmp_path), nprocs=2)

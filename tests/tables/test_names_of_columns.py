@@ -108,8 +108,12 @@ def test_a_target_of_one_name_and_a_context_of_another_keep_their_cells(tmp_path
     assert set(table.column("target")) == {"hERG", "CYP3A4"}
 
 
+MORE = ("agents", "products", "smiles", "success")
+
+
 @pytest.mark.parametrize(
-    "name", ["reactants", "agents", "products", "product", "smiles", "yield ", "success", "target"]
+    "name",
+    ["reactants", "product", "yield ", "target", *(pytest.param(name, marks=pytest.mark.slow) for name in MORE)],
 )
 def test_the_columns_of_reactions_may_have_any_name(tmp_path, name):
     path = tmp_path / "t.csv"
