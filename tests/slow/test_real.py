@@ -182,7 +182,8 @@ def test_intervals_cover_what_they_promise_on_random_hold_outs():
     done = subprocess.run(
         [sys.executable, "-W", "ignore", script, "--arm", "ridge"], capture_output=True, text=True, check=True
     )
-    found = re.findall(r"random hold-out, level ([\d.]+): coverage ([\d.]+)", done.stdout)
+    on_random = done.stdout.partition("scaffold hold-out")[0]
+    found = re.findall(r"^([\d.]+) +as chosen +([\d.]+)", on_random, re.MULTILINE)
     assert len(found) == 2, done.stdout
     for level, coverage in found:
         assert abs(float(coverage) - float(level)) <= 0.03, done.stdout
