@@ -16,6 +16,7 @@ from pipeline.experiment import (
     INNER_FOLD_ROWS,
     INNER_FOLDS,
     Run,
+    again_trained,
     fold_targets,
     make_splits,
     missing_cells,
@@ -209,6 +210,10 @@ def _fewer_steps(steps: int) -> Reduction:
     return reduce
 
 
+def _one_seed(run: Run) -> Run | None:
+    return replace(run, config=replace(run.config, lm_seeds=1)) if again_trained(run) else None
+
+
 def _without(*arms: str) -> Reduction:
     def reduce(run: Run) -> Run | None:
         kept = [arm for arm in run.arms if not set(arms) & {arm, *fitted_arms(arm)}]
@@ -226,6 +231,7 @@ def _language_models(run: Run) -> bool:
 STEP_LIMITS = (TEXT_STEPS, 240, 160, 120)  # from more, lm-text would take more steps than by itself
 # What is given up first stands first; each is applied only if the estimate is still over the budget.
 REDUCTIONS: tuple[Reduction, ...] = (
+    _one_seed,
     _fewer_repeats(3),
     _fewer_rows(4_000),
     _fewer_steps(STEP_LIMITS[0]),
@@ -270,6 +276,8 @@ def _left_out(whole: Run, smaller: Run) -> list[str]:
     notes = []
     if smaller.config.repeats < whole.config.repeats:
         notes.append(f"repeats: {smaller.config.repeats} of {whole.config.repeats}")
+    if len(again_trained(smaller)) < len(again_trained(whole)) and _language_models(smaller):
+        notes.append("further training seeds of language models")
     if len(smaller.table) < len(whole.table):
         kept = len(smaller.table)
         notes.append(f"{len(whole.table) - kept} of {len(whole.table)} rows: {kept} were drawn by seed")

@@ -276,7 +276,16 @@ def run(
     ] = None,
     margin: Annotated[
         Optional[float],
-        typer.Option(help="Difference in MAE or AUROC that makes none in practice; half the label noise if not given."),
+        typer.Option(
+            help="Difference in MAE or AUROC that makes none in practice; from repeated measurements if not given."
+        ),
+    ] = None,
+    primary: Annotated[
+        Optional[str],
+        typer.Option(help="The arm whose comparison with the preferred baseline is not corrected for the others."),
+    ] = None,
+    positive: Annotated[
+        Optional[str], typer.Option(help="Of two classes the one that AUPRC is about; the rarer one if not given.")
     ] = None,
     arms: Annotated[Optional[str], typer.Option(help="Arms by name, or the groups baselines, lm, all.")] = None,
     model: ModelOption = None,
@@ -286,6 +295,10 @@ def run(
     tokenization: TokenizationOption = None,
     start: StartOption = None,
     steps: StepsOption = None,
+    lm_seeds: Annotated[
+        Optional[int],
+        typer.Option(help="Training seeds of each language model on a hold-out; two of the primary one if not given."),
+    ] = None,
     seed: Annotated[Optional[int], typer.Option(help="Seed of the splits and of every arm.")] = None,
     calibrate_lm: Annotated[
         Optional[bool],
@@ -326,7 +339,7 @@ def run(
         name = f"{outcome.config.target}: " if len(outcomes) > 1 else ""
         for sentence in (
             *(verdict.sentence for verdict in outcome.verdicts),
-            ladder_sentence(outcome.verdicts),
+            ladder_sentence(outcome.verdicts, outcome.comparisons),
             *sentences(outcome.certainty, outcome.evaluations),
         ):
             if sentence:

@@ -109,8 +109,14 @@ class RunConfig:
         How often the rows are dealt into test and training rows anew; every arm is trained with a seed of its own
         each time.
     margin : float
-        Largest difference in the primary metric that makes no difference in practice; 0 for half the noise of a
-        measurement, where repeated ones allow an estimate.
+        Largest difference in the primary metric that makes no difference in practice; 0 for what repeated measurements
+        say, where there are some: half the lower limit of their noise, and at most a tenth of the error of the
+        preferred baseline.
+    primary : str
+        The arm whose comparison with the preferred baseline is the primary one, tested at 5 % by itself; empty for the
+        first language model, `lm-head` before others.
+    positive : str
+        Of two classes the one that AUPRC is about; empty for the rarer one.
     arms : tuple of str
         Names of arms, or the groups ``baselines``, ``lm`` and ``all``.
     model : str
@@ -126,6 +132,9 @@ class RunConfig:
         Whether ``lm-head`` starts from adapters that know RDKit's descriptors, where there are some for the model.
     steps : int
         Optimiser steps of the language-model arms; 0 lets them follow from the number of rows.
+    lm_seeds : int
+        With how many seeds each language model is trained on each hold-out; 0 for two of the primary one on the first
+        split if that has at most 1,000 training rows, and one elsewhere.
     seed : int
         Of the splits and of every arm.
     calibrate_lm : bool
@@ -171,6 +180,8 @@ class RunConfig:
     folds: int = 0
     repeats: int = 1
     margin: float = 0.0
+    primary: str = ""
+    positive: str = ""
     arms: tuple[str, ...] = ("all",)
     model: str = DEFAULT_MODEL
     dtype: str = "auto"
@@ -179,6 +190,7 @@ class RunConfig:
     shuffle_components: bool = False
     start: str = AUTO
     steps: int = 0
+    lm_seeds: int = 0
     seed: int = 0
     calibrate_lm: bool = False
     budget: str = ""
@@ -197,7 +209,7 @@ class RunConfig:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be 0 or at least 2")
         if self.repeats < 1:
             raise InputError(f"repeats is {self.repeats}; it must be at least 1")
-        for name in ("max_rows", "n_train", "steps", "seed", "margin", "min_class_rows"):
+        for name in ("max_rows", "n_train", "steps", "seed", "margin", "min_class_rows", "lm_seeds"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name} is {getattr(self, name)}; it must not be negative")
         if self.bins and self.task == "classes":

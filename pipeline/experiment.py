@@ -23,6 +23,8 @@ from pipeline.arms.ladder import (
     LANGUAGE_MODELS,
     MEANS,
     REACTION_CONTROLS,
+    TEXT_BASELINES,
+    TUNED,
     class_chances,
     fit_arm,
     fitted_arms,
@@ -34,11 +36,19 @@ from pipeline.arms.ladder import (
 )
 from pipeline.cells import cell_id, get_or_make, measured, read_cell, versions
 from pipeline.config import RunConfig, config_per_target, merge_settings, write_yaml
-from pipeline.errors import InputError
-from pipeline.evaluation.comparison import Difference, Evaluation, all_pairs, evaluate, metric_table
-from pipeline.evaluation.metrics import HIGHER_IS_BETTER, PRIMARY, auroc
-from pipeline.evaluation.noise import measurement_noise
-from pipeline.evaluation.verdict import Verdict, verdicts
+from pipeline.errors import InputError, unknown
+from pipeline.evaluation.comparison import (
+    REFERENCE,
+    Comparisons,
+    Difference,
+    Evaluation,
+    compare,
+    evaluate,
+    metric_table,
+)
+from pipeline.evaluation.metrics import HIGHER_IS_BETTER, PRIMARY, auroc, rarer_class
+from pipeline.evaluation.noise import best_scores, contradicted, measurement_noise, negligible
+from pipeline.evaluation.verdict import Verdict, Words, verdicts
 from pipeline.files import write_atomically, write_csv
 from pipeline.lm.defaults import training_settings
 from pipeline.lm.pretrained import PLAIN, PretrainedAdapter, pretrained_adapter
@@ -46,7 +56,7 @@ from pipeline.lm.weights import weights_identity
 from pipeline.prompts.numbers import NumberFormat
 from pipeline.prompts.templates import PromptTemplate
 from pipeline.reporter import Reporter
-from pipeline.splits.build import LADDER, build_splits, columns_needed, expand_names
+from pipeline.splits.build import LADDER, build_splits, columns_needed, expand_names, makes_folds
 from pipeline.splits.card import split_card
 from pipeline.splits.splitters import Fold, Split, fold_numbers, hold_out
 from pipeline.tables.catalogue import card, is_built_in
@@ -59,12 +69,15 @@ from pipeline.tables.targets import CLASSES, REGRESSION
 
 if TYPE_CHECKING:
     from pipeline.certainty import Certainty
+    from pipeline.training_seeds import SeedSpread
 
 COMPARISON_COLUMNS = [column.name for column in fields(Difference)]
 INNER_FOLDS = 5  # with three, intervals calibrated on them were wider than they need be
 INNER_FOLD_ROWS = 1_500  # past this many training rows one inner hold-out is enough to choose a baseline
 INNER_HOLD_OUT = 0.2
 MOST_HELD_OUT = 0.5
+SEED_STEP = 1_000  # from a training seed of an arm to the next one on the same rows
+MOST_TRAINED_AGAIN = 1_000  # training rows up to which a language model is trained with a second seed by itself
 
 
 @dataclass
@@ -236,6 +249,10 @@ def start(config: RunConfig, arms: Sequence[str], reporter: Reporter, raw: RawTa
     """The cleaned table with the rows that all of the arms can take; no split yet."""
     table = load_table(config, reporter, raw)
     names = resolve_arms(arms, CLASSES if config.bins else table.task, table.has_reactions)
+    if config.primary and config.primary not in names:
+        raise unknown("primary", config.primary, names)
+    if config.positive and config.positive not in table.classes:
+        raise unknown("positive", config.positive, table.classes)
     run = Run(config, table, [], names, Path(config.out), reporter)
     limit_rows(run)
     return run
@@ -351,8 +368,24 @@ def seed_of(run: Run, split: Split, fold: Fold) -> int:
     return run.config.seed + split.folds.index(fold)
 
 
-def cell_key(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]:
-    """All that the numbers of a cell depend on, besides the code and the package versions."""
+def again_trained(run: Run) -> list[tuple[Split, Fold, str, int]]:
+    """Which trainings of language models are done with further seeds, counted from 1.
+
+    With ``lm_seeds`` every one on every hold-out; else the primary arm on the first split, with one more seed, if that
+    is a hold-out of few enough rows. Divisions have seeds of their own.
+    """
+    whole = [split for split in run.splits if len(split.folds) == 1]
+    arms = [arm for arm in run.arms if arm in TUNED]
+    count = run.config.lm_seeds
+    if not count:
+        small = run.splits[0] in whole and len(run.splits[0].folds[0].train) <= MOST_TRAINED_AGAIN
+        whole, arms, count = whole[: int(small)], [arm for arm in arms if arm == primary_arm(run)], 2
+    return [(split, split.folds[0], arm, again) for split in whole for arm in arms for again in range(1, count)]
+
+
+def cell_key(run: Run, split: Split, fold: Fold, arm: str, again: int = 0) -> dict[str, Any]:
+    """All that the numbers of a cell depend on, besides the code and the package versions; ``again`` counts further
+    training seeds on the same rows."""
     rows = hashlib.sha256(repr((fold.train, fold.test)).encode()).hexdigest()
     key: dict[str, Any] = {
         "table": run.table.fingerprint(),
@@ -364,7 +397,7 @@ def cell_key(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]:
         "arm": arm,
         "task": run.task,
         "bins": run.config.bins,
-        "seed": seed_of(run, split, fold),
+        "seed": seed_of(run, split, fold) + SEED_STEP * again,
         "threads": run.threads,
     }
     if is_language_model(arm):
@@ -377,7 +410,7 @@ def cell_key(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]:
             "start": found.sha256 if found else PLAIN,
             "depth": depth,
             "trained_layers": trained,
-            "calibrated": run.config.calibrate_lm,
+            "calibrated": run.config.calibrate_lm and not again,
         }
     return key
 
@@ -405,23 +438,22 @@ def language_model_key(run: Run) -> dict[str, Any]:
 def missing_cells(run: Run) -> list[tuple[Split, Fold, str]]:
     """The cells that must be fitted, in the order of work; means of arms cost nothing and are not listed."""
     leaves = list(dict.fromkeys(leaf for arm in run.arms for leaf in fitted_arms(arm)))
+    all_cells = [(split, fold, arm, 0) for split in run.splits for fold in split.folds for arm in leaves]
     return [
         (split, fold, arm)
-        for split in run.splits
-        for fold in split.folds
-        for arm in leaves
-        if read_cell(run.out / "cells", cell_id(cell_key(run, split, fold, arm))) is None
+        for split, fold, arm, again in [*all_cells, *again_trained(run)]
+        if read_cell(run.out / "cells", cell_id(cell_key(run, split, fold, arm, again))) is None
     ]
 
 
-def get_cell(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]:
-    """A cell from the folder, or made and kept there."""
+def get_cell(run: Run, split: Split, fold: Fold, arm: str, again: int = 0) -> dict[str, Any]:
+    """A cell from the folder, or made and kept there; ``again`` counts further training seeds on the same rows."""
 
     def make() -> dict[str, Any]:
-        made = _mean_cell(run, split, fold, arm) if arm in MEANS else _fitted_cell(run, split, fold, arm)
+        made = _mean_cell(run, split, fold, arm) if arm in MEANS else _fitted_cell(run, split, fold, arm, again)
         return {"row_id": list(fold.test), **made}
 
-    return get_or_make(run.out / "cells", cell_key(run, split, fold, arm), make)
+    return get_or_make(run.out / "cells", cell_key(run, split, fold, arm, again), make)
 
 
 def _mean_cell(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]:
@@ -443,12 +475,12 @@ def _mean_cell(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]:
     return cell
 
 
-def _fitted_cell(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]:
+def _fitted_cell(run: Run, split: Split, fold: Fold, arm: str, again: int) -> dict[str, Any]:
     X, y = run.table.inputs, fold_targets(run, fold)
-    seeded = replace(run, config=replace(run.config, seed=seed_of(run, split, fold)))
+    seeded = replace(run, config=replace(run.config, seed=seed_of(run, split, fold) + SEED_STEP * again))
     train, test = list(fold.train), list(fold.test)
     groups = training_groups(run, split, fold)
-    label = f"{split.name}{split.named(fold)} {arm}"
+    label = f"{split.name}{split.named(fold)} {arm}" + (f", seed {again + 1}" if again else "")
     cell: dict[str, Any] = {}
     with measured(cell), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # convergence and rank warnings of single fits; results are validated
@@ -462,6 +494,8 @@ def _fitted_cell(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]
         else:
             cell["prediction"] = [float(value) for value in model.predict(X.loc[test])]
     cell |= _particulars(model, run.task, X.loc[test])
+    if again:
+        return cell
     if run.config.keep_models and arm in LANGUAGE_MODELS and hasattr(model, "adapter_"):
         _keep_adapter(run, split, fold, arm, model)
     elif run.config.keep_models:
@@ -669,7 +703,8 @@ class Outcome:
     arms: tuple[str, ...]
     predictions: pd.DataFrame
     metrics: pd.DataFrame
-    comparisons: tuple[Difference, ...]
+    comparisons: tuple[Comparisons, ...]
+    seed_spreads: tuple[SeedSpread, ...]
     certainty: Certainty
     evaluations: tuple[Evaluation, ...]
     verdicts: tuple[Verdict, ...]
@@ -806,7 +841,8 @@ def _conclude(
     preferred: dict[str, dict[tuple[int, int], str]],
     cells: list[dict[str, Any]],
 ) -> Outcome:
-    from pipeline.certainty import assess, with_calibrated_bounds  # it builds on this module
+    from pipeline.certainty import assess, with_calibrated_bounds  # they build on this module
+    from pipeline.training_seeds import spreads, train_again, with_seeds
 
     evaluations = [
         evaluate(
@@ -816,15 +852,29 @@ def _conclude(
             split=split,
             preferred=preferred[split.name],
             seed=run.config.seed,
+            positive=positive_class(run),
         )
         for split in run.splits
     ]
+    train_again(run)
+    seed_spreads = spreads(run, evaluations)
+    evaluations = with_seeds(evaluations, seed_spreads)
     metrics = pd.concat([metric_table(evaluation) for evaluation in evaluations], ignore_index=True)
     lm_arms = [arm for arm in run.arms if is_language_model(arm)]
-    margin = practical_margin(run)
-    pairs = tuple(pair for evaluation in evaluations for pair in all_pairs(evaluation, run.arms, margin))
+    primary = primary_arm(run)
+    margins = {evaluation.split: practical_margin(run, evaluation) for evaluation in evaluations}
+    compared = tuple(
+        compare(evaluation, run.arms, lm_arms, primary, margins[evaluation.split]) for evaluation in evaluations
+    )
     baselines = [arm for arm in run.arms if not is_language_model(arm)]
-    found = verdicts(evaluations, lm_arms, run.table.units, run.table.rows_are, REACTION_CONTROLS, margin, baselines)
+    words = Words(
+        run.table.units,
+        run.table.rows_are,
+        REACTION_CONTROLS,
+        TEXT_BASELINES,
+        [split.name for split in run.splits if makes_folds(split.name)],
+    )
+    found = verdicts(compared, lm_arms, words, baselines)
     split_cards = tuple(split_card(run.table, split) for split in run.splits)
     write_csv(run.out / "metrics.csv", metrics)
     certainty = assess(run, cells, evaluations)
@@ -834,7 +884,8 @@ def _conclude(
     write_csv(run.out / "intervals.csv", certainty.intervals)
     write_csv(run.out / "signals.csv", certainty.signals)
     write_atomically(run.out / "certainty.parquet", with_origins(certainty.rows, run.table).to_parquet(index=False))
-    write_csv(run.out / "comparisons.csv", pd.DataFrame(map(asdict, pairs), columns=COMPARISON_COLUMNS))
+    pairs = [asdict(pair) for comparisons in compared for pair in comparisons.found]
+    write_csv(run.out / "comparisons.csv", pd.DataFrame(pairs, columns=COMPARISON_COLUMNS))
     info = {
         "settings": run.config.as_dict(),
         "table": run.table.fingerprint(),
@@ -856,7 +907,10 @@ def _conclude(
             name: {f"{repeat}/{fold}": arm for (repeat, fold), arm in choices.items()}
             for name, choices in preferred.items()
         },
-        "margin": margin,
+        "margins": margins,
+        "primary": primary,
+        "training_seeds": [asdict(one) for one in seed_spreads],
+        "positive": positive_class(run),
         "higher_is_better": HIGHER_IS_BETTER,
         "verdicts": [verdict.as_dict() for verdict in found],
         "cells": [
@@ -880,7 +934,8 @@ def _conclude(
         tuple(run.arms),
         predictions,
         metrics,
-        pairs,
+        compared,
+        tuple(seed_spreads),
         certainty,
         tuple(evaluations),
         tuple(found),
@@ -891,13 +946,50 @@ def _conclude(
     )
 
 
-def practical_margin(run: Run) -> float:
-    """The difference in the primary metric that makes none in practice: the one given, or else half the standard
-    deviation of a measurement where repeated ones tell it; 0 for none (also where the repeats may be copies)."""
+def primary_arm(run: Run) -> str:
+    """The arm whose comparison with the preferred baseline is the primary one: the one named, or else the first of the
+    language models, `lm-head` before others; empty where there is none."""
+    if run.config.primary:
+        return run.config.primary
+    lm_arms = [arm for arm in run.arms if is_language_model(arm)]
+    return HEAD if HEAD in lm_arms else next(iter(lm_arms), "")
+
+
+def positive_class(run: Run) -> str:
+    """Of two classes the one that AUPRC is about: the one named, or else the rarer one."""
+    if run.config.positive or run.task != CLASSES or run.config.bins:
+        return run.config.positive
+    return rarer_class(list(run.table.targets), run.classes)
+
+
+def practical_margin(run: Run, evaluation: Evaluation) -> float:
+    """The difference in the primary metric that makes none in practice: the one given, or else what repeated
+    measurements say (`negligible`); 0 for none."""
     if run.config.margin or run.task == CLASSES:
         return run.config.margin
     noise = measurement_noise(run.table.frame)
-    return noise.deviation / 2 if noise and not noise.doubtful else 0.0
+    if noise is None or REFERENCE not in evaluation.scores or noise_contradicted(run.table, evaluation):
+        return 0.0
+    return negligible(noise, float(evaluation.scores[REFERENCE]["mae"][0]))
+
+
+def best_possible(table: Table, evaluation: Evaluation) -> dict[str, float]:
+    """The scores of a model without any error of its own on the test rows of a split, by repeated measurements; empty
+    where these do not tell."""
+    noise = measurement_noise(table.frame)
+    if noise is None or evaluation.task == CLASSES:
+        return {}
+    counts = table.frame.set_index("row_id")["n_values"]
+    return best_scores(noise, evaluation.truth, counts.loc[list(evaluation.row_ids)].to_numpy())
+
+
+def noise_contradicted(table: Table, evaluation: Evaluation) -> bool:
+    """Whether an arm does better than repeated measurements would allow."""
+    best = best_possible(table, evaluation)
+    smallest = {
+        metric: min(float(scores[metric][0]) for scores in evaluation.scores.values()) for metric in ("mae", "rmse")
+    }
+    return bool(best) and contradicted(best, smallest)
 
 
 def hardware() -> dict[str, Any]:

@@ -100,7 +100,7 @@ def summary(path: Path, base: str) -> None:
             ratios = (both.iloc[:, -1] / both.iloc[:, 0]).to_numpy()
             shown = ""
             if lever != base and len(ratios) > 1:
-                mean = Estimate.over_divisions(np.log(ratios), dependence=0.0)
+                mean = Estimate.of_mean(np.log(ratios))
                 mid, low, high = np.exp([mean.value, *mean.interval()])
                 shown = f"{mid:.2f} ({low:.2f} to {high:.2f}, {len(ratios)} runs)"
             means = errors[lever].dropna().groupby("table").agg(["mean", "count"])

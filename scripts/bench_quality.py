@@ -42,7 +42,7 @@ def scores(source: str, seed: int, out: Path, more: list[str]) -> pd.DataFrame:
 
 def with_interval(values: pd.Series) -> str:
     """Mean over seeds and a t interval, which takes the seeds' test sets for independent, as they are not quite."""
-    mean = Estimate.over_divisions(values.to_numpy(), dependence=0.0)
+    mean = Estimate.of_mean(values.to_numpy())
     low, high = mean.interval()
     return f"{mean.value:.3g} [{low:.3g} to {high:.3g}]"
 

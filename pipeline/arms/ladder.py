@@ -61,6 +61,7 @@ REACTION_GROUPS = {
 }
 # On full-factorial tables they come close to chemistry, so no comparison over reactions goes without them.
 REACTION_CONTROLS = ("popularity", "barcodes")
+TEXT_BASELINES = ("ngram-ridge",)  # they read the notation and know no chemistry
 DESCRIPTIONS = {
     "mean": "predicts the training mean",
     "majority": "answers the majority class, with the class shares as probabilities",

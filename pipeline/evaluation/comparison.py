@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
 from pipeline.evaluation.bootstrap import MIN_GROUPS, group_draws
-from pipeline.evaluation.estimates import LEVEL, Estimate, dependence_of, holm, score_interval
+from pipeline.evaluation.divisions import over_divisions
+from pipeline.evaluation.estimates import (
+    LEVEL,
+    Estimate,
+    effective_degrees,
+    effective_number,
+    holm_with_levels,
+    score_interval,
+)
 from pipeline.evaluation.metrics import (
     HIGHER_IS_BETTER,
     PRIMARY,
+    RANGE,
+    auroc_parts,
+    chance_deviation,
     class_scores,
     divide,
     regression_scores,
@@ -24,6 +35,7 @@ from pipeline.tables.targets import CLASSES
 CONTROL = {"regression": "mean", "classes": "majority"}
 REFERENCE = "reference"  # the baseline that validation prefers, fold by fold
 BETTER, WORSE, EQUIVALENT, CANNOT_TELL = "better", "worse", "equivalent", "cannot tell"
+FIRST, PLANNED, OTHER = "primary", "planned", "other"  # families of comparisons, each corrected for itself
 
 
 @dataclass(frozen=True)
@@ -32,9 +44,11 @@ class Evaluation:
 
     ``truth``, ``groups`` and ``division`` (which fold of which repeat, counted from 0) have shape (n,);
     ``predicted[arm]`` shape (n,); ``probabilities[arm]`` shape (n, classes) for class tasks.
-    ``divided[arm]`` is the primary metric in each division, shape (divisions,). ``scores[arm][metric]`` are
-    ``1 + resamples`` values, the mean over the divisions, the first of them on the test sets as they are.
-    ``dependence`` is how far the divisions depend on one another (`dependence_of`).
+    ``scores[arm][metric]`` are ``1 + resamples`` values, the mean over the divisions, the first of them on the test
+    sets as they are. ``parts[arm]`` is each row's part in the primary metric of its division, of which that is the
+    mean, shape (n,). ``everyone`` is the group of each row of the table, shape (rows of the table,).
+    ``seeds[arm]`` is the variance that another training seed adds to the primary metric of an arm, and its degrees of
+    freedom, where the arm was trained with several.
     """
 
     split: str
@@ -47,9 +61,11 @@ class Evaluation:
     predicted: dict[str, np.ndarray]
     probabilities: dict[str, np.ndarray]
     scores: dict[str, dict[str, np.ndarray]]
-    divided: dict[str, np.ndarray]
+    parts: dict[str, np.ndarray]
     reference: tuple[str, ...]
-    dependence: float
+    everyone: np.ndarray
+    positive: str = ""
+    seeds: Mapping[str, tuple[float, int]] = field(default_factory=dict)
 
     @property
     def n_groups(self) -> int:
@@ -66,18 +82,52 @@ class Evaluation:
             return CONTROL[self.task]
         return max(set(self.reference), key=lambda arm: (self.reference.count(arm), arm))
 
+    @property
+    def effective_groups(self) -> float:
+        """The number of equal groups that would tell as much as these test groups."""
+        sizes = np.bincount(self.division)
+        weight = 1 / sizes[self.division]
+        return effective_number(np.bincount(np.unique(self.groups.astype(str), return_inverse=True)[1], weight))
+
+    @property
+    def only_reference(self) -> str:
+        """The preferred baseline where it is the same in every division; empty where there are several or none."""
+        return self.reference[0] if len(set(self.reference)) == 1 else ""
+
     def estimate(self, arm: str, other: str | None = None) -> Estimate:
         """The primary metric of an arm, or by how much it exceeds that of another on the same rows."""
-        if self.divisions > 1:
-            values = self.divided[arm] - (self.divided[other] if other else 0.0)
-            return Estimate.over_divisions(values, self.dependence)
         metric = PRIMARY[self.task]
-        samples = self.scores[arm][metric] - (self.scores[other][metric] if other else 0.0)
-        return Estimate.over_groups(float(samples[0]), samples[1:], self.groups)
+        if self.divisions > 1:
+            apart = self.parts[arm] - (self.parts[other] if other else 0.0)
+            found = over_divisions(apart, self.division, self.row_ids, self.groups, self.everyone)
+        else:
+            samples = self.scores[arm][metric] - (self.scores[other][metric] if other else 0.0)
+            found = Estimate.over_groups(float(samples[0]), samples[1:], self.groups)
+        if self.task == CLASSES and found.known:
+            found = replace(found, degrees=min(found.degrees, self._class_degrees()))
+            if other == CONTROL[self.task]:
+                found = found.at_least(chance_deviation(self.truth, self.groups, self.classes))
+        for name in {arm, other} & set(self.seeds):
+            found = found.plus_error(*self.seeds[str(name)])
+        return found
+
+    def _class_degrees(self) -> float:
+        """One less than the effective number of groups of the class that has fewest."""
+        return min(effective_degrees(self.groups[self.truth == label]) for label in set(self.truth))
 
     def interval(self, arm: str, metric: str) -> tuple[float, float]:
         """The 95 % interval of a score of an arm."""
-        return score_interval(self.scores[arm][metric][1:], self.groups)
+        low, high = score_interval(self.scores[arm][metric][1:], self.groups)
+        if metric != PRIMARY[self.task] or arm not in self.seeds:
+            return low, high
+        plain = self.without_seeds().estimate(arm).error
+        wider = self.estimate(arm).error / plain if plain else 1.0
+        value, (least, most) = float(self.scores[arm][metric][0]), RANGE[metric]
+        return max(least, value - wider * (value - low)), min(most, value + wider * (high - value))
+
+    def without_seeds(self) -> Evaluation:
+        """The same without what another training seed adds."""
+        return replace(self, seeds={})
 
 
 def evaluate(
@@ -88,6 +138,7 @@ def evaluate(
     split: Split,
     preferred: dict[tuple[int, int], str],
     seed: int = 0,
+    positive: str = "",
 ) -> Evaluation:
     """Score every arm on one split.
 
@@ -99,6 +150,8 @@ def evaluate(
         Which rows are a group, and how the rows were divided.
     preferred : dict
         ``(repeat, fold)`` to the baseline that validation on that fold's training rows prefers.
+    positive : str
+        Of two classes the one that AUPRC is about; the last in sorted order if not given.
     """
     keys = ["repeat", "fold", "row_id"]
     wide = predictions.set_index([*keys, "arm"]).sort_index()
@@ -124,16 +177,21 @@ def evaluate(
             probabilities[REFERENCE] = np.stack([probabilities[arm][row] for row, arm in enumerate(chosen)])
     division = index.to_frame(index=False).groupby(["repeat", "fold"]).ngroup().to_numpy()
     counts, group_of = group_draws(labels, seed)
-    parts: dict[str, list[dict[str, np.ndarray]]] = {arm: [] for arm in predicted}
+    scored: dict[str, list[dict[str, np.ndarray]]] = {arm: [] for arm in predicted}
+    parts = {arm: np.full(len(truth), np.nan) for arm in predicted}
     for number in range(division.max() + 1):
         rows = np.flatnonzero(division == number)
         weights = np.vstack([np.ones((1, len(rows))), counts[:, group_of[rows]]])
         for arm in predicted:
-            parts[arm].append(
-                class_scores(truth[rows], predicted[arm][rows], probabilities[arm][rows], classes, weights)
-                if task == CLASSES
-                else regression_scores(truth[rows], predicted[arm][rows], predicted[CONTROL[task]][rows], weights)
-            )
+            found = predicted[arm][rows]
+            if task == CLASSES:
+                chances = probabilities[arm][rows]
+                scored[arm].append(class_scores(truth[rows], found, chances, classes, weights, positive))
+                parts[arm][rows] = auroc_parts(truth[rows], chances, classes)
+            else:
+                mean = predicted[CONTROL[task]][rows]
+                scored[arm].append(regression_scores(truth[rows], found, mean, weights))
+                parts[arm][rows] = np.abs(truth[rows] - found)
     return Evaluation(
         str(predictions["split"].iloc[0]),
         task,
@@ -144,10 +202,11 @@ def evaluate(
         division,
         predicted,
         probabilities,
-        {arm: _mean_scores(scored) for arm, scored in parts.items()},
-        {arm: np.array([scores[PRIMARY[task]][0] for scores in scored]) for arm, scored in parts.items()},
+        {arm: _mean_scores(divided) for arm, divided in scored.items()},
+        parts,
         tuple(preferred[key] for key in sorted(preferred)),
-        dependence_of([fold.test for fold in split.folds], len(split.rows)),
+        np.array([split.groups[row_id] for row_id in sorted(split.rows)], dtype=object),
+        positive,
     )
 
 
@@ -199,9 +258,13 @@ def metric_table(evaluation: Evaluation) -> pd.DataFrame:
 class Difference:
     """Arm minus other in the primary metric, with an interval and what follows from it.
 
-    ``answer`` is about the arm: equivalent (within ``margin`` of the other), better, worse, or cannot tell (also
-    under ten test groups). It follows from ``p_equivalent`` and ``p``, both adjusted by Holm's method for all
-    comparisons of the family; ``low`` and ``high`` are the plain 95 % interval. A ``margin`` of 0 is none.
+    ``family`` says with which comparisons it is corrected together: the primary one stands alone, the planned ones are
+    those that the verdict rests on, the others are all that is left (Holm's method in each). ``p`` is adjusted in this
+    way, and ``low`` and ``high`` are the interval at the level that belongs to it, so that it excludes zero just where
+    the ``answer`` is better or worse. The answer is about the arm; ``small`` says that the whole interval lies within
+    ``margin`` of zero. It is equivalent where zero is not excluded and ``p_equivalent`` (of two one-sided tests,
+    adjusted in the family) is below 5 %. A ``margin`` of 0 is none. ``smallest`` is the true difference that this test
+    finds four times in five.
     """
 
     split: str
@@ -215,62 +278,132 @@ class Difference:
     margin: float
     p_equivalent: float
     answer: str
+    family: str = OTHER
+    smallest: float = np.nan
 
+    @property
+    def small(self) -> bool:
+        return self.margin > 0 and max(abs(self.low), abs(self.high)) <= self.margin
 
-def compare(pairs: Iterable[tuple[Evaluation, str, str]], margin: float = 0.0) -> list[Difference]:
-    """Paired comparisons of an arm with another on a split, all of them as one family.
-
-    On one division the error is that of resampled test groups (`Estimate.over_groups`); over several it is that of
-    the corrected t (`Estimate.over_divisions`).
-    """
-    found = [(evaluation, arm, other, evaluation.estimate(arm, other)) for evaluation, arm, other in pairs]
-    adjusted = holm([estimate.p_difference() for *_, estimate in found])
-    equivalent = holm([estimate.p_equivalence(margin) for *_, estimate in found])
-    return [
-        Difference(
-            evaluation.split,
-            arm,
-            other,
-            PRIMARY[evaluation.task],
-            estimate.value,
-            *estimate.interval(),
-            p,
-            margin,
-            same,
-            _answer(evaluation, estimate, p, same),
+    def turned(self) -> Difference:
+        """The same, of the other minus the arm."""
+        answer = {BETTER: WORSE, WORSE: BETTER}.get(self.answer, self.answer)
+        return replace(
+            self, arm=self.other, other=self.arm, value=-self.value, low=-self.high, high=-self.low, answer=answer
         )
-        for (evaluation, arm, other, estimate), p, same in zip(found, adjusted, equivalent, strict=True)
-    ]
 
 
-def differences(
-    evaluations: Sequence[Evaluation], arms: Sequence[str], other: str, margin: float = 0.0
-) -> list[Difference]:
-    """Each arm against another, over all splits as one family."""
-    return compare(
-        [
-            (evaluation, arm, other)
-            for evaluation in evaluations
-            for arm in arms
-            if arm in evaluation.scores and other in evaluation.scores
-        ],
-        margin,
-    )
+@dataclass(frozen=True)
+class Comparisons:
+    """All comparisons of one split: each two arms are compared once, and have one answer wherever it is printed."""
+
+    evaluation: Evaluation
+    found: tuple[Difference, ...]
+
+    def between(self, arm: str, other: str) -> Difference | None:
+        """The comparison of an arm with another, seen from the arm; None where there is none.
+
+        `REFERENCE` is the preferred baseline itself where it is the same one in all divisions.
+        """
+        names = _name(self.evaluation, arm), _name(self.evaluation, other)
+        for item in self.found:
+            if (item.arm, item.other) == names:
+                return _named(item, arm, other)
+            if (item.other, item.arm) == names:
+                return _named(item.turned(), arm, other)
+        return None
+
+    def against(self, arms: Sequence[str], other: str) -> list[Difference]:
+        """The comparisons of arms with another, those that there are."""
+        return [item for arm in arms if (item := self.between(arm, other))]
 
 
-def all_pairs(evaluation: Evaluation, arms: Sequence[str], margin: float = 0.0) -> list[Difference]:
-    """Every two arms on one split, as one family."""
-    return compare([(evaluation, arm, other) for arm, other in combinations(arms, 2)], margin)
+def _named(item: Difference, arm: str, other: str) -> Difference:
+    return replace(item, arm=arm, other=other)
+
+
+def _name(evaluation: Evaluation, arm: str) -> str:
+    return evaluation.only_reference or arm if arm == REFERENCE else arm
+
+
+def compare(
+    evaluation: Evaluation, arms: Sequence[str], lm_arms: Sequence[str], primary: str, margin: float
+) -> Comparisons:
+    """Compare every two arms of a split, and the preferred baseline with them.
+
+    The primary comparison, named beforehand, is that of the arm ``primary`` with the preferred baseline. Planned are
+    those of the other language models with it, and of it and the language models with the constant. The margin never
+    holds against the constant: an arm that is no better than that has learned nothing.
+
+    Parameters
+    ----------
+    primary : str
+        Empty for none.
+    margin : float
+        Largest difference of no consequence, in the primary metric; 0 for none.
+    """
+    control = CONTROL[evaluation.task]
+    known = [arm for arm in [*arms, REFERENCE] if arm in evaluation.scores]
+    first = [(primary, REFERENCE)]
+    planned = [(arm, REFERENCE) for arm in lm_arms if arm != primary]
+    planned += [(arm, control) for arm in (REFERENCE, *lm_arms)]
+    taken: set[frozenset[str]] = set()
+    found: list[Difference] = []
+    for family, pairs in ((FIRST, first), (PLANNED, planned), (OTHER, list(combinations(known, 2)))):
+        chosen = []
+        for arm, other in pairs:
+            names = _name(evaluation, arm), _name(evaluation, other)
+            if not {arm, other} <= set(known) or len(set(names)) < 2 or frozenset(names) in taken:
+                continue
+            taken.add(frozenset(names))
+            chosen.append(names)
+        found += _family(evaluation, chosen, family, margin)
+    return Comparisons(evaluation, tuple(found))
+
+
+def _family(evaluation: Evaluation, pairs: Sequence[tuple[str, str]], family: str, margin: float) -> list[Difference]:
+    control = CONTROL[evaluation.task]
+    margins = [0.0 if control in pair else margin for pair in pairs]
+    estimates = [evaluation.estimate(*pair) for pair in pairs]
+    adjusted = holm_with_levels([estimate.p_difference() for estimate in estimates])
+    same = holm_with_levels([estimate.p_equivalence(width) for estimate, width in zip(estimates, margins, strict=True)])
+    metric = PRIMARY[evaluation.task]
+    result = []
+    for (arm, other), width, estimate, (p, level), (p_same, _) in zip(
+        pairs, margins, estimates, adjusted, same, strict=True
+    ):
+        result.append(
+            Difference(
+                evaluation.split,
+                arm,
+                other,
+                metric,
+                estimate.value,
+                *_attainable(evaluation, metric, other, estimate.interval(level)),
+                p,
+                width,
+                p_same,
+                _answer(evaluation, estimate, p, p_same),
+                family,
+                estimate.smallest(level),
+            )
+        )
+    return result
+
+
+def _attainable(evaluation: Evaluation, metric: str, other: str, interval: tuple[float, float]) -> tuple[float, float]:
+    """The part of an interval of a difference that the bounds of the metric allow."""
+    least, most = (bound - float(evaluation.scores[other][metric][0]) for bound in RANGE[metric])
+    low, high = interval
+    return (max(low, least), min(high, most)) if np.isfinite(low) else (low, high)
 
 
 def _answer(evaluation: Evaluation, estimate: Estimate, p: float, p_equivalent: float) -> str:
-    if evaluation.n_groups < MIN_GROUPS or not estimate.known:
+    if evaluation.effective_groups < MIN_GROUPS or not estimate.known:
         return CANNOT_TELL
-    if p_equivalent < 1 - LEVEL:
-        return EQUIVALENT
-    if p >= 1 - LEVEL:
-        return CANNOT_TELL
-    return BETTER if (estimate.value > 0) == HIGHER_IS_BETTER[PRIMARY[evaluation.task]] else WORSE
+    if p < 1 - LEVEL:
+        return BETTER if (estimate.value > 0) == HIGHER_IS_BETTER[PRIMARY[evaluation.task]] else WORSE
+    return EQUIVALENT if p_equivalent < 1 - LEVEL else CANNOT_TELL
 
 
 def drop(easy: Evaluation, hard: Evaluation, arm: str) -> Estimate:

@@ -1,15 +1,15 @@
-"""A quantity estimated on test rows, with its standard error: from resampled groups, or from repeated divisions."""
+"""A quantity estimated on test rows, with its standard error, and corrections for several comparisons."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
 
 LEVEL = 0.95
+POWER = 0.8  # of the smallest difference that a test is said to find
 
 
 @dataclass(frozen=True)
@@ -40,26 +40,13 @@ class Estimate:
         return cls(value, float(finite.std()) * widening(groups), effective_degrees(groups))
 
     @classmethod
-    def over_divisions(cls, values: np.ndarray, dependence: float) -> Estimate:
-        """The mean of a quantity over repeated divisions of the same rows, which are not independent.
-
-        The variance of the mean is that of the values times ``1 / divisions + dependence`` instead of
-        ``1 / divisions`` (the corrected resampled t of Nadeau and Bengio 2003; Bouckaert and Frank 2004 for repeated
-        folds). It is a heuristic; `tests/evaluation/test_nulls.py` holds it to its level.
-
-        Parameters
-        ----------
-        values : ndarray of shape (divisions,)
-            NaN where the quantity is undefined.
-        dependence : float
-            As `dependence_of` finds it.
-        """
+    def of_mean(cls, values: np.ndarray) -> Estimate:
+        """The mean of independent values, by Student's t; NaN values are left out."""
         known = values[np.isfinite(values)]
         count = len(known)
-        if count < 2 or not math.isfinite(dependence):
+        if count < 2:
             return cls(float(np.mean(known)) if count else math.nan, math.nan, math.nan)
-        variance = float(np.var(known, ddof=1)) * (1 / count + dependence)
-        return cls(float(np.mean(known)), math.sqrt(variance), count - 1)
+        return cls(float(np.mean(known)), float(np.std(known, ddof=1)) / math.sqrt(count), count - 1)
 
     @property
     def known(self) -> bool:
@@ -79,6 +66,24 @@ class Estimate:
         (Schuirmann 1987); 1 without a margin."""
         return self._tail(abs(self.value) - margin) if self.known and margin else 1.0
 
+    def smallest(self, level: float = LEVEL, power: float = POWER) -> float:
+        """The smallest true size of the quantity that a test with this error calls different from zero so often."""
+        if not self.known:
+            return math.nan
+        reach = stats.t.ppf((1 + level) / 2, self.degrees) + stats.t.ppf(power, self.degrees)
+        return float(reach) * self.error
+
+    def at_least(self, error: float) -> Estimate:
+        """The same with an error no smaller than this."""
+        return replace(self, error=max(self.error, error)) if self.known else self
+
+    def plus_error(self, variance: float, degrees: float) -> Estimate:
+        """The same with an independent part of the variance added; degrees by Welch and Satterthwaite."""
+        if not self.known or variance <= 0:
+            return self
+        whole = self.error**2 + variance
+        return Estimate(self.value, math.sqrt(whole), whole**2 / (self.error**4 / self.degrees + variance**2 / degrees))
+
     def _tail(self, distance: float) -> float:
         if self.error == 0:  # the same in every resample or division
             return float(distance >= 0)
@@ -92,36 +97,14 @@ class Estimate:
         return Estimate(self.value - other.value, math.sqrt(sum(squares)), degrees)
 
 
-def dependence_of(tested: Sequence[Sequence[str]], pool: int) -> float:
-    """How far divisions depend on one another, as a ratio of variances.
-
-    For test sets drawn from all rows it is ``test rows / other rows`` (Nadeau and Bengio 2003). Where a large group can
-    never be tested, the test sets are drawn from the rest and overlap more: with a mean overlap r of two of them, the
-    correlation of their scores is about r and the ratio ``r / (1 - r)``. The larger of the two is taken; infinite where
-    all divisions test the same rows.
-
-    Parameters
-    ----------
-    tested : sequence of sequences of row ids
-        The test rows of each division.
-    pool : int
-        Rows that are divided.
-    """
-    rows = {row: place for place, row in enumerate(dict.fromkeys(row for ids in tested for row in ids))}
-    member = np.zeros((len(tested), len(rows)), dtype=np.float32)
-    for division, ids in enumerate(tested):
-        member[division, [rows[row] for row in ids]] = 1.0
-    sizes = member.sum(axis=1)
-    shared = (member @ member.T) / np.sqrt(np.outer(sizes, sizes))
-    overlap = float(shared[~np.eye(len(tested), dtype=bool)].mean()) if len(tested) > 1 else 1.0
-    drawn = float(np.mean(sizes / np.maximum(pool - sizes, 1)))
-    return max(drawn, overlap / (1 - overlap)) if overlap < 1 - 1e-6 else math.inf
+def effective_number(sizes: np.ndarray) -> float:
+    """The number of equal groups that say as much as groups of these sizes: ``n² / sum of squared sizes``."""
+    return float(sizes.sum() ** 2 / (sizes.astype(float) ** 2).sum())
 
 
 def effective_degrees(groups: np.ndarray) -> float:
     """One less than the number of equal groups that would say as much as these; at least 1."""
-    sizes = np.unique(groups.astype(str), return_counts=True)[1]
-    return max(1.0, float(sizes.sum() ** 2 / (sizes.astype(float) ** 2).sum()) - 1)
+    return max(1.0, effective_number(np.unique(groups.astype(str), return_counts=True)[1]) - 1)
 
 
 def widening(groups: np.ndarray) -> float:
@@ -157,10 +140,18 @@ def percentiles(samples: np.ndarray, tail: float) -> tuple[float, float]:
 
 def holm(p_values: list[float]) -> list[float]:
     """Holm's step-down adjustment for several comparisons (Holm 1979)."""
+    return [p for p, _ in holm_with_levels(p_values)]
+
+
+def holm_with_levels(p_values: list[float]) -> list[tuple[float, float]]:
+    """Holm's adjusted p-values, each with the level at which the interval of that comparison alone excludes zero just
+    where the adjusted p-value is below 5 %."""
     order = np.argsort(p_values)
-    adjusted = np.empty(len(p_values))
+    found = [(1.0, LEVEL)] * len(p_values)
     running = 0.0
     for rank, index in enumerate(order):
-        running = max(running, (len(p_values) - rank) * p_values[index])
-        adjusted[index] = min(1.0, running)
-    return adjusted.tolist()
+        left, p = len(p_values) - rank, p_values[index]
+        running = max(running, left * p)
+        times = running / p if p > 0 and running < 1 else left
+        found[index] = min(1.0, running), 1 - (1 - LEVEL) / times
+    return found

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pipeline.evaluation.estimates import effective_number
+
 REGRESSION_METRICS = ("mae", "rmse", "r2", "spearman", "relative_mae")
 CLASS_METRICS = ("auroc", "auprc", "mcc", "balanced_accuracy", "brier", "accuracy")
 PRIMARY = {"regression": "mae", "classes": "auroc"}
@@ -26,6 +28,20 @@ HIGHER_IS_BETTER = {
     "balanced_accuracy": True,
     "brier": False,
     "accuracy": True,
+}
+_INFINITE = float("inf")
+RANGE = {  # of the values that a metric can take
+    "mae": (0.0, _INFINITE),
+    "rmse": (0.0, _INFINITE),
+    "r2": (-_INFINITE, 1.0),
+    "spearman": (-1.0, 1.0),
+    "relative_mae": (0.0, _INFINITE),
+    "auroc": (0.0, 1.0),
+    "auprc": (0.0, 1.0),
+    "mcc": (-1.0, 1.0),
+    "balanced_accuracy": (0.0, 1.0),
+    "brier": (0.0, 2.0),
+    "accuracy": (0.0, 1.0),
 }
 LABELS = {
     "mae": "MAE",
@@ -98,6 +114,51 @@ def auroc(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.nd
     return divide((up * below).sum(axis=1), up.sum(axis=1) * down.sum(axis=1))
 
 
+def auroc_parts(truth: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    """Each row's part in the AUROC of `class_scores`, of which that is the mean: the AUROC plus the row's influence.
+
+    The influence of a positive is the share of negatives below it less the AUROC, times rows over positives; that of a
+    negative likewise (DeLong et al. 1988). NaN where a class has no row or all rows.
+
+    Parameters
+    ----------
+    truth : ndarray of shape (n,)
+    probabilities : ndarray of shape (n, classes)
+
+    Returns
+    -------
+    ndarray of shape (n,)
+    """
+    columns = [1] if len(classes) == 2 else range(len(classes))
+    return np.mean([_influences(truth == classes[c], probabilities[:, c]) for c in columns], axis=0)
+
+
+def _influences(positive: np.ndarray, score: np.ndarray) -> np.ndarray:
+    n, up = len(positive), int(positive.sum())
+    if up in (0, n):
+        return np.full(n, np.nan)
+    below = np.empty(n)
+    for own in (True, False):
+        others = np.sort(score[positive != own])
+        left, right = (np.searchsorted(others, score[positive == own], side=side) for side in ("left", "right"))
+        share = (left + right) / (2 * len(others))
+        below[positive == own] = share if own else 1 - share
+    area = float(below[positive].mean())
+    return area + (below - area) * n / np.where(positive, up, n - up)
+
+
+def chance_deviation(truth: np.ndarray, groups: np.ndarray, classes: Sequence[str]) -> float:
+    """The standard deviation of the AUROC of scores that say nothing (Mann and Whitney 1947), the root of the mean
+    square over the classes that `class_scores` averages; each side counts by its effective number of groups."""
+    squares = []
+    for label in classes[1:] if len(classes) == 2 else classes:
+        sides = [groups[truth == label], groups[truth != label]]
+        if min(map(len, sides)):
+            up, down = (effective_number(np.unique(side.astype(str), return_counts=True)[1]) for side in sides)
+            squares.append((up + down + 1) / (12 * up * down))
+    return float(np.sqrt(np.mean(squares))) if squares else float("nan")
+
+
 def average_precision(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Area under the precision-recall curve as a step function."""
     order, starts = tied(-score)
@@ -157,18 +218,19 @@ def class_scores(
     probabilities: np.ndarray,
     classes: Sequence[str],
     weights: np.ndarray,
+    positive: str = "",
 ) -> dict[str, np.ndarray]:
     """All class metrics.
 
-    With two classes AUROC and AUPRC are those of the second in sorted order (see
-    `positive_class`); with more they are means over one class against the rest. The Brier score
-    sums over classes and is halved for two, so that it is the usual one.
+    With two classes AUPRC is that of ``positive``, or of the second in sorted order (AUROC is the same for both); with
+    more classes both are means over one class against the rest. The Brier score sums over classes and is halved for
+    two, so that it is the usual one.
     """
     k = len(classes)
     codes = np.searchsorted(classes, truth)
     confusion = _confusion(codes, np.searchsorted(classes, predicted), k, weights)
     one_hot = np.eye(k)[codes]
-    columns = [1] if k == 2 else list(range(k))
+    columns = [classes.index(positive) if positive else 1] if k == 2 else list(range(k))
     with np.errstate(invalid="ignore"):
         ranking = np.mean([auroc(one_hot[:, c], probabilities[:, c], weights) for c in columns], axis=0)
         precision = np.mean([average_precision(one_hot[:, c], probabilities[:, c], weights) for c in columns], axis=0)
@@ -183,6 +245,11 @@ def class_scores(
     }
 
 
-def positive_class(classes: Sequence[str]) -> str:
-    """The class that AUROC and AUPRC are about when there are two: the last in sorted order."""
-    return sorted(classes)[-1]
+def rarer_class(truth: Sequence[str], classes: Sequence[str]) -> str:
+    """The class that AUPRC is about when there are two: the one with fewer rows, the last in sorted order of equal
+    ones; empty for more classes."""
+    if len(classes) != 2:
+        return ""
+    labels = np.asarray(truth).astype(str)
+    counts = [int((labels == label).sum()) for label in classes]
+    return classes[0] if counts[0] < counts[1] else classes[1]

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.stats import chi2
 
 MIN_REPEATS = 5  # degrees of freedom from which on the noise is estimated at all
+MOST_OF_ERROR = 0.1  # a margin is no larger share of the error that others are compared with
 IDENTICAL = 0.5  # share of repeats without any spread from which on they are suspected to be one measurement
 
 
@@ -73,6 +74,29 @@ def noise_sentence(noise: Noise, units: str, rows_are: str) -> str:
         f"{noise.repeated} {rows_are} were measured more than once (as far as the table tells them apart), with a "
         f"standard deviation of {noise.deviation:.3g}{named} [{noise.low:.3g} to {noise.high:.3g}]{doubt}."
     )
+
+
+def contradicted(best: dict[str, float], measured: dict[str, float]) -> bool:
+    """Whether an arm has smaller errors than a model without any error of its own could have: then the repeated rows
+    do not stand for the tested ones, and the estimate says nothing of these.
+
+    Parameters
+    ----------
+    best : dict
+        From `best_scores`.
+    measured : dict
+        The smallest MAE and RMSE that an arm has.
+    """
+    return any(best[metric] > measured[metric] for metric in ("mae", "rmse"))
+
+
+def negligible(noise: Noise | None, error: float) -> float:
+    """The largest difference of two errors of no consequence: half the noise of a measurement by the lower end of its
+    interval, and at most a tenth of the error that others are compared with; 0 where the noise is not known, or the
+    repeats may be copies."""
+    if noise is None or noise.doubtful:
+        return 0.0
+    return min(noise.low / 2, MOST_OF_ERROR * error)
 
 
 def best_scores(noise: Noise, truth: np.ndarray, n_values: np.ndarray) -> dict[str, float]:

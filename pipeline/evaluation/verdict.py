@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -15,17 +15,20 @@ from pipeline.evaluation.comparison import (
     CANNOT_TELL,
     CONTROL,
     EQUIVALENT,
+    FIRST,
     REFERENCE,
     WORSE,
+    Comparisons,
     Difference,
     Evaluation,
-    differences,
     drop,
 )
-from pipeline.evaluation.estimates import effective_degrees
 from pipeline.evaluation.metrics import HIGHER_IS_BETTER, LABELS, PRIMARY
+from pipeline.tables.targets import CLASSES
 
 UNEQUAL = 0.5  # groups that tell less than this share of what equal ones would are said to
+WANTED = 0.1  # the difference, as a share of the reference's error, of which is said what would find it
+FOLDED = 1.4  # rows that repeated folds take for one of a hold-out: what training rows add to the error
 
 
 @dataclass(frozen=True)
@@ -47,33 +50,43 @@ class Verdict:
         return asdict(self)
 
 
-def verdicts(
-    evaluations: Sequence[Evaluation],
-    lm_arms: Sequence[str],
-    units: str,
-    rows_are: str = "molecules",
-    structureless: Sequence[str] = (),
-    margin: float = 0.0,
-    baselines: Sequence[str] = (),
-) -> list[Verdict]:
-    """One verdict per split; the comparisons of all splits are corrected as one family.
+@dataclass(frozen=True)
+class Words:
+    """What sentences call things, and what they must know of the arms and splits.
 
-    ``structureless`` names baselines that know no structure; where validation prefers one of them, that is said.
-    Differences within ``margin`` of the primary metric are of no consequence; 0 for none. Where one of the
-    ``baselines`` turns out better than the one that validation prefers, that is said, and not acted upon.
+    ``structureless`` baselines know no structure and ``text_only`` ones read the notation alone: where validation
+    prefers one of them, that is said. ``foldable`` are the splits that can be made as folds.
     """
-    control = CONTROL[evaluations[0].task]
-    against_reference = differences(evaluations, lm_arms, REFERENCE, margin)
-    against_control = differences(evaluations, [REFERENCE, *lm_arms], control, margin)
-    among_baselines = differences(evaluations, baselines, REFERENCE, margin)
+
+    units: str = ""
+    rows_are: str = "molecules"
+    structureless: Collection[str] = ()
+    text_only: Collection[str] = ()
+    foldable: Collection[str] = ()
+
+
+def verdicts(
+    compared: Sequence[Comparisons], lm_arms: Sequence[str], words: Words, baselines: Sequence[str] = ()
+) -> list[Verdict]:
+    """One verdict per split.
+
+    Where one of the ``baselines`` turns out better than the one that validation prefers, that is said, and not acted
+    upon.
+    """
     result = []
-    for evaluation in evaluations:
-        compared = [item for item in against_reference if item.split == evaluation.split]
-        controlled = [item for item in against_control if item.split == evaluation.split]
-        missed = [item for item in among_baselines if item.split == evaluation.split and item.answer == BETTER]
+    for comparisons in compared:
+        evaluation = comparisons.evaluation
+        control = CONTROL[evaluation.task]
+        found = _verdict(
+            evaluation,
+            comparisons.against(lm_arms, REFERENCE),
+            comparisons.against([REFERENCE, *lm_arms], control),
+            words,
+        )
+        missed = [item for item in comparisons.against(baselines, REFERENCE) if item.answer == BETTER]
         preferred = reference_name(evaluation) if evaluation.reference else ""
-        found = _verdict(evaluation, compared, controlled, units, rows_are, structureless)
-        result.append(replace(found, sentence=found.sentence + _missed(missed, preferred, units)))
+        sentence = found.sentence + _missed(missed, preferred, words.units) + _power(found, evaluation, words)
+        result.append(replace(found, sentence=sentence))
     return result
 
 
@@ -81,24 +94,26 @@ def _verdict(
     evaluation: Evaluation,
     compared: list[Difference],
     controlled: list[Difference],
-    units: str,
-    rows_are: str,
-    structureless: Sequence[str],
+    words: Words,
 ) -> Verdict:
+    units = words.units
+
     def made(learned: bool, use: str | None, sentence: str) -> Verdict:
         return Verdict(evaluation.split, learned, use, sentence, tuple(compared), tuple(controlled))
 
     n, groups = len(set(evaluation.row_ids)), evaluation.n_groups
     divisions = f", {evaluation.divisions} divisions" if evaluation.divisions > 1 else ""
-    alike = effective_degrees(evaluation.groups) + 1
-    unequal = f", which tell as much as {alike:.0f} of equal size" if not divisions and alike < UNEQUAL * groups else ""
-    where = f"On the {evaluation.split} split ({n} test {rows_are} in {groups} groups{divisions}{unequal})"
+    alike = evaluation.effective_groups
+    unequal = f", which tell as much as {alike:.0f} of equal size" if alike < UNEQUAL * groups else ""
+    counted = f"{n} test {words.rows_are}{_class_counts(evaluation)}"
+    where = f"On the {evaluation.split} split ({counted} in {groups} groups{divisions}{unequal})"
     constant = "predicting the training mean" if evaluation.task == "regression" else "always answering the majority"
-    if groups < MIN_GROUPS:
+    if alike < MIN_GROUPS:
+        equal = " of equal size" if groups >= MIN_GROUPS else ""
         return made(
             False,
             None,
-            f"{where} it cannot be told which arm is better: {MIN_GROUPS} independent test groups are needed.",
+            f"{where} it cannot be told which arm is better: {MIN_GROUPS} independent test groups{equal} are needed.",
         )
     learned = [item.arm for item in controlled if item.answer == BETTER]
     if not controlled:
@@ -117,8 +132,8 @@ def _verdict(
         return made(
             True,
             best,
-            f"{where} {best} is better than {constant}: {_score(evaluation, best, units)}. "
-            "No baseline was run, so it cannot be told whether it was needed.",
+            f"{where} {best} is better than {constant}: {_score(evaluation, best, units)}."
+            f"{_unanswered(evaluation, best)} No baseline was run, so it cannot be told whether it was needed.",
         )
     name = reference_name(evaluation)
     if winners:
@@ -129,7 +144,8 @@ def _verdict(
             True,
             winner.arm,
             f"{where} use {winner.arm}: {_score(evaluation, winner.arm, units)}, better than "
-            f"{name}, the baseline that validation prefers, by {_amount(winner, units)}{more}.{_rest(compared, units)}",
+            f"{name}, the baseline that validation prefers, by {_amount(winner, units)}{more}."
+            f"{_unanswered(evaluation, winner.arm)}{_rest(compared, units)}",
         )
     if REFERENCE not in learned:
         return made(
@@ -137,16 +153,73 @@ def _verdict(
             learned[0],
             f"{where} use {learned[0]}: {_score(evaluation, learned[0], units)}, better than "
             f"{constant}, which {name}, the baseline that validation prefers, is not shown to be."
-            f"{_rest(compared, units)}",
+            f"{_unanswered(evaluation, learned[0])}{_rest(compared, units)}",
         )
     use = _single_name(evaluation)
-    blind = f" {use} knows no structures: nothing here shows that chemistry helps." if use in structureless else ""
+    blind = (
+        f" {use} knows no structures: nothing here shows that chemistry helps." if use in words.structureless else ""
+    )
+    if use in words.text_only:
+        blind = (
+            f" {use} reads the notation as text and knows no chemistry: see with chemtune audit whether the notation "
+            "gives the answer away."
+        )
     return made(
         True,
         use,
         f"{where} use {name}, the baseline that validation prefers: "
-        f"{_score(evaluation, REFERENCE, units)}.{blind}{_rest(compared, units)}",
+        f"{_score(evaluation, REFERENCE, units)}.{blind}{_unanswered(evaluation, REFERENCE)}{_rest(compared, units)}",
     )
+
+
+def _class_counts(evaluation: Evaluation) -> str:
+    """How many test rows each class has, the rarest first; each row counts once."""
+    if evaluation.task != CLASSES:
+        return ""
+    truth = dict(zip(evaluation.row_ids, evaluation.truth, strict=True))
+    counts = Counter(truth.values())
+    return ": " + ", ".join(f"{count} {label}" for label, count in sorted(counts.items(), key=lambda pair: pair[::-1]))
+
+
+def _unanswered(evaluation: Evaluation, arm: str) -> str:
+    """Classes that a recommended arm never answers, although there are test rows of them."""
+    if evaluation.task != CLASSES:
+        return ""
+    missing = sorted(set(evaluation.truth) - set(evaluation.predicted[arm]))
+    if not missing:
+        return ""
+    name = reference_name(evaluation) if arm == REFERENCE else arm
+    mcc = float(evaluation.scores[arm]["mcc"][0])
+    return (
+        f" It ranks, but its answers do not say so: {name} never answers {_names(missing)} "
+        f"({LABELS['mcc']} {number(mcc)})."
+    )
+
+
+def _power(verdict: Verdict, evaluation: Evaluation, words: Words) -> str:
+    """The smallest difference that the test finds, and what it would take to find one of a tenth."""
+    item = next((one for one in verdict.comparisons if one.family == FIRST), None)
+    item = item or next(iter(verdict.comparisons or verdict.against_control), None)
+    if item is None or not np.isfinite(item.smallest):
+        return ""
+    arm, other = (_label(evaluation, name) for name in (item.arm, item.other))
+    said = f" A difference between {arm} and {other} is found four times in five if it is {number(item.smallest)}"
+    said += _suffix(item, words.units)
+    error = float(evaluation.scores[item.other][item.metric][0])
+    if HIGHER_IS_BETTER[item.metric] or not error > 0:
+        return f"{said} or more."
+    share = item.smallest / error
+    said += f" ({share:.0%} of the {LABELS[item.metric]} of {other}) or more"
+    if share <= WANTED:
+        return f"{said}."
+    rows, everyone = len(set(evaluation.row_ids)), len(evaluation.everyone)
+    needed = rows * (share / WANTED) ** 2
+    how = f"; {WANTED:.0%} would take about {number(needed)} test {words.rows_are}"
+    if evaluation.divisions == 1 and evaluation.split in words.foldable and needed * FOLDED <= everyone:
+        how += f" (--folds 5 --repeats 2 tests all {everyone})"
+    elif needed > everyone:
+        how += f", more than the {everyone} of this table"
+    return f"{said}{how}."
 
 
 def _missed(better: list[Difference], preferred: str, units: str) -> str:
@@ -197,8 +270,6 @@ def _rest(compared: list[Difference], units: str) -> str:
     unknown = [f"{item.arm} ({_signed(item, units)})" for item in compared if item.answer == CANNOT_TELL]
     if unknown:
         parts.append(f" Better, worse or the same, this test cannot tell: {_names(unknown)}.")
-    if any(item.answer == CANNOT_TELL and item.low * item.high > 0 for item in compared):
-        parts.append(" The intervals are those of single comparisons; the answers are corrected for their number.")
     return "".join(parts)
 
 
@@ -211,7 +282,8 @@ def _score(evaluation: Evaluation, arm: str, units: str) -> str:
 
 def _amount(item: Difference, units: str) -> str:
     low, high = sorted((abs(item.low), abs(item.high))) if item.low * item.high > 0 else (item.low, item.high)
-    return f"{number(abs(item.value))}{_suffix(item, units)} [{number(low)} to {number(high)}]"
+    less = f", less than matters ({number(item.margin)})" if item.small else ""
+    return f"{number(abs(item.value))}{_suffix(item, units)} [{number(low)} to {number(high)}]{less}"
 
 
 def _signed(item: Difference, units: str) -> str:
@@ -233,22 +305,34 @@ def _names(items: Sequence[str]) -> str:
     return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1]
 
 
-def ladder_sentence(found: Sequence[Verdict]) -> str:
-    """Where along the splits the arm to use changes; nothing to say of fewer than three."""
+def ladder_sentence(found: Sequence[Verdict], compared: Sequence[Comparisons]) -> str:
+    """Where along the splits the arm to use changes; nothing to say of fewer than three.
+
+    It changes where another arm is shown to be better than the one used so far. Where validation only prefers another
+    one, that is said as such.
+    """
     if len(found) < 3:
         return ""
-    told = [verdict for verdict in found if verdict.use]
+    told = [(verdict, of) for verdict, of in zip(found, compared, strict=True) if verdict.use]
     unknown = [verdict.split for verdict in found if not verdict.use]
     rest = f" No arm can be named on {_names(unknown)}." if unknown else ""
     if not told:
         return ""
-    runs: list[tuple[str, list[str]]] = []
-    for verdict in told:
-        if not runs or runs[-1][0] != verdict.use:
-            runs.append((str(verdict.use), []))
+    runs: list[tuple[str, list[str]]] = [(str(told[0][0].use), [])]
+    preferred: dict[str, list[str]] = {}
+    for verdict, of in told:
+        use, current = str(verdict.use), runs[-1][0]
+        item = of.between(use, current) if use != current else None
+        if item is not None and item.answer == BETTER:
+            runs.append((use, []))
+        elif use != current:
+            preferred.setdefault(f"{use} in place of {current}", []).append(verdict.split)
         runs[-1][1].append(verdict.split)
+    if preferred:
+        listed = "; ".join(f"{what} on {_names(splits)}" for what, splits in preferred.items())
+        rest = f" The verdicts name another arm there, which is not shown to be better: {listed}.{rest}"
     if len(runs) == 1:
-        return f"Along the ladder the arm to use stays the same, {runs[0][0]} on {_names(runs[0][1])}.{rest}"
+        return f"Along the ladder no other arm is shown to be better than {runs[0][0]} on {_names(runs[0][1])}.{rest}"
     said = "; ".join(f"{arm} on {_names(splits)}" for arm, splits in runs)
     return f"Along the ladder the arm to use changes first at {runs[1][1][0]}: {said}.{rest}"
 

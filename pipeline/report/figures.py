@@ -19,9 +19,9 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from pipeline.certainty import BY_DISTANCE, BY_SPREAD, CALIBRATED, DISTANCE, FIXED, HIDDEN, OWN, RAW, SPREAD
 from pipeline.errors import InputError
-from pipeline.evaluation.comparison import BETTER, CONTROL, EQUIVALENT, REFERENCE, WORSE, Difference, Evaluation
+from pipeline.evaluation.comparison import BETTER, CONTROL, EQUIVALENT, REFERENCE, WORSE, Comparisons, Evaluation
 from pipeline.evaluation.intervals import DEFAULT_LEVEL
-from pipeline.evaluation.metrics import HIGHER_IS_BETTER, LABELS, PRIMARY, positive_class
+from pipeline.evaluation.metrics import HIGHER_IS_BETTER, LABELS, PRIMARY
 from pipeline.tables.reactions import is_reaction
 
 try:
@@ -121,7 +121,7 @@ def leaderboard(evaluations: Sequence[Evaluation], metrics: Any, arms: Sequence[
 
 
 def comparison_matrix(
-    evaluations: Sequence[Evaluation], pairs: Sequence[Difference], arms: Sequence[str], units: str
+    evaluations: Sequence[Evaluation], compared: Sequence[Comparisons], arms: Sequence[str], units: str
 ) -> str:
     """What the arm of a row is compared with that of a column, a panel per split; the best arm stands first.
 
@@ -131,23 +131,18 @@ def comparison_matrix(
     side = max(2.2, 0.36 * len(arms) + 1.2)
     figure, axes = _panels(len(evaluations), side + 0.6, side, most=2)
     fills = {BETTER: "#9ecae9", WORSE: "#f4a6a0", EQUIVALENT: "#d9d9d9"}
-    for axis, evaluation in zip(axes.flat, evaluations, strict=False):
+    for axis, evaluation, of in zip(axes.flat, evaluations, compared, strict=False):
         metric = PRIMARY[evaluation.task]
         sign = -1 if HIGHER_IS_BETTER[metric] else 1
         order = sorted(arms, key=lambda arm: sign * evaluation.scores[arm][metric][0])
         place = {arm: position for position, arm in enumerate(order)}
-        shown = [pair for pair in pairs if pair.split == evaluation.split]
+        shown = [pair for pair in of.found if {pair.arm, pair.other} <= set(arms)]
         largest = max((abs(pair.value) for pair in shown if np.isfinite(pair.value)), default=0.0)
-        for pair in shown:
-            opposite = {BETTER: WORSE, WORSE: BETTER}.get(pair.answer, pair.answer)
-            for row, column, value, answer in (
-                (pair.arm, pair.other, pair.value, pair.answer),
-                (pair.other, pair.arm, -pair.value, opposite),
-            ):
-                x, y = place[column], place[row]
-                axis.add_patch(plt.Rectangle((x - 0.5, y - 0.5), 1, 1, fc=fills.get(answer, "#f8f8f8"), ec="white"))
-                shade = "black" if answer in fills else "#999999"
-                axis.text(x, y, two_digits(value, largest), ha="center", va="center", fontsize=5.5, color=shade)
+        for pair in [*shown, *(item.turned() for item in shown)]:
+            x, y = place[pair.other], place[pair.arm]
+            axis.add_patch(plt.Rectangle((x - 0.5, y - 0.5), 1, 1, fc=fills.get(pair.answer, "#f8f8f8"), ec="white"))
+            shade = "black" if pair.answer in fills else "#999999"
+            axis.text(x, y, two_digits(pair.value, largest), ha="center", va="center", fontsize=5.5, color=shade)
         axis.set_xticks(range(len(order)), order, rotation=60, ha="right", rotation_mode="anchor", fontsize=7)
         axis.set_yticks(range(len(order)), order, fontsize=7)
         axis.set(xlim=(-0.5, len(order) - 0.5), ylim=(len(order) - 0.5, -0.5), aspect="equal")
@@ -298,7 +293,7 @@ def parity(evaluation: Evaluation, arms: Sequence[str], units: str) -> str:
 
 def class_curves(evaluation: Evaluation, arms: Sequence[str]) -> str:
     """ROC, precision-recall and reliability of one class (with more than two: of the last in order)."""
-    positive = positive_class(evaluation.classes)
+    positive = evaluation.positive or evaluation.classes[-1]
     column = evaluation.classes.index(positive)
     truth = evaluation.truth == positive
     figure, axes = plt.subplots(1, 3, figsize=(10.2, 3.3))

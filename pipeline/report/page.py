@@ -17,16 +17,17 @@ from pipeline.arms.features import nearest_neighbours
 from pipeline.arms.ladder import DESCRIPTIONS, MEANS, REACTION_CONTROLS, TUNED, is_language_model
 from pipeline.certainty import METHODS, SIGNALS, sentences
 from pipeline.evaluation.comparison import CONTROL, REFERENCE, Evaluation
-from pipeline.evaluation.metrics import CLASS_METRICS, LABELS, PRIMARY, REGRESSION_METRICS, positive_class
-from pipeline.evaluation.noise import best_scores, measurement_noise, noise_sentence
+from pipeline.evaluation.metrics import CLASS_METRICS, LABELS, PRIMARY, REGRESSION_METRICS
+from pipeline.evaluation.noise import measurement_noise, noise_sentence
 from pipeline.evaluation.verdict import drop_sentence, ladder_sentence, number, reference_name
-from pipeline.experiment import Outcome, exact_rows
+from pipeline.experiment import Outcome, best_possible, exact_rows, noise_contradicted
 from pipeline.files import write_atomically
 from pipeline.lm.pretrained import described_start
 from pipeline.report import figures
 from pipeline.splits.splitters import Split
 from pipeline.tables.table import STRUCTURE
 from pipeline.tables.targets import CLASSES
+from pipeline.training_seeds import seed_sentence
 
 WORST = 20
 REFUSED_SHOWN = 50
@@ -92,7 +93,7 @@ def _slug(name: str) -> str:
 def _figures(outcome: Outcome, similarities: Sequence[np.ndarray]) -> dict[str, str]:
     units, evaluations = outcome.table.units, outcome.evaluations
     drawn = {"leaderboard": figures.leaderboard(evaluations, outcome.metrics, outcome.arms, units)}
-    if outcome.comparisons:
+    if len(outcome.arms) > 1:
         drawn["matrix"] = figures.comparison_matrix(evaluations, outcome.comparisons, outcome.arms, units)
     if len(evaluations) > 1:
         drawn["slopes"] = figures.slopes(evaluations, outcome.arms, units)
@@ -159,7 +160,11 @@ def _content(outcome: Outcome, out: Path, neighbours: Sequence[Neighbours]) -> d
         "transform": table.scale.explained(),
         "verdicts": outcome.verdicts,
         "drops": _drops(outcome),
-        "margin": outcome.info["margin"],
+        "seeds": seed_sentence(
+            outcome.seed_spreads, [arm for arm in outcome.arms if arm in TUNED], outcome.evaluations
+        ),
+        "margins": {split: margin for split, margin in outcome.info["margins"].items() if margin},
+        "first": outcome.info["primary"],
         "divided": [evaluation.split for evaluation in outcome.evaluations if evaluation.divisions > 1],
         "whole": [evaluation.split for evaluation in outcome.evaluations if evaluation.divisions == 1],
         "repeated": any(split.repeats > 1 for split in outcome.splits),
@@ -170,7 +175,7 @@ def _content(outcome: Outcome, out: Path, neighbours: Sequence[Neighbours]) -> d
         "interval_table": _interval_table(outcome),
         "methods": METHODS,
         "signals": {name: SIGNALS[name] for name in outcome.certainty.signals["signal"].unique()},
-        "ladder": ladder_sentence(outcome.verdicts),
+        "ladder": ladder_sentence(outcome.verdicts, outcome.comparisons),
         "rows": outcome.info["rows"],
         "refused": table.refused.head(REFUSED_SHOWN).to_dict("records"),
         "refused_total": len(table.refused),
@@ -181,12 +186,12 @@ def _content(outcome: Outcome, out: Path, neighbours: Sequence[Neighbours]) -> d
         "split_cards": outcome.split_cards,
         "metrics": [(metric, LABELS[metric]) for metric in metrics],
         "primary": LABELS[PRIMARY[outcome.evaluations[0].task]],
-        "positive": positive_class(outcome.evaluations[0].classes) if outcome.evaluations[0].classes else "",
+        "positive": outcome.evaluations[0].positive,
         "classes": outcome.evaluations[0].classes,
         "boards": [_board(outcome, evaluation, metrics) for evaluation in outcome.evaluations],
         "comparisons": [
-            _comparisons(verdict, evaluation)
-            for verdict, evaluation in zip(outcome.verdicts, outcome.evaluations, strict=True)
+            {"split": verdict.split, "rows": [*verdict.comparisons, *verdict.against_control]}
+            for verdict in outcome.verdicts
         ],
         "descriptions": [(arm, DESCRIPTIONS[arm]) for arm in outcome.arms],
         "answers": _answers(outcome),
@@ -211,11 +216,15 @@ def _noise(outcome: Outcome) -> list[str]:
     noise = measurement_noise(table.frame)
     if noise is None or outcome.evaluations[0].task == CLASSES:
         return []
-    counts = table.frame.set_index("row_id")["n_values"]
     said = [noise_sentence(noise, table.units, table.rows_are)]
     for evaluation in outcome.evaluations:
-        rows = [row_id for _, _, row_id in _row_keys(outcome, evaluation)]
-        best = best_scores(noise, evaluation.truth, counts.loc[rows].to_numpy())
+        best = best_possible(table, evaluation)
+        if noise_contradicted(table, evaluation):
+            said.append(
+                f"On the {evaluation.split} split an arm has smaller errors than this noise would allow: the repeated "
+                "rows do not stand for the tested ones, and no best possible score is given."
+            )
+            continue
         said.append(
             f"On the {evaluation.split} split a model without an error of its own would have MAE "
             f"{number(best['mae'])}, RMSE {number(best['rmse'])} and R² {number(best['r2'])}."
@@ -268,10 +277,6 @@ def _board(outcome: Outcome, evaluation: Evaluation, metrics: tuple[str, ...]) -
             for arm in outcome.arms
         ],
     }
-
-
-def _comparisons(verdict: Any, evaluation: Evaluation) -> dict[str, Any]:
-    return {"split": evaluation.split, "rows": [*verdict.comparisons, *verdict.against_control]}
 
 
 def _interval_table(outcome: Outcome) -> dict[str, Any]:

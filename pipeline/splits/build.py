@@ -12,7 +12,7 @@ import pandas as pd
 from pipeline.errors import InputError, nearest, unknown
 from pipeline.splits import rungs
 from pipeline.splits.groups import GROUPINGS, column_groups, twin_groups, twin_groups_by_row
-from pipeline.splits.splitters import TOLERANCE, Fold, Split, fold_numbers, hold_out
+from pipeline.splits.splitters import TOLERANCE, Fold, Split, fold_numbers, hold_out, testable
 from pipeline.tables.molecules import MoleculeError
 from pipeline.tables.reactions import canonical_component
 from pipeline.tables.reading import read_table, require_column
@@ -94,6 +94,12 @@ def expand_names(names: Sequence[str], table: Table) -> list[str]:
 def _check_has_components(table: Table, name: str) -> None:
     if not table.has_reactions:
         raise InputError(f"split {name!r} is for reactions; name them with --reaction or --components")
+
+
+def makes_folds(name: str) -> bool:
+    """Whether a split of this name can be made as folds: one whose division is given, or lies at an edge, cannot."""
+    given = name.endswith(".csv") or name.startswith(("column:", TIME)) or (name.startswith(COMPONENT) and "=" in name)
+    return not given and name not in (SIZE, LABEL_HIGH, LABEL_LOW)
 
 
 def build_splits(
@@ -266,9 +272,10 @@ def _from_groups(
         return Split(name, tuple(made), labels, f"{folds} folds{_times(repeats)}", tuple(notes))
     if len(distinct) < 2:
         raise InputError(f"split {name!r}: all {len(table)} rows are one group; at least two are needed")
-    tests = [hold_out(groups, strata, test_size, seed_of_repeat(seed, repeat)) for repeat in range(repeats)]
+    free = np.ones(len(groups), dtype=bool) if name == "random" else testable(groups, test_size)
+    tests = [_held_out(groups, strata, free, test_size, seed_of_repeat(seed, repeat)) for repeat in range(repeats)]
     got = float(np.mean(tests))
-    notes = [how] if how else []
+    notes = [*([how] if how else []), *_never_tested(groups, free)]
     if abs(got - test_size) > TOLERANCE:
         notes.append(
             f"asked for {test_size:.0%} of the rows, got {got:.0%}: the {len(distinct)} groups (the largest has "
@@ -276,6 +283,25 @@ def _from_groups(
         )
     made = [Fold(repeat, 0, tuple(ids[~test]), tuple(ids[test])) for repeat, test in enumerate(tests)]
     return Split(name, tuple(made), labels, f"{test_size:.0%} of rows held out{_times(repeats)}", tuple(notes))
+
+
+def _held_out(groups: np.ndarray, strata: np.ndarray, free: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """`hold_out` of a share of all rows, chosen among those that are free to be tested. Shape (n,)."""
+    test = np.zeros(len(groups), dtype=bool)
+    test[free] = hold_out(groups[free], strata[free], share * len(groups) / free.sum(), seed)
+    return test
+
+
+def _never_tested(groups: np.ndarray, free: np.ndarray) -> list[str]:
+    large = set(groups[~free])
+    if not large:
+        return []
+    biggest = pd.Series(groups[free].astype(str)).value_counts().iloc[0]
+    which = f"the {len(large)} groups" if len(large) > 1 else "the group"
+    return [
+        f"{which} of more than {biggest} rows always {'stay' if len(large) > 1 else 'stays'} in training, so that no "
+        "single one makes most of a test set"
+    ]
 
 
 def _times(repeats: int) -> str:

@@ -14,6 +14,9 @@ import pandas as pd
 from pipeline.errors import InputError
 
 LISTED = 5  # divisions whose sizes are said one by one
+LARGEST = 0.1  # of the rows of a test set: the most that one group takes of it, where the groups allow
+CHOICE = 1.25  # times the rows of a test set that there are at least to choose from
+GROWTH = 1.25  # of the most that a group may have, from one try to the next
 TOLERANCE = 0.05  # a hold-out is within five points of what was asked, where the groups allow it
 
 
@@ -70,6 +73,21 @@ class Split:
             for row_id in ids
         ]
         return pd.DataFrame(rows, columns=["split", "repeat", "fold", "row_id", "role", "group"])
+
+
+def testable(groups: np.ndarray, share: float) -> np.ndarray:
+    """Rows whose group may be tested in a hold-out of this share: groups of at most `LARGEST` of its rows, or more
+    where these are too few. Shape (n,).
+
+    A test set that is mostly one group tells little of others (`pipeline.evaluation.estimates.effective_number`). The
+    bound grows until there are `CHOICE` times the rows to choose from.
+    """
+    _, number, sizes = np.unique(groups.astype(str), return_inverse=True, return_counts=True)
+    wanted = share * len(groups)
+    most = max(1.0, LARGEST * wanted)
+    while sizes[sizes <= most].sum() < min(CHOICE * wanted, len(groups)) and most < wanted:
+        most *= GROWTH
+    return sizes[number] <= most if most < wanted else np.ones(len(groups), dtype=bool)
 
 
 def hold_out(groups: np.ndarray, classes: np.ndarray, share: float, seed: int) -> np.ndarray:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,9 +10,11 @@ from sklearn import metrics as reference
 
 from pipeline.evaluation import metrics
 from pipeline.evaluation.bootstrap import group_weights
-from pipeline.evaluation.comparison import evaluate
-from pipeline.evaluation.verdict import verdicts
+from pipeline.evaluation.comparison import compare, evaluate
+from pipeline.evaluation.estimates import Estimate
+from pipeline.evaluation.verdict import Words, verdicts
 from pipeline.splits.splitters import Fold, Split
+from pipeline.training_seeds import seed_variance
 
 RNG = np.random.default_rng(0)
 ONES = np.ones((1, 60))
@@ -105,13 +109,16 @@ def judged(arms, truth, groups=None, preferred="gp", margin=0.0):
         split=one_division(len(truth), groups),
         preferred={(0, 0): preferred},
     )
-    return verdicts([found], [arm for arm in arms if arm.startswith("lm")], "nm", margin=margin)[0]
+    lm_arms = [arm for arm in arms if arm.startswith("lm")]
+    compared = compare(found, list(arms), lm_arms, next(iter(lm_arms), ""), margin)
+    return verdicts([compared], lm_arms, Words("nm"))[0]
 
 
 def one_division(n, groups=None):
     """One division with rows r000 ... tested, each a group of its own if not told otherwise."""
     groups = groups or {f"r{i:03d}": f"g{i}" for i in range(n)}
-    return Split("random", (Fold(0, 0, tuple(f"t{i}" for i in range(4 * n)), tuple(groups)),), groups, "")
+    train = tuple(f"t{i}" for i in range(4 * n))
+    return Split("random", (Fold(0, 0, train, tuple(groups)),), groups | {row: row for row in train}, "")
 
 
 TRUTH = np.random.default_rng(1).normal(size=80)
@@ -149,20 +156,22 @@ def test_equivalence_is_a_claim_of_its_own(margin, answer):
     assert verdict.use == "gp"
 
 
-def test_a_difference_within_the_margin_is_of_no_consequence():
+def test_a_difference_within_the_margin_is_called_better_by_less_than_matters():
     """Surely different, and surely by less than matters."""
     slightly = GOOD + 0.05 * np.sign(GOOD - TRUTH)
     apart = judged({"mean": MEAN, "gp": slightly, "lm-head": GOOD}, TRUTH)
     assert apart.comparisons[0].answer == "better"
-    assert judged({"mean": MEAN, "gp": slightly, "lm-head": GOOD}, TRUTH, margin=0.2).comparisons[0].answer == (
-        "equivalent"
-    )
+    within = judged({"mean": MEAN, "gp": slightly, "lm-head": GOOD}, TRUTH, margin=0.2)
+    assert within.comparisons[0].answer == "better"
+    assert within.comparisons[0].small
+    assert "less than matters (0.2)" in within.sentence
 
 
 def test_unequal_groups_are_said_to_tell_little():
-    groups = {f"r{i:03d}": f"g{max(0, i - 40)}" for i in range(80)}
+    groups = {f"r{i:03d}": f"g{max(0, i - 20)}" for i in range(80)}
     verdict = judged({"mean": MEAN, "gp": GOOD, "lm-head": POOR}, TRUTH, groups)
-    assert "(80 test molecules in 40 groups, which tell as much as 4 of equal size)" in verdict.sentence
+    assert "(80 test molecules in 60 groups, which tell as much as 13 of equal size)" in verdict.sentence
+    assert verdict.use == "gp"
     assert "tell as much" not in judged({"mean": MEAN, "gp": GOOD}, TRUTH).sentence
 
 
@@ -171,6 +180,16 @@ def test_under_ten_groups_it_cannot_tell():
     verdict = judged({"mean": MEAN, "gp": GOOD, "lm-head": POOR}, TRUTH, groups)
     assert verdict.use is None
     assert "cannot be told" in verdict.sentence
+
+
+def test_groups_count_by_what_they_tell():
+    """Forty groups of which one holds half of the rows tell as much as four: no firm verdict rests on them."""
+    groups = {f"r{i:03d}": f"g{max(0, i - 40)}" for i in range(80)}
+    verdict = judged({"mean": MEAN, "gp": GOOD, "lm-head": POOR}, TRUTH, groups)
+    assert verdict.use is None
+    assert "tell as much as 4 of equal size) it cannot be told" in verdict.sentence
+    assert "10 independent test groups of equal size are needed" in verdict.sentence
+    assert {item.answer for item in verdict.comparisons} == {"cannot tell"}
 
 
 def test_on_noise_nothing_was_learned():
@@ -199,8 +218,176 @@ def test_a_baseline_that_validation_missed_is_named_but_not_used(scale, use):
         split=one_division(80),
         preferred={(0, 0): "gp"},
     )
-    (verdict,) = verdicts([found], [], "nm", baselines=["mean", "ridge", "gp"])
+    compared = compare(found, ["mean", "ridge", "gp"], [], "", 0.0)
+    (verdict,) = verdicts([compared], [], Words("nm"), baselines=["mean", "ridge", "gp"])
     assert verdict.use == use
     assert "Not preferred by validation, but better than gp on these test rows" in verdict.sentence
     assert "ridge (by 0." in verdict.sentence
     assert "mean (by" not in verdict.sentence
+
+
+# -- one answer for one comparison --
+
+
+def compared(arms, truth=TRUTH, primary="", margin=0.0, preferred="gp"):
+    found = evaluate(
+        predictions(arms, truth),
+        task="regression",
+        classes=(),
+        split=one_division(len(truth)),
+        preferred={(0, 0): preferred},
+    )
+    return compare(found, list(arms), [arm for arm in arms if arm.startswith("lm")], primary, margin)
+
+
+FIVE = {"mean": MEAN, "ridge": POOR, "gp": GOOD, "lm-head": TWIN, "lm-text": POOR + 0.1}
+
+
+def test_each_two_arms_are_compared_once_and_have_one_answer_from_both_sides():
+    found = compared(FIVE, primary="lm-head", margin=0.05)
+    pairs = [frozenset((item.arm, item.other)) for item in found.found]
+    assert len(pairs) == len(set(pairs)) == 10
+    for item in found.found:
+        turned = found.between(item.other, item.arm)
+        assert turned.value == -item.value
+        assert {item.answer, turned.answer} in ({"better", "worse"}, {"cannot tell"}, {"equivalent"})
+    assert found.between("lm-head", "reference").p == found.between("lm-head", "gp").p
+
+
+def test_the_primary_comparison_is_not_corrected_and_the_others_are():
+    alone = compared(FIVE, primary="lm-head").between("lm-head", "gp")
+    among = compared(FIVE, primary="lm-text").between("lm-head", "gp")
+    assert (alone.family, among.family) == ("primary", "planned")
+    assert among.p > alone.p or among.p == 1.0
+    assert among.high - among.low > alone.high - alone.low
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.05, 10.0])
+def test_intervals_agree_with_answers(margin):
+    for item in compared(FIVE, primary="lm-head", margin=margin).found:
+        excludes_zero = item.low > 0 or item.high < 0
+        assert excludes_zero == (item.answer in ("better", "worse")) == (item.p < 0.05), item
+
+
+def test_predicting_the_mean_is_never_equivalent_to_a_model():
+    """However wide the margin, also for a model that is no better than the mean."""
+    noise = np.random.default_rng(5).normal(scale=0.05, size=80)
+    found = compared({"mean": MEAN, "gp": noise, "lm-head": noise / 2}, primary="lm-head", margin=10.0)
+    assert found.between("gp", "mean").answer == "cannot tell"
+    assert found.between("lm-head", "mean").answer == "cannot tell"
+    assert found.between("lm-head", "gp").answer == "equivalent"
+    assert found.between("lm-head", "mean").margin == 0.0
+
+
+def test_every_verdict_says_the_smallest_difference_that_it_finds():
+    for arms in (FIVE, {"mean": MEAN, "gp": GOOD}, {"mean": MEAN, "gp": MEAN + 0.01 * POOR}):
+        assert "is found four times in five if it is" in judged(arms, TRUTH).sentence
+    few = {"mean": MEAN, "gp": GOOD, "lm-head": TWIN}
+    split = compared(few, primary="lm-head")
+    sentence = verdicts([split], ["lm-head"], Words("nm", foldable=["random"]))[0].sentence
+    assert "(--folds 5 --repeats 2 tests all 400)" in sentence or "more than the 400 of this table" in sentence
+
+
+def test_the_smallest_difference_is_found_four_times_in_five():
+    rng = np.random.default_rng(8)
+    found = Estimate(0.0, 0.5, 30)
+    draws = found.smallest() + 0.5 * rng.standard_t(30, size=20_000)
+    assert np.mean([Estimate(value, 0.5, 30).p_difference() < 0.05 for value in draws]) == pytest.approx(0.8, abs=0.01)
+
+
+# -- classes --
+
+
+def class_evaluation(chances, truth, classes=("no", "yes"), arm="gp"):
+    predicted = np.where(np.array(chances) >= 0.5, classes[1], classes[0])
+    arms = {"majority": np.full(len(truth), classes[0]), arm: predicted}
+    frame = predictions(arms, truth)
+    for name, values in (("majority", np.full(len(truth), float(np.mean(truth == classes[1])))), (arm, chances)):
+        frame.loc[frame["arm"] == name, f"p_{classes[1]}"] = values
+    frame[f"p_{classes[0]}"] = 1 - frame[f"p_{classes[1]}"]
+    return evaluate(
+        frame,
+        task="classes",
+        classes=classes,
+        split=one_division(len(truth)),
+        preferred={(0, 0): arm},
+        positive=metrics.rarer_class(truth, classes),
+    )
+
+
+RARE = np.array(["yes"] * 16 + ["no"] * 100)
+
+
+def test_a_perfect_ranking_of_few_positives_is_no_proof_beyond_reason():
+    found = compare(class_evaluation(np.r_[np.full(16, 0.4), np.full(100, 0.1)], RARE), ["majority", "gp"], [], "", 0.0)
+    item = found.between("gp", "majority")
+    assert item.answer == "better"
+    assert 1e-9 < item.p < 1e-3
+    assert -0.5 <= item.low < item.high <= 0.5
+
+
+def test_an_arm_that_never_answers_the_rare_class_is_said_to():
+    found = class_evaluation(np.r_[np.full(16, 0.4), np.full(100, 0.1)], RARE)
+    (verdict,) = verdicts([compare(found, ["majority", "gp"], [], "", 0.0)], [], Words())
+    assert verdict.use == "gp"
+    assert "gp never answers yes (MCC 0)" in verdict.sentence
+    assert "(116 test molecules: 16 yes, 100 no in 116 groups)" in verdict.sentence
+    answered = class_evaluation(np.r_[np.full(16, 0.6), np.full(100, 0.1)], RARE)
+    (verdict,) = verdicts([compare(answered, ["majority", "gp"], [], "", 0.0)], [], Words())
+    assert "never answers" not in verdict.sentence
+
+
+def test_a_text_baseline_that_wins_raises_an_alarm():
+    chances = np.r_[np.full(16, 0.6), np.full(100, 0.1)]
+    found = class_evaluation(chances, RARE, arm="ngram-ridge")
+    (verdict,) = verdicts(
+        [compare(found, ["majority", "ngram-ridge"], [], "", 0.0)], [], Words(text_only=["ngram-ridge"])
+    )
+    assert "ngram-ridge reads the notation as text" in verdict.sentence
+    assert "chemtune audit" in verdict.sentence
+
+
+def test_auprc_is_about_the_rarer_class():
+    truth = np.array(["no"] * 10 + ["yes"] * 50)
+    chances = np.random.default_rng(0).random(60)
+    found = class_evaluation(chances, truth)
+    assert found.positive == "no"
+    expected = reference.average_precision_score(truth == "no", 1 - chances)
+    assert found.scores["gp"]["auprc"][0] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_rows_parts_of_the_auroc_have_it_as_their_mean_and_its_error(k):
+    """With ties; the error is that of DeLong, which for two classes has a closed form in the parts."""
+    rng = np.random.default_rng(1)
+    classes = list("abc"[:k])
+    truth = rng.choice(classes, 90)
+    chances = rng.dirichlet(np.ones(k), 90).round(1)
+    parts = metrics.auroc_parts(truth, chances, classes)
+    scores = metrics.class_scores(truth, truth, chances, classes, np.ones((1, 90)))
+    assert parts.mean() == pytest.approx(scores["auroc"][0])
+    resampled = metrics.class_scores(truth, truth, chances, classes, group_weights(np.arange(90), 0, 4_000))
+    assert parts.std() / np.sqrt(90) == pytest.approx(resampled["auroc"].std(), rel=0.1)
+
+
+# -- training seeds --
+
+
+def test_seeds_that_differ_on_all_rows_add_to_the_error_and_others_do_not():
+    rng = np.random.default_rng(2)
+    rows, groups = rng.random(200), np.arange(200)
+    apart = seed_variance([rows, rows + 0.3], groups)
+    assert apart == pytest.approx(0.3**2 / 2)
+    chance = [seed_variance([rng.random(200), rng.random(200)], groups) for _ in range(300)]
+    assert np.mean(chance) < 0.5 * 2 / 12 / 200
+
+
+def test_the_variance_between_seeds_widens_intervals_and_lowers_certainty():
+    found = compared({"mean": MEAN, "gp": POOR, "lm-head": GOOD}, primary="lm-head").evaluation
+    wide = replace(found, seeds={"lm-head": (0.1, 1)})
+    assert wide.estimate("lm-head", "gp").p_difference() > 10 * found.estimate("lm-head", "gp").p_difference()
+    assert wide.estimate("gp", "mean") == found.estimate("gp", "mean")
+    plain, wider = found.interval("lm-head", "mae"), wide.interval("lm-head", "mae")
+    assert wider[1] > plain[1]
+    assert wider[0] >= 0.0
+    assert wide.interval("lm-head", "r2") == found.interval("lm-head", "r2")

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from pipeline.evaluation.comparison import BETTER, CANNOT_TELL, EQUIVALENT, WORSE, compare, evaluate
-from pipeline.evaluation.estimates import Estimate, dependence_of, effective_degrees, holm
+from pipeline.evaluation.divisions import over_divisions
+from pipeline.evaluation.estimates import Estimate, effective_degrees, holm, holm_with_levels
 from pipeline.splits.splitters import Fold, Split, fold_numbers, hold_out
 
 SIMULATIONS = 400
@@ -55,9 +56,10 @@ def compared(rng, groups, worse_by=0.0, margin=0.0):
         ]
     )
     labels = dict(zip(ids, (f"g{group}" for group in groups), strict=True))
-    split = Split("random", (Fold(0, 0, tuple(f"t{i}" for i in range(4 * n)), tuple(ids)),), labels, "")
-    found = evaluate(frame, task="regression", classes=(), split=split, preferred={})
-    return compare([(found, "lm-head", "gp")], margin)[0]
+    train = tuple(f"t{i}" for i in range(4 * n))
+    split = Split("random", (Fold(0, 0, train, tuple(ids)),), labels | {row: row for row in train}, "")
+    found = evaluate(frame, task="regression", classes=(), split=split, preferred={(0, 0): "gp"})
+    return compare(found, list(arms), ["lm-head"], "lm-head", margin).between("lm-head", "gp")
 
 
 def answers(make, **planted):
@@ -108,16 +110,20 @@ def table(rng, groups):
     return X, X @ np.tile(rng.normal(size=5), 2) + 0.3 * offsets[index] + 0.3 * rng.normal(size=len(groups))
 
 
-def learner_error(X, y, train, test, blur=None):
-    """Mean absolute error of a ridge regression, its predictions blurred by noise that belongs to the rows."""
+def ridge(X, y, train, test):
+    """Predictions of a ridge regression."""
     fitted, mean = X[train], y[train].mean()
-    solved = np.linalg.solve(fitted.T @ fitted + np.eye(X.shape[1]), fitted.T @ (y[train] - mean))
-    found = mean + X[test] @ solved
-    return float(np.abs(y[test] - found - (0.0 if blur is None else blur[test])).mean())
+    return mean + X[test] @ np.linalg.solve(fitted.T @ fitted + np.eye(X.shape[1]), fitted.T @ (y[train] - mean))
 
 
-def divided_answers(make, folds, blur=0.0):
-    """What the corrected t says of two equal learners, over folds or hold-outs repeated five times.
+def neighbours(X, y, train, test):
+    """Means of the five nearest training rows: what is trained on matters more than for a ridge."""
+    apart = ((X[test][:, None] - X[train][None]) ** 2).sum(axis=2)
+    return y[train][np.argpartition(apart, 5, axis=1)[:, :5]].mean(axis=1)
+
+
+def divided_answers(make, folds, repeats, learner=ridge, blur=0.0):
+    """What is said of two equal learners, over folds or hold-outs, repeated.
 
     Each sees one half of the features, always the same, so that what sets them apart on a table does so in every
     division; over tables neither is better. With ``blur`` both see the same half, and the first is blurred.
@@ -127,23 +133,35 @@ def divided_answers(make, folds, blur=0.0):
         rng = np.random.default_rng(simulation)
         groups = make(rng).astype(str)
         X, y = table(rng, groups)
-        none, noise = np.zeros(len(y)), blur * rng.normal(size=len(y))
-        masks = []
-        for repeat in range(5):
-            if folds:
-                numbers = fold_numbers(groups, none, folds, repeat)
-                masks += [numbers == k for k in range(folds)]
-            else:
-                masks.append(hold_out(groups, none, 0.2, repeat))
+        noise = blur * rng.normal(size=len(y))
         one, two = (X[:, :5], X[:, :5]) if blur else (X[:, :5], X[:, 5:])
-        apart = [
-            learner_error(one, y, ~mask, mask, noise if blur else None) - learner_error(two, y, ~mask, mask)
-            for mask in masks
-        ]
-        dependence = dependence_of([list(np.flatnonzero(mask)) for mask in masks], len(y))
-        estimate = Estimate.over_divisions(np.array(apart), dependence)
+        estimate = estimated(y, groups, masks_of(groups, folds, repeats), learner, one, two, noise)
         claims.append(np.sign(estimate.value) if estimate.p_difference() < 0.05 else 0)
     return {WORSE: claims.count(1), BETTER: claims.count(-1)}
+
+
+def masks_of(groups, folds, repeats):
+    none, masks = np.zeros(len(groups)), []
+    for repeat in range(repeats):
+        if folds:
+            numbers = fold_numbers(groups, none, folds, repeat)
+            masks += [numbers == k for k in range(folds)]
+        else:
+            masks.append(hold_out(groups, none, 0.2, repeat))
+    return masks
+
+
+def estimated(y, groups, masks, learner, one, two, noise):
+    """The difference in mean absolute error over divisions."""
+    scores, division, rows = [], [], []
+    for number, mask in enumerate(masks):
+        tested = np.flatnonzero(mask)
+        first = np.abs(y[tested] - learner(one, y, ~mask, tested) - noise[tested])
+        scores.append(first - np.abs(y[tested] - learner(two, y, ~mask, tested)))
+        division.append(np.full(len(tested), number))
+        rows.append(tested)
+    flat = np.concatenate(rows)
+    return over_divisions(np.concatenate(scores), np.concatenate(division), flat, groups[flat], groups)
 
 
 def grouped(rng):
@@ -159,28 +177,40 @@ def most_in_one(rng):
     return np.maximum(0, np.arange(120) - 89)
 
 
+def as_scaffolds(rng):
+    """Sixty groups of which the largest holds a fifth of the rows."""
+    share = 1 / np.arange(1, 61)
+    return rng.choice(60, 240, p=share / share.sum())
+
+
+SLOW = pytest.mark.slow
+
+
 @pytest.mark.parametrize(
-    ("make", "folds"),
+    ("make", "folds", "repeats", "learner"),
     [
-        pytest.param(loose, 5, marks=pytest.mark.slow),
-        (grouped, 5),
-        pytest.param(loose, 0, marks=pytest.mark.slow),
-        pytest.param(grouped, 0, marks=pytest.mark.slow),
-        (most_in_one, 0),
-        pytest.param(most_in_one, 5, marks=pytest.mark.slow),
+        (grouped, 5, 1, ridge),
+        (grouped, 5, 2, ridge),
+        (most_in_one, 0, 5, ridge),
+        *(
+            pytest.param(make, folds, repeats, learner, marks=SLOW)
+            for make in (loose, grouped, most_in_one, as_scaffolds)
+            for folds, repeats in ((5, 1), (5, 2), (5, 5), (0, 5))
+            for learner in (ridge, neighbours)
+        ),
     ],
 )
-def test_equal_learners_over_repeated_divisions(make, folds):
-    found = divided_answers(make, folds)
+def test_equal_learners_over_divisions(make, folds, repeats, learner):
+    found = divided_answers(make, folds, repeats, learner)
     assert found[BETTER] + found[WORSE] <= MOST_CLAIMS, found
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("make", "blur"), [(loose, 2.5), (grouped, 3.0)])
 def test_a_planted_difference_over_repeated_folds(make, blur):
-    """On 120 rows an error 1.4 times as large is found in more than four of five tables, or 1.6 times where the rows
-    come in forty groups; and it is never taken for a smaller one."""
-    found = divided_answers(make, 5, blur)
+    """On 120 rows a large difference is found in more than four of five tables, also where the rows come in forty
+    groups; and it is never taken for a smaller one."""
+    found = divided_answers(make, 5, 2, blur=blur)
     assert found[WORSE] >= 0.85 * SIMULATIONS, found
     assert found[BETTER] == 0
 
@@ -188,32 +218,57 @@ def test_a_planted_difference_over_repeated_folds(make, blur):
 # -- by hand --
 
 
-def test_the_corrected_t_by_hand():
-    """Four differences of mean 2.5 and variance 5/3; 1/4 + 1/4 of it is the squared error."""
-    estimate = Estimate.over_divisions(np.array([1.0, 2.0, 3.0, 4.0]), 0.25)
-    assert estimate.value == 2.5
-    assert estimate.error == pytest.approx(np.sqrt(5 / 6))
-    low, high = estimate.interval()
-    assert (low, high) == pytest.approx((2.5 - 3.182446 * np.sqrt(5 / 6), 2.5 + 3.182446 * np.sqrt(5 / 6)))
-    assert estimate.p_difference() == pytest.approx(0.0714, abs=1e-4)
-    assert estimate.p_equivalence(2.5) == 0.5
-    assert estimate.p_equivalence(0.0) == 1.0
+def test_folds_by_hand():
+    """Four rows in two folds, each a group: squared deviations of 5 over 16, times 4 / 3, and as much again for the
+    training rows, which nothing tells apart here."""
+    scores, rows = np.array([1.0, 2.0, 3.0, 4.0]), np.arange(4)
+    found = over_divisions(scores, np.array([0, 0, 1, 1]), rows, rows, rows)
+    assert found.value == 2.5
+    assert found.error == pytest.approx(np.sqrt(2 * 5 / 16 * 4 / 3))
+    assert found.degrees == 3
 
 
-def test_the_same_difference_everywhere_is_certain():
-    always = Estimate.over_divisions(np.full(5, 0.5), 0.25)
-    assert always.p_difference() == 0.0
-    assert always.p_equivalence(0.6) == 0.0
-    assert Estimate.over_divisions(np.zeros(5), 0.25).p_difference() == 1.0
+def test_rows_of_a_group_count_as_one():
+    scores, groups = np.tile([1.0, 2.0, 3.0, 4.0], 10), np.tile(np.arange(4), 10)
+    found = over_divisions(scores, np.repeat([0, 1], 20), np.arange(40), groups, groups)
+    assert found.error == pytest.approx(np.sqrt(2 * 5 / 16 * 4 / 3))
 
 
-def test_divisions_depend_on_one_another_as_their_test_sets_overlap():
-    assert dependence_of([["a", "b"], ["c", "d"]], 10) == pytest.approx(0.25)  # apart, as folds are
-    assert dependence_of([["a", "b"], ["b", "c"]], 10) == pytest.approx(1.0)  # half of each is shared
-    assert dependence_of([["a", "b"], ["b", "a"]], 10) == np.inf
-    same_rows = Estimate.over_divisions(np.array([0.3, 0.3]), np.inf)
-    assert not same_rows.known
-    assert same_rows.p_difference() == 1.0
+def test_divisions_of_one_row_set_are_not_more_rows():
+    """Ten copies of one test set say no more than one."""
+    rng = np.random.default_rng(0)
+    scores, rows, table_rows = rng.normal(size=50), np.arange(50), np.arange(250)
+    one = over_divisions(np.tile(scores, 2), np.repeat([0, 1], 50), np.tile(rows, 2), np.tile(rows, 2), table_rows)
+    ten = over_divisions(
+        np.tile(scores, 10), np.repeat(np.arange(10), 50), np.tile(rows, 10), np.tile(rows, 10), table_rows
+    )
+    assert ten.error == pytest.approx(one.error)
+    assert one.error >= scores.std() / np.sqrt(50)
+
+
+def test_models_that_differ_between_divisions_widen_the_error():
+    """Each model shifts all of its rows: what rows alone could not say."""
+    rng = np.random.default_rng(1)
+    rows = np.tile(np.arange(100), 2)
+    division = np.concatenate([rng.permutation(np.repeat(np.arange(5), 20)) + 5 * repeat for repeat in range(2)])
+    of_row, of_model = 0.1 * rng.normal(size=100), rng.normal(size=10)
+    still = over_divisions(of_row[rows], division, rows, rows, np.arange(100))
+    moved = over_divisions(of_row[rows] + of_model[division], division, rows, rows, np.arange(100))
+    assert moved.error > 5 * still.error
+    assert moved.degrees < 15 < still.degrees
+
+
+def test_undefined_divisions_are_left_out():
+    scores = np.array([1.0, 2.0, np.nan, np.nan])
+    found = over_divisions(scores, np.array([0, 0, 1, 1]), np.arange(4), np.arange(4), np.arange(4))
+    assert found.value == 1.5
+    assert not over_divisions(np.full(4, np.nan), np.zeros(4, int), np.arange(4), np.arange(4), np.arange(4)).known
+
+
+def test_the_mean_of_independent_values_by_hand():
+    found = Estimate.of_mean(np.array([1.0, 2.0, 3.0, 4.0]))
+    assert found.interval() == pytest.approx((2.5 - 3.182446 * np.sqrt(5 / 12), 2.5 + 3.182446 * np.sqrt(5 / 12)))
+    assert not Estimate.of_mean(np.array([1.0])).known
 
 
 def test_effective_groups():
@@ -230,3 +285,13 @@ def test_an_undefined_metric_is_not_known():
 
 def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+
+
+def test_levels_of_holm_exclude_zero_just_where_the_adjusted_p_is_small():
+    rng = np.random.default_rng(3)
+    for _ in range(200):
+        estimates = [Estimate(float(value), 1.0, 20) for value in rng.normal(scale=2.0, size=5)]
+        adjusted = holm_with_levels([one.p_difference() for one in estimates])
+        for one, (p, level) in zip(estimates, adjusted, strict=True):
+            low, high = one.interval(level)
+            assert (low > 0 or high < 0) == (p < 0.05)

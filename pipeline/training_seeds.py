@@ -1,0 +1,124 @@
+"""What another training seed does to the score of a language model, where it was trained with several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+
+from pipeline.evaluation.comparison import Evaluation
+from pipeline.evaluation.metrics import LABELS, PRIMARY, auroc_parts
+from pipeline.evaluation.verdict import number
+from pipeline.experiment import Run, again_trained, get_cell
+from pipeline.splits.splitters import Fold, Split
+from pipeline.tables.targets import CLASSES
+
+
+@dataclass(frozen=True)
+class SeedSpread:
+    """The primary metric of an arm by each training seed on one split, the first being that of the leaderboard.
+
+    ``variance`` is what seeds differ in beyond what single rows do: the variance of the scores less that which follows
+    from the rows on which the seeds differ, since that is in the error over rows already.
+    """
+
+    split: str
+    arm: str
+    scores: tuple[float, ...]
+    variance: float
+
+
+def train_again(run: Run) -> None:
+    """Fill the cells of the further seeds."""
+    for split, fold, arm, number_ in again_trained(run):
+        get_cell(run, split, fold, arm, number_)
+
+
+def spreads(run: Run, evaluations: Sequence[Evaluation]) -> list[SeedSpread]:
+    """What the further seeds of each arm and split show."""
+    found: dict[tuple[str, str], list[np.ndarray]] = {}
+    of = {evaluation.split: evaluation for evaluation in evaluations}
+    for split, fold, arm, number_ in again_trained(run):
+        evaluation = of[split.name]
+        parts = found.setdefault((split.name, arm), [evaluation.parts[arm]])
+        parts.append(_parts(run, evaluation, split, fold, arm, number_))
+    return [
+        SeedSpread(split, arm, tuple(float(part.mean()) for part in parts), seed_variance(parts, of[split].groups))
+        for (split, arm), parts in found.items()
+    ]
+
+
+def _parts(run: Run, evaluation: Evaluation, split: Split, fold: Fold, arm: str, again: int) -> np.ndarray:
+    """Each row's part in the primary metric by another seed, in the order of the evaluation. Shape (n,)."""
+    cell = get_cell(run, split, fold, arm, again)
+    place = {row_id: index for index, row_id in enumerate(cell["row_id"])}
+    order = [place[row_id] for row_id in evaluation.row_ids]
+    if evaluation.task != CLASSES:
+        return np.abs(evaluation.truth - np.array(cell["prediction"], dtype=np.float64)[order])
+    chances = np.array(cell["probabilities"], dtype=np.float64)[order]
+    chances[np.array(cell["parse_failed"])[order]] = 1 / len(evaluation.classes)
+    return auroc_parts(evaluation.truth, chances, evaluation.classes)
+
+
+def seed_variance(parts: Sequence[np.ndarray], groups: np.ndarray) -> float:
+    """The variance between seeds of a score that is common to the rows; 0 where rows alone explain the difference.
+
+    Parameters
+    ----------
+    parts : sequence of ndarray of shape (n,)
+        Of each seed, each row's part in the score.
+    groups : ndarray of shape (n,)
+    """
+    raw = float(np.var([part.mean() for part in parts], ddof=1))
+    label, group = np.unique(groups.astype(str), return_inverse=True)
+    if len(label) < 2:
+        return raw
+    of_rows = []
+    for one, two in combinations(parts, 2):
+        apart = one - two
+        sums = np.bincount(group, apart - apart.mean()) / len(apart)
+        of_rows.append(float(sums @ sums) * len(label) / (len(label) - 1) / 2)
+    return max(0.0, raw - float(np.mean(of_rows)))
+
+
+def with_seeds(evaluations: Sequence[Evaluation], found: Sequence[SeedSpread]) -> list[Evaluation]:
+    """The evaluations with what seeds add to the errors of the arms."""
+    return [
+        replace(
+            evaluation,
+            seeds={
+                one.arm: (one.variance, len(one.scores) - 1)
+                for one in found
+                if one.split == evaluation.split and one.variance > 0
+            },
+        )
+        for evaluation in evaluations
+    ]
+
+
+def seed_sentence(found: Sequence[SeedSpread], tuned: Sequence[str], evaluations: Sequence[Evaluation]) -> str:
+    """What the seeds show, and where one seed leaves it open."""
+    said = []
+    for one in found:
+        metric = LABELS[PRIMARY[evaluations[0].task]]
+        listed = " and ".join(map(number, one.scores))
+        more = (
+            f"more than the rows explain; a standard deviation of {number(one.variance**0.5)} is in its intervals there"
+            if one.variance > 0
+            else "no more than the rows explain, which is in its intervals already"
+        )
+        said.append(f"On {one.split} {one.arm} was trained with {len(one.scores)} seeds: {metric} {listed}, {more}.")
+    known = {(one.split, one.arm) for one in found}
+    open_ = [
+        f"{arm} on {evaluation.split}"
+        for evaluation in evaluations
+        for arm in tuned
+        if evaluation.divisions == 1 and (evaluation.split, arm) not in known
+    ]
+    if open_:
+        said.append(
+            f"One training seed leaves its own variation out of the intervals of {', '.join(open_)} (--lm-seeds)."
+        )
+    return " ".join(said)
