@@ -272,8 +272,8 @@ def _from_groups(
         return Split(name, tuple(made), labels, f"{folds} folds{_times(repeats)}", tuple(notes))
     if len(distinct) < 2:
         raise InputError(f"split {name!r}: all {len(table)} rows are one group; at least two are needed")
-    free = np.ones(len(groups), dtype=bool) if name == "random" else testable(groups, test_size)
-    tests = [_held_out(groups, strata, free, test_size, seed_of_repeat(seed, repeat)) for repeat in range(repeats)]
+    free = np.ones(len(groups), dtype=bool) if name == "random" else testable(groups, strata, test_size)
+    tests = [hold_out(groups, strata, test_size, seed_of_repeat(seed, repeat), free) for repeat in range(repeats)]
     got = float(np.mean(tests))
     notes = [*([how] if how else []), *_never_tested(groups, free)]
     if abs(got - test_size) > TOLERANCE:
@@ -283,13 +283,6 @@ def _from_groups(
         )
     made = [Fold(repeat, 0, tuple(ids[~test]), tuple(ids[test])) for repeat, test in enumerate(tests)]
     return Split(name, tuple(made), labels, f"{test_size:.0%} of rows held out{_times(repeats)}", tuple(notes))
-
-
-def _held_out(groups: np.ndarray, strata: np.ndarray, free: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """`hold_out` of a share of all rows, chosen among those that are free to be tested. Shape (n,)."""
-    test = np.zeros(len(groups), dtype=bool)
-    test[free] = hold_out(groups[free], strata[free], share * len(groups) / free.sum(), seed)
-    return test
 
 
 def _never_tested(groups: np.ndarray, free: np.ndarray) -> list[str]:

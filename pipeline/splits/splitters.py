@@ -75,22 +75,26 @@ class Split:
         return pd.DataFrame(rows, columns=["split", "repeat", "fold", "row_id", "role", "group"])
 
 
-def testable(groups: np.ndarray, share: float) -> np.ndarray:
+def testable(groups: np.ndarray, classes: np.ndarray, share: float) -> np.ndarray:
     """Rows whose group may be tested in a hold-out of this share: groups of at most `LARGEST` of its rows, or more
     where these are too few. Shape (n,).
 
     A test set that is mostly one group tells little of others (`pipeline.evaluation.estimates.effective_number`). The
-    bound grows until there are `CHOICE` times the rows to choose from.
+    bound grows until every class has `CHOICE` times the rows that are tested of it to choose from; if that takes
+    groups as large as the test set, all are free.
     """
-    _, number, sizes = np.unique(groups.astype(str), return_inverse=True, return_counts=True)
-    wanted = share * len(groups)
+    labels, counts = _class_counts(groups, classes)
+    sizes, wanted = counts.sum(axis=1), share * len(groups)
+    needed = np.minimum(CHOICE * share, 1.0) * counts.sum(axis=0)
     most = max(1.0, LARGEST * wanted)
-    while sizes[sizes <= most].sum() < min(CHOICE * wanted, len(groups)) and most < wanted:
+    while most < wanted and np.any(counts[sizes <= most].sum(axis=0) < needed):
         most *= GROWTH
-    return sizes[number] <= most if most < wanted else np.ones(len(groups), dtype=bool)
+    return np.isin(groups, labels[sizes <= most]) if most < wanted else np.ones(len(groups), dtype=bool)
 
 
-def hold_out(groups: np.ndarray, classes: np.ndarray, share: float, seed: int) -> np.ndarray:
+def hold_out(
+    groups: np.ndarray, classes: np.ndarray, share: float, seed: int, free: np.ndarray | None = None
+) -> np.ndarray:
     """Choose whole groups for a test set of about ``share`` of the rows.
 
     Groups are taken in a random order as long as no class exceeds its share; where that leaves
@@ -106,6 +110,8 @@ def hold_out(groups: np.ndarray, classes: np.ndarray, share: float, seed: int) -
     share : float
         Fraction of rows asked for, between 0 and 1.
     seed : int
+    free : ndarray of bool, shape (n,), optional
+        Rows of the groups that may be chosen; all if not given.
 
     Returns
     -------
@@ -116,6 +122,8 @@ def hold_out(groups: np.ndarray, classes: np.ndarray, share: float, seed: int) -
     quota = np.ceil(share * counts.sum(axis=0))
     wanted = round(share * len(groups))
     order = np.random.default_rng(seed).permutation(len(labels))
+    if free is not None:
+        order = order[np.isin(labels[order], groups[free])]
     chosen = np.zeros(len(labels), dtype=bool)
     total = np.zeros(counts.shape[1])
     for limits in (quota, np.full_like(quota, np.inf)):  # the second pass gives up the class shares

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from rdkit import Chem
 
 from pipeline.arms.features import morgan_bits, tanimoto
 from pipeline.errors import InputError
+from pipeline.evaluation.comparison import BETTER, CANNOT_TELL, Comparisons, Difference
 from pipeline.evaluation.verdict import Verdict, ladder_sentence
 from pipeline.splits import rungs
 from pipeline.splits.build import build_splits, check_name, expand_names
@@ -185,17 +187,31 @@ def test_the_card_says_what_shift_a_rung_makes(photoswitch):
 
 
 def test_the_ladder_sentence_names_the_rung_where_the_arm_changes():
-    def verdict(name, use):
-        return Verdict(name, use is not None, use, "", (), ())
-
-    found = [verdict("random", "gp"), verdict("scaffold", "gp"), verdict("size", None), verdict("cluster", "knn")]
-    said = ladder_sentence(found)
+    found, compared = ladder([("random", "gp"), ("scaffold", "gp"), ("size", None), ("cluster", "knn")], BETTER)
+    said = ladder_sentence(found, compared)
     assert said.startswith(
         "Along the ladder the arm to use changes first at cluster: gp on random and scaffold; knn on"
     )
     assert said.endswith("No arm can be named on size.")
-    assert "stays the same, gp on random and scaffold" in ladder_sentence(found[:3])
-    assert ladder_sentence(found[:2]) == ""
+    assert "no other arm is shown to be better than gp on random and scaffold" in ladder_sentence(
+        found[:3], compared[:3]
+    )
+    assert ladder_sentence(found[:2], compared[:2]) == ""
+
+
+def test_an_arm_that_validation_alone_prefers_is_no_change_along_the_ladder():
+    found, compared = ladder([("random", "gp"), ("scaffold", "knn"), ("cluster", "gp")], CANNOT_TELL)
+    said = ladder_sentence(found, compared)
+    assert "changes" not in said
+    assert "no other arm is shown to be better than gp on random, scaffold and cluster" in said
+    assert "not shown to be better: knn in place of gp on scaffold." in said
+
+
+def ladder(uses, answer):
+    """Verdicts of splits and the arm to use on each, and comparisons in which knn is what is said against gp."""
+    found = [Verdict(name, use is not None, use, "", (), ()) for name, use in uses]
+    item = Difference("", "knn", "gp", "mae", -1.0, -2.0, -0.5, 0.01, 0.0, 1.0, answer)
+    return found, [Comparisons(SimpleNamespace(only_reference=""), (item,)) for _ in uses]
 
 
 def test_a_ladder_run_leaves_out_what_the_table_cannot_make(tmp_path):
