@@ -119,9 +119,10 @@ def _known_line(about: dict[str, Any]) -> str:
     same = "canonical reaction" if reactions else "canonical SMILES"
     apart = [*(["components"] if reactions else []), *(["context"] if context else [])]
     other = f", if with other {' and '.join(apart)}; false where these lie outside of the domain" if apart else ""
+    forms = "" if reactions else " Other salts, stereoisomers and tautomers of a training molecule are not marked."
     return (
         f"- `in_training` is true where a training {one} has the same {same}{other}. The model has seen it: neither "
-        "its prediction nor an interval around it is a test of the model."
+        f"its prediction nor an interval around it is a test of the model.{forms}"
     )
 
 

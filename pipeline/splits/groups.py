@@ -10,7 +10,7 @@ from pipeline.tables.table import Table, joined_labels
 
 
 def twin_groups(table: Table) -> np.ndarray:
-    """Salts, tautomers and stereoisomers of one parent share a label. Shape (n,)."""
+    """Salts, charged forms, tautomers and stereoisomers of one parent share a label (`twin_labels`). Shape (n,)."""
     return table.frame["twins"].to_numpy(dtype=object)
 
 
@@ -20,7 +20,7 @@ def twin_groups_by_row(table: Table) -> dict[str, str]:
 
 
 def scaffold_groups(table: Table) -> np.ndarray:
-    """Bemis-Murcko framework of the parent; an acyclic molecule is a group of its own. Shape (n,).
+    """Neutral Bemis-Murcko framework of the parent; an acyclic molecule is a group of its own. Shape (n,).
 
     Twins whose frameworks differ (tautomers can) are joined, so that the groups are pure for both.
     """

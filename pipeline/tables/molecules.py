@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rdkit import Chem, rdBase
-from rdkit.Chem import Descriptors, rdMolHash
+from rdkit.Chem import Descriptors, rdMolDescriptors, rdMolHash
 from rdkit.Chem.MolStandardize import rdMolStandardize
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
@@ -15,17 +15,31 @@ _UNCHARGER = rdMolStandardize.Uncharger()
 
 
 @dataclass(frozen=True)
+class Parent:
+    """The neutral largest fragment of a molecule, without stereochemistry.
+
+    Two molecules whose parents share one of the ``names`` are twins for the purpose of leakage. ``skeleton`` is what
+    all tautomers of a parent have in common, and others may: its formula and which atoms are bonded. It is empty where
+    nothing is to be compared.
+    """
+
+    smiles: str
+    names: tuple[str, str]
+    skeleton: str = ""
+
+
+@dataclass(frozen=True)
 class Molecule:
     """A parsed molecule.
 
-    ``parent_keys`` are two tautomer- and stereo-blind names of the neutral largest fragment;
-    two molecules that share either are twins for the purpose of leakage. ``scaffold`` is the
-    canonical Bemis-Murcko framework of that parent, an empty string if it has no ring.
+    ``scaffold`` is the canonical Bemis-Murcko framework of the ``parent``, neutralised once more, since an atom that is
+    charged for the sake of a substituent (as in a quaternary ammonium or an N-oxide) need not be without it. It is an
+    empty string if there is no ring.
     """
 
     smiles: str
     inchikey: str
-    parent_keys: tuple[str, str]
+    parent: Parent
     scaffold: str
 
 
@@ -52,9 +66,9 @@ def parse_molecule(text: str, largest_fragment: bool = False) -> Molecule:
         molecule = _parse(text, largest_fragment)
         smiles = Chem.MolToSmiles(molecule)
         inchikey = Chem.MolToInchiKey(molecule) or f"SMILES={smiles}"
-        parent = _parent(molecule)
-        scaffold = Chem.MolToSmiles(MurckoScaffold.GetScaffoldForMol(parent), isomericSmiles=False)
-        return Molecule(smiles, inchikey, _parent_keys(parent), scaffold)
+        fragment = _neutral_fragment(molecule)
+        framework = _UNCHARGER.uncharge(MurckoScaffold.GetScaffoldForMol(fragment))
+        return Molecule(smiles, inchikey, _parent(fragment), Chem.MolToSmiles(framework, isomericSmiles=False))
 
 
 def canonical_smiles(text: str, largest_fragment: bool = False) -> str:
@@ -100,7 +114,7 @@ def _problem(text: str) -> str:
     return f": {problems[0].Message()}" if problems else ""
 
 
-def _parent(molecule: Chem.Mol) -> Chem.Mol:
+def _neutral_fragment(molecule: Chem.Mol) -> Chem.Mol:
     try:
         parent = _UNCHARGER.uncharge(rdMolStandardize.FragmentParent(molecule))
         Chem.SanitizeMol(parent)
@@ -109,14 +123,20 @@ def _parent(molecule: Chem.Mol) -> Chem.Mol:
         return molecule
 
 
-def _parent_keys(parent: Chem.Mol) -> tuple[str, str]:
-    """Connectivity block of the InChIKey, and RDKit's tautomer hash of the flattened parent.
+def _parent(fragment: Chem.Mol) -> Parent:
+    """Named by the connectivity block of the InChIKey, and by RDKit's tautomer hash.
 
-    The InChIKey block joins tautomers that move a hydrogen between heteroatoms; the hash also
-    joins keto-enol pairs.
+    The first joins tautomers that move a hydrogen between heteroatoms, the second most that move one to a carbon.
     """
-    flat = Chem.Mol(parent)
+    flat = Chem.Mol(fragment)
     Chem.RemoveStereochemistry(flat)
-    connectivity = Chem.MolToInchiKey(flat)[:14]
-    tautomer = rdMolHash.MolHash(flat, rdMolHash.HashFunction.HetAtomTautomerv2)
-    return connectivity or f"SMILES={Chem.MolToSmiles(flat)}", tautomer
+    smiles, inchi = Chem.MolToSmiles(flat), Chem.MolToInchi(flat)
+    block = Chem.InchiToInchiKey(inchi)[:14] if inchi else f"SMILES={smiles}"
+    tautomers = rdMolHash.MolHash(flat, rdMolHash.HashFunction.HetAtomTautomerv2)
+    return Parent(smiles, (block, tautomers), _skeleton(flat, inchi))
+
+
+def _skeleton(molecule: Chem.Mol, inchi: str) -> str:
+    """The connections are a layer of the InChI; the formula is not the InChI's, which moves protons of charged ones."""
+    connections = [layer for layer in inchi.split("/")[2:] if layer.startswith("c")]
+    return "/".join([rdMolDescriptors.CalcMolFormula(molecule), *connections]) if inchi else ""

@@ -15,7 +15,7 @@ from rdkit import Chem
 
 from pipeline.errors import InputError
 from pipeline.tables.measurements import MISSING
-from pipeline.tables.molecules import MoleculeError, canonical_smiles
+from pipeline.tables.molecules import MoleculeError, Parent, canonical_smiles
 
 ROLES = ("reactants", "agents", "products")
 PERCENT, FRACTION = "percent", "fraction"
@@ -31,7 +31,7 @@ class Reaction:
     ``smiles`` is the canonical reaction SMILES without atom maps, ``components`` holds each component by
     name: a canonical SMILES (several molecules joined by dots), a name as written, or nothing where
     the reaction has none. ``restated`` is in canonical form what a table gives as the reaction: its SMILES, or its
-    components one after the other. ``inchikey``, ``parent_keys`` and ``scaffold`` play the part they play for a
+    components one after the other. ``inchikey``, ``parent`` and ``scaffold`` play the part they play for a
     molecule: the first names the reaction, and no two reactions share a name by being alike.
     """
 
@@ -41,8 +41,8 @@ class Reaction:
     restated: str = ""
 
     @property
-    def parent_keys(self) -> tuple[str, str]:
-        return self.inchikey, self.inchikey
+    def parent(self) -> Parent:
+        return Parent(self.smiles, (self.inchikey, self.inchikey))
 
     @property
     def scaffold(self) -> str:

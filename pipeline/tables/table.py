@@ -17,7 +17,7 @@ from scipy.sparse.csgraph import connected_components
 from pipeline.errors import InputError
 from pipeline.tables.context import ContextColumn, context_column_name, read_column
 from pipeline.tables.measurements import ABOVE, BELOW, CENSORED, REFUSE, TargetError
-from pipeline.tables.molecules import Molecule, MoleculeError, molecular_weight, parse_molecule
+from pipeline.tables.molecules import Molecule, MoleculeError, Parent, molecular_weight, parse_molecule
 from pipeline.tables.notation import decimal_of_file
 from pipeline.tables.reactions import Reaction
 from pipeline.tables.reading import RawTable, find_smiles_column, require_column, table_name
@@ -25,13 +25,14 @@ from pipeline.tables.scales import Scale
 from pipeline.tables.structures import SELFIES, as_smiles, structure_notation
 from pipeline.tables.target_column import TargetColumn, TargetSettings, marks_stated, target_column
 from pipeline.tables.targets import CLASSES, REGRESSION
+from pipeline.tables.tautomers import tautomer_names
 
 MIN_ROWS = 20
 SPREAD_WARNING = 0.5  # of the target's standard deviation
 STRUCTURE = " structure"  # the first column of what an arm is given; no header has a name that begins with a space
 REFUSED_COLUMNS = ["line", "column", "value", "reason", "structure", "id"]
 FRAME_COLUMNS = [
-    *("row_id", "line", "id", "given", "restated", "smiles", "inchikey", "parent_keys", "scaffold", "target", "bound"),
+    *("row_id", "line", "id", "given", "restated", "smiles", "inchikey", "parent", "scaffold", "target", "bound"),
     *("n_merged", "spread", "n_values", "variance"),
 ]
 
@@ -517,7 +518,7 @@ def _merged(members: list[_Row], kept: Molecule | Reaction, task: str) -> dict[s
         "restated": kept.restated if isinstance(kept, Reaction) else kept.smiles,
         "smiles": kept.smiles,
         "inchikey": kept.inchikey,
-        "parent_keys": kept.parent_keys,
+        "parent": kept.parent,
         "scaffold": kept.scaffold,
         "target": value,
         "bound": bound,
@@ -574,17 +575,32 @@ def _row_id(inchikey: str, apart: list[str]) -> str:
 
 
 def _with_twin_groups(frame: pd.DataFrame) -> pd.DataFrame:
-    """Replace the parent keys by one group label per set of molecules that share any of them."""
+    """Replace the parents by one group label per set of twins."""
     if frame.empty:
-        return frame.drop(columns="parent_keys").assign(twins="")
-    return frame.drop(columns="parent_keys").assign(twins=twin_labels(frame["parent_keys"], frame["inchikey"]))
+        return frame.drop(columns="parent").assign(twins="")
+    return frame.drop(columns="parent").assign(twins=twin_labels(list(frame["parent"]), frame["inchikey"]))
 
 
-def twin_labels(parent_keys: Iterable[tuple[str, str]], inchikeys: Iterable[str]) -> np.ndarray:
-    """One label per set of molecules that share any name. Shape (n,)."""
+def twin_labels(parents: Sequence[Parent], inchikeys: Iterable[str]) -> np.ndarray:
+    """One label per set of molecules that share any name, those of their tautomers included. Shape (n,).
+
+    Tautomers have one skeleton, so they are looked for where molecules of one skeleton have no name in common.
+    """
     # A structure whose InChI failed is still its own molecule, so the full key is a third name.
-    names = [(*pair, inchikey) for pair, inchikey in zip(parent_keys, inchikeys, strict=True)]
-    return joined_labels(*zip(*names, strict=True))
+    labels = joined_labels(*zip(*(parent.names for parent in parents), strict=True), inchikeys)
+    skeletons, smiles = [parent.skeleton for parent in parents], [parent.smiles for parent in parents]
+    alike = pd.DataFrame({"skeleton": skeletons, "smiles": smiles, "label": labels}).drop_duplicates()
+    alike = alike[(alike["skeleton"] != "") & (alike.groupby("skeleton")["label"].transform("nunique") > 1)]
+    named = [
+        (label, f"{skeleton} {name}")
+        for skeleton, text, label in alike.itertuples(index=False)
+        for name in tautomer_names(text)
+    ]
+    if not named:
+        return labels
+    apart, names = zip(*named, strict=True)
+    together = dict(zip(apart, joined_labels(apart, names), strict=True))
+    return np.array([together.get(label, label) for label in labels], dtype=object)
 
 
 def joined_labels(*labels: Iterable[str]) -> np.ndarray:
