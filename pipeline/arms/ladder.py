@@ -22,6 +22,7 @@ BASELINES: dict[str, Callable[[str, int, int], Any]] = {
     "rf-bits": baselines.rf_bits,
     "extratrees": baselines.extratrees,
     "lightgbm": baselines.lightgbm,
+    "svr": baselines.svr,
     "gp": baselines.gp,
 }
 LANGUAGE_MODELS: dict[str, Callable[..., Any]] = {
@@ -38,6 +39,7 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "rf-bits": ("bits",),
     "extratrees": ("descriptors",),
     "lightgbm": ("counts", "descriptors"),
+    "svr": ("descriptors",),
     "gp": ("counts", "descriptors"),
 }
 # Arms whose prediction is the mean of the predictions of others; the members are never fitted twice.
@@ -72,6 +74,7 @@ DESCRIPTIONS = {
     "rf-bits": "random forest of 100 trees on Morgan bits (weak reference)",
     "extratrees": "500 extremely randomised trees on RDKit descriptors",
     "lightgbm": "gradient boosting on Morgan counts and RDKit descriptors",
+    "svr": "support vector machine, RBF on RDKit descriptors (for classes too)",
     "gp": "Gaussian process, Tanimoto on Morgan counts + RBF on RDKit descriptors",
     "ensemble": "mean of extratrees, lightgbm and gp",
     "onehot-rf": "random forest on which component is which (one-hot)",
