@@ -33,6 +33,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.arms.features import descriptors, morgan_counts
 from pipeline.arms.ladder import class_chances, make_arm, mean_of
 from pipeline.config import make_config
 from pipeline.evaluation.estimates import Estimate
@@ -40,7 +41,7 @@ from pipeline.experiment import load_table
 from pipeline.reporter import Reporter
 from pipeline.splits.groups import GROUPINGS
 from pipeline.splits.splitters import hold_out
-from pipeline.tables.table import Table
+from pipeline.tables.table import STRUCTURE, Table
 from pipeline.tables.targets import CLASSES, REGRESSION
 
 TOX21 = Path(__file__).resolve().parents[2] / "shared" / "data" / "tox21.csv.gz"
@@ -182,6 +183,8 @@ def main() -> None:
         if not missing:
             continue
         table = load(name)
+        descriptors(table.inputs[STRUCTURE])  # kept from then on: no arm's time holds that of the features
+        morgan_counts(table.inputs[STRUCTURE])
         for key in missing:
             found = {**dict(zip(names, key, strict=True)), "task": table.task, **one_division(table, *key[1:])}
             with options.out.open("a", encoding="utf-8") as file:

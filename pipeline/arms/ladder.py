@@ -44,7 +44,7 @@ FEATURES: dict[str, tuple[str, ...]] = {
 }
 # Arms whose prediction is the mean of the predictions of others; the members are never fitted twice.
 MEANS = {
-    "ensemble": ("extratrees", "lightgbm", "gp"),
+    "ensemble": ("extratrees", "lightgbm", "svr", "gp"),  # chosen by scripts/choose_ensemble.py
     "blend": ("ensemble", "lm-head"),
     "reaction-ensemble": ("components-lightgbm", "drfp-lightgbm", "drfp-rf"),
     "reaction-blend": ("reaction-ensemble", "lm-head"),
@@ -74,9 +74,9 @@ DESCRIPTIONS = {
     "rf-bits": "random forest of 100 trees on Morgan bits (weak reference)",
     "extratrees": "500 extremely randomised trees on RDKit descriptors",
     "lightgbm": "gradient boosting on Morgan counts and RDKit descriptors",
-    "svr": "support vector machine, RBF on RDKit descriptors (for classes too)",
+    "svr": "support vector machine, RBF on RDKit descriptors",
     "gp": "Gaussian process, Tanimoto on Morgan counts + RBF on RDKit descriptors",
-    "ensemble": "mean of extratrees, lightgbm and gp",
+    "ensemble": "mean of extratrees, lightgbm, svr and gp",
     "onehot-rf": "random forest on which component is which (one-hot)",
     "components-rf": "random forest on the Morgan counts of each component, side by side",
     "components-lightgbm": "gradient boosting on the Morgan counts of each component, side by side",
