@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.arms.ladder import MEANS
 from tests.conftest import SMILES, tiny_model_folder, write_table
 
 FAST = "knn,ridge,rf-bits"
@@ -113,7 +114,7 @@ def test_a_run_leaves_all_that_is_promised(alcohols, tiny_folder):
     } <= set(frame.columns)
     sizes = frame.groupby(["split", "arm"])["row_id"].apply(lambda ids: tuple(sorted(ids)))
     assert all(sizes[split].nunique() == 1 for split in ("random", "scaffold"))
-    assert frame["arm"].nunique() == 13
+    assert frame["arm"].nunique() == 14
     info = json.loads((out / "run.json").read_text())
     assert info["versions"]["torch"]
     assert all(cell["seconds"] >= 0 and cell["peak_mb"] > 0 for cell in info["cells"])
@@ -134,9 +135,7 @@ def test_a_run_leaves_all_that_is_promised(alcohols, tiny_folder):
     assert list((out / "models").glob("*gp.skops"))
     assert hashlib.sha256(alcohols.read_bytes()).digest() == before
     ensemble = frame[frame["arm"] == "ensemble"].set_index(["split", "row_id"])["prediction"]
-    members = (
-        frame[frame["arm"].isin(["extratrees", "lightgbm", "gp"])].groupby(["split", "row_id"])["prediction"].mean()
-    )
+    members = frame[frame["arm"].isin(MEANS["ensemble"])].groupby(["split", "row_id"])["prediction"].mean()
     np.testing.assert_allclose(ensemble.sort_index(), members.sort_index())
 
 

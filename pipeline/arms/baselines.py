@@ -22,6 +22,7 @@ from sklearn.preprocessing import FunctionTransformer
 from pipeline.arms.features import CleanDescriptors, descriptors, morgan_bits, morgan_counts, tanimoto
 from pipeline.arms.gaussian_process import GaussianProcess, GaussianProcessLabels
 from pipeline.arms.inputs import MoleculeFeatures, as_frame, smiles_of
+from pipeline.arms.support_vectors import SupportVectorLabels, SupportVectors
 from pipeline.tables.targets import CLASSES
 
 ALPHAS = np.logspace(-3, 4, 15)
@@ -239,3 +240,7 @@ def lightgbm(task: str, seed: int, threads: int) -> Any:
 
 def gp(task: str, seed: int, threads: int) -> Any:
     return GaussianProcessLabels(seed=seed) if task == CLASSES else GaussianProcess(seed=seed)
+
+
+def svr(task: str, seed: int, threads: int) -> Any:
+    return SupportVectorLabels(seed=seed) if task == CLASSES else SupportVectors(seed=seed)

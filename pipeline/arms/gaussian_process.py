@@ -168,14 +168,11 @@ class GaussianProcessLabels(ClassifierMixin, BaseEstimator):
 
     def fit(self, X: Any, y: np.ndarray, groups: Any = None) -> GaussianProcessLabels:
         from pipeline.arms.inputs import as_frame
-        from pipeline.splits.splitters import fold_numbers
+        from pipeline.splits.splitters import inner_fold_numbers
 
         frame, y = as_frame(X), np.asarray(y)
         self.classes_ = np.unique(y)
-        groups = np.arange(len(y)) if groups is None else np.asarray(groups)
-        if np.unique(groups, return_counts=True)[1].max() > len(y) / 2:
-            groups = np.arange(len(y))
-        halves = fold_numbers(groups.astype(str), y, 2, self.seed)
+        halves = inner_fold_numbers(groups, y, 2, self.seed)
         scores = np.zeros((len(y), self._n_scores()))
         for half in (0, 1):
             members = self._fit_members(frame[halves != half], y[halves != half])

@@ -22,6 +22,7 @@ BASELINES: dict[str, Callable[[str, int, int], Any]] = {
     "rf-bits": baselines.rf_bits,
     "extratrees": baselines.extratrees,
     "lightgbm": baselines.lightgbm,
+    "svr": baselines.svr,
     "gp": baselines.gp,
 }
 LANGUAGE_MODELS: dict[str, Callable[..., Any]] = {
@@ -38,11 +39,12 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "rf-bits": ("bits",),
     "extratrees": ("descriptors",),
     "lightgbm": ("counts", "descriptors"),
+    "svr": ("descriptors",),
     "gp": ("counts", "descriptors"),
 }
 # Arms whose prediction is the mean of the predictions of others; the members are never fitted twice.
 MEANS = {
-    "ensemble": ("extratrees", "lightgbm", "gp"),
+    "ensemble": ("extratrees", "lightgbm", "svr", "gp"),  # chosen by scripts/choose_ensemble.py
     "blend": ("ensemble", "lm-head"),
     "reaction-ensemble": ("components-lightgbm", "drfp-lightgbm", "drfp-rf"),
     "reaction-blend": ("reaction-ensemble", "lm-head"),
@@ -73,8 +75,9 @@ DESCRIPTIONS = {
     "rf-bits": "random forest of 100 trees on Morgan bits (weak reference)",
     "extratrees": "500 extremely randomised trees on RDKit descriptors",
     "lightgbm": "gradient boosting on Morgan counts and RDKit descriptors",
+    "svr": "support vector machine, RBF on RDKit descriptors",
     "gp": "Gaussian process, Tanimoto on Morgan counts + RBF on RDKit descriptors",
-    "ensemble": "mean of extratrees, lightgbm and gp",
+    "ensemble": "mean of extratrees, lightgbm, svr and gp",
     "onehot-rf": "random forest on which component is which (one-hot)",
     "components-rf": "random forest on the Morgan counts of each component, side by side",
     "components-lightgbm": "gradient boosting on the Morgan counts of each component, side by side",

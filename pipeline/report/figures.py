@@ -51,6 +51,7 @@ COLOURS = {
     "rf-bits": "#6d6875",
     "extratrees": "#43aa8b",
     "lightgbm": "#90be6d",
+    "svr": "#bc6c25",
     "gp": "#4d908e",
     "ensemble": "#277da1",
     "lm-frozen": "#f9c74f",

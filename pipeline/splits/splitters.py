@@ -186,3 +186,22 @@ def fold_numbers(groups: np.ndarray, classes: np.ndarray, k: int, seed: int) -> 
         load[fold_of[index]] += weight[index]
     position = pd.Series(np.arange(len(labels)), index=pd.Index(labels, dtype=object))
     return fold_of[position.loc[pd.Index(groups, dtype=object)].to_numpy()]
+
+
+def inner_fold_numbers(groups: np.ndarray | None, classes: np.ndarray, k: int, seed: int) -> np.ndarray:
+    """`fold_numbers` for the training rows of one arm: rows by themselves without groups, or where one group has most
+    of the rows; fewer folds where there are fewer groups.
+
+    Parameters
+    ----------
+    groups : ndarray of shape (n,), or None
+
+    Returns
+    -------
+    ndarray of int, shape (n,)
+    """
+    labels = np.arange(len(classes)) if groups is None else np.asarray(groups)
+    if np.unique(labels.astype(str), return_counts=True)[1].max() > len(labels) / 2:
+        labels = np.arange(len(classes))
+    labels = labels.astype(str)
+    return fold_numbers(labels, classes, min(k, len(np.unique(labels))), seed)

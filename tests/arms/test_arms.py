@@ -110,14 +110,14 @@ def test_a_constant_context_and_an_unseen_value_do_no_harm():
 
     train = pd.DataFrame({"smiles": SMILES, "solvent": ["a", "b"] * (len(SMILES) // 2), "t": ["1"] * len(SMILES)})
     test = train.head(3).assign(solvent="never seen", t="oops")
-    for arm in ("ridge", "knn", "ngram-ridge", "lightgbm"):
+    for arm in ("ridge", "knn", "ngram-ridge", "lightgbm", "svr"):
         assert np.isfinite(make_arm(arm, "regression", seed=0, threads=1).fit(train, Y).predict(test)).all()
 
 
 def test_names_groups_and_members():
     assert resolve_arms(["ensemble", "lm-head"], "regression") == ["mean", "ensemble", "lm-head"]
     assert resolve_arms(["baselines"], "classes")[0] == "majority"
-    assert fitted_arms("blend") == ("extratrees", "lightgbm", "gp", "lm-head")
+    assert fitted_arms("blend") == ("extratrees", "lightgbm", "svr", "gp", "lm-head")
     assert is_language_model("blend")
     assert not is_language_model("ensemble")
     assert fitted_arms("reaction-blend") == ("components-lightgbm", "drfp-lightgbm", "drfp-rf", "lm-head")
