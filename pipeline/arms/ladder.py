@@ -44,7 +44,7 @@ FEATURES: dict[str, tuple[str, ...]] = {
 }
 # Arms whose prediction is the mean of the predictions of others; the members are never fitted twice.
 MEANS = {
-    "ensemble": ("extratrees", "lightgbm", "svr", "gp"),  # chosen by scripts/choose_ensemble.py
+    "ensemble": ("extratrees", "lightgbm", "gp"),  # scripts/choose_ensemble.py compares others
     "blend": ("ensemble", "lm-head"),
     "reaction-ensemble": ("components-lightgbm", "drfp-lightgbm", "drfp-rf"),
     "reaction-blend": ("reaction-ensemble", "lm-head"),
@@ -77,7 +77,7 @@ DESCRIPTIONS = {
     "lightgbm": "gradient boosting on Morgan counts and RDKit descriptors",
     "svr": "support vector machine, RBF on RDKit descriptors",
     "gp": "Gaussian process, Tanimoto on Morgan counts + RBF on RDKit descriptors",
-    "ensemble": "mean of extratrees, lightgbm, svr and gp",
+    "ensemble": "mean of extratrees, lightgbm and gp",
     "onehot-rf": "random forest on which component is which (one-hot)",
     "components-rf": "random forest on the Morgan counts of each component, side by side",
     "components-lightgbm": "gradient boosting on the Morgan counts of each component, side by side",

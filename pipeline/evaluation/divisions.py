@@ -18,9 +18,8 @@ def over_divisions(
 ) -> Estimate:
     """The mean over divisions of the mean of rows' scores, with an error that all tested rows enter.
 
-    Three parts make its variance. (1) The test rows: the sum over groups of the squared sum of their weighted
-    deviations from the mean, times ``G / (G - 1)``; what is common to the rows of a group, or to one row in several
-    repeats, is in it. (2) The training rows, which all divisions largely share: a row that is tested by several models
+    Three parts make its variance. (1) The test rows, by the jackknife over groups: how the mean moves without each of
+    them; what is common to the rows of a group, or to one row in several repeats, is in it. (2) The training rows, which all divisions largely share: a row that is tested by several models
     tells the models apart from the rows. The variance between models that is left, times ``(1 - q) / q`` for test sets
     of a share q, is that of another table of this size, if each training row adds its own small part. It is often
     estimated as zero, so that a share `LEAST` of (1) is added. (3) Where no row is tested twice, as in folds without
@@ -52,9 +51,10 @@ def over_divisions(
     label, group = np.unique(groups.astype(str), return_inverse=True)
     if len(label) < 2:
         return Estimate(value, math.nan, math.nan)
-    shift = np.bincount(group, weight * (scores - value))
-    tested = float(shift @ shift) * len(label) / (len(label) - 1)
-    alike = effective_number(np.bincount(group, weight))
+    mass = np.bincount(group, weight)
+    shift = np.bincount(group, weight * (scores - value)) / (1 - mass)  # of the mean without the group
+    tested = float(shift @ shift) * (len(label) - 1) / len(label)
+    alike = effective_number(mass)
     share = alike / effective_number(np.unique(everyone.astype(str), return_counts=True)[1])
     between, models = _between_models(scores, number, rows, group)
     if not models:
