@@ -117,7 +117,7 @@ def test_a_constant_context_and_an_unseen_value_do_no_harm():
 def test_names_groups_and_members():
     assert resolve_arms(["ensemble", "lm-head"], "regression") == ["mean", "ensemble", "lm-head"]
     assert resolve_arms(["baselines"], "classes")[0] == "majority"
-    assert fitted_arms("blend") == ("extratrees", "lightgbm", "svr", "gp", "lm-head")
+    assert fitted_arms("blend") == ("extratrees", "lightgbm", "gp", "lm-head")
     assert is_language_model("blend")
     assert not is_language_model("ensemble")
     assert fitted_arms("reaction-blend") == ("components-lightgbm", "drfp-lightgbm", "drfp-rf", "lm-head")
