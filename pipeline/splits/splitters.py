@@ -19,7 +19,7 @@ LISTED = 5  # divisions whose sizes are said one by one
 TOLERANCE = 0.05  # a hold-out is within five points of what was asked, where the groups allow it
 REACH = 4.0  # with a fifth of the rows tested one training range: enough for all test labels of Lipophilicity and B3DB
 LABELS_UP, LABELS_DOWN = "labels, upwards", "labels, downwards"
-# By what else rows are tested at one end, random folds rank arms as well or better: see docs/comparisons.md.
+# For times and sizes random folds rank arms as well or better: docs/comparisons.md.
 ORDERS = {LABELS_UP: "training labels", LABELS_DOWN: "training labels"}
 
 
@@ -115,11 +115,11 @@ class Split:
         """How far below and above the training labels those of the test rows are to be expected, in training ranges.
 
         By the share of rows that the split tests alone, never by their labels: where it tests one end of the labels,
-        `REACH` times what labels spread evenly would need there; 0 elsewhere.
+        `REACH` times what labels spread evenly would need there, at least one range; 0 elsewhere.
         """
         if self.order is None:
             return 0.0, 0.0
-        needed = REACH * self.order.share / (1 - self.order.share)
+        needed = max(1.0, REACH * self.order.share / (1 - self.order.share))
         return (0.0, needed) if self.order.of == LABELS_UP else (needed, 0.0)
 
     def sizes(self) -> str:

@@ -271,6 +271,8 @@ def test_the_reach_of_a_label_rung_lies_on_its_side_and_grows_with_its_share(pho
     assert low.reach == (pytest.approx(1.0, abs=0.25), 0.0)
     (half,) = build_splits(photoswitch, "label-high", test_size=0.5, folds=0, seed=0)
     assert half.reach[1] > 2 * high.reach[1]
+    (tenth,) = build_splits(photoswitch, "label-high", test_size=0.1, folds=0, seed=0)
+    assert tenth.reach[1] == 1.0
 
 
 def test_a_splits_file_keeps_the_order(tmp_path, photoswitch):
