@@ -3,7 +3,8 @@
 Intervals and chances are calibrated on predictions of training rows by models that had not seen them (those on which a
 baseline is chosen), so that no test row has a part in them. The residuals are of models of fewer rows than the one that
 predicts: an interval is somewhat wide for rows drawn like the training rows, and what is left of it on a shifted split
-is measured.
+is measured. Beyond an edge of an order predictions err to one side: there, the held-out rows lie beyond an inner edge,
+and an interval reaches as far up, and as far down, as their residuals of that sign ask for.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ from pipeline.evaluation.intervals import (
     DEFAULT_LEVEL,
     DISTANCE,
     SPREAD,
-    adaptive_radius,
     at_temperature,
-    conformal_radius,
+    conformal_sides,
+    expected_errors,
     temperature,
 )
 from pipeline.evaluation.metrics import divide, squared_errors
-from pipeline.experiment import Run, fold_targets, get_cell, language_model_key, training_folds
-from pipeline.splits.splitters import Fold, Split
+from pipeline.experiment import EDGE, TWINS, Run, fold_targets, get_cell, language_model_key, training_folds
+from pipeline.splits.splitters import ORDERS, Fold, Split
 from pipeline.tables.table import STRUCTURE
 from pipeline.tables.targets import CLASSES
 
@@ -58,7 +59,8 @@ SIGNALS = {
 FIXED, RAW, CALIBRATED = "fixed", "raw", "calibrated"
 BY_DISTANCE, BY_SPREAD = f"by {DISTANCE}", f"by {SPREAD}"
 METHODS = {
-    FIXED: "the prediction plus or minus one number",
+    FIXED: "the prediction plus or minus one number (where rows beyond an inner edge were held out: plus one number, "
+    "minus another)",
     BY_DISTANCE: "wider the further a structure is from training",
     BY_SPREAD: "wider the more the members of the ensemble differ",
     OWN: "the interval that comes with the prediction, not calibrated",
@@ -81,6 +83,9 @@ class Certainty:
         ``split, arm, signal, metric, value, low, high, n, useful`` with the metrics ``error_auroc`` and
         ``relative_risk`` of `pipeline.evaluation.error_ranking`; ``useful`` if the error AUROC exceeds 0.5 at the 5 %
         level, corrected for the number of signals (Bonferroni).
+    by_edge : dict
+        The splits whose baselines were chosen and calibrated on training rows beyond an inner edge, to what it is an
+        edge of.
     by_twins : tuple of str
         The splits whose training rows left no group to hold out, so that twins were kept together instead.
     curves : dict
@@ -91,6 +96,7 @@ class Certainty:
 
     intervals: pd.DataFrame
     signals: pd.DataFrame
+    by_edge: dict[str, str]
     by_twins: tuple[str, ...]
     curves: dict[tuple[str, str], dict[str, tuple[np.ndarray, np.ndarray]]]
     rows: pd.DataFrame
@@ -101,16 +107,19 @@ def assess(run: Run, cells: Sequence[Mapping[str, Any]], evaluations: Sequence[E
     by_key = {tuple(cell["key"][name] for name in ("split", "repeat", "fold", "arm")): cell for cell in cells}
     hidden = HiddenSpace(run) if any(map(is_language_model, run.arms)) else None
     intervals, signals, rows, by_twins = [], [], [], []
-    curves = {}
+    by_edge, curves = {}, {}
     for split, evaluation in zip(run.splits, evaluations, strict=True):
-        frames, kept = [], True
+        frames, kept = [], set()
         for number, fold in enumerate(sorted(split.folds, key=lambda fold: (fold.repeat, fold.fold))):
             of_fold = {arm: by_key[split.name, fold.repeat, fold.fold, arm] for arm in run.arms}
-            masks, of_groups = training_folds(run, split, fold, fold_targets(run, fold))
-            frames.append(_of_fold(run, split, fold, of_fold, masks, hidden).assign(division=number))
-            kept &= of_groups
-        if not kept:
+            masks, of_split = training_folds(run, split, fold, fold_targets(run, fold))
+            by_side = of_split == EDGE
+            frames.append(_of_fold(run, split, fold, of_fold, masks, hidden, by_side).assign(division=number))
+            kept.add(of_split)
+        if TWINS in kept:
             by_twins.append(split.name)
+        elif split.order and EDGE in kept:
+            by_edge[split.name] = ORDERS[split.order.of]
         frame = pd.concat(frames, ignore_index=True)
         rows.append(frame.assign(split=split.name))
         aligned = _Aligned(evaluation, frame, run.config.seed)
@@ -126,6 +135,7 @@ def assess(run: Run, cells: Sequence[Mapping[str, Any]], evaluations: Sequence[E
     return Certainty(
         pd.DataFrame(intervals, columns=named),
         pd.DataFrame(signals, columns=judged),
+        by_edge,
         tuple(by_twins),
         curves,
         whole[[*first, *(column for column in whole.columns if column not in first)]],
@@ -161,8 +171,10 @@ def _of_fold(
     cells: Mapping[str, Mapping[str, Any]],
     masks: Sequence[np.ndarray],
     hidden: HiddenSpace | None,
+    by_side: bool,
 ) -> pd.DataFrame:
-    """The signals and bounds of every test row, for each arm; ``masks`` are those of `training_folds`."""
+    """The signals and bounds of every test row, for each arm; ``masks`` are those of `training_folds`, and bounds have
+    a size for each side if ``by_side``."""
     train, test = list(fold.train), list(fold.test)
     y = fold_targets(run, fold)
     smiles = run.table.inputs[STRUCTURE]
@@ -187,7 +199,7 @@ def _of_fold(
         if run.task == CLASSES:
             _add_chances(part, run, cell, y.loc[train], exact)
         else:
-            _add_bounds(part, cell, y.loc[train].to_numpy(dtype=np.float64), exact, signals)
+            _add_bounds(part, cell, y.loc[train].to_numpy(dtype=np.float64), exact, signals, by_side)
         frames.append(part)
     return pd.concat(frames, ignore_index=True)
 
@@ -233,6 +245,7 @@ def _add_bounds(
     truth: np.ndarray,
     exact: np.ndarray,
     signals: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    by_side: bool,
 ) -> None:
     """Bounds of 90 % intervals by each method that the arm allows, as ``lower`` and ``upper``."""
     predicted = np.array(cell["prediction"], dtype=np.float64)
@@ -243,13 +256,15 @@ def _add_bounds(
     known = np.isfinite(residuals) & exact
     if known.sum() < LEAST_RESIDUALS:
         return
-    radii = {FIXED: np.full(len(predicted), conformal_radius(residuals[known], DEFAULT_LEVEL))}
+    errors = residuals[known]
+    sizes = {FIXED: (np.ones(len(errors)), np.ones(len(predicted)))}
     for method, signal in ((BY_DISTANCE, DISTANCE), (BY_SPREAD, SPREAD)):
         if signal in signals:
             of_test, of_train = signals[signal]
-            radii[method] = adaptive_radius(residuals[known], of_train[known], of_test, DEFAULT_LEVEL)
-    for method, radius in radii.items():
-        part[f"{method} lower"], part[f"{method} upper"] = predicted - radius, predicted + radius
+            sizes[method] = expected_errors(errors, of_train[known], of_test)
+    for method, (of_held, of_test) in sizes.items():
+        below, above = conformal_sides(errors / of_held, DEFAULT_LEVEL, by_side)
+        part[f"{method} lower"], part[f"{method} upper"] = predicted - below * of_test, predicted + above * of_test
 
 
 def _add_chances(part: pd.DataFrame, run: Run, cell: Mapping[str, Any], truth: pd.Series, exact: np.ndarray) -> None:
@@ -451,6 +466,12 @@ def sentences(certainty: Certainty, evaluations: Sequence[Evaluation]) -> list[s
             else f"Of intervals made to cover {DEFAULT_LEVEL:.0%}, so many hold the truth"
         )
         said.append(f"{what}: {'; '.join(covered)}.")
+    for words in dict.fromkeys(certainty.by_edge.values()):
+        names = ", ".join(name for name, of in certainty.by_edge.items() if of == words)
+        said.append(
+            f"On {names} the baseline was chosen, and all were calibrated, beyond an inner edge of the {words}: on "
+            "those of the training rows that lie nearest to the test rows, predicted from the others."
+        )
     if certainty.by_twins:
         said.append(
             f"On {', '.join(certainty.by_twins)} the training rows left no group to hold out (one has most of them): "

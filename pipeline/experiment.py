@@ -78,6 +78,7 @@ INNER_HOLD_OUT = 0.2
 MOST_HELD_OUT = 0.5
 SEED_STEP = 1_000  # from a training seed of an arm to the next one on the same rows
 MOST_TRAINED_AGAIN = 1_000  # training rows up to which a language model is trained with a second seed by itself
+EDGE, GROUPS, TWINS = "edge", "groups", "twins"  # what of a split its held-out training rows keep
 
 
 @dataclass
@@ -394,6 +395,7 @@ def cell_key(run: Run, split: Split, fold: Fold, arm: str, again: int = 0) -> di
         "fold": fold.fold,
         "rows": rows,
         "groups": hashlib.sha256(repr(sorted(split.groups.items())).encode()).hexdigest(),
+        "order": split.order.digest() if split.order else None,
         "arm": arm,
         "task": run.task,
         "bins": run.config.bins,
@@ -485,7 +487,11 @@ def _fitted_cell(run: Run, split: Split, fold: Fold, arm: str, again: int) -> di
     with measured(cell), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # convergence and rank warnings of single fits; results are validated
         model = fit_arm(
-            new_arm(seeded, arm, label), X.loc[train], y.loc[train].to_numpy(), groups, run.table.censoring(train)
+            new_arm(seeded, arm, label, split.reach),
+            X.loc[train],
+            y.loc[train].to_numpy(),
+            groups,
+            run.table.censoring(train),
         )
         if run.task == CLASSES:
             chances = class_chances(model, run.classes, X.loc[test])
@@ -493,7 +499,7 @@ def _fitted_cell(run: Run, split: Split, fold: Fold, arm: str, again: int) -> di
             cell["prediction"] = [run.classes[code] for code in chances.argmax(axis=1)]
         else:
             cell["prediction"] = [float(value) for value in model.predict(X.loc[test])]
-    cell |= _particulars(model, run.task, X.loc[test])
+    cell |= _particulars(model, run.task, X.loc[test], y.loc[test])
     if again:
         return cell
     if run.config.keep_models and arm in LANGUAGE_MODELS and hasattr(model, "adapter_"):
@@ -502,12 +508,13 @@ def _fitted_cell(run: Run, split: Split, fold: Fold, arm: str, again: int) -> di
         _keep_baseline(run, split, fold, arm, model)
     if arm not in LANGUAGE_MODELS or run.config.calibrate_lm:
         masks, _ = training_folds(run, split, fold, y)
-        cell["validation"] = _validation_predictions(seeded, arm, X.loc[train], y.loc[train], groups, masks)
+        held_out = _validation_predictions(seeded, arm, split.reach, X.loc[train], y.loc[train], groups, masks)
+        cell["validation"] = held_out
     return cell
 
 
-def new_arm(run: Run, arm: str, label: str) -> Any:
-    """An unfitted estimator of this run; ``label`` names it in the progress."""
+def new_arm(run: Run, arm: str, label: str, reach: tuple[float, float] = (0.0, 0.0)) -> Any:
+    """An unfitted estimator of this run; ``label`` names it in the progress, ``reach`` is that of its split."""
     options: dict[str, Any] = {}
     if is_language_model(arm):
         options = {
@@ -515,6 +522,7 @@ def new_arm(run: Run, arm: str, label: str) -> Any:
             "template": run.template,
             "steps": run.config.steps or None,
             "start": run.config.start,
+            "reach": reach,
             "progress": lambda done, total: run.reporter.step(label, done, total),
         }
     else:
@@ -522,8 +530,9 @@ def new_arm(run: Run, arm: str, label: str) -> Any:
     return make_whole(arm, run.task, seed=run.config.seed, threads=run.threads, columns=run.columns, **options)
 
 
-def _particulars(model: Any, task: str, X: Any) -> dict[str, Any]:
-    """What single arms know beyond a prediction: bounds, parse failures, the training curve."""
+def _particulars(model: Any, task: str, X: Any, truth: pd.Series) -> dict[str, Any]:
+    """What single arms know beyond a prediction: bounds, parse failures, the training curve; and the share of the
+    true labels that an arm which writes its answers had no way to write."""
     extra: dict[str, Any] = {"parse_failed": [False] * len(X)}
     if hasattr(model, "reading_"):
         extra["parse_failed"] = model.reading_.parse_failed.tolist()
@@ -541,6 +550,7 @@ def _particulars(model: Any, task: str, X: Any) -> dict[str, Any]:
             "low": model.format_.low,
             "high": model.format_.high,
         }
+        extra["unreachable"] = float(1 - model.format_.can_write(truth.to_numpy(dtype=np.float64)).mean())
     return extra
 
 
@@ -550,11 +560,12 @@ def training_groups(run: Run, split: Split, fold: Fold) -> np.ndarray:
     return joined_labels(own, run.table.frame.set_index("row_id")["twins"].loc[list(fold.train)])
 
 
-def training_folds(run: Run, split: Split, fold: Fold, y: pd.Series) -> tuple[list[np.ndarray], bool]:
+def training_folds(run: Run, split: Split, fold: Fold, y: pd.Series) -> tuple[list[np.ndarray], str]:
     """The masks of training rows that are held out in turn, to choose a baseline and to calibrate.
 
-    They keep the groups of the split, so a baseline is chosen for the kind of test it will face; where these leave
-    nothing to hold out (training rows that are one group), they keep twins together.
+    A baseline is chosen for the kind of test it will face: by folds that keep the groups of the split, or, where the
+    split tests one end of an order, by one hold-out of the training rows at that end. Where neither leaves anything to
+    hold out (training rows that are one group), the folds keep twins together.
 
     Parameters
     ----------
@@ -566,19 +577,29 @@ def training_folds(run: Run, split: Split, fold: Fold, y: pd.Series) -> tuple[li
     Returns
     -------
     masks : list of ndarray of bool, shape (training rows,)
-    kept : bool
-        Whether they keep the groups of the split.
+    kept : {"edge", "groups", "twins"}
+        What of the split they keep: `EDGE`, `GROUPS`, or, which is no test of its kind of shift, `TWINS`.
     """
     train, seed = list(fold.train), seed_of(run, split, fold)
-    masks = inner_folds(y.loc[train], training_groups(run, split, fold), run.task, seed)
+    groups = training_groups(run, split, fold)
+    edge = split.beyond_inner_edge(fold, groups)
+    if edge is not None and run.table.exact.loc[train][edge].any() and usable_masks([edge], y.loc[train], run.task):
+        return [edge], EDGE
+    masks = inner_folds(y.loc[train], groups, run.task, seed)
     if masks:
-        return masks, True
+        return masks, GROUPS
     twins = run.table.frame.set_index("row_id")["twins"].loc[train].to_numpy(dtype=object)
-    return inner_folds(y.loc[train], twins, run.task, seed), False
+    return inner_folds(y.loc[train], twins, run.task, seed), TWINS
 
 
 def _validation_predictions(
-    run: Run, arm: str, X: pd.DataFrame, y: pd.Series, groups: np.ndarray, masks: list[np.ndarray]
+    run: Run,
+    arm: str,
+    reach: tuple[float, float],
+    X: pd.DataFrame,
+    y: pd.Series,
+    groups: np.ndarray,
+    masks: list[np.ndarray],
 ) -> list[Any]:
     """Out-of-fold predictions on training rows, for choosing a baseline and for calibration; NaN where a row was not
     predicted. A language model is trained once more, without the first of the inner folds.
@@ -586,7 +607,7 @@ def _validation_predictions(
     if is_language_model(arm):
         masks = masks[:1]
     label = f"held-out training rows: {arm}"
-    result = held_out_predictions(run, masks, lambda number: new_arm(run, arm, label), X, y, groups)
+    result = held_out_predictions(run, masks, lambda number: new_arm(run, arm, label, reach), X, y, groups)
     return result.tolist() if run.task == CLASSES else result[:, 0].tolist()
 
 
@@ -638,7 +659,13 @@ def inner_folds(y: pd.Series, groups: np.ndarray, task: str, seed: int) -> list[
         k = min(INNER_FOLDS, len(set(groups)))
         numbers = fold_numbers(groups, strata, k, seed)
         masks = [numbers == number for number in range(k)]
-    usable = [mask for mask in masks if task != CLASSES or len(set(strata[~mask])) == len(set(strata))]
+    return usable_masks(masks, y, task)
+
+
+def usable_masks(masks: list[np.ndarray], y: pd.Series, task: str) -> list[np.ndarray]:
+    """Those that hold out some rows, at most half of them, and leave every class something to learn from."""
+    labels = y.to_numpy()
+    usable = [mask for mask in masks if task != CLASSES or len(set(labels[~mask])) == len(set(labels))]
     return [mask for mask in usable if 0 < mask.mean() <= MOST_HELD_OUT]
 
 
@@ -791,6 +818,7 @@ def _prediction_table(run: Run, cells: list[dict[str, Any]]) -> pd.DataFrame:
         for position, label in enumerate(run.classes if run.task == CLASSES else ()):
             part[f"p_{label}"] = [row[position] for row in cell["probabilities"]]
         part["parse_failed"] = cell["parse_failed"]
+        part["unreachable"] = _cannot_write(cell, part["truth"])
         if not run.table.exact.all():
             part["bound"] = run.table.frame.set_index("row_id")["bound"].loc[cell["row_id"]].to_numpy()
         if run.table.scale.transform:
@@ -807,6 +835,13 @@ def _prediction_table(run: Run, cells: list[dict[str, Any]]) -> pd.DataFrame:
     frame = pd.concat(parts, ignore_index=True)
     first = ["cell_id", "dataset", "row_id", "split", "repeat", "fold", "seed", "arm", "truth", "prediction"]
     return frame[[*first, *(column for column in frame.columns if column not in first)]]
+
+
+def _cannot_write(cell: dict[str, Any], truth: pd.Series) -> np.ndarray:
+    """Which true labels lie outside of the numbers that the cell's arm could write; none for other arms. Shape (n,)."""
+    if "number_format" not in cell:
+        return np.zeros(len(truth), dtype=bool)
+    return ~NumberFormat(**cell["number_format"]).can_write(truth.to_numpy(dtype=np.float64))
 
 
 def exact_rows(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -919,7 +954,7 @@ def _conclude(
                 **{name: cell["key"][name] for name in ("split", "repeat", "fold", "arm", "seed")},
                 "seconds": cell["seconds"],
                 "peak_mb": cell["peak_mb"],
-                **{name: cell[name] for name in ("gpu_peak_mb", "well_formed") if name in cell},
+                **{name: cell[name] for name in ("gpu_peak_mb", "well_formed", "unreachable") if name in cell},
                 **({"settings": cell["key"]["language_model"]} if "language_model" in cell["key"] else {}),
             }
             for cell in cells

@@ -271,12 +271,24 @@ class FinishedRun:
         others = {name: use for name, use in answers.items() if name != followed}
         listed = ", ".join(f"{name} says {use}" if use else f"{name} names no arm" for name, use in others.items())
         sentence = f"Arm {arm}: what the verdict on the {followed} split says to use{f' ({listed})' if listed else ''}"
+        beyond = self._beyond_an_edge(followed)
         if split or not others:
-            return arm, f"{sentence}."
+            return arm, f"{sentence}.{beyond}"
         other = next((name for name, use in others.items() if use not in (None, arm)), None)
         if other:
             sentence += f"; --split {other} follows that {'one' if len(others) == 1 else f'of {other}'}"
-        return arm, f"{sentence}. {self._why_hardest(followed)}"
+        return arm, f"{sentence}. {self._why_hardest(followed)}{beyond}"
+
+    def _beyond_an_edge(self, split: str) -> str:
+        """What the verdict on a split that tests one end of an order does not say of a model of all rows."""
+        order = next((card.get("order") for card in self.info.get("splits") or [] if card["name"] == split), None)
+        if not order:
+            return ""
+        return (
+            f" It was chosen, and tested, for rows beyond the {order}. The intervals of a model of all rows are made "
+            "from rows held out at random: they are for new rows like those of the table, and too narrow beyond its "
+            f"{order.removeprefix('training ')}."
+        )
 
     def _no_arm(self, split: str, answers: Mapping[str, str | None]) -> InputError:
         sentence = next(verdict["sentence"] for verdict in self.info["verdicts"] if verdict["split"] == split)

@@ -6,8 +6,8 @@ Simulated tables of 383 rows (that many molecules has the demo), each row a grou
 regressions see the same features, and the predictions of the first are blurred by noise of a size that makes its mean
 absolute error larger by a stated share; or each sees another half of features that matter alike, so that neither is
 better over tables. Ways: a hold-out of 77 rows, alone or as one of eight comparisons; five folds, once, twice and
-five times; five hold-outs. Beside folds and repeats stands the corrected t of Nadeau and Bengio (2003), which looks at the
-divisions' scores alone. The table stands in docs/comparisons.md.
+five times; five hold-outs. Beside folds and repeats stands the corrected t of Nadeau and Bengio (2003), which
+looks at the scores of divisions alone. The table stands in docs/comparisons.md.
 """
 
 from __future__ import annotations

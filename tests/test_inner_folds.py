@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from pipeline.experiment import inner_folds
+from pipeline.fitting import FinishedRun
 from tests.conftest import write_table
 from tests.test_run import chemtune
 
@@ -52,3 +53,78 @@ def test_a_baseline_is_chosen_where_the_training_rows_are_one_group(tmp_path):
     info = json.loads((tmp_path / "out/run.json").read_text())
     assert info["splits"][0]["groups"] == 2
     assert info["preferred_baseline"]["group:lab"] == {"0/0": "ridge"}
+
+
+CHAINS = [f"{'C' * (i + 1)}{end}" for i in range(20) for end in ("O", "N", "Cl", "Br", "F", "S", "C#N")]
+
+
+@pytest.fixture(scope="module")
+def chains(tmp_path_factory):
+    """A finished run over both ends of the labels, and its folder."""
+    folder = tmp_path_factory.mktemp("chains")
+    rows = [(text, round(text.count("C") + 0.05 * (number % 9), 2)) for number, text in enumerate(CHAINS)]
+    path = write_table(folder / "chains.csv", rows)
+    given = ("--smiles", "SMILES", "--target", "value", "--arms", "ridge,knn")
+    done = chemtune("run", path, *given, "--split", "random,label-tail", "--out", folder / "out", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder, given
+
+
+@pytest.mark.parametrize("split", ["label-high", "label-low"])
+def test_a_label_rung_chooses_and_calibrates_beyond_an_inner_edge_of_the_training_labels(chains, split):
+    folder, _ = chains
+    y = pd.read_csv(folder / "out/splits.csv").query("split == @split").set_index("row_id")
+    truth = pd.read_csv(folder / "chains.csv").set_index("SMILES")["value"].loc[y["structure"]].to_numpy()
+    y = y.assign(label=truth * (1 if split == "label-high" else -1))
+    cells = [json.loads(path.read_text()) for path in (folder / "out/cells").glob("*.json")]
+    found = [cell for cell in cells if cell["key"].get("split") == split and cell["key"]["arm"] == "ridge"]
+    (cell,) = found
+    train = y.query("role == 'train'")
+    held = np.isfinite(np.array(cell["validation"], dtype=float))
+    assert 0.1 < held.mean() < 0.3
+    labels = train["label"].to_numpy()
+    assert labels[~held].max() <= labels[held].min()
+    assert labels.max() < y.query("role == 'test'")["label"].min()
+
+
+def test_the_report_says_what_was_chosen_beyond_an_edge(chains):
+    folder, _ = chains
+    report = (folder / "out/report.html").read_text(encoding="utf-8")
+    assert (
+        "On label-high, label-low the baseline was chosen, and all were calibrated, beyond an inner edge of" in report
+    )
+    info = json.loads((folder / "out/run.json").read_text())
+    assert [card["order"] for card in info["splits"]] == [None, "training labels", "training labels"]
+
+
+def test_intervals_beyond_an_edge_lean_to_the_side_of_the_errors(chains):
+    """k nearest neighbours cannot leave the training labels: beyond their upper end the truth lies above."""
+    folder, _ = chains
+    rows = pd.read_parquet(folder / "out/certainty.parquet").query("arm == 'knn'")
+    rows = rows.merge(pd.read_parquet(folder / "out/predictions.parquet").query("arm == 'knn'"), on=["split", "row_id"])
+    below = (rows["prediction"] - rows["fixed lower"]).groupby(rows["split"]).mean()
+    above = (rows["fixed upper"] - rows["prediction"]).groupby(rows["split"]).mean()
+    assert above["label-high"] > 3 * below["label-high"]
+    assert below["label-low"] > 3 * above["label-low"]
+    assert above["random"] == pytest.approx(below["random"])
+
+
+def test_a_run_over_the_splits_file_chooses_and_calibrates_the_same_way(chains):
+    folder, given = chains
+    file = folder / "out/splits.csv"
+    done = chemtune("run", folder / "chains.csv", *given, "--split", file, "--out", folder / "again", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    for name in ("metrics.csv", "intervals.csv"):
+        one, two = (pd.read_csv(folder / where / name) for where in ("out", "again"))
+        pd.testing.assert_frame_equal(one, two)
+
+
+def test_a_fit_that_follows_an_edge_says_what_its_intervals_are_for(chains):
+    finished = FinishedRun.read(chains[0] / "out")
+    verdicts = [{**verdict, "use": "ridge"} for verdict in finished.info["verdicts"]]
+    verdicts[0]["use"] = "knn"
+    finished = FinishedRun(finished.folder, {**finished.info, "verdicts": verdicts})
+    _, said = finished.best_arm("label-low")
+    assert "tested, for rows beyond the training labels" in said
+    assert "too narrow beyond its labels" in said
+    assert "beyond" not in finished.best_arm("random")[1]

@@ -521,3 +521,24 @@ def test_a_machine_on_which_rdkit_cannot_draw_is_told_so_before_anything_is_comp
         r"chemtune: RDKit cannot draw molecules .*apt-get install libxrender1 libxext6\)\n", done.stderr
     )
     assert not (tmp_path / "out").exists()
+
+
+def test_how_far_text_may_reach_follows_from_the_training_labels_alone(alcohols, tiny_folder):
+    """Test labels far up change no prediction; they are out of reach, and that is said."""
+    given = ("--split", "label-high", "--model", tiny_folder, "--steps", 2)
+    first = run_small(alcohols, alcohols.parent / "one", *given, arms="ridge,lm-text")
+    assert first.returncode == 0, first.stderr
+    splits = pd.read_csv(alcohols.parent / "one/splits.csv")
+    tested = set(splits[splits["role"] == "test"]["structure"])
+    rows = [line.split(",") for line in alcohols.read_text().splitlines()[1:]]
+    shifted = [(text, float(value) + 50 * (text in tested)) for text, value in rows]
+    other = write_table(alcohols.parent / "shifted.csv", shifted)
+    assert run_small(other, alcohols.parent / "two", *given, arms="ridge,lm-text").returncode == 0
+    one, two = (pd.read_parquet(alcohols.parent / n / "predictions.parquet") for n in ("one", "two"))
+    np.testing.assert_array_equal(one["prediction"], two["prediction"])
+    text = one["arm"] == "lm-text"
+    assert not one["unreachable"].any()
+    assert two["unreachable"].tolist() == text.tolist()
+    report = (alcohols.parent / "two/report.html").read_text()
+    assert "labels out of reach" in report
+    assert f"<td>{text.sum()} of {text.sum()}</td></tr>" in report

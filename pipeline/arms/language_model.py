@@ -45,6 +45,8 @@ class LanguageModelArm(BaseEstimator):
         Overrides of `TrainingSettings`.
     start : {"auto", "plain"}
         What `lm-head` starts from: pretrained adapters where there are some (see `pipeline.lm.pretrained`), or none.
+    reach : tuple of float
+        How far below and above the training labels `lm-text` may have to write, in training ranges: that of a split.
     seed : int
     progress : callable
         Told how many steps are done, of how many.
@@ -57,6 +59,7 @@ class LanguageModelArm(BaseEstimator):
         steps: int | None = None,
         settings: dict[str, Any] | None = None,
         start: str = PLAIN,
+        reach: tuple[float, float] = (0.0, 0.0),
         seed: int = 0,
         progress: Progress = _silent,
     ) -> None:
@@ -65,6 +68,7 @@ class LanguageModelArm(BaseEstimator):
         self.steps = steps
         self.settings = settings
         self.start = start
+        self.reach = reach
         self.seed = seed
         self.progress = progress
 
@@ -421,7 +425,7 @@ class TextRegressor(RegressorMixin, _TunedText):
     def fit(self, X: Any, y: np.ndarray, groups: Any = None) -> TextRegressor:
         y = np.asarray(y, dtype=np.float64)
         self.mean_ = float(y.mean())
-        self.format_ = NumberFormat.fit(y)
+        self.format_ = NumberFormat.fit(y, self.reach)
         self._fit_text(X, [self.format_.write(value) for value in y])
         return self
 

@@ -19,12 +19,13 @@ def over_divisions(
     """The mean over divisions of the mean of rows' scores, with an error that all tested rows enter.
 
     Three parts make its variance. (1) The test rows, by the jackknife over groups: how the mean moves without each of
-    them; what is common to the rows of a group, or to one row in several repeats, is in it. (2) The training rows, which all divisions largely share: a row that is tested by several models
-    tells the models apart from the rows. The variance between models that is left, times ``(1 - q) / q`` for test sets
-    of a share q, is that of another table of this size, if each training row adds its own small part. It is often
-    estimated as zero, so that a share `LEAST` of (1) is added. (3) Where no row is tested twice, as in folds without
-    repeats, nothing tells the models apart: a share `ASSUMED` of (1) stands for it. Both shares count by the effective
-    number of groups that are tested over that of the table. Degrees of freedom are those of Welch and Satterthwaite.
+    them; what is common to the rows of a group, or to one row in several repeats, is in it. (2) The training rows,
+    which all divisions largely share: a row that is tested by several models tells the models apart from the rows. The
+    variance between models that is left, times ``(1 - q) / q`` for test sets of a share q, is that of another table of
+    this size, if each training row adds its own small part. It is often estimated as zero, so that a share `LEAST` of
+    (1) is added. (3) Where no row is tested twice, as in folds without repeats, nothing tells the models apart: a share
+    `ASSUMED` of (1) stands for it. Both shares count by the effective number of groups that are tested over that of
+    the table. Degrees of freedom are those of Welch and Satterthwaite.
 
     It is our own; `tests/evaluation/test_nulls.py` and ``scripts/power.py`` hold it to its level and say what it finds.
 

@@ -51,6 +51,26 @@ def conformal_radius(residuals: np.ndarray, level: float) -> float:
     return float(np.sort(np.abs(residuals))[rank - 1])
 
 
+def conformal_sides(residuals: np.ndarray, level: float, by_side: bool) -> tuple[float, float]:
+    """How far below and above a prediction an interval reaches that covers a new value with probability ``level``.
+
+    Parameters
+    ----------
+    residuals : ndarray of shape (n,)
+        Truth minus prediction on rows held out of training.
+    by_side : bool
+        Whether each side has a size of its own, from the residuals of its sign: half of the allowed misses lie on each
+        (Linusson et al. 2014, signed-error conformal regression), and a prediction lies in its own interval. For models
+        that err to one side; else `conformal_radius` for both.
+    """
+    if not by_side:
+        radius = conformal_radius(residuals, level)
+        return radius, radius
+    one_sided = (1 + level) / 2
+    below, above = (conformal_radius(np.maximum(sign * residuals, 0), one_sided) for sign in (-1, 1))
+    return below, above
+
+
 def adaptive_radius(
     residuals: np.ndarray, difficulty: np.ndarray, new_difficulty: np.ndarray, level: float
 ) -> np.ndarray:

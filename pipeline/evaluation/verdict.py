@@ -23,12 +23,13 @@ from pipeline.evaluation.comparison import (
     Evaluation,
     drop,
 )
+from pipeline.evaluation.divisions import ASSUMED
 from pipeline.evaluation.metrics import HIGHER_IS_BETTER, LABELS, PRIMARY
 from pipeline.tables.targets import CLASSES
 
 UNEQUAL = 0.5  # groups that tell less than this share of what equal ones would are said to
 WANTED = 0.1  # the difference, as a share of the reference's error, of which is said what would find it
-FOLDED = 1.4  # rows that repeated folds take for one of a hold-out: what training rows add to the error
+FOLDED = 1 + ASSUMED  # rows that folds take for one of a hold-out: what the training rows add to the error
 
 
 @dataclass(frozen=True)
@@ -216,7 +217,7 @@ def _power(verdict: Verdict, evaluation: Evaluation, words: Words) -> str:
     needed = rows * (share / WANTED) ** 2
     how = f"; {WANTED:.0%} would take about {number(needed)} test {words.rows_are}"
     if evaluation.divisions == 1 and evaluation.split in words.foldable and needed * FOLDED <= everyone:
-        how += f" (--folds 5 --repeats 2 tests all {everyone})"
+        how += f" (--folds 5 tests all {everyone})"
     elif needed > everyone:
         how += f", more than the {everyone} of this table"
     return f"{said}{how}."

@@ -30,14 +30,24 @@ class NumberFormat:
     high: int
 
     @classmethod
-    def fit(cls, values: Sequence[float] | np.ndarray) -> NumberFormat:
-        """The coarsest decimal resolution at or below a tenth of the standard deviation of the values."""
+    def fit(cls, values: Sequence[float] | np.ndarray, reach: tuple[float, float] = (0.0, 0.0)) -> NumberFormat:
+        """The coarsest decimal resolution at or below a tenth of the standard deviation of the values.
+
+        Coarser by powers of ten where there would be more than `MAX_ANSWERS` answers.
+
+        Parameters
+        ----------
+        values : array of shape (n,)
+            The training labels.
+        reach : tuple of float
+            How far below and above them answers must lie, in ranges of the values; less than `MARGIN` changes nothing.
+        """
         array = np.asarray(values, dtype=np.float64)
         spread = float(array.std()) or max(abs(float(array[0])), 1.0)
         decimals = math.ceil(-math.log10(spread / LEVELS_PER_DEVIATION) - 1e-9)
-        margin = MARGIN * float(np.ptp(array))
+        below, above = (max(MARGIN, share) * float(np.ptp(array)) for share in reach)
         while True:
-            low, high = (round(bound * 10.0**decimals) for bound in (array.min() - margin, array.max() + margin))
+            low, high = (round(bound * 10.0**decimals) for bound in (array.min() - below, array.max() + above))
             if high - low < MAX_ANSWERS:
                 return cls(decimals, low, high)
             decimals -= 1
@@ -50,6 +60,11 @@ class NumberFormat:
     def values(self) -> np.ndarray:
         """All answers in ascending order. Shape (high - low + 1,)."""
         return np.array([self.number(whole) for whole in range(self.low, self.high + 1)])
+
+    def can_write(self, values: np.ndarray) -> np.ndarray:
+        """Whether each value, rounded, is an answer. Shape (n,)."""
+        wholes = np.floor(values * 10.0**self.decimals + 0.5)
+        return (wholes >= self.low) & (wholes <= self.high)
 
     def number(self, whole: int) -> float:
         return float(f"{whole}e{-self.decimals}")

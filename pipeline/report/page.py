@@ -295,7 +295,8 @@ def _interval_table(outcome: Outcome) -> dict[str, Any]:
 
 
 def _answers(outcome: Outcome) -> list[dict[str, Any]]:
-    """How often lm-text's own answer was none, and how much probability it gives to proper ones."""
+    """How often lm-text's own answer was none, how much probability it gives to proper ones, and how many of the true
+    labels are no answer that it could write (None for classes)."""
     result = []
     for cell in outcome.cells:
         if "well_formed" in cell:
@@ -309,6 +310,7 @@ def _answers(outcome: Outcome) -> list[dict[str, Any]]:
                     "failed": failed,
                     "n": len(cell["row_id"]),
                     "well_formed": cell["well_formed"],
+                    "unreachable": round(cell["unreachable"] * len(cell["row_id"])) if "unreachable" in cell else None,
                 }
             )
     return result

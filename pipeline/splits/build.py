@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,19 @@ import pandas as pd
 from pipeline.errors import InputError, nearest, unknown
 from pipeline.splits import rungs
 from pipeline.splits.groups import GROUPINGS, column_groups, twin_groups, twin_groups_by_row
-from pipeline.splits.splitters import TOLERANCE, Fold, Split, fold_numbers, hold_out, testable
+from pipeline.splits.splitters import (
+    LABELS_DOWN,
+    LABELS_UP,
+    ORDERS,
+    TOLERANCE,
+    Fold,
+    Order,
+    Split,
+    fold_numbers,
+    hold_out,
+    testable,
+    without_copies,
+)
 from pipeline.tables.molecules import MoleculeError
 from pipeline.tables.reactions import canonical_component
 from pipeline.tables.reading import read_table, require_column
@@ -22,6 +35,7 @@ from pipeline.tables.targets import CLASSES, REGRESSION
 _ROLES = {"train": "train", "test": "test", "valid": "train", "validation": "train", "val": "train"}
 COMPONENTS, COMPONENT = "components", "component:"
 LADDER = "ladder"
+SEEDS_TRIED = 10  # before it is said that a seed makes no difference
 GENERIC, CLUSTER, SIMILARITY = "generic-scaffold", "cluster", "similarity"
 SIZE, LABEL_TAIL, LABEL_HIGH, LABEL_LOW, TIME = "size", "label-tail", "label-high", "label-low", "time:"
 _PLAIN = (*GROUPINGS, GENERIC, CLUSTER, SIMILARITY, SIZE, LABEL_TAIL, LABEL_HIGH, LABEL_LOW, LADDER, COMPONENTS)
@@ -142,6 +156,7 @@ def build_splits(
     else:
         groups, how = _groups(table, name, test_size, folds, seed)
         made = [_from_groups(table, name, groups, test_size, folds, seed, repeats, how)]
+        repeats = 1  # said there
         if name.startswith("group:"):  # one molecule may have been measured in several of the groups
             made = [_without_straddlers(split, twin_groups_by_row(table)) for split in made]
     if repeats > 1:
@@ -193,7 +208,9 @@ def _beyond(table: Table, name: str, test_size: float, folds: int) -> Split:
         raise InputError(f"split {name!r} is for numbers; the target is a class")
     else:
         values = table.targets.to_numpy(dtype=np.float64)
-        split = rungs.beyond_edge(table, name, values, test_size, "label", highest=name == LABEL_HIGH)
+        highest = name == LABEL_HIGH
+        order = LABELS_UP if highest else LABELS_DOWN
+        split = rungs.beyond_edge(table, name, values, test_size, "label", highest, order)
     return replace(split, notes=(*split.notes, "a hold-out: an edge makes no folds")) if folds else split
 
 
@@ -254,41 +271,98 @@ def seed_of_repeat(seed: int, repeat: int) -> int:
 def _from_groups(
     table: Table, name: str, groups: np.ndarray, test_size: float, folds: int, seed: int, repeats: int, how: str
 ) -> Split:
-    ids = table.frame["row_id"].to_numpy(dtype=object)
+    """Whole groups, dealt to folds or held out; what is a copy of another repeat is left out, and said to be."""
     strata = _strata(table, acyclic=name in ("scaffold", GENERIC) and not folds)
-    labels = dict(zip(ids, groups, strict=True))
-    distinct, sizes = np.unique(groups.astype(str), return_counts=True)
+    seeds = [seed_of_repeat(seed, repeat) for repeat in range(repeats)]
+    n_groups = len(set(groups.astype(str)))
+    if n_groups < max(2, folds):
+        raise InputError(
+            f"split {name!r}: {folds} folds need at least {folds} groups; there are {n_groups}. "
+            "Ask for fewer folds or another split"
+            if folds
+            else f"split {name!r}: all {len(table)} rows are one group; at least two are needed"
+        )
     if folds:
-        if len(distinct) < folds:
-            raise InputError(
-                f"split {name!r}: {folds} folds need at least {folds} groups; there are {len(distinct)}. "
-                "Ask for fewer folds or another split"
-            )
-        made = []
-        for repeat in range(repeats):
-            numbers = fold_numbers(groups, strata, folds, seed_of_repeat(seed, repeat))
-            made += [Fold(repeat, k, tuple(ids[numbers != k]), tuple(ids[numbers == k])) for k in range(folds)]
-        notes = [*([how] if how else []), *_uneven(made[:folds], len(table), sizes)]
-        return Split(name, tuple(made), labels, f"{folds} folds{_times(repeats)}", tuple(notes))
-    if len(distinct) < 2:
-        raise InputError(f"split {name!r}: all {len(table)} rows are one group; at least two are needed")
-    free = np.ones(len(groups), dtype=bool) if name == "random" else testable(groups, strata, test_size)
-    tests = [hold_out(groups, strata, test_size, seed_of_repeat(seed, repeat), free) for repeat in range(repeats)]
-    got = float(np.mean(tests))
-    notes = [*([how] if how else []), *_never_tested(groups, free)]
-    if abs(got - test_size) > TOLERANCE:
+        made, asked, notes = _dealt(table, groups, strata, folds, seeds)
+    else:
+        free = None if name.partition(":")[0] in ("random", SIMILARITY) else testable(groups, strata, test_size)
+        made, asked, notes = _held_out(table, groups, strata, test_size, seeds, seed, free)
+        if name.partition(":")[0] == SIMILARITY:
+            notes += _test_on_outliers(table, groups, made)
+    labels = dict(zip(table.frame["row_id"], groups, strict=True))
+    return _without_copies(Split(name, tuple(made), labels, asked, (*([how] if how else []), *notes)))
+
+
+def _dealt(
+    table: Table, groups: np.ndarray, strata: np.ndarray, folds: int, seeds: Sequence[int]
+) -> tuple[list[Fold], str, list[str]]:
+    """Folds of whole groups, what was asked for, and what there is to say of them."""
+    ids, made = table.frame["row_id"].to_numpy(dtype=object), []
+    for repeat, seed in enumerate(seeds):
+        numbers = fold_numbers(groups, strata, folds, seed)
+        made += [Fold(repeat, k, tuple(ids[numbers != k]), tuple(ids[numbers == k])) for k in range(folds)]
+    sizes = np.unique(groups.astype(str), return_counts=True)[1]
+    return made, f"{folds} folds{_times(len(seeds))}", _uneven(made[:folds], len(table), sizes)
+
+
+def _held_out(
+    table: Table,
+    groups: np.ndarray,
+    strata: np.ndarray,
+    share: float,
+    seeds: Sequence[int],
+    seed: int,
+    free: np.ndarray | None,
+) -> tuple[list[Fold], str, list[str]]:
+    """Hold-outs of whole groups, what was asked for, and what there is to say of them; one where every seed gives the
+    same, which is tried with some more seeds than were asked for."""
+    ids, notes = table.frame["row_id"].to_numpy(dtype=object), _never_tested(groups, free)
+    tests = [hold_out(groups, strata, share, each, free) for each in seeds]
+    got, sizes = float(np.mean(tests)), np.unique(groups.astype(str), return_counts=True)[1]
+    if abs(got - share) > TOLERANCE:
         notes.append(
-            f"asked for {test_size:.0%} of the rows, got {got:.0%}: the {len(distinct)} groups (the largest has "
+            f"asked for {share:.0%} of the rows, got {got:.0%}: the {len(sizes)} groups (the largest has "
             f"{sizes.max()} of {len(table)} rows) allow nothing nearer"
         )
+    more = (
+        hold_out(groups, strata, share, seed_of_repeat(seed, other), free) for other in range(len(seeds), SEEDS_TRIED)
+    )
+    if all((test == tests[0]).all() for test in chain(tests, more)):
+        copies = f": repeated {len(seeds)} times it would be copies, so that it is made once" if len(seeds) > 1 else ""
+        notes.append(f"every seed gives the same test set{copies}")
+        tests = tests[:1]
     made = [Fold(repeat, 0, tuple(ids[~test]), tuple(ids[test])) for repeat, test in enumerate(tests)]
-    return Split(name, tuple(made), labels, f"{test_size:.0%} of rows held out{_times(repeats)}", tuple(notes))
+    return made, f"{share:.0%} of rows held out{_times(len(tests))}", notes
 
 
-def _never_tested(groups: np.ndarray, free: np.ndarray) -> list[str]:
-    large = set(groups[~free])
-    if not large:
+def _test_on_outliers(table: Table, groups: np.ndarray, folds: Sequence[Fold]) -> list[str]:
+    """What a hold-out of similar structures is where one group of them has most of the rows; else nothing."""
+    names, sizes = np.unique(groups.astype(str), return_counts=True)
+    if sizes.max() <= len(table) / 2:
         return []
+    outside = set(table.frame["row_id"][groups.astype(str) != names[sizes.argmax()]])
+    which = "are the" if all(set(fold.test) == outside for fold in folds) else "come from the"
+    return [
+        f"most of the table hangs together by similar structures ({sizes.max()} of {len(table)} {table.rows_are}), and "
+        f"the test rows {which} {len(outside)} unlike it: this rung is a test on outliers"
+    ]
+
+
+def _without_copies(split: Split) -> Split:
+    """The split without repeats that are copies of others, which it says: they would count as evidence and be none."""
+    made = replace(split, folds=without_copies(split.folds))
+    copies = split.repeats - made.repeats
+    if not copies:
+        return split
+    said = f"{copies} of {split.repeats} repeats would test the same rows as another: a copy, and left out"
+    return replace(made, notes=(*split.notes, said))
+
+
+def _never_tested(groups: np.ndarray, free: np.ndarray | None) -> list[str]:
+    """That some groups are too large to be tested, where they are."""
+    if free is None or free.all():
+        return []
+    large = set(groups[~free])
     biggest = pd.Series(groups[free].astype(str)).value_counts().iloc[0]
     which = f"the {len(large)} groups" if len(large) > 1 else "the group"
     return [
@@ -345,9 +419,11 @@ def _from_column(table: Table, name: str) -> Split:
 
 def _from_file(table: Table, path: str) -> list[Split]:
     """The splits in a file with the columns ``row_id`` and ``role``, and if it has them ``split``,
-    ``repeat``, ``fold`` and ``group``, as ``splits.csv`` of a run."""
+    ``repeat``, ``fold``, ``group``, and ``order``, ``place`` and ``share``, as ``splits.csv`` of a run."""
     raw = read_table(path)
     frame = pd.DataFrame({column: require_column(raw, column, "--split") for column in ("row_id", "role")})
+    for column in ("order", "place", "share"):
+        frame[column] = raw.frame[column] if column in raw.frame.columns else ""
     for column in ("repeat", "fold"):
         frame[column] = _whole_numbers(raw.frame[column], path, column) if column in raw.frame.columns else 0
     frame["split"] = raw.frame["split"] if "split" in raw.frame.columns else Path(path).stem
@@ -371,6 +447,22 @@ def _from_file(table: Table, path: str) -> list[Split]:
     return [_split_from_rows(str(name), rows, twins, path) for name, rows in frame.groupby("split", sort=False)]
 
 
+def _order_from_rows(rows: pd.DataFrame, path: str) -> Order | None:
+    """The order that an earlier run wrote beside a split whose training rows are held out by it."""
+    if (rows["order"] == "").all():
+        return None
+    of, shares = str(rows["order"].iloc[0]), pd.to_numeric(rows["share"], errors="coerce")
+    wrong = (rows["order"] != of) | ~shares.between(0, 1, inclusive="neither") | (of not in ORDERS)
+    if wrong.any():
+        line = int(rows.index[wrong][0])
+        raise InputError(
+            f"{path}, line {line}: order is {rows['order'][line]!r} and share {rows['share'][line]!r}; expected, for "
+            f"all rows of a split, one of {', '.join(map(repr, ORDERS))} and a share between 0 and 1"
+        )
+    places = _whole_numbers(rows["place"], path, "place")
+    return Order(of, dict(zip(rows["row_id"], map(int, places), strict=True)), float(shares.iloc[0]))
+
+
 def _whole_numbers(values: pd.Series, path: str, column: str) -> pd.Series:
     numbers = pd.to_numeric(values, errors="coerce")
     wrong = numbers.isna() | (numbers % 1 != 0)
@@ -387,7 +479,8 @@ def _split_from_rows(name: str, rows: pd.DataFrame, twins: dict[str, str], path:
         repeat, fold = int(part["repeat"].iloc[0]), int(part["fold"].iloc[0])
         folds.append(Fold(repeat, fold, tuple(sorted(part["row_id"][~test])), tuple(sorted(part["row_id"][test]))))
     labels = twins | dict(zip(rows["row_id"], rows["group"], strict=True))
-    return _without_straddlers(Split(name, tuple(folds), labels, f"file {path}"))
+    made = Split(name, tuple(folds), labels, f"file {path}", order=_order_from_rows(rows, path))
+    return _without_straddlers(_without_copies(made))
 
 
 def _without_straddlers(split: Split, variants: dict[str, str] | None = None) -> Split:
@@ -415,7 +508,7 @@ def _without_straddlers(split: Split, variants: dict[str, str] | None = None) ->
         f"stand{'s' * (not many)} on both sides; {dropped} training row{'s' * (dropped != 1)} of "
         f"{'them' if many else 'it'} left out, the tested rows stay"
     )
-    return Split(split.name, tuple(folds), split.groups, split.asked, (*split.notes, note))
+    return replace(split, folds=tuple(folds), notes=(*split.notes, note))
 
 
 def _check(table: Table, split: Split) -> None:

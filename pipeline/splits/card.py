@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.stats import ks_2samp
 
 from pipeline.arms.features import PROPERTIES, nearest_neighbours, properties
-from pipeline.splits.splitters import Split
+from pipeline.splits.splitters import ORDERS, Split
 from pipeline.tables.table import Table
 from pipeline.tables.targets import CLASSES
 
@@ -28,7 +28,8 @@ def split_card(table: Table, split: Split) -> dict[str, Any]:
         rows in training standard deviations, by name), ``shared_scaffolds`` (share of the tested molecules with a ring
         whose scaffold a training row has; None where none has a ring), ``similarity`` (quartiles of the
         Tanimoto similarity from each test molecule to its nearest training molecule, Morgan
-        fingerprints of radius 2, 2048 bits; reactions: differential fingerprints), and ``notes``.
+        fingerprints of radius 2, 2048 bits; reactions: differential fingerprints), ``order`` (what the test rows lie
+        at one end of, in words; None for other splits), and ``notes``.
     """
     frame = table.frame.set_index("row_id")
     similarity = np.concatenate(
@@ -55,6 +56,7 @@ def split_card(table: Table, split: Split) -> dict[str, Any]:
         "properties": {} if table.has_reactions else _property_shift(frame["smiles"], split),
         "shared_scaffolds": None if table.has_reactions else _shared_scaffolds(frame["scaffold"], split),
         "similarity": [float(q) for q in np.quantile(similarity, [0.25, 0.5, 0.75])],
+        "order": ORDERS[split.order.of] if split.order else None,
         "notes": list(split.notes),
     }
 

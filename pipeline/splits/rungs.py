@@ -15,7 +15,7 @@ from sklearn.cluster import MiniBatchKMeans
 from pipeline.arms.features import structure_bits, tanimoto
 from pipeline.errors import InputError
 from pipeline.splits.groups import scaffold_labels, twin_groups
-from pipeline.splits.splitters import TOLERANCE, Fold, Split, hold_out
+from pipeline.splits.splitters import TOLERANCE, Fold, Order, Split, edge_at, hold_out
 from pipeline.tables.measurements import TargetError, parse_number
 from pipeline.tables.table import Table, joined_labels
 
@@ -166,7 +166,15 @@ def times(table: Table, column: str) -> np.ndarray:
     return dates.astype("int64").to_numpy(dtype=np.float64)
 
 
-def beyond_edge(table: Table, name: str, values: np.ndarray, share: float, what: str, highest: bool = True) -> Split:
+def beyond_edge(
+    table: Table,
+    name: str,
+    values: np.ndarray,
+    share: float,
+    what: str,
+    highest: bool = True,
+    order: str = "",
+) -> Split:
     """Train on one end of an order and test on the other, cut where the test set comes nearest to its size.
 
     Rows of one value, and twins, stay on one side: a set of twins stands where its value nearest to the training end
@@ -181,6 +189,8 @@ def beyond_edge(table: Table, name: str, values: np.ndarray, share: float, what:
         What the values are, in words.
     highest : bool
         Whether the test rows are those of the highest values.
+    order : str, optional
+        Which of `ORDERS` this is, for the training rows to be held out beyond an inner edge of it.
 
     Raises
     ------
@@ -199,16 +209,16 @@ def beyond_edge(table: Table, name: str, values: np.ndarray, share: float, what:
     fold = Fold(0, 0, tuple(ids[~test]), tuple(ids[test]))
     side = "highest" if highest else "lowest"
     asked = f"{share:.0%} of rows with the {side} {what} held out"
-    return Split(name, (fold,), dict(zip(ids, twins, strict=True)), asked, tuple(notes))
+    in_order = Order.by(order, ids, signed, got) if order else None
+    return Split(name, (fold,), dict(zip(ids, twins, strict=True)), asked, tuple(notes), in_order)
 
 
 def _edge(table: Table, name: str, values: np.ndarray, share: float, what: str) -> float:
-    """The value beyond which the share of rows is nearest to the one asked for; raises where all are the same."""
-    steps = np.unique(values)[:-1]
-    if not len(steps):
+    """`edge_at`; raises where all values are the same."""
+    edge = edge_at(values, share)
+    if edge is None:
         raise InputError(f"split {name!r}: all {len(table)} rows have the same {what}; there is no edge to go beyond")
-    shares = np.array([(values > step).mean() for step in steps])
-    return float(steps[int(np.argmin(np.abs(shares - share)))])
+    return edge
 
 
 def later(table: Table, name: str, values: np.ndarray, share: float) -> Split:

@@ -6,7 +6,9 @@ they balance folds by rows, so the assignment here is our own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -18,6 +20,10 @@ LARGEST = 0.1  # of the rows of a test set: the most that one group takes of it,
 CHOICE = 1.25  # times the rows of a test set that there are at least to choose from
 GROWTH = 1.25  # of the most that a group may have, from one try to the next
 TOLERANCE = 0.05  # a hold-out is within five points of what was asked, where the groups allow it
+REACH = 4.0  # with a fifth of the rows tested one training range: enough for all test labels of Lipophilicity and B3DB
+LABELS_UP, LABELS_DOWN = "labels, upwards", "labels, downwards"
+# For times and sizes random folds rank arms as well or better: docs/comparisons.md.
+ORDERS = {LABELS_UP: "training labels", LABELS_DOWN: "training labels"}
 
 
 @dataclass(frozen=True)
@@ -31,14 +37,51 @@ class Fold:
 
 
 @dataclass(frozen=True)
+class Order:
+    """The order of the rows whose far end a split tests on.
+
+    Attributes
+    ----------
+    of : str
+        What lies in order: one of `ORDERS`.
+    place : dict
+        From row id to its place, counted from 1; rows of one value share a place. Those tested have the last.
+    share : float
+        Of the rows that are tested, before any training rows are left out; to four decimals.
+    """
+
+    of: str
+    place: dict[str, int]
+    share: float
+
+    @classmethod
+    def by(cls, of: str, ids: np.ndarray, values: np.ndarray, share: float) -> Order:
+        """The order of rows by ascending values. Shapes (n,)."""
+        places = np.unique(values, return_inverse=True)[1] + 1
+        return cls(of, dict(zip(ids, places.tolist(), strict=True)), round(share, 4))
+
+    def digest(self) -> str:
+        """A hash of all that it holds, whatever the order of the rows."""
+        return hashlib.sha256(repr((self.of, self.share, sorted(self.place.items()))).encode()).hexdigest()
+
+    def __post_init__(self) -> None:
+        if self.of not in ORDERS:
+            raise ValueError(f"an order of {self.of!r}; there are {', '.join(ORDERS)}")
+
+
+@dataclass(frozen=True)
 class Split:
-    """A named set of folds over one table, with the group label of every row."""
+    """A named set of folds over one table, with the group label of every row.
+
+    A split that tests one end of an order, and holds out its training rows the same way, has that ``order``.
+    """
 
     name: str
     folds: tuple[Fold, ...]
     groups: dict[str, str]
     asked: str
     notes: tuple[str, ...] = ()
+    order: Order | None = None
 
     @property
     def rows(self) -> set[str]:
@@ -49,6 +92,38 @@ class Split:
     def repeats(self) -> int:
         """How many times the rows were divided anew."""
         return len({fold.repeat for fold in self.folds})
+
+    def beyond_inner_edge(self, fold: Fold, groups: np.ndarray) -> np.ndarray | None:
+        """The training rows at the far end of the order, as large a share of them as the split tests of all rows.
+
+        Parameters
+        ----------
+        groups : ndarray of shape (training rows,)
+            Rows of one group stay on one side: where the nearest of them stands.
+
+        Returns
+        -------
+        ndarray of bool, shape (training rows,), or None
+            None for a split without an order, or where all training rows have one place in it.
+        """
+        if self.order is None:
+            return None
+        place = pd.Series([self.order.place[row_id] for row_id in fold.train])
+        nearest = place.groupby(groups).transform("min").to_numpy()
+        edge = edge_at(nearest, self.order.share)
+        return None if edge is None else nearest > edge
+
+    @property
+    def reach(self) -> tuple[float, float]:
+        """How far below and above the training labels those of the test rows are to be expected, in training ranges.
+
+        By the share of rows that the split tests alone, never by their labels: where it tests one end of the labels,
+        `REACH` times what labels spread evenly would need there, at least one range; 0 elsewhere.
+        """
+        if self.order is None:
+            return 0.0, 0.0
+        needed = max(1.0, REACH * self.order.share / (1 - self.order.share))
+        return (0.0, needed) if self.order.of == LABELS_UP else (needed, 0.0)
 
     def sizes(self) -> str:
         """Training and test rows of each division, such as ``80/20``; those of many as a range."""
@@ -65,14 +140,40 @@ class Split:
         return repeat + (f", fold {fold.fold + 1}" if len(self.folds) > self.repeats else "")
 
     def frame(self) -> pd.DataFrame:
-        """One row per (repeat, fold, row): ``split, repeat, fold, row_id, role, group``."""
+        """One row per (repeat, fold, row): ``split, repeat, fold, row_id, role, group``, and of a split with an order
+        ``order, place, share``."""
         rows = [
             (self.name, fold.repeat, fold.fold, row_id, role, self.groups[row_id])
             for fold in self.folds
             for role, ids in (("train", fold.train), ("test", fold.test))
             for row_id in ids
         ]
-        return pd.DataFrame(rows, columns=["split", "repeat", "fold", "row_id", "role", "group"])
+        frame = pd.DataFrame(rows, columns=["split", "repeat", "fold", "row_id", "role", "group"])
+        if self.order is None:
+            return frame
+        return frame.assign(order=self.order.of, place=frame["row_id"].map(self.order.place), share=self.order.share)
+
+
+def without_copies(folds: Sequence[Fold]) -> tuple[Fold, ...]:
+    """The folds without the repeats that divide the rows as an earlier one did; if there are such, counted anew."""
+    of_repeat: dict[int, list[Fold]] = {}
+    for fold in folds:
+        of_repeat.setdefault(fold.repeat, []).append(fold)
+    distinct: dict[frozenset[tuple[frozenset[str], frozenset[str]]], list[Fold]] = {}
+    for members in of_repeat.values():
+        distinct.setdefault(frozenset((frozenset(fold.train), frozenset(fold.test)) for fold in members), members)
+    if len(distinct) == len(of_repeat):
+        return tuple(folds)
+    return tuple(replace(fold, repeat=repeat) for repeat, kept in enumerate(distinct.values()) for fold in kept)
+
+
+def edge_at(values: np.ndarray, share: float) -> float | None:
+    """The value beyond which the share of rows is nearest to the one asked for; None where all values are the same."""
+    steps = np.unique(values)[:-1]
+    if not len(steps):
+        return None
+    shares = np.array([(values > step).mean() for step in steps])
+    return float(steps[int(np.argmin(np.abs(shares - share)))])
 
 
 def testable(groups: np.ndarray, classes: np.ndarray, share: float) -> np.ndarray:

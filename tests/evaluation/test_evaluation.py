@@ -285,7 +285,7 @@ def test_every_verdict_says_the_smallest_difference_that_it_finds():
     few = {"mean": MEAN, "gp": GOOD, "lm-head": TWIN}
     split = compared(few, primary="lm-head")
     sentence = verdicts([split], ["lm-head"], Words("nm", foldable=["random"]))[0].sentence
-    assert "(--folds 5 --repeats 2 tests all 400)" in sentence or "more than the 400 of this table" in sentence
+    assert "(--folds 5 tests all 400)" in sentence or "more than the 400 of this table" in sentence
 
 
 def test_the_smallest_difference_is_found_four_times_in_five():

@@ -322,3 +322,15 @@ def test_bounds_used_as_such_change_the_head_and_bounds_at_their_limit_do_not(ti
     )
     np.testing.assert_array_equal(plain, exact)
     assert not np.allclose(plain, censored)
+
+
+def test_text_writes_as_far_beyond_its_labels_as_the_split_asks(tiny_engine):
+    """One range further down, none further up; without a reach the list is as it was."""
+    settings = {"learning_rate": 0.0}
+    plain = TextRegressor(tiny_engine, TEMPLATE, steps=1, settings=settings).fit(SMILES, Y)
+    wide = TextRegressor(tiny_engine, TEMPLATE, steps=1, settings=settings, reach=(1.0, 0.0)).fit(SMILES, Y)
+    assert plain.format_ == NumberFormat.fit(Y)
+    assert wide.format_.high == plain.format_.high
+    assert wide.format_.number(wide.format_.low) == pytest.approx(Y.min() - np.ptp(Y), abs=wide.format_.resolution)
+    assert wide.predict(SMILES[:3]).shape == (3,)
+    assert wide.reading_.probabilities.shape[1] == len(wide.format_.values)

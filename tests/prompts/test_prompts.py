@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import InputError
-from pipeline.prompts.numbers import MAX_ANSWERS, NumberFormat
+from pipeline.prompts.numbers import MARGIN, MAX_ANSWERS, NumberFormat
 from pipeline.prompts.templates import COMPONENTS_TEMPLATE, REACTION_TEMPLATE, PromptTemplate, completion, joined, pairs
 
 
@@ -91,3 +91,21 @@ def test_written_numbers_have_no_negative_zero_and_keep_their_decimals():
     assert form.write(-0.04) == "0.0"
     assert form.write(3.0) == "3.0"
     assert NumberFormat(-2, 0, 10).write(449) == "400"
+
+
+@given(st.lists(st.floats(-1e5, 1e5), min_size=2, max_size=30).filter(lambda v: np.std(v) > 1e-3), st.floats(0, 5))
+def test_a_list_of_answers_reaches_as_far_as_it_is_asked_to(values, ranges):
+    form, wide = NumberFormat.fit(values), NumberFormat.fit(values, (ranges, 0.0))
+    lowest = min(values) - ranges * np.ptp(values)
+    assert wide.can_write(np.array([lowest + wide.resolution, *values])).all()
+    assert len(wide.values) <= MAX_ANSWERS
+    if ranges <= MARGIN:
+        assert wide == form
+    if wide.decimals == form.decimals:
+        assert wide.high == form.high
+
+
+def test_what_can_be_written_is_what_is_on_the_list():
+    form = NumberFormat(1, -13, 27)
+    values = np.arange(-2, 4, 0.013)
+    assert form.can_write(values).tolist() == [form.write(value) in form.texts() for value in values]

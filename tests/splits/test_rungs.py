@@ -14,9 +14,11 @@ from pipeline.arms.features import morgan_bits, tanimoto
 from pipeline.errors import InputError
 from pipeline.evaluation.comparison import BETTER, CANNOT_TELL, Comparisons, Difference
 from pipeline.evaluation.verdict import Verdict, ladder_sentence
+from pipeline.files import write_csv
 from pipeline.splits import rungs
 from pipeline.splits.build import build_splits, check_name, expand_names
 from pipeline.splits.card import split_card
+from pipeline.tables.catalogue import card
 from pipeline.tables.reading import read_table
 from pipeline.tables.table import build_table
 from tests.conftest import SMILES, write_table
@@ -246,3 +248,113 @@ def test_a_strangers_splits_file_gives_the_same_numbers(tmp_path):
     one, two = (pd.read_csv(tmp_path / name / "metrics.csv") for name in ("one", "two"))
     pd.testing.assert_frame_equal(one, two)
     assert np.isfinite(one.loc[one["metric"] == "mae", "value"]).all()
+
+
+@pytest.mark.parametrize("name", ["label-high", "label-low"])
+@pytest.mark.parametrize("n_train", [0, 150])
+def test_training_rows_are_held_out_at_the_end_that_is_tested(photoswitch, name, n_train):
+    """Also where few training rows are drawn: the share is that of the rung, not of what is left."""
+    (made,) = build_splits(photoswitch, name, test_size=0.2, folds=0, seed=0, n_train=n_train)
+    fold = made.folds[0]
+    held = made.beyond_inner_edge(fold, np.array([made.groups[row_id] for row_id in fold.train]))
+    labels = photoswitch.targets.loc[list(fold.train)] * (1 if name == "label-high" else -1)
+    assert labels[~held].max() < labels[held].min()
+    assert abs(held.mean() - 0.2) < 0.06
+
+
+def test_an_inner_edge_keeps_twins_together(tmp_path):
+    rows = [(f"{'C' * (i + 1)}O", i) for i in range(20)] + [("CC(=O)O", 14.5), ("CC(=O)[O-].[Na+]", 0)]
+    table = table_of(tmp_path, rows)
+    made = split(table, "label-high")
+    fold = made.folds[0]
+    groups = np.array([made.groups[row_id] for row_id in fold.train], dtype=object)
+    held = made.beyond_inner_edge(fold, groups)
+    structures = table.frame.set_index("row_id")["smiles"].loc[list(fold.train)].to_numpy()
+    assert held.any()
+    assert not held[np.isin(structures, ["CC(=O)O", "CC(=O)[O-].[Na+]"])].any()
+
+
+@pytest.mark.parametrize("name", ["random", "size", "cluster"])
+def test_other_splits_hold_out_by_no_order(photoswitch, name):
+    made = split(photoswitch, name)
+    assert made.beyond_inner_edge(made.folds[0], np.zeros(len(made.folds[0].train))) is None
+    assert made.reach == (0.0, 0.0)
+
+
+def test_the_reach_of_a_label_rung_lies_on_its_side_and_grows_with_its_share(photoswitch):
+    high, low = split(photoswitch, "label-high"), split(photoswitch, "label-low")
+    assert high.reach == (0.0, pytest.approx(1.0, abs=0.25))
+    assert low.reach == (pytest.approx(1.0, abs=0.25), 0.0)
+    (half,) = build_splits(photoswitch, "label-high", test_size=0.5, folds=0, seed=0)
+    assert half.reach[1] > 2 * high.reach[1]
+    (tenth,) = build_splits(photoswitch, "label-high", test_size=0.1, folds=0, seed=0)
+    assert tenth.reach[1] == 1.0
+
+
+def test_a_splits_file_keeps_the_order(tmp_path, photoswitch):
+    made = [split(photoswitch, name) for name in ("random", "label-low")]
+    write_csv(tmp_path / "splits.csv", pd.concat([one.frame() for one in made]))
+    again = build_splits(photoswitch, str(tmp_path / "splits.csv"), test_size=0.2, folds=0, seed=0)
+    assert [one.order for one in again] == [None, made[1].order]
+    frame = made[1].frame().astype(str)
+    frame.loc[3, "share"] = "most"
+    write_csv(tmp_path / "broken.csv", frame)
+    with pytest.raises(InputError, match="line 5: order is 'labels, downwards' and share 'most'"):
+        build_splits(photoswitch, str(tmp_path / "broken.csv"), test_size=0.2, folds=0, seed=0)
+
+
+# -- copies --
+
+
+def test_where_one_group_has_most_rows_every_seed_tests_the_outliers_and_repeats_are_copies(tmp_path):
+    """Long alcohols are all alike; the halobenzenes are few, and tested by every seed."""
+    alike = [(f"{'C' * (i + 6)}O", i) for i in range(40)]
+    others = [
+        (f"{x}c1ccc{y}cc1", i) for i, (x, y) in enumerate([(x, y) for x in ("F", "Cl", "Br") for y in ("", "(F)")])
+    ]
+    table = table_of(tmp_path, [*alike, *others])
+    (made,) = build_splits(table, "similarity", test_size=0.15, folds=0, seed=0, repeats=3)
+    assert len(made.folds) == 1
+    assert made.asked == "15% of rows held out"
+    assert (
+        "every seed gives the same test set: repeated 3 times it would be copies, so that it is made once" in made.notes
+    )
+    assert any("the test rows are the 6 unlike it: this rung is a test on outliers" in note for note in made.notes)
+    assert any("hangs together by similar structures (40 of 46 molecules)" in note for note in made.notes)
+    (once,) = build_splits(table, "similarity", test_size=0.15, folds=0, seed=5)
+    assert set(once.folds[0].test) == set(made.folds[0].test)
+    assert "every seed gives the same test set" in once.notes
+
+
+def test_repeats_that_test_the_same_rows_are_made_once(photoswitch):
+    """Two of the first four seeds give one test set."""
+    (made,) = build_splits(photoswitch, "similarity", test_size=0.2, folds=0, seed=0, repeats=4)
+    assert len({frozenset(fold.test) for fold in made.folds}) == len(made.folds) == made.repeats == 3
+    assert [fold.repeat for fold in made.folds] == [0, 1, 2]
+    assert any("1 of 4 repeats would test the same rows as another" in note for note in made.notes)
+    assert not any("every seed" in note for note in made.notes)
+
+
+def test_folds_of_as_many_groups_are_the_same_however_often_they_are_dealt(tmp_path):
+    rows = [(f"{'C' * (i + 1)}O", i, f"lab {i % 3}") for i in range(24)]
+    table = table_of(tmp_path, rows, "SMILES,value,lab", keep=["lab"])
+    (made,) = build_splits(table, "group:lab", test_size=0.2, folds=3, seed=0, repeats=4)
+    assert len(made.folds) == 3
+    assert any("3 of 4 repeats would test the same rows" in note for note in made.notes)
+
+
+def test_copies_in_a_splits_file_count_once(tmp_path, photoswitch):
+    frame = split(photoswitch, "random").frame()
+    write_csv(tmp_path / "splits.csv", pd.concat([frame, frame.assign(repeat=1)]))
+    (made,) = build_splits(photoswitch, str(tmp_path / "splits.csv"), test_size=0.2, folds=0, seed=0)
+    assert len(made.folds) == 1
+    assert any("1 of 2 repeats" in note for note in made.notes)
+
+
+def test_on_esol_the_similarity_rung_is_said_to_be_a_test_on_outliers():
+    about = card("esol")
+    table = build_table(read_table(str(about.path)), smiles=about.smiles, target=about.target)
+    (made,) = build_splits(table, "similarity", test_size=0.2, folds=0, seed=0, repeats=5)
+    assert len(made.folds) == 1
+    assert any("this rung is a test on outliers" in note for note in made.notes)
+    assert any("repeated 5 times it would be copies" in note for note in made.notes)
