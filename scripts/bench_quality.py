@@ -2,6 +2,7 @@
 
     python scripts/bench_quality.py gptchem                  # the runs of configs/gptchem, beside the published figures
     python scripts/bench_quality.py full-size                # whole tables: the ratio of its error to the ensemble's
+    python scripts/bench_quality.py unseen                   # the same on tables that no setting was chosen on
 
 A seed is that of the random hold-out and of every arm. The runs stay in the folder --out, and what is in it already is
 not run again. Further options go to ``chemtune run`` and want a folder of their own. Settings are never chosen from
@@ -28,6 +29,7 @@ GPT3 = {
     "photoswitch-2-classes-200": ("accuracy", 0.873),
 }
 FULL_SIZE = ("photoswitch", "freesolv", "esol")
+UNSEEN = {"b3db-logbb": [], "lipophilicity": ["--max-rows", "2100"]}  # and what is said to `chemtune run` beside
 ARMS = ("ensemble", "lm-head")
 
 
@@ -35,6 +37,7 @@ def scores(source: str, seed: int, out: Path, more: list[str]) -> pd.DataFrame:
     """Scores by arm and metric of one run."""
     if not (out / "metrics.csv").exists():
         command = ["chemtune", "run", source, "--arms", ",".join(ARMS), "--split", "random", "--seed", str(seed)]
+        command += ["--lm-seeds", "1"]
         subprocess.run([*command, "--out", str(out), *more], check=True, capture_output=True, text=True)
     frame = pd.read_csv(out / "metrics.csv")
     return frame.pivot_table(index="arm", columns="metric", values="value")
@@ -49,18 +52,22 @@ def with_interval(values: pd.Series) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["gptchem", "full-size"])
+    parser.add_argument("what", choices=["gptchem", "full-size", "unseen"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--jobs", nargs="+", help="some of the runs alone, by name")
     parser.add_argument("--out", type=Path, default=Path("runs/quality"))
     options, more = parser.parse_known_args()
-    jobs = GPT3 if options.what == "gptchem" else dict.fromkeys(FULL_SIZE, ("mae", np.nan))
+    tables = UNSEEN if options.what == "unseen" else FULL_SIZE
+    jobs = GPT3 if options.what == "gptchem" else dict.fromkeys(tables, ("mae", np.nan))
     for job, (metric, published) in jobs.items():
         if options.jobs and job not in options.jobs:
             continue
         source = f"configs/gptchem/{job}.yaml" if options.what == "gptchem" else job
         found = pd.DataFrame(
-            [scores(source, seed, options.out / f"{job}-{seed}", more)[metric] for seed in options.seeds]
+            [
+                scores(source, seed, options.out / f"{job}-{seed}", [*UNSEEN.get(job, []), *more])[metric]
+                for seed in options.seeds
+            ]
         )
         told = [f"{arm} {with_interval(found[arm])}" for arm in ARMS]
         print(f"{job}, {metric}: {'; '.join(told)}", flush=True)

@@ -30,7 +30,8 @@ STARTS = (AUTO, PLAIN)
 class PretrainedAdapter:
     """A shipped adapter: its file, and the model, layers and adapter shape that it is for.
 
-    ``corpus`` names the tables whose structures it has seen, ``molecules`` counts them.
+    ``corpus`` names the tables whose structures it has seen, ``molecules`` counts them; ``covers`` are the built-in
+    tables that have no others.
     """
 
     file: str
@@ -40,6 +41,7 @@ class PretrainedAdapter:
     alpha: int
     molecules: int
     corpus: tuple[str, ...]
+    covers: tuple[str, ...] = ()
 
     @property
     def described(self) -> str:
@@ -78,8 +80,14 @@ ADAPTERS = {
         alpha=32,
         molecules=11_034,
         corpus=("lipophilicity", "b3db"),
+        covers=("lipophilicity", "b3db", "b3db-logbb"),
     )
 }
+
+
+def has_seen(start: str, table: str) -> bool:
+    """Whether the adapter with this checksum has seen the structures of a built-in table."""
+    return any(adapter.sha256 == start and table in adapter.covers for adapter in ADAPTERS.values())
 
 
 def described_start(start: str) -> str:

@@ -22,7 +22,7 @@ from pipeline.evaluation.noise import measurement_noise, noise_sentence
 from pipeline.evaluation.verdict import drop_sentence, ladder_sentence, number, reference_name
 from pipeline.experiment import Outcome, best_possible, exact_rows, noise_contradicted
 from pipeline.files import write_atomically
-from pipeline.lm.pretrained import described_start
+from pipeline.lm.pretrained import described_start, has_seen
 from pipeline.report import figures
 from pipeline.splits.splitters import Split
 from pipeline.tables.table import STRUCTURE
@@ -163,6 +163,7 @@ def _content(outcome: Outcome, out: Path, neighbours: Sequence[Neighbours]) -> d
         "seeds": seed_sentence(
             outcome.seed_spreads, [arm for arm in outcome.arms if arm in TUNED], outcome.evaluations
         ),
+        "pretraining": _pretraining(outcome),
         "margins": {split: margin for split, margin in outcome.info["margins"].items() if margin},
         "first": outcome.info["primary"],
         "divided": [evaluation.split for evaluation in outcome.evaluations if evaluation.divisions > 1],
@@ -237,10 +238,27 @@ def _language_models(outcome: Outcome) -> list[dict[str, Any]]:
     used: dict[str, dict[str, Any]] = {}
     for cell in outcome.cells:
         arm = cell["key"]["arm"]
-        if arm in TUNED:
+        if _is_tuned(cell):
             about = cell["key"]["language_model"]
             used.setdefault(arm, about | {"arm": arm, "start": described_start(about["start"])})
     return list(used.values())
+
+
+def _pretraining(outcome: Outcome) -> str:
+    """That no split of a table is a shift for a start that has seen its structures."""
+    starts = {cell["key"]["arm"]: cell["key"]["language_model"]["start"] for cell in outcome.cells if _is_tuned(cell)}
+    arms = [arm for arm, start in starts.items() if has_seen(start, outcome.config.table)]
+    shifted = [evaluation.split for evaluation in outcome.evaluations if evaluation.split != "random"]
+    if not arms or not shifted:
+        return ""
+    return (
+        f"What {', '.join(arms)} starts from has learned descriptors of all structures of this table, without a "
+        f"measured value: for that start {', '.join(shifted)} is no shift. --start plain goes without."
+    )
+
+
+def _is_tuned(cell: dict[str, Any]) -> bool:
+    return cell["key"]["arm"] in TUNED
 
 
 def _drops(outcome: Outcome) -> list[str]:
