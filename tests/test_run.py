@@ -251,7 +251,9 @@ def test_repeats_have_seeds_of_their_own_and_all_pairs_are_compared(alcohols, ti
         (1, 0): 2,
         (1, 1): 3,
     }
-    assert info["margin"] == 0.5
+    assert info["margins"] == {"random": 0.5}
+    assert info["primary"] == "lm-head"
+    assert info["training_seeds"] == []  # each division has a seed of its own
     predictions = pd.read_parquet(out / "predictions.parquet")
     error = (predictions["truth"] - predictions["prediction"]).abs()
     divided = (
@@ -260,9 +262,16 @@ def test_repeats_have_seeds_of_their_own_and_all_pairs_are_compared(alcohols, ti
     metrics = pd.read_csv(out / "metrics.csv").query("metric == 'mae'").set_index("arm")["value"]
     assert metrics["ridge"] == pytest.approx(divided["ridge"].mean(), rel=1e-5)
     pairs = pd.read_csv(out / "comparisons.csv").set_index(["arm", "other"])
-    assert len(pairs) == 6  # of the mean and three arms
-    assert pairs.loc[("ridge", "lm-head"), "value"] == pytest.approx((divided["ridge"] - divided["lm-head"]).mean())
-    assert (pairs["margin"] == 0.5).all()
+    arms = {"mean", "ridge", "knn", "lm-head"}
+    among_arms = [pair for pair in pairs.index if set(pair) <= arms]
+    assert len(among_arms) == len(set(map(frozenset, among_arms))) == 6
+    turned = -1 if ("lm-head", "ridge") in pairs.index else 1
+    pair = pairs.loc[("lm-head", "ridge") if turned < 0 else ("ridge", "lm-head")]
+    assert turned * pair["value"] == pytest.approx((divided["ridge"] - divided["lm-head"]).mean(), rel=1e-4)
+    of_constant = ["mean" in pair for pair in pairs.index]
+    assert (pairs["margin"][of_constant] == 0.0).all()
+    assert (pairs["margin"][~np.array(of_constant)] == 0.5).all()
+    assert set(pairs["family"]) <= {"primary", "planned", "other"}
     report = (out / "report.html").read_text()
     assert "figure-matrix" in report
     assert "each division has a training seed of its own" in report

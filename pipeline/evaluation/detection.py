@@ -6,12 +6,12 @@ undefined.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from pipeline.evaluation.metrics import auroc, average_precision, divide, tied
+from pipeline.evaluation.seeded import SHARE, UNBOUNDED, rarer
 
 CALIBRATION_BINS = 10
 TOP_SHARE = 0.1
@@ -28,6 +28,9 @@ LABELS = {
     "yield_on_failures": "mean predicted yield on failures (%)",
     "yield_bias": "mean predicted minus true yield (%)",
 }
+BOUNDS = {metric: UNBOUNDED if metric.startswith("yield") else SHARE for metric in LABELS}
+_OF_FAILURES = ("fpr", "yield_on_failures")
+_OF_BOTH = ("auroc", "auprc", "fpr_at_95_tpr")
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,21 @@ class Scored:
     threshold: float
     chance: np.ndarray | None = None
     predicted: np.ndarray | None = None
+
+
+def rests_on(metric: str, success: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """The groups of the rows that a metric rests on: all, failures or successes alone, or the rarer of the two.
+
+    However many successes there are, a ranking of them above ten failures is known no better than ten rows allow. Which
+    rows are at the top of a ranking differs between models, so that a tenth of all rows stands for them.
+    """
+    if metric in _OF_FAILURES:
+        return groups[~success]
+    if metric == "tpr":
+        return groups[success]
+    if metric == "precision_top_10":
+        return np.sort(groups.astype(str))[:: round(1 / TOP_SHARE)]
+    return rarer(success, groups) if metric in _OF_BOTH else groups
 
 
 def share(chosen: np.ndarray, among: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -108,21 +126,6 @@ def detection_scores(
         found["yield_on_failures"] = divide(weights @ np.where(success, 0.0, scored.predicted), weights @ ~success)
         found["yield_bias"] = weights @ (scored.predicted - yields) / total
     return found
-
-
-def over_seeds(per_seed: Sequence[np.ndarray], seed: int) -> np.ndarray:
-    """Samples of the mean over training seeds: each resample of the rows draws seeds anew as well.
-
-    Parameters
-    ----------
-    per_seed : sequence of ndarray of shape (B,)
-        One per training seed, on the same resamples; the first value is on the rows as they are.
-    """
-    stacked = np.stack(per_seed)
-    count = len(stacked)
-    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1.0 / count), size=stacked.shape[1]) / count
-    drawn[0] = 1.0 / count
-    return (stacked * drawn.T).sum(axis=0)
 
 
 def prior_corrected(chance: np.ndarray, trained_rate: float, rate: float) -> np.ndarray:

@@ -6,7 +6,7 @@ one of the successes it is meant to be told from: the *contamination*.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,11 +30,12 @@ WRONG_COUPLINGS = (
 @dataclass(frozen=True)
 class Decoys:
     """``X`` has the columns of an arm's input, ``known`` counts those that the table holds, ``successes`` those of
-    them that were successes."""
+    them that were successes, ``tested`` those that are test rows."""
 
     X: pd.DataFrame
     known: int
     successes: int
+    tested: int = 0
 
     @property
     def contamination(self) -> float | None:
@@ -57,6 +58,7 @@ def recombined(
     n: int,
     components: tuple[str, ...],
     rng: np.random.Generator,
+    tested: Collection[tuple[str, ...]] = (),
 ) -> Decoys:
     """The substrates of one success under the conditions of others, each condition drawn on its own.
 
@@ -67,7 +69,10 @@ def recombined(
     measured : DataFrame
         The whole table: the columns of ``positives`` and `REACHED`; for looking up what is known of a decoy.
     barred : set of tuple
-        Combinations of components that must not come out: the known successes and the test rows.
+        Combinations of components that must not come out: the known successes, and the test rows if these are to
+        stay out. Keeping them out is a help that nobody has who does not know what will be asked.
+    tested : collection of tuple
+        The test rows, to be counted where they come out.
     """
     substrates = (*substrate_columns(measured, components), PRODUCT)
     conditions = [name for name in components if name not in substrates]
@@ -75,7 +80,7 @@ def recombined(
     lookup = {tuple(row): place for place, row in enumerate(measured[columns].to_numpy(dtype=object))}
     rows: list[pd.Series] = []
     seen = set(barred)
-    known = successes = 0
+    known = successes = asked = 0
     for _ in range(_TRIES * n):
         if len(rows) == n:
             break
@@ -86,6 +91,7 @@ def recombined(
         if key in seen:
             continue
         seen.add(key)
+        asked += key in tested
         if key in lookup:
             real = measured.iloc[lookup[key]]
             known += 1
@@ -94,7 +100,7 @@ def recombined(
         else:
             row[STRUCTURE] = assembled(row, columns)
         rows.append(row)
-    return Decoys(_as_frame(rows, positives), known, successes)
+    return Decoys(_as_frame(rows, positives), known, successes, asked)
 
 
 def assembled(row: Mapping[str, str] | pd.Series, columns: list[str]) -> str:

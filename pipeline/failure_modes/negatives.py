@@ -37,7 +37,10 @@ from pipeline.tables.targets import REGRESSION
 NAME = "negatives"  # on the command line
 CLASSICAL = ("drfp-rf", "components-lightgbm")
 LIKELIHOOD = "lm-likelihood"  # the language model that writes reactions, as a learner
+# Headings under which ways of training are compared: each has one number of successes for all that stands under it,
+# but for FIXED_N, where a dose takes the place of successes.
 FIXED_POSITIVES, FIXED_N, ALL_ROWS = "fixed positives", "fixed N", "all rows"
+FEW_KNOWN, AS_PUBLISHED = "few known", "as published"
 FOREIGN = "foreign table"
 SCRAMBLED = "scrambled products"
 FOREIGN_ROWS = 100
@@ -68,7 +71,8 @@ class NegativesSettings(StressSettings):
     doses, lm_doses : tuple of float
         Percent of the failures of the training rows, for the classical models and the language model.
     positives : int
-        Successes to train on; 0 for all. With a language model, classical models are shown on all rows as well.
+        Successes to train on; 0 for all. With a language model, classical models are shown on all rows as well. Where
+        a way of training must do with fewer, its control with real failures does too.
     test_rows : int
         At most this many test rows, drawn by seed; 0 for all.
     base_rate : float
@@ -167,7 +171,7 @@ class Experiment:
 ALWAYS_YES = "always yes"
 LABELS_ALONE = "successes, labels"
 YIELDS_ALONE = "successes, yields"
-DOSE = "+ real failures"
+DOSE = "with real failures"
 PUBLISHED = "published, labels"
 ONE_CLASS: dict[str, Callable[[int], Any]] = {
     "successes, one-class SVM": judges.support_vectors,
@@ -175,11 +179,9 @@ ONE_CLASS: dict[str, Callable[[int], Any]] = {
     "successes, nearest neighbours": judges.neighbours,
 }
 FAMILIARITY = "successes, likelihood"
-DECOYS = {
-    "+ decoys, recombined": "recombined",
-    "+ decoys, wrong products": "wrong",
-    "+ decoys, shuffled products": "shuffled",
-}
+RECOMBINED, ANYWHERE = "with decoys, recombined", "with decoys, recombined anywhere"
+WRONG_PRODUCTS, SHUFFLED_PRODUCTS = "with decoys, wrong products", "with decoys, shuffled products"
+DECOYS = (RECOMBINED, ANYWHERE, WRONG_PRODUCTS, SHUFFLED_PRODUCTS)
 UNLABELLED = {"unlabelled, bagging": "bagging", "unlabelled, Elkan-Noto": "elkan-noto"}
 SPIES = "unlabelled, spies"
 HIDING = (*DECOYS, *UNLABELLED, SPIES)  # schemes that hide most successes first
@@ -189,9 +191,11 @@ EXPLAINED = {
     **dict.fromkeys(ONE_CLASS, "familiarity with the successes, over DRFP; the line leaves out 5 % of those held back"),
     FAMILIARITY: "log p(reaction) tuned on the successes minus that of the base model, per token; the line as above",
     YIELDS_ALONE: "regression of the yield on successes alone, accepted from the threshold on",
-    "+ decoys, recombined": "stand-ins for failures: the substrates of one success under the conditions of others",
-    "+ decoys, wrong products": "stand-ins: successes with a product of coupling at a C-H",
-    "+ decoys, shuffled products": "stand-ins: successes with the product of another",
+    RECOMBINED: "stand-ins for failures: the substrates of one success under the conditions of others; none is a test "
+    "reaction, which is optimistic: who draws decoys does not know what will be asked",
+    ANYWHERE: "the same, drawn without a look at the test reactions: some of them are among the decoys",
+    WRONG_PRODUCTS: "stand-ins: successes with a product of coupling at a C-H",
+    SHUFFLED_PRODUCTS: "stand-ins: successes with the product of another",
     DOSE: "a share of the real failures of the training rows",
     PUBLISHED: "rows kept with a probability that rises with the yield, as in a literature of successes",
     "unlabelled, bagging": "successes against unlabelled rows, averaged over draws (random forest on DRFP)",
@@ -286,8 +290,35 @@ def trainings(experiment: Experiment) -> list[Training]:
 
 def left_out(experiment: Experiment) -> tuple[str, ...]:
     """Schemes that hide most successes, where too few would be left."""
-    successes = int(experiment.success.loc[list(experiment.train)].sum())
-    return HIDING if round(KNOWN_SHARE * successes) < MIN_KNOWN else ()
+    return HIDING if _known_at_most(experiment) < MIN_KNOWN else ()
+
+
+def _known_at_most(experiment: Experiment) -> int:
+    """Successes that are left known where most are hidden."""
+    return round(KNOWN_SHARE * int(experiment.success.loc[list(experiment.train)].sum()))
+
+
+def heading(experiment: Experiment, scheme: str) -> str:
+    """Under which a scheme is compared: a heading of its own where it cannot have as many successes as the others."""
+    if scheme in HIDING and _known_at_most(experiment) < wanted_successes(experiment, FIXED_POSITIVES, 0):
+        return FEW_KNOWN
+    if scheme == PUBLISHED:
+        wanted = wanted_successes(experiment, FIXED_POSITIVES, 0)
+        seeds = range(experiment.settings.seeds)
+        if any(len(literature(experiment, seed).positives) < wanted for seed in seeds):
+            return AS_PUBLISHED
+    return FIXED_POSITIVES
+
+
+def wanted_successes(experiment: Experiment, variant: str, seed: int) -> int:
+    """How many successes are trained on under a heading; with `FIXED_N` before a dose takes the place of some."""
+    every = int(experiment.success.loc[list(experiment.train)].sum())
+    if variant == ALL_ROWS:
+        return every
+    wanted = min(experiment.settings.positives or every, every)
+    if variant == FEW_KNOWN:
+        return min(wanted, _known_at_most(experiment))
+    return min(wanted, len(literature(experiment, seed).positives)) if variant == AS_PUBLISHED else wanted
 
 
 def at_threshold(experiment: Experiment, threshold: float) -> Experiment | None:
@@ -323,28 +354,38 @@ def _of_learner(experiment: Experiment, learner: str, seed: int) -> list[Trainin
     schemes = [LABELS_ALONE, YIELDS_ALONE, PUBLISHED, *_decoy_schemes(experiment)]
     if learner == "drfp-rf":
         schemes += [*ONE_CLASS, *UNLABELLED]
-    found = [Training(scheme, learner, FIXED_POSITIVES, None, seed) for scheme in schemes]
+    found = [Training(scheme, learner, heading(experiment, scheme), None, seed) for scheme in schemes]
     variants = (FIXED_POSITIVES, FIXED_N, *([ALL_ROWS] if settings.positives else []))
     found += [Training(DOSE, learner, variant, dose, seed) for variant in variants for dose in settings.doses]
     if settings.positives:
         found.append(Training(YIELDS_ALONE, learner, ALL_ROWS, None, seed))
-    return found
+    return found + _controls(experiment, found, settings.doses)
 
 
 def _of_language_model(experiment: Experiment, learner: str, seed: int) -> list[Training]:
     """The curve and its ends with every seed, what else there is with the first: minutes of work each."""
     settings, stand_ins = experiment.settings, _decoy_schemes(experiment)
     schemes = [LABELS_ALONE, YIELDS_ALONE, *stand_ins[:1]]
-    found = [Training(scheme, learner, FIXED_POSITIVES, None, seed) for scheme in schemes]
-    found += [Training(DOSE, learner, FIXED_POSITIVES, dose, seed) for dose in settings.lm_doses]
+    found = [Training(DOSE, learner, FIXED_POSITIVES, dose, seed) for dose in settings.lm_doses]
     if settings.lm_extras:
         found.append(Training(FAMILIARITY, LIKELIHOOD, FIXED_POSITIVES, None, seed))
     if settings.lm_extras and seed == 0:
-        more = [*stand_ins[1:], PUBLISHED, SPIES]
-        found += [Training(scheme, learner, FIXED_POSITIVES, None, seed) for scheme in more]
+        schemes += [*(scheme for scheme in stand_ins[1:] if scheme != ANYWHERE), PUBLISHED, SPIES]
         middle = sorted(settings.lm_doses)[len(settings.lm_doses) // 2]
         found.append(Training(DOSE, learner, FIXED_N, middle, seed))
-    return found
+    found += [Training(scheme, learner, heading(experiment, scheme), None, seed) for scheme in schemes]
+    return found + _controls(experiment, found, settings.lm_doses)
+
+
+def _controls(experiment: Experiment, found: list[Training], doses: tuple[float, ...]) -> list[Training]:
+    """Real failures beside as few successes as some schemes must do with: the largest dose, under their heading."""
+    dropped = left_out(experiment)
+    of_heading = {
+        replace(training, scheme=DOSE, dose=max(doses))
+        for training in found
+        if training.variant in (FEW_KNOWN, AS_PUBLISHED) and training.scheme not in dropped
+    }
+    return sorted(of_heading, key=lambda training: training.variant)
 
 
 def _decoy_schemes(experiment: Experiment) -> list[str]:
@@ -369,10 +410,7 @@ def draw(experiment: Experiment, training: Training) -> Draw:
     rng = np.random.default_rng([experiment.run.config.seed, training.seed])
     hit = success.loc[list(train)].to_numpy()
     positives, negatives = rng.permutation(train[hit]), rng.permutation(train[~hit])
-    wanted = experiment.settings.positives if training.variant != ALL_ROWS else 0
-    if training.scheme in HIDING:
-        wanted = min(wanted or len(positives), round(KNOWN_SHARE * len(positives)))
-    count = min(wanted, len(positives)) if wanted else len(positives)
+    count = wanted_successes(experiment, training.variant, training.seed)
     share = count / len(positives)
     failing = round((training.dose or 0.0) / 100 * share * len(negatives))
     failing = max(failing, 1) if training.dose else 0
@@ -384,17 +422,18 @@ def draw(experiment: Experiment, training: Training) -> Draw:
     return Draw(list(positives[:kept]), list(negatives[:failing]))
 
 
-def published(experiment: Experiment, training: Training) -> Draw:
-    """As many rows as there are successes in the other schemes, drawn as a literature that prefers high yields has."""
+def literature(experiment: Experiment, seed: int) -> Draw:
+    """Training rows drawn as a literature that prefers high yields has them, all of them or up to so many successes."""
     settings = experiment.settings
-    rng = np.random.default_rng([experiment.run.config.seed, training.seed, 1])
+    rng = np.random.default_rng([experiment.run.config.seed, seed, 1])
     order = rng.permutation(experiment.train)
     yields = experiment.yields.loc[list(order)].to_numpy()
     chance = 1 / (1 + np.exp(-(yields - settings.published_from) / settings.published_width))
     kept = order[rng.random(len(order)) < chance]
-    if settings.positives:
-        kept = kept[: settings.positives]
     hit = experiment.success.loc[list(kept)].to_numpy()
+    if settings.positives:
+        within = np.cumsum(hit) <= settings.positives
+        kept, hit = kept[within], hit[within]
     return Draw(list(kept[hit]), list(kept[~hit]))
 
 
@@ -410,7 +449,8 @@ def judge_of(experiment: Experiment, training: Training) -> tuple[judges.Judge, 
     """A trained model, and what it was trained on."""
     X, run, settings = experiment.table.inputs, experiment.run, experiment.settings
     seed = run.config.seed + training.seed
-    rows = published(experiment, training) if training.scheme == PUBLISHED else draw(experiment, training)
+    is_published = training.scheme == PUBLISHED
+    rows = literature(experiment, training.seed) if is_published else draw(experiment, training)
     about: dict[str, Any] = {"successes": len(rows.positives), "failures": len(rows.negatives)}
     positives = X.loc[rows.positives]
 
@@ -429,12 +469,13 @@ def judge_of(experiment: Experiment, training: Training) -> tuple[judges.Judge, 
     if training.scheme == FAMILIARITY:
         return judges.by_familiarity(lambda known: _likelihood(experiment, seed, known), positives, seed), about
     if training.scheme in DECOYS:
-        made = make_decoys(experiment, DECOYS[training.scheme], positives, np.random.default_rng([seed, 2]))
+        made = make_decoys(experiment, training.scheme, positives, np.random.default_rng([seed, 2]))
         about |= {
             "failures": 0,
             "decoys": len(made.X),
             "decoys_known": made.known,
             "decoys_successes": made.successes,
+            "decoys_tested": made.tested,
         }
         return judges.by_labels(make(), *_beside(positives, made.X)), about
     pool = _unlabelled_pool(experiment, rows.positives, seed)
@@ -470,18 +511,21 @@ def _unlabelled_pool(experiment: Experiment, known: list[str], seed: int) -> lis
     return list(np.random.default_rng([seed, 3]).permutation(np.array(rest, dtype=object))[:size])
 
 
-def make_decoys(experiment: Experiment, kind: str, positives: pd.DataFrame, rng: np.random.Generator) -> decoys.Decoys:
-    """As many decoys as successes; none is a known success or a test row."""
+def make_decoys(
+    experiment: Experiment, scheme: str, positives: pd.DataFrame, rng: np.random.Generator
+) -> decoys.Decoys:
+    """As many decoys as successes, none of them a known success; only `ANYWHERE` gives test reactions."""
     n = len(positives)
-    if kind == "wrong":
+    if scheme == WRONG_PRODUCTS:
         return decoys.wrong_products(positives, n, rng)
-    if kind == "shuffled":
+    if scheme == SHUFFLED_PRODUCTS:
         return decoys.shuffled_products(positives, n, rng)
     components = experiment.table.components
     measured = experiment.table.inputs.assign(**{decoys.REACHED: experiment.success})
-    barred = {*map(tuple, positives[list(components)].to_numpy(dtype=object))}
-    barred |= {*map(tuple, measured.loc[experiment.test, list(components)].to_numpy(dtype=object))}
-    return decoys.recombined(positives, measured, barred, n, components, rng)
+    known = {*map(tuple, positives[list(components)].to_numpy(dtype=object))}
+    tested = {*map(tuple, measured.loc[experiment.test, list(components)].to_numpy(dtype=object))}
+    barred = known if scheme == ANYWHERE else known | tested
+    return decoys.recombined(positives, measured, barred, n, components, rng, tested)
 
 
 # -- cells -----------------------------------------------------------------------------------

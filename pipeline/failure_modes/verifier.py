@@ -30,9 +30,12 @@ from pipeline.failure_modes.generator import Generator, generator_template
 from pipeline.failure_modes.learners import LM_BATCH, resolve_learners
 from pipeline.failure_modes.negatives import (
     DOSE,
+    FEW_KNOWN,
     FIXED_POSITIVES,
+    RECOMBINED,
     NegativesSettings,
     draw,
+    heading,
     judge_of,
     left_out,
     with_product,
@@ -47,7 +50,6 @@ from pipeline.tables.table import STRUCTURE, Table
 
 NAME = "verifier"  # on the command line
 CLASSICAL = ("drfp-rf",)
-WITH_DECOYS = "+ decoys, recombined"
 MOST_COMBINATIONS = 5_000  # of the proposed components
 
 
@@ -80,7 +82,8 @@ class VerifierSettings(StressSettings):
     top : tuple of int
         Proposals of a reaction that are counted, the first by filter.
     positives : int
-        Successes that the generator and the verifiers are trained on; 0 for all.
+        Successes that the generator and the verifiers are trained on; 0 for all. Where those with decoys must do with
+        fewer, verifiers with as few successes and real failures are trained as well.
     generator_steps, lm_steps : int
         Optimiser steps of the generator and of a verifier that is a language model, 8 rows each.
     """
@@ -255,27 +258,42 @@ def _questions(experiment: Experiment) -> list[Question]:
 
 @dataclass(frozen=True)
 class Check:
-    """One verifier: what it is trained with besides successes (a dose of failures, or decoys), by which learner."""
+    """One verifier: what it is trained with besides successes (a dose of failures, or decoys), by which learner.
+
+    ``few`` is a control: as few successes as those with decoys must do with.
+    """
 
     learner: str
     dose: float | None  # None: decoys
+    few: bool = False
 
     @property
     def label(self) -> str:
         what = "decoys" if self.dose is None else f"{self.dose:g} % of the failures"
-        return f"{self.learner}, {what}"
+        return f"{self.learner}, {what}{', as few successes as with decoys' if self.few else ''}"
 
     def training(self, seed: int) -> NegativesTraining:
-        scheme = WITH_DECOYS if self.dose is None else DOSE
-        return NegativesTraining(scheme, self.learner, FIXED_POSITIVES, self.dose, seed)
+        if self.dose is None:
+            return NegativesTraining(RECOMBINED, self.learner, FEW_KNOWN, None, seed)
+        return NegativesTraining(DOSE, self.learner, FEW_KNOWN if self.few else FIXED_POSITIVES, self.dose, seed)
 
 
 def checks(experiment: Experiment) -> list[Check]:
-    """All verifiers, cheap learners first; none with decoys where there is no product, or too few successes to hide."""
+    """All verifiers, cheap learners first; none with decoys where there is no product, or too few successes to hide.
+
+    Where those with decoys know fewer successes than the others, each learner has a control that knows as few.
+    """
     learners = sorted(experiment.verifiers, key=is_language_model)
     decoyed = decoys.PRODUCT in experiment.table.components and not any(map(left_out, experiment.parts))
-    doses = (*([None] if decoyed else []), *experiment.settings.doses)
-    return [Check(learner, dose) for learner in learners for dose in doses]
+    doses = experiment.settings.doses
+    found = []
+    for learner in learners:
+        if decoyed:
+            found.append(Check(learner, None))
+        if decoyed and any(heading(part, RECOMBINED) == FEW_KNOWN for part in experiment.parts):
+            found.append(Check(learner, max(doses), few=True))
+        found += [Check(learner, dose) for dose in doses]
+    return found
 
 
 def known_successes(experiment: Experiment, fold: int, seed: int) -> list[str]:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.evaluation.bootstrap import MIN_GROUPS, group_weights, interval
-from pipeline.evaluation.detection import over_seeds
+from pipeline.evaluation.bootstrap import group_weights
 from pipeline.evaluation.metrics import divide
-from pipeline.failure_modes.findings import RESAMPLES, in_percent
+from pipeline.evaluation.seeded import APART, SHARE, Bounds, bounded_interval, over_seeds
+from pipeline.failure_modes.findings import RESAMPLES, can_be_chance, few_groups, in_percent, one_seed
 from pipeline.failure_modes.folder import Interval, interval_where, write_folder
 from pipeline.failure_modes.verifier import (
     NAME,
@@ -194,22 +194,24 @@ def _metrics(experiment: Experiment, answered: list[list[Answered]]) -> pd.DataF
     seed = experiment.run.config.seed
     weights = np.vstack([np.ones((1, len(groups))), group_weights(groups, seed, RESAMPLES)])
 
-    def samples(of: Callable[[Answered], float]) -> np.ndarray:
+    def samples(of: Callable[[Answered], float]) -> Sampled:
         """The mean over questions in every resample; questions for which there is no value are left out."""
-        per_seed = []
+        per_seed, everywhere = [], np.ones(len(groups), dtype=bool)
         for of_seed in answered:
             values = np.array([of(answer) for answer in of_seed])
             there = np.isfinite(values)
+            everywhere &= there
             per_seed.append(divide(weights[:, there] @ values[there], weights[:, there].sum(axis=1)))
-        return over_seeds(per_seed, seed)
+        return Sampled(per_seed, groups[everywhere])
 
     rows: list[dict[str, Any]] = []
 
-    def add(proposals: str, chosen: str, top: int, metric: str, drawn: np.ndarray) -> None:
-        low, high = interval(drawn[1:])
+    def add(proposals: str, chosen: str, top: int, metric: str, drawn: Sampled, bounds: Bounds = SHARE) -> None:
+        value = over_seeds(drawn.per_seed, drawn.groups)
+        low, high = bounded_interval(value, bounds, drawn.groups)
         rows.append(
             {"proposals": proposals, "filter": chosen, "top": top, "metric": metric}
-            | {"value": float(drawn[0]), "low": low, "high": high}
+            | {"value": value.value, "low": low, "high": high}
             | {"seeds": len(answered), "n": len(questions), "groups": len(set(groups))}
         )
 
@@ -219,21 +221,34 @@ def _metrics(experiment: Experiment, answered: list[list[Answered]]) -> pd.DataF
             found[proposals, chosen] = samples(partial(_precision, proposals=proposals, chosen=chosen, top=top))
             add(proposals, chosen, top, PRECISION, found[proposals, chosen])
         for proposals, chosen in rankings(experiment):
+            mine = found[proposals, chosen]
             if proposals == GENERATOR and chosen != UNFILTERED:
-                add(proposals, chosen, top, GAIN, found[proposals, chosen] - found[GENERATOR, UNFILTERED])
+                add(proposals, chosen, top, GAIN, mine.minus(found[GENERATOR, UNFILTERED]), APART)
             if proposals == GENERATOR:
-                add(proposals, chosen, top, OVER_POPULAR, found[proposals, chosen] - found[POPULAR, UNFILTERED])
+                add(proposals, chosen, top, OVER_POPULAR, mine.minus(found[POPULAR, UNFILTERED]), APART)
     budget = len(experiment.settings.temperatures) * experiment.settings.samples
     for proposals in (GENERATOR, POPULAR, RANDOM):
         drawn = samples(partial(_coverage, proposals=proposals, budget=budget))
         add(proposals, UNFILTERED, 0, COVERAGE, drawn)
-    for metric, of in (
-        (VALID_SHARE, lambda answer: float(np.mean([values is not None for values in answer.samples]))),
-        (DISTINCT, lambda answer: float(answer.valid)),
-        (OUTSIDE, lambda answer: float(1 - answer.known[: answer.valid].mean()) if answer.valid else np.nan),
+    for metric, of, bounds in (
+        (VALID_SHARE, lambda answer: float(np.mean([values is not None for values in answer.samples])), SHARE),
+        (DISTINCT, lambda answer: float(answer.valid), (0.0, float(budget))),
+        (OUTSIDE, lambda answer: float(1 - answer.known[: answer.valid].mean()) if answer.valid else np.nan, SHARE),
     ):
-        add(GENERATOR, UNFILTERED, 0, metric, samples(of))
+        add(GENERATOR, UNFILTERED, 0, metric, samples(of), bounds)
     return pd.DataFrame(rows)
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """A mean over questions, of each seed as it is and in resamples, and the groups of the questions that have it."""
+
+    per_seed: list[np.ndarray]
+    groups: np.ndarray
+
+    def minus(self, other: Sampled) -> Sampled:
+        """The difference on the same questions."""
+        return Sampled([one - two for one, two in zip(self.per_seed, other.per_seed, strict=True)], self.groups)
 
 
 def _precision(answer: Answered, proposals: str, chosen: str, top: int) -> float:
@@ -293,17 +308,17 @@ def sentences(found: Findings) -> list[str]:
     assert distinct
     valid, outside = (_percent(numbers[metric]) for metric in (VALID_SHARE, OUTSIDE))
     written = (
-        f"{valid} are valid, {distinct[0]:.1f} of {budget} are distinct, and of those {outside} were never measured "
-        "(counted as no success)"
+        f"{valid} are valid, {distinct[0]:.1f} of {budget} are distinct on average, and of those {outside} were never "
+        "measured (counted as no success)"
         if distinct[0]
-        else "none is valid, so that there is nothing to check; it needs more steps or successes"
+        else "none is valid, so that there is nothing to check; more steps or successes may help"
     )
     said = [
         f"For {n} reactions of {groups} values of {settings.held_out.replace('_', ' ')} that no model has seen, a "
         f"language model tuned on successes wrote {budget} proposals of {wanted} each: {written}."
     ]
-    if groups < MIN_GROUPS:
-        said.append(f"Fewer than {MIN_GROUPS} held-out values: intervals say little here.")
+    asked = np.array([question.group for question in experiment.questions], dtype=object)
+    said += few_groups(asked, "held-out values") + one_seed(settings.seeds)
     top = settings.top[0]
     first = "The first proposal" if top == 1 else f"Of the first {top} proposals"
     succeeds = "succeeds for" if top == 1 else "succeed"
@@ -322,7 +337,7 @@ def sentences(found: Findings) -> list[str]:
 
 
 def _ends(experiment: Experiment) -> list[Check]:
-    """Of each learner, the verifier with decoys and the one with most failures."""
+    """Of each learner, the verifier with decoys and those with most failures."""
     largest = max(experiment.settings.doses)
     return [check for check in checks(experiment) if check.dose in (None, largest)]
 
@@ -332,16 +347,19 @@ def _gain(found: Findings, check: Check, top: int) -> str:
     beyond = found.value(GENERATOR, check.label, OVER_POPULAR, top)
     if gain is None or beyond is None:
         return ""
-    chance = "" if beyond[1] > 0 or beyond[2] < 0 else ", a difference that can be chance"
+    chance = ", a difference that can be chance" if can_be_chance(beyond) else ""
+    gained = " (can be chance)" if can_be_chance(gain) else ""
     value, low, high = beyond
     side, away = ("above", beyond) if value >= 0 else ("below", (-value, -high, -low))
     return (
-        f"A verifier ({check.label}) changes the precision of the proposals as written by {_points(gain)} points, "
-        f"which puts them {_points(away)} points {side} the most popular conditions{chance}."
+        f"A verifier ({check.label}) changes the precision of the proposals as written by {_points(gain)} points"
+        f"{gained}, which puts them {_points(away)} points {side} the most popular conditions{chance}."
     )
 
 
 def _points(found: Interval) -> str:
+    if not np.isfinite(found).all():
+        return f"{round(100 * found[0])}"
     value, low, high = (round(100 * part) for part in found)  # whole numbers have no -0
     return f"{value} [{low} to {high}]"
 

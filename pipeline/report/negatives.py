@@ -14,14 +14,18 @@ from pipeline.failure_modes.findings import ORACLE, RAW, STATED, Findings
 from pipeline.failure_modes.learners import LM_BATCH
 from pipeline.failure_modes.negatives import (
     ALL_ROWS,
+    ANYWHERE,
+    AS_PUBLISHED,
     DOSE,
     EXPLAINED,
+    FEW_KNOWN,
+    FIXED_N,
     FIXED_POSITIVES,
     NAME,
     YIELDS_ALONE,
 )
 from pipeline.report import figures
-from pipeline.report.stress import write_page
+from pipeline.report.stress import counted, write_page
 
 SHOWN = (
     "auroc",
@@ -35,6 +39,17 @@ SHOWN = (
     "yield_bias",
     "yield_on_failures",
 )
+
+
+HEADINGS = {
+    FIXED_POSITIVES: "the same number of successes each (one-class models hold a fifth back to draw their line)",
+    FEW_KNOWN: "fewer successes, since most are hidden so that stand-ins for failures can be made; real failures "
+    "beside as few for comparison",
+    AS_PUBLISHED: "fewer successes, since a literature of high yields holds no more; real failures beside as few for "
+    "comparison",
+    FIXED_N: "the same number of rows each: failures take the place of successes",
+    ALL_ROWS: "all successes of the training rows",
+}
 
 
 def write_report(found: Sequence[Findings], out: Path) -> Path:
@@ -71,7 +86,12 @@ def _part(found: Findings) -> dict[str, Any]:
         "n": int(found.metrics["n"].iloc[0]),
         "groups": int(found.metrics["groups"].iloc[0]),
         "seeds": int(found.metrics["seeds"].max()),
-        "rows": arm_rows(found),
+        "headings": [
+            (name, text, rows)
+            for name, text in HEADINGS.items()
+            if (rows := [row for row in arm_rows(found) if row["variant"] == name])
+        ],
+        "drawn_anywhere": not found.part(scheme=ANYWHERE).empty,
         "decoys": _decoy_rows(found),
         "foreign": found.foreign.to_dict("records"),
         "sensitivity": _sensitivity_rows(found),
@@ -79,7 +99,8 @@ def _part(found: Findings) -> dict[str, Any]:
 
 
 def arm_rows(found: Findings) -> list[dict[str, Any]]:
-    """One row per way of training, learner, variant, dose and reading, with its metrics in the order of `SHOWN`."""
+    """One row per way of training, learner, variant, dose and reading: what it was trained on, and its metrics in the
+    order of `SHOWN`."""
     keys = ["scheme", "learner", "variant", "dose", "reading"]
     rows = []
     for values, part in found.metrics.groupby(keys, dropna=False, sort=False):
@@ -89,6 +110,8 @@ def arm_rows(found: Findings) -> list[dict[str, Any]]:
             dict(zip(keys, values, strict=True))
             | {
                 "dose": f"{dose:g} %" if np.isfinite(dose) else "",
+                "seeds": int(part["seeds"].iloc[0]),
+                "trained_on": trained_on(found.trained, *values[:4]),
                 "cells": [
                     by_metric.loc[metric, ["value", "low", "high"]].to_dict() if metric in by_metric.index else None
                     for metric in SHOWN
@@ -96,6 +119,18 @@ def arm_rows(found: Findings) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def trained_on(trained: pd.DataFrame, *where: Any) -> tuple[str, str]:
+    """How many successes and how many others a way of training is given, from the least to the most over its seeds."""
+    for column, value in zip(("scheme", "learner", "variant", "dose"), where, strict=True):
+        trained = trained[trained[column].isna() if pd.isna(value) else trained[column] == value]
+    others = [
+        f"{counted(trained[kind])} {kind}"
+        for kind in ("failures", "decoys", "unlabelled")
+        if kind in trained and trained[kind].sum()
+    ]
+    return counted(trained["successes"]), ", ".join(others) or "none"
 
 
 def _sensitivity_rows(found: Findings) -> list[dict[str, Any]]:
@@ -108,7 +143,7 @@ def _sensitivity_rows(found: Findings) -> list[dict[str, Any]]:
         assert isinstance(values, tuple)
         by_metric = part.set_index("metric")
         cells = {metric: by_metric.loc[metric, ["value", "low", "high"]].to_dict() for metric in ("auroc", "fpr")}
-        rows.append(dict(zip(keys, values, strict=True)) | {"successes": float(part["successes"].iloc[0])} | cells)
+        rows.append(dict(zip(keys, values, strict=True)) | {"successes": float(part["test_successes"].iloc[0])} | cells)
     return rows
 
 
@@ -117,7 +152,8 @@ def _decoy_rows(found: Findings) -> list[dict[str, Any]]:
     for scheme, members in found.decoys.groupby("scheme", sort=False):
         made, known, successes = (int(members[name].sum()) for name in ("decoys", "decoys_known", "decoys_successes"))
         share = f"{successes / known:.0%}" if known else "not measured"
-        rows.append({"scheme": scheme, "made": made, "known": known, "contamination": share})
+        tested = int(members["decoys_tested"].sum())
+        rows.append({"scheme": scheme, "made": made, "tested": tested, "known": known, "contamination": share})
     return rows
 
 

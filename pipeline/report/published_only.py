@@ -13,7 +13,7 @@ from pipeline.failure_modes.learners import LM_BATCH
 from pipeline.failure_modes.published_findings import DIFFERENCE, Findings
 from pipeline.failure_modes.published_only import EXPLAINED, NAME
 from pipeline.report import figures
-from pipeline.report.stress import write_page
+from pipeline.report.stress import counted, write_page
 
 SHOWN = ("yield_bias", "fpr", "tpr", "yield_on_failures", "r2", "mae", "auroc", "precision_top_10")
 
@@ -34,7 +34,7 @@ def write_report(found: Findings, out: Path) -> Path:
         composition=found.composition,
         labels=[_label(metric) for metric in SHOWN],
         parts=[
-            (tested, _rows(found.metrics[found.metrics["tested"] == tested]))
+            (tested, _rows(found.metrics[found.metrics["tested"] == tested], found.trained))
             for tested in (experiment.settings.tested, experiment.settings.published)
         ],
         explained=EXPLAINED,
@@ -47,16 +47,18 @@ def _label(metric: str) -> str:
     return DETECTION_LABELS.get(metric) or LABELS[metric]
 
 
-def _rows(metrics: pd.DataFrame) -> list[dict[str, Any]]:
-    """One row per learner and kind of training rows, its metrics in the order of `SHOWN`."""
+def _rows(metrics: pd.DataFrame, trained: pd.DataFrame) -> list[dict[str, Any]]:
+    """One row per learner and kind of training rows: what it was trained on, its metrics in the order of `SHOWN`."""
     found = []
     for (learner, kind), part in metrics.groupby(["learner", "rows"], sort=False):
         by_metric = part.set_index("metric")
+        given = trained[(trained["learner"] == learner) & (trained["rows"] == kind)]
         found.append(
             {
                 "learner": learner,
                 "rows": kind,
                 "n": int(part["n"].iloc[0]),
+                "trained_on": tuple(map(counted, (given["successes"], given["n"] - given["successes"]))),
                 "seeds": int(part["seeds"].iloc[0]),
                 "cells": [by_metric.loc[metric, ["value", "low", "high"]].to_dict() for metric in SHOWN],
             }

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from markupsafe import Markup
 
 from pipeline import __version__
@@ -15,6 +16,14 @@ from pipeline.cells import versions
 from pipeline.experiment import Run, hardware
 from pipeline.files import write_atomically
 from pipeline.report.page import page_environment
+
+
+def counted(counts: pd.Series) -> str:
+    """``300``, or ``290 to 300`` where trainings differ; nothing of none."""
+    if counts.empty:
+        return ""
+    least, most = int(counts.min()), int(counts.max())
+    return f"{least}" if least == most else f"{least} to {most}"
 
 
 def write_page(

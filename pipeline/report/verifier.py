@@ -24,13 +24,14 @@ from pipeline.failure_modes.verifier_findings import (
     rankings,
 )
 from pipeline.report import figures
-from pipeline.report.stress import write_page
+from pipeline.report.stress import counted, write_page
 
 
 def write_report(found: Findings, out: Path) -> Path:
     """Write ``report.html``, with the figure beside it; returns the path of the page."""
     experiment = found.experiment
     settings = experiment.settings
+    columns = ["trained", "successes", "failures", "decoys"]
     return write_page(
         experiment.run,
         NAME,
@@ -46,6 +47,10 @@ def write_report(found: Findings, out: Path) -> Path:
         budget=len(settings.temperatures) * settings.samples,
         combinations=len(experiment.combinations[0]),
         top=settings.top,
+        given=[
+            (name, *(counted(part[kind].dropna()) for kind in ("successes", "failures", "decoys")))
+            for name, part in found.trained.reindex(columns=columns).groupby("trained", sort=False)
+        ],
         ranked=[_row(found, *pair) for pair in rankings(experiment)],
         counted=[
             (name, found.value(GENERATOR, UNFILTERED, metric))

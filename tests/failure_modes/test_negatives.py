@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -17,28 +18,45 @@ from pipeline.evaluation.detection import (
     detection_scores,
     expected_calibration_error,
     false_positives_at,
-    over_seeds,
     precision_at_top,
     prior_corrected,
 )
 from pipeline.failure_modes import decoys, negatives
-from pipeline.failure_modes.findings import enough, execute
+from pipeline.failure_modes.doses import RANKING, REFUSING, Enough
+from pipeline.failure_modes.findings import (
+    Findings,
+    _avoiding,
+    _compared,
+    _contamination,
+    _doses,
+    biased,
+    execute,
+    few_groups,
+    in_percent,
+    one_seed,
+)
 from pipeline.failure_modes.judges import Likelihood, _holding
 from pipeline.failure_modes.negatives import (
     ALL_ROWS,
     ALWAYS_YES,
+    ANYWHERE,
+    AS_PUBLISHED,
     DOSE,
+    FEW_KNOWN,
     FIXED_N,
     FIXED_POSITIVES,
+    HIDING,
     LABELS_ALONE,
+    PUBLISHED,
+    RECOMBINED,
     SPIES,
     NegativesSettings,
     Training,
     at_threshold,
     draw,
     judge_of,
+    literature,
     prepare,
-    published,
     train_and_judge,
     trainings,
     with_product,
@@ -121,6 +139,79 @@ def test_the_sets_have_the_sizes_they_claim(planted):
             assert not {*rows.positives, *rows.negatives} & set(experiment.test)
 
 
+def counted(experiment):
+    """Successes that each training is given, by heading, seed and scheme; models are not fitted."""
+    found = {}
+    for training in trainings(experiment):
+        if training.variant == FIXED_N or training.scheme == ALWAYS_YES:
+            continue
+        is_published = training.scheme == PUBLISHED
+        rows = literature(experiment, training.seed) if is_published else draw(experiment, training)
+        found.setdefault((training.variant, training.seed), {})[training.scheme, training.dose] = len(rows.positives)
+    return found
+
+
+@pytest.mark.parametrize("positives", [20, 100])
+@pytest.mark.parametrize("arms", [("drfp-rf", "components-lightgbm"), ("lm-head",), ("drfp-rf", "lm-head")])
+def test_what_stands_under_one_heading_is_trained_on_equally_many_successes(planted, tiny_folder, arms, positives):
+    settings = replace(SETTINGS, seeds=2, positives=positives, published_from=65.0)
+    experiment = experiment_of(planted, arms, settings, model=str(tiny_folder))
+    found = counted(experiment)
+    for heading, by_scheme in found.items():
+        assert len(set(by_scheme.values())) == 1, (heading, by_scheme)
+        assert any(scheme == DOSE for scheme, _ in by_scheme), heading  # a control with real failures
+    headings = {heading for heading, _ in found}
+    fewer = positives == 100 or "lm-head" not in arms
+    assert (FEW_KNOWN in headings) == fewer
+    if fewer:
+        known = found[FEW_KNOWN, 0]
+        assert {scheme for scheme, _ in known} - {DOSE} <= set(HIDING)
+        assert set(known.values()) < {*range(min(found[FIXED_POSITIVES, 0].values()))}
+    assert (AS_PUBLISHED in headings) == fewer
+
+
+def test_every_row_of_the_page_says_on_how_many_it_was_trained(planted):
+    from pipeline.report.negatives import HEADINGS, _part
+
+    (found,) = execute([experiment_of(planted)])
+    part = _part(found)
+    assert {name for name, _, _ in part["headings"]} == {FIXED_POSITIVES, FEW_KNOWN, AS_PUBLISHED, FIXED_N}
+    assert set(found.metrics["variant"]) <= set(HEADINGS)
+    for name, _, rows in part["headings"]:
+        for row in rows:
+            successes, others = row["trained_on"]
+            assert successes.isdigit()
+            if row["scheme"] in (RECOMBINED, ANYWHERE):
+                assert others == f"{successes} decoys"
+            if row["scheme"] == DOSE:
+                assert others.endswith(" failures")
+            if name == FEW_KNOWN:
+                assert successes == str(round(0.2 * found.experiment.success.loc[found.experiment.train].sum()))
+    assert not found.metrics["scheme"].str.match(r"[+=@-]").any()  # or a spreadsheet would take it for a formula
+
+
+def test_decoys_keep_clear_of_the_test_reactions_unless_they_are_drawn_anywhere(tmp_path):
+    path = tmp_path / "halides.csv"
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["halide", "amine", "base", "rxn", "yield"])
+        for i in range(12):
+            for k in range(6):
+                halide, base, product = f"{'C' * (i + 1)}Br", f"{'C' * (k + 1)}O", f"{'C' * (i + 1)}NC"
+                writer.writerow([halide, "CN", base, f"{halide}.CN.{base}>>{product}", 40 if k else 0])
+    experiment = experiment_of(path)
+    columns = list(experiment.table.components)
+    tested = {*map(tuple, experiment.table.inputs.loc[experiment.test, columns].to_numpy())}
+    for scheme, some in ((RECOMBINED, False), (ANYWHERE, True)):
+        rows = draw(experiment, Training(scheme, "drfp-rf", FEW_KNOWN, None, 0))
+        positives = experiment.table.inputs.loc[rows.positives]
+        made = negatives.make_decoys(experiment, scheme, positives, np.random.default_rng(0))
+        came_out = sum(key in tested for key in map(tuple, made.X[columns].to_numpy()))
+        assert made.tested == came_out
+        assert bool(came_out) == some
+        assert not {*map(tuple, made.X[columns].to_numpy())} & {*map(tuple, positives[columns].to_numpy())}
+
+
 def test_a_larger_dose_holds_a_smaller_one_and_seeds_differ(planted):
     experiment = experiment_of(planted)
     ten, all_of_them = (draw(experiment, Training(DOSE, "drfp-rf", FIXED_POSITIVES, dose, 0)) for dose in (10, 100))
@@ -141,7 +232,14 @@ def test_a_planted_need_for_failures_shows(planted):
     assert dosed[0] > 0.95
     assert accepted[0] < 0.2
     assert found.value(ALWAYS_YES, "none", "fpr")[0] == 1.0
-    assert enough(found, "drfp-rf", FIXED_POSITIVES)[0] in (10.0, 100.0)
+    assert found.enough["drfp-rf", "", RANKING].dose in (10.0, 100.0)
+    yes = found.metrics[found.metrics["scheme"] == ALWAYS_YES].set_index("metric")
+    assert yes.loc["fpr", ["low", "high"]].tolist() == [1.0, 1.0]  # nothing was measured
+    shares = found.metrics[~found.metrics["metric"].str.startswith("yield")]
+    assert shares["low"].between(0, shares["value"]).all()
+    assert shares["high"].between(shares["value"], 1).all()
+    trained = shares[(shares["scheme"] == DOSE) & (shares["metric"] == "fpr")]
+    assert (trained["low"] < trained["high"]).all()  # a share of a few rows is never known for certain
     assert any("says yes to everything" in sentence for sentence in found.sentences)
 
 
@@ -160,7 +258,7 @@ def test_a_changed_test_label_changes_no_training(planted, tmp_path):
     # The split keeps the shares of success and failure, so it is that of the first table that both are held to.
     other = replace(other, split=experiment.split, test=experiment.test)
     for training in trainings(experiment):
-        if training.scheme == "+ decoys, recombined":
+        if training.scheme in (RECOMBINED, ANYWHERE):
             continue  # looks decoys up in the truth; which decoys there are is tested below
         one, two = (train_and_judge(which, training)["test"] for which in (experiment, other))
         assert one == two, training.label
@@ -232,14 +330,14 @@ def test_wrong_and_shuffled_products_are_not_the_right_ones(couplings):
 
 def test_a_literature_prefers_high_yields(planted):
     experiment = experiment_of(planted)
-    rows = published(experiment, Training("published, labels", "drfp-rf", FIXED_POSITIVES, None, 0))
+    rows = literature(experiment, 0)
     kept = experiment.yields.loc[[*rows.positives, *rows.negatives]]
     assert kept.mean() > experiment.yields.loc[list(experiment.train)].mean() + 5
 
 
 @pytest.mark.slow
 def test_what_hides_successes_is_left_out_where_too_few_are_left(couplings, planted):
-    from pipeline.failure_modes.negatives import HIDING, left_out
+    from pipeline.failure_modes.negatives import left_out
 
     small = experiment_of(couplings)
     assert left_out(small) == HIDING
@@ -328,13 +426,6 @@ def test_a_base_rate_moves_the_decision_and_not_the_ranking():
     np.testing.assert_allclose(prior_corrected(chance, 0.4, 0.4), chance)
 
 
-def test_the_first_sample_over_seeds_is_their_mean():
-    samples = over_seeds([np.array([1.0, 2.0, 3.0]), np.array([3.0, 2.0, 1.0])], seed=0)
-    assert samples[0] == 2.0
-    assert samples[1] == 2.0
-    assert samples[2] in (1.0, 2.0, 3.0)
-
-
 # -- the command ---------------------------------------------------------------------------------
 
 
@@ -371,6 +462,8 @@ def test_the_command_leaves_all_that_is_promised_and_resumes(planted):
     assert set(metrics["dose"].dropna()) == {10, 100}
     assert metrics["seeds"].max() == 2
     assert {"n", "groups", "low", "high"} <= set(metrics.columns)
+    assert {"successes", "failures", "decoys", "unlabelled", "effective_groups"} <= set(metrics.columns)
+    assert set(pd.read_csv(out / "enough.csv")["asked"]) == {"ranking", "refusing"}
     predictions = pd.read_parquet(out / "predictions.parquet")
     assert (
         predictions.groupby(["scheme", "learner", "variant", "seed", predictions["dose"].fillna(0)])["row_id"]
@@ -509,3 +602,88 @@ def test_the_run_json_holds_settings_and_versions(planted):
     info = json.loads((planted.parent / "stress" / "run.json").read_text(encoding="utf-8"))
     assert info["settings"]["stress"]["negatives"]["success"] == 20.0
     assert "drfp" in info["versions"]
+
+
+# -- in words ------------------------------------------------------------------------------------
+
+
+def spoken(metrics=(), compared=(), enough=(), decoys=None, learners=("gp",)):
+    """Findings that hold what sentences are made of."""
+    names = ("scheme", "learner", "metric", "dose", "value", "low", "high")
+    frame = pd.DataFrame(metrics, columns=names).assign(variant=FIXED_POSITIVES, reading="raw")
+    apart = pd.DataFrame(compared, columns=["ours", "theirs", "dose", "metric", "value", "low", "high"])
+    return Findings(
+        SimpleNamespace(learners=learners), frame, decoys, frame, frame, apart, dict(enough), pd.DataFrame(), ()
+    )
+
+
+def both(dose, groups=100.0):
+    return {
+        (learner, other, what): Enough(what, dose[learner], dose[learner], dose[learner], (1.0, 10.0, 100.0), groups)
+        for learner, other in (("gp", ""), ("gp", "lm-head"), ("lm-head", ""), ("lm-head", "gp"))
+        for what in (RANKING, REFUSING)
+    }
+
+
+def test_doses_are_spoken_of_with_their_figures():
+    at = [
+        (DOSE, "gp", metric, dose, dose / 200, 0.0, 1.0) for metric in ("auroc", "fpr") for dose in (1.0, 10.0, 100.0)
+    ]
+    said = _doses(spoken(at, enough=both({"gp": 10.0, "lm-head": 100.0})), "gp")
+    assert len(said) == 3
+    assert said[2].count("of the failures are accepted") == 3
+    assert "at 10 % AUROC is 0.05 [0 to 1], and 5 % [0 to 100] of the failures are accepted" in said[2]
+    untold = _doses(spoken(at, enough=both({"gp": 10.0, "lm-head": 100.0}, groups=5.0)), "gp")
+    assert all("cannot be told" in sentence for sentence in untold[:2])
+    assert "at 10 %" not in untold[2]
+    assert _doses(spoken(at), "gp") == []  # of one dose nothing can be said
+
+
+def test_a_language_model_is_compared_dose_by_dose():
+    at = [(DOSE, learner, "auroc", 10.0, 0.8, 0.7, 0.9) for learner in ("gp", "lm-head")]
+    apart = [("lm-head", "gp", 10.0, "auroc", -0.1, -0.2, 0.05)]
+    found = spoken(at, apart, both({"gp": 10.0, "lm-head": 100.0}), learners=("gp", "lm-head"))
+    (said,) = _compared(found)
+    assert "0.8 against 0.8 at 10 % (difference -0.1 [-0.2 to 0.05])" in said
+    assert said.endswith("lm-head needs more failures than gp to rank as well as with 100 % of them.")
+    assert _compared(spoken(at, (), {}, learners=("gp", "lm-head"))) == []
+
+
+def test_decoys_are_said_to_be_optimistic():
+    decoys = pd.DataFrame(
+        {
+            "scheme": [RECOMBINED, RECOMBINED, ANYWHERE],
+            "seed": [0, 1, 0],
+            "decoys": [300, 300, 300],
+            "decoys_known": [200, 0, 300],
+            "decoys_successes": [150, 0, 200],
+        }
+    )
+    apart = [(f"gp {ANYWHERE}", f"gp {RECOMBINED}", np.nan, "auroc", -0.04, -0.09, 0.01)]
+    said = _contamination(spoken(compared=apart, decoys=decoys))
+    assert said[0].startswith("Of 600 recombined decoys 200 were measured after all, and 75% of those were successes")
+    assert (
+        "optimistic. Decoys drawn without a look at them change its AUROC: gp by -0.04 [-0.09 to 0.01] (can" in said[1]
+    )
+    assert _avoiding(spoken())[0].endswith("optimistic.")
+    assert _contamination(spoken(decoys=pd.DataFrame(columns=["scheme", "seed"]))) == []
+    unknown = decoys.assign(decoys_known=0, decoys_successes=0)
+    assert len(_contamination(spoken(decoys=unknown))) == 1  # what they avoid holds whether or not they were measured
+
+
+def test_words_for_shares_biases_and_what_intervals_lack():
+    assert in_percent((1.0, 0.998, 1.0)) == "100 % [99.8 to 100]"
+    assert in_percent((0.9999, 0.001, 1.0)) == "99.9 % [0.1 to 100]"
+    assert in_percent((0.5, np.nan, np.nan)) == "50 %"
+    assert biased((12.0, 8.0, 16.0)) == "12 [8 to 16] yield points too much"
+    assert biased((-3.0, -5.0, -1.0)) == "3 [1 to 5] yield points too little"
+    assert biased((-3.0, -5.0, 1.0)) == "3 [-1 to 5] yield points too little (can be chance)"
+    assert biased((2.0, np.nan, np.nan)) == "2 yield points too much (can be chance)"
+    assert one_seed(2) == []
+    assert "in no interval" in one_seed(1)[0]
+    assert few_groups(np.arange(10).astype(object)) == []
+    assert few_groups(np.arange(9).astype(object)) == [
+        "Fewer than 10 independent test groups: intervals say little here."
+    ]
+    unequal = np.array([*range(30), *[30] * 60], dtype=object)
+    assert "(31 that tell as much as 2.23 of equal size)" in few_groups(unequal)[0]

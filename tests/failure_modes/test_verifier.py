@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +14,7 @@ from transformers import AutoConfig
 from pipeline.config import make_config
 from pipeline.failure_modes import verifier
 from pipeline.failure_modes.generator import Generator, Proposal, generator_template
-from pipeline.failure_modes.verifier import VerifierSettings, checks, known_successes, prepare, verify
+from pipeline.failure_modes.verifier import Check, VerifierSettings, checks, known_successes, prepare, verify
 from pipeline.failure_modes.verifier_findings import (
     COVERAGE,
     DISTINCT,
@@ -281,6 +282,33 @@ def test_what_cannot_be_done_is_said_in_one_line(planted, tiny_folder, more, wor
     ],
 )
 def test_a_verifier_is_said_to_be_above_or_below_the_most_popular_conditions(beyond, said):
-    values = {GAIN: (0.05, 0.0, 0.1), OVER_POPULAR: beyond}
-    found = SimpleNamespace(value=lambda proposals, chosen, metric, top: values[metric])
-    assert f"by 5 [0 to 10] points, which puts them {said}" in _gain(found, SimpleNamespace(label="x"), 1)
+    for gain, changed in (((0.05, 0.01, 0.1), "5 [1 to 10] points"), ((0.05, 0.0, 0.1), "5 [0 to 10] points (can be")):
+        values = {GAIN: gain, OVER_POPULAR: beyond}
+        found = SimpleNamespace(value=lambda proposals, chosen, metric, top, values=values: values[metric])
+        sentence = _gain(found, SimpleNamespace(label="x"), 1)
+        assert f"by {changed}" in sentence
+        assert f", which puts them {said}" in sentence
+
+
+def test_where_decoys_leave_fewer_successes_a_verifier_with_real_failures_has_as_few(scripted):
+    for fold, part in enumerate(scripted.parts):
+        counts = {check: len(verifier.draw(part, check.training(0)).positives) for check in checks(scripted)}
+        by_kind = {(check.dose is None or check.few): count for check, count in counts.items()}
+        assert len(set(counts.values())) == 2
+        assert by_kind[True] < by_kind[False] == len(known_successes(scripted, fold, 0))
+    assert any(check.few for check in checks(scripted))
+    enough = replace(scripted, parts=[part_with(part, positives=10) for part in scripted.parts])
+    assert not any(check.few for check in checks(enough))
+
+
+def part_with(part, **settings):
+    return replace(part, settings=replace(part.settings, **settings))
+
+
+def test_the_page_says_on_how_many_each_was_trained(scripted, tmp_path):
+    from pipeline.report.verifier import write_report
+
+    page = write_report(execute(scripted), tmp_path).read_text(encoding="utf-8")
+    few = len(verifier.draw(scripted.parts[0], Check("drfp-rf", None).training(0)).positives)
+    assert f"<td>drfp-rf, decoys</td><td>{few}" in page
+    assert "drfp-rf, 100 % of the failures, as few successes as with decoys</td><td>" in page
