@@ -87,7 +87,8 @@ class Evaluation:
         """The number of equal groups that would tell as much as these test groups."""
         sizes = np.bincount(self.division)
         weight = 1 / sizes[self.division]
-        return effective_number(np.bincount(np.unique(self.groups.astype(str), return_inverse=True)[1], weight))
+        number = effective_number(np.bincount(np.unique(self.groups.astype(str), return_inverse=True)[1], weight))
+        return round(number, 9)  # ten equal groups are ten
 
     @property
     def only_reference(self) -> str:
