@@ -398,7 +398,7 @@ class _Aligned:
         for name, values in known.items():
             ranked = error_auroc(errors, values, self.weights)
             sure, _ = score_interval(ranked[1:], self.evaluation.groups, 1 - (1 - LEVEL) / len(known))
-            useful = bool(sure > 0.5 and self.evaluation.n_groups >= MIN_GROUPS)
+            useful = bool(sure > 0.5 and self.evaluation.effective_groups >= MIN_GROUPS)
             for metric, samples in (
                 ("error_auroc", ranked),
                 ("relative_risk", relative_risk(errors, values, self.weights)),

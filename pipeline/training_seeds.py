@@ -103,11 +103,12 @@ def seed_sentence(found: Sequence[SeedSpread], tuned: Sequence[str], evaluations
     said = []
     for one in found:
         metric = LABELS[PRIMARY[evaluations[0].task]]
-        listed = " and ".join(map(number, one.scores))
+        listed = ", ".join(map(number, one.scores[:-1])) + f" and {number(one.scores[-1])}"
         more = (
-            f"more than the rows explain; a standard deviation of {number(one.variance**0.5)} is in its intervals there"
+            f"which differ by more than the rows explain; a standard deviation of {number(one.variance**0.5)} is in its "
+            "intervals there"
             if one.variance > 0
-            else "no more than the rows explain, which is in its intervals already"
+            else "which differ by no more than the rows explain, and that is in its intervals already"
         )
         said.append(f"On {one.split} {one.arm} was trained with {len(one.scores)} seeds: {metric} {listed}, {more}.")
     known = {(one.split, one.arm) for one in found}

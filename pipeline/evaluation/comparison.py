@@ -106,7 +106,7 @@ class Evaluation:
             found = Estimate.over_groups(float(samples[0]), samples[1:], self.groups)
         if self.task == CLASSES and found.known:
             found = replace(found, degrees=min(found.degrees, self._class_degrees()))
-            if other == CONTROL[self.task]:
+            if CONTROL[self.task] in (arm, other):
                 found = found.at_least(chance_deviation(self.truth, self.groups, self.classes))
         for name in {arm, other} & set(self.seeds):
             found = found.plus_error(*self.seeds[str(name)])
@@ -380,7 +380,7 @@ def _family(evaluation: Evaluation, pairs: Sequence[tuple[str, str]], family: st
                 other,
                 metric,
                 estimate.value,
-                *_attainable(evaluation, metric, other, estimate.interval(level)),
+                *_attainable(evaluation, arm, other, estimate.interval(level)),
                 p,
                 width,
                 p_same,
@@ -392,11 +392,15 @@ def _family(evaluation: Evaluation, pairs: Sequence[tuple[str, str]], family: st
     return result
 
 
-def _attainable(evaluation: Evaluation, metric: str, other: str, interval: tuple[float, float]) -> tuple[float, float]:
-    """The part of an interval of a difference that the bounds of the metric allow."""
-    least, most = (bound - float(evaluation.scores[other][metric][0]) for bound in RANGE[metric])
-    low, high = interval
-    return (max(low, least), min(high, most)) if np.isfinite(low) else (low, high)
+def _attainable(evaluation: Evaluation, arm: str, other: str, interval: tuple[float, float]) -> tuple[float, float]:
+    """The part of an interval of a difference that the bounds of the metric allow; the constant has a known score."""
+    metric, control = PRIMARY[evaluation.task], CONTROL[evaluation.task]
+    least, most = RANGE[metric]
+    low, high = least - most, most - least
+    if evaluation.task == CLASSES and control in (arm, other):
+        constant = float(evaluation.scores[control][metric][0])
+        low, high = (constant - most, constant - least) if arm == control else (least - constant, most - constant)
+    return (max(interval[0], low), min(interval[1], high)) if np.isfinite(interval[0]) else interval
 
 
 def _answer(evaluation: Evaluation, estimate: Estimate, p: float, p_equivalent: float) -> str:

@@ -86,7 +86,7 @@ def verdicts(
         )
         missed = [item for item in comparisons.against(baselines, REFERENCE) if item.answer == BETTER]
         preferred = reference_name(evaluation) if evaluation.reference else ""
-        sentence = found.sentence + _missed(missed, preferred, words.units) + _power(found, evaluation, words)
+        sentence = found.sentence + _missed(missed, preferred, words.units) + _power(found, comparisons, words)
         result.append(replace(found, sentence=sentence))
     return result
 
@@ -105,9 +105,11 @@ def _verdict(
     n, groups = len(set(evaluation.row_ids)), evaluation.n_groups
     divisions = f", {evaluation.divisions} divisions" if evaluation.divisions > 1 else ""
     alike = evaluation.effective_groups
-    unequal = f", which tell as much as {alike:.0f} of equal size" if alike < UNEQUAL * groups else ""
+    few = alike < MIN_GROUPS <= groups
+    tell = f"{alike:.1f}" if few else f"{alike:.0f}"
+    unequal = f", which tell as much as {tell} of equal size" if few or alike < UNEQUAL * groups else ""
     counted = f"{n} test {words.rows_are}{_class_counts(evaluation)}"
-    where = f"On the {evaluation.split} split ({counted} in {groups} groups{divisions}{unequal})"
+    where = f"On the {evaluation.split} split ({counted} in {groups} groups{unequal}{divisions})"
     constant = "predicting the training mean" if evaluation.task == "regression" else "always answering the majority"
     if alike < MIN_GROUPS:
         equal = " of equal size" if groups >= MIN_GROUPS else ""
@@ -116,7 +118,16 @@ def _verdict(
             None,
             f"{where} it cannot be told which arm is better: {MIN_GROUPS} independent test groups{equal} are needed.",
         )
-    learned = [item.arm for item in controlled if item.answer == BETTER]
+    metric = PRIMARY[evaluation.task]
+    sign = -1 if HIGHER_IS_BETTER[metric] else 1
+    better = [item.arm for item in controlled if item.answer == BETTER]
+    learned = sorted(better, key=lambda arm: sign * evaluation.scores[arm][metric][0])
+    if set(evaluation.reference) == {CONTROL[evaluation.task]} and not controlled:
+        return made(
+            False,
+            None,
+            f"{where} no arm can be recommended: of the baselines, validation on the training rows prefers {constant}.",
+        )
     if not controlled:
         return made(False, None, f"{where} there is nothing to compare: no arm but {constant} was run.")
     if not learned:
@@ -127,7 +138,8 @@ def _verdict(
             None,
             f"{where} no arm can be recommended: {names} {_is(compared_arms)} not shown to be better than {constant}.",
         )
-    winners = sorted((item for item in compared if item.answer == BETTER), key=_edge, reverse=True)
+    found_better = [item for item in compared if item.answer == BETTER and item.arm in learned]
+    winners = sorted(found_better, key=_edge, reverse=True)
     if REFERENCE not in evaluation.scores:
         best = learned[0]
         return made(
@@ -146,7 +158,7 @@ def _verdict(
             winner.arm,
             f"{where} use {winner.arm}: {_score(evaluation, winner.arm, units)}, better than "
             f"{name}, the baseline that validation prefers, by {_amount(winner, units)}{more}."
-            f"{_unanswered(evaluation, winner.arm)}{_rest(compared, units)}",
+            f"{_unanswered(evaluation, winner.arm)}{_rest(compared, units, name)}",
         )
     if REFERENCE not in learned:
         return made(
@@ -154,7 +166,7 @@ def _verdict(
             learned[0],
             f"{where} use {learned[0]}: {_score(evaluation, learned[0], units)}, better than "
             f"{constant}, which {name}, the baseline that validation prefers, is not shown to be."
-            f"{_unanswered(evaluation, learned[0])}{_rest(compared, units)}",
+            f"{_unanswered(evaluation, learned[0])}{_rest(compared, units, name)}",
         )
     use = _single_name(evaluation)
     blind = (
@@ -169,7 +181,8 @@ def _verdict(
         True,
         use,
         f"{where} use {name}, the baseline that validation prefers: "
-        f"{_score(evaluation, REFERENCE, units)}.{blind}{_unanswered(evaluation, REFERENCE)}{_rest(compared, units)}",
+        f"{_score(evaluation, REFERENCE, units)}.{blind}{_unanswered(evaluation, REFERENCE)}"
+        f"{_rest(compared, units, name)}",
     )
 
 
@@ -191,19 +204,23 @@ def _unanswered(evaluation: Evaluation, arm: str) -> str:
         return ""
     name = reference_name(evaluation) if arm == REFERENCE else arm
     mcc = float(evaluation.scores[arm]["mcc"][0])
-    return (
-        f" It ranks, but its answers do not say so: {name} never answers {_names(missing)} "
-        f"({LABELS['mcc']} {number(mcc)})."
-    )
+    ranks = "It ranks, but its answers do not say so: " if len(evaluation.classes) == 2 else ""
+    return f" {ranks}{name} never answers {_names(missing)} ({LABELS['mcc']} {number(mcc)})."
 
 
-def _power(verdict: Verdict, evaluation: Evaluation, words: Words) -> str:
-    """The smallest difference that the test finds, and what it would take to find one of a tenth."""
-    item = next((one for one in verdict.comparisons if one.family == FIRST), None)
-    item = item or next(iter(verdict.comparisons or verdict.against_control), None)
-    if item is None or not np.isfinite(item.smallest):
+def _power(verdict: Verdict, comparisons: Comparisons, words: Words) -> str:
+    """The smallest difference that the test finds, and what it would take to find one of a tenth.
+
+    It is about the primary comparison; without one, about the constant where nothing is shown to be better than that.
+    """
+    evaluation = comparisons.evaluation
+    item = next((one for one in comparisons.found if one.family == FIRST), None)
+    item = item or next(iter(verdict.comparisons), None)
+    if item is None and not verdict.learned:
+        item = next(iter(verdict.against_control), None)
+    if item is None or not np.isfinite(item.smallest) or evaluation.effective_groups < MIN_GROUPS:
         return ""
-    arm, other = (_label(evaluation, name) for name in (item.arm, item.other))
+    arm, other = (_called(evaluation, name) for name in (item.arm, item.other))
     said = f" A difference between {arm} and {other} is found four times in five if it is {number(item.smallest)}"
     said += _suffix(item, words.units)
     error = float(evaluation.scores[item.other][item.metric][0])
@@ -211,7 +228,7 @@ def _power(verdict: Verdict, evaluation: Evaluation, words: Words) -> str:
         return f"{said} or more."
     share = item.smallest / error
     said += f" ({share:.0%} of the {LABELS[item.metric]} of {other}) or more"
-    if share <= WANTED:
+    if share <= WANTED or {item.arm, item.other} & set(evaluation.seeds):  # more rows do not lessen what seeds add
         return f"{said}."
     rows, everyone = len(set(evaluation.row_ids)), len(evaluation.everyone)
     needed = rows * (share / WANTED) ** 2
@@ -246,6 +263,11 @@ def _label(evaluation: Evaluation, arm: str) -> str:
     return f"{reference_name(evaluation)} (preferred by validation)" if arm == REFERENCE else arm
 
 
+def _called(evaluation: Evaluation, arm: str) -> str:
+    """An arm by its name; the reference by that of the baseline, or as such where divisions prefer several."""
+    return (evaluation.only_reference or "the preferred baseline") if arm == REFERENCE else arm
+
+
 def _is(items: Sequence[str]) -> str:
     return "is" if len(items) == 1 else "are"
 
@@ -259,18 +281,19 @@ def _edge(item: Difference) -> float:
     return item.low if HIGHER_IS_BETTER[item.metric] else -item.high
 
 
-def _rest(compared: list[Difference], units: str) -> str:
+def _rest(compared: list[Difference], units: str, name: str) -> str:
+    """What is said of the other language models against the preferred baseline, which is named."""
     parts = []
     worse = [f"{item.arm} by {_amount(item, units)}" for item in compared if item.answer == WORSE]
     if worse:
-        parts.append(f" Worse than it: {_names(worse)}.")
+        parts.append(f" Worse than {name}: {_names(worse)}.")
     same = [f"{item.arm} ({_signed(item, units)})" for item in compared if item.answer == EQUIVALENT]
     if same:
         within = f"{number(compared[0].margin)}{_suffix(compared[0], units)}"
-        parts.append(f" Equivalent to it, within {within}: {_names(same)}.")
+        parts.append(f" Equivalent to {name}, within {within}: {_names(same)}.")
     unknown = [f"{item.arm} ({_signed(item, units)})" for item in compared if item.answer == CANNOT_TELL]
     if unknown:
-        parts.append(f" Better, worse or the same, this test cannot tell: {_names(unknown)}.")
+        parts.append(f" Whether better or worse than {name} this test cannot tell: {_names(unknown)}.")
     return "".join(parts)
 
 
@@ -331,9 +354,9 @@ def ladder_sentence(found: Sequence[Verdict], compared: Sequence[Comparisons]) -
         runs[-1][1].append(verdict.split)
     if preferred:
         listed = "; ".join(f"{what} on {_names(splits)}" for what, splits in preferred.items())
-        rest = f" The verdicts name another arm there, which is not shown to be better: {listed}.{rest}"
+        rest = f" The verdicts name another arm, which is not shown to be better: {listed}.{rest}"
     if len(runs) == 1:
-        return f"Along the ladder no other arm is shown to be better than {runs[0][0]} on {_names(runs[0][1])}.{rest}"
+        return f"Along the ladder the verdicts give no reason to change from {runs[0][0]} ({_names(runs[0][1])}).{rest}"
     said = "; ".join(f"{arm} on {_names(splits)}" for arm, splits in runs)
     return f"Along the ladder the arm to use changes first at {runs[1][1][0]}: {said}.{rest}"
 

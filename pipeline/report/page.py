@@ -16,7 +16,7 @@ from pipeline import __version__
 from pipeline.arms.features import nearest_neighbours
 from pipeline.arms.ladder import DESCRIPTIONS, MEANS, REACTION_CONTROLS, TUNED, is_language_model
 from pipeline.certainty import METHODS, SIGNALS, sentences
-from pipeline.evaluation.comparison import CONTROL, REFERENCE, Evaluation
+from pipeline.evaluation.comparison import CONTROL, FIRST, REFERENCE, Evaluation
 from pipeline.evaluation.metrics import CLASS_METRICS, LABELS, PRIMARY, REGRESSION_METRICS
 from pipeline.evaluation.noise import measurement_noise, noise_sentence
 from pipeline.evaluation.verdict import drop_sentence, ladder_sentence, number, reference_name
@@ -165,7 +165,8 @@ def _content(outcome: Outcome, out: Path, neighbours: Sequence[Neighbours]) -> d
         ),
         "pretraining": _pretraining(outcome),
         "margins": {split: margin for split, margin in outcome.info["margins"].items() if margin},
-        "first": outcome.info["primary"],
+        "first": _first(outcome),
+        "with_reference": any(evaluation.reference for evaluation in outcome.evaluations),
         "divided": [evaluation.split for evaluation in outcome.evaluations if evaluation.divisions > 1],
         "whole": [evaluation.split for evaluation in outcome.evaluations if evaluation.divisions == 1],
         "repeated": any(split.repeats > 1 for split in outcome.splits),
@@ -248,13 +249,20 @@ def _pretraining(outcome: Outcome) -> str:
     """That no split of a table is a shift for a start that has seen its structures."""
     starts = {cell["key"]["arm"]: cell["key"]["language_model"]["start"] for cell in outcome.cells if _is_tuned(cell)}
     arms = [arm for arm, start in starts.items() if has_seen(start, outcome.config.table)]
-    shifted = [evaluation.split for evaluation in outcome.evaluations if evaluation.split != "random"]
+    plain = ("random", "label-high", "label-low", "time:")  # these shift no structures, or others besides
+    shifted = [one.split for one in outcome.evaluations if not one.split.startswith(plain)]
     if not arms or not shifted:
         return ""
     return (
         f"What {', '.join(arms)} starts from has learned descriptors of all structures of this table, without a "
-        f"measured value: for that start {', '.join(shifted)} is no shift. --start plain goes without."
+        f"measured value: on {', '.join(shifted)} the tested structures are not new to it. --start plain goes without."
     )
+
+
+def _first(outcome: Outcome) -> str:
+    """The arm of the primary comparison, where there is one on some split."""
+    pairs = [pair for comparisons in outcome.comparisons for pair in comparisons.found]
+    return outcome.info["primary"] if any(pair.family == FIRST for pair in pairs) else ""
 
 
 def _is_tuned(cell: dict[str, Any]) -> bool:

@@ -367,7 +367,7 @@ def _never_tested(groups: np.ndarray, free: np.ndarray | None) -> list[str]:
     which = f"the {len(large)} groups" if len(large) > 1 else "the group"
     return [
         f"{which} of more than {biggest} rows always {'stay' if len(large) > 1 else 'stays'} in training, so that no "
-        "single one makes most of a test set"
+        "single one makes much of a test set"
     ]
 
 

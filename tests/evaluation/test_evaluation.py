@@ -136,7 +136,7 @@ def test_the_verdict_names_a_better_language_model():
 def test_the_verdict_says_when_the_language_model_loses():
     verdict = judged({"mean": MEAN, "gp": GOOD, "lm-head": POOR}, TRUTH)
     assert verdict.use == "gp"
-    assert "Worse than it: lm-head" in verdict.sentence
+    assert "Worse than gp: lm-head" in verdict.sentence
 
 
 TWIN = TRUTH + np.random.default_rng(4).normal(scale=0.3, size=80)
@@ -145,14 +145,14 @@ TWIN = TRUTH + np.random.default_rng(4).normal(scale=0.3, size=80)
 def test_without_a_margin_a_small_difference_cannot_be_told():
     verdict = judged({"mean": MEAN, "gp": GOOD, "lm-head": TWIN}, TRUTH)
     assert verdict.comparisons[0].answer == "cannot tell"
-    assert "this test cannot tell: lm-head (" in verdict.sentence
+    assert "Whether better or worse than gp this test cannot tell: lm-head (" in verdict.sentence
 
 
 @pytest.mark.parametrize(("margin", "answer"), [(0.02, "cannot tell"), (0.2, "equivalent")])
 def test_equivalence_is_a_claim_of_its_own(margin, answer):
     verdict = judged({"mean": MEAN, "gp": GOOD, "lm-head": TWIN}, TRUTH, margin=margin)
     assert verdict.comparisons[0].answer == answer
-    assert ("Equivalent to it, within 0.2 nm: lm-head" in verdict.sentence) == (answer == "equivalent")
+    assert ("Equivalent to gp, within 0.2 nm: lm-head" in verdict.sentence) == (answer == "equivalent")
     assert verdict.use == "gp"
 
 
@@ -187,7 +187,7 @@ def test_groups_count_by_what_they_tell():
     groups = {f"r{i:03d}": f"g{max(0, i - 40)}" for i in range(80)}
     verdict = judged({"mean": MEAN, "gp": GOOD, "lm-head": POOR}, TRUTH, groups)
     assert verdict.use is None
-    assert "tell as much as 4 of equal size) it cannot be told" in verdict.sentence
+    assert "tell as much as 3.7 of equal size) it cannot be told" in verdict.sentence
     assert "10 independent test groups of equal size are needed" in verdict.sentence
     assert {item.answer for item in verdict.comparisons} == {"cannot tell"}
 
@@ -280,7 +280,11 @@ def test_predicting_the_mean_is_never_equivalent_to_a_model():
 
 
 def test_every_verdict_says_the_smallest_difference_that_it_finds():
-    for arms in (FIVE, {"mean": MEAN, "gp": GOOD}, {"mean": MEAN, "gp": MEAN + 0.01 * POOR}):
+    for arms in (
+        FIVE,
+        {"mean": MEAN, "gp": GOOD, "lm-head": TWIN},
+        {"mean": MEAN, "gp": MEAN + 0.05 * np.random.default_rng(5).normal(size=80)},
+    ):
         assert "is found four times in five if it is" in judged(arms, TRUTH).sentence
     few = {"mean": MEAN, "gp": GOOD, "lm-head": TWIN}
     split = compared(few, primary="lm-head")
@@ -293,6 +297,39 @@ def test_the_smallest_difference_is_found_four_times_in_five():
     found = Estimate(0.0, 0.5, 30)
     draws = found.smallest() + 0.5 * rng.standard_t(30, size=20_000)
     assert np.mean([Estimate(value, 0.5, 30).p_difference() < 0.05 for value in draws]) == pytest.approx(0.8, abs=0.01)
+
+
+def test_a_constant_that_validation_prefers_is_said_so():
+    compared_ = compared({"mean": MEAN, "ridge": POOR}, preferred="mean")
+    (verdict,) = verdicts([compared_], [], Words("nm"), baselines=["mean", "ridge"])
+    assert verdict.use is None
+    assert "validation on the training rows prefers predicting the training mean" in verdict.sentence
+    assert "nothing to compare" not in verdict.sentence
+
+
+def test_too_few_groups_find_no_difference_at_all():
+    groups = {f"r{i:03d}": f"g{i % 3}" for i in range(80)}
+    assert "four times in five" not in judged({"mean": MEAN, "gp": GOOD, "lm-head": POOR}, TRUTH, groups).sentence
+
+
+def test_an_arm_that_does_not_beat_the_constant_is_not_recommended():
+    """It is better than a poor baseline, and another language model than the constant."""
+    poor = TRUTH + 3 * np.random.default_rng(6).normal(size=80)
+    arms = {"mean": MEAN, "gp": poor, "lm-head": MEAN + 0.01 * POOR, "lm-text": GOOD}
+    assert judged(arms, TRUTH).use == "lm-text"
+
+
+def test_without_a_baseline_the_best_arm_is_named():
+    found = evaluate(
+        predictions({"mean": MEAN, "lm-text": POOR, "lm-head": GOOD}, TRUTH),
+        task="regression",
+        classes=(),
+        split=one_division(80),
+        preferred={},
+    )
+    of = compare(found, ["mean", "lm-text", "lm-head"], ["lm-text", "lm-head"], "lm-head", 0.0)
+    (verdict,) = verdicts([of], ["lm-text", "lm-head"], Words("nm"))
+    assert verdict.use == "lm-head"
 
 
 # -- classes --
@@ -321,6 +358,7 @@ RARE = np.array(["yes"] * 16 + ["no"] * 100)
 def test_a_perfect_ranking_of_few_positives_is_no_proof_beyond_reason():
     found = compare(class_evaluation(np.r_[np.full(16, 0.4), np.full(100, 0.1)], RARE), ["majority", "gp"], [], "", 0.0)
     item = found.between("gp", "majority")
+    assert item == found.between("majority", "gp").turned()
     assert item.answer == "better"
     assert 1e-9 < item.p < 1e-3
     assert -0.5 <= item.low < item.high <= 0.5
