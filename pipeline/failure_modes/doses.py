@@ -117,8 +117,8 @@ def enough_in_words(learner: str, found: Enough) -> str:
         verb, rest = aim.split(" ", 1)
         alone = f" (by the values alone, {found.dose:g} % is)" if found.dose < largest else ""
         return (
-            f"{learner} needs at least {found.low:g} % of the failures to {verb.removesuffix('s')} {rest}; no dose below "
-            f"{largest:g} % is shown to be enough{alone}."
+            f"{learner} needs at least {found.low:g} % of the failures to {verb.removesuffix('s')} {rest}; no dose "
+            f"below {largest:g} % is shown to be enough{alone}."
         )
     if found.low == found.high:
         rest = ", the smallest dose tried" if found.low == smallest else ""
