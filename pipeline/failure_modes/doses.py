@@ -114,9 +114,11 @@ def enough_in_words(learner: str, found: Enough) -> str:
             f"{GAPS[found.what]}; whether still more of them would help was not tried."
         )
     if found.high == largest:
+        verb, rest = aim.split(" ", 1)
+        alone = f" (by the values alone, {found.dose:g} % is)" if found.dose < largest else ""
         return (
-            f"{learner} {aim} not below {found.low:g} %; of the doses from there on none but {largest:g} % itself is "
-            f"shown to be enough (by the values alone, {found.dose:g} % is)."
+            f"{learner} needs at least {found.low:g} % of the failures to {verb.removesuffix('s')} {rest}; no dose "
+            f"below {largest:g} % is shown to be enough{alone}."
         )
     if found.low == found.high:
         rest = ", the smallest dose tried" if found.low == smallest else ""

@@ -90,8 +90,13 @@ def of(what=RANKING, dose=25.0, low=10.0, high=25.0, groups=100.0):
         (of(low=1.0, high=25.0), "from 25 % on [1 to 25 %]."),
         (
             of(low=10.0, high=100.0),
-            "not below 10 %; of the doses from there on none but 100 % itself is shown to be enough (by the values "
-            "alone, 25 % is).",
+            "gp needs at least 10 % of the failures to rank as well as with 100 % of the failures (AUROC within 0.02); "
+            "no dose below 100 % is shown to be enough (by the values alone, 25 % is).",
+        ),
+        (
+            of(REFUSING, 100.0, 25.0, 100.0),
+            "gp needs at least 25 % of the failures to accept no more failures than with 100 % of them in training "
+            "(false-positive rate within 0.05); no dose below 100 % is shown to be enough.",
         ),
         (of(dose=100.0, low=100.0, high=100.0), "gp ranks worse at every smaller dose than with 100 % of the failures"),
         (of(REFUSING, 100.0, 100.0, 100.0), "gp accepts more failures at every smaller dose than with 100 %"),
