@@ -33,8 +33,14 @@ PROBE_ROWS = 160
 PROBE_PROMPTS = 96
 PROBE_STEPS, PROBE_STEPS_ON_GPU = 7, 30
 PROBE_READ = 16
-# Their cost grows with the cube of the rows, the others' about linearly.
-_CUBIC = ("gp", "ngram-ridge", "components-gp", "drfp-gp")
+# Arms whose cost does not grow about linearly: with which power of the rows up to `_SEARCHED` of them, on which their
+# settings are searched; past that by which share of it for so many probes' rows, to which power.
+_SEARCHED = 1_500
+_CUBIC = (2.2, 0.02, 2)  # only one factorisation grows
+_GROWTH = {
+    **dict.fromkeys(("gp", "ngram-ridge", "components-gp", "drfp-gp"), _CUBIC),
+    "svr": (1.8, 0.03, 1),  # a few fits on parts of the rows are added
+}
 
 
 @dataclass(frozen=True)
@@ -163,14 +169,10 @@ def _baseline_cost(at_probe: float, arm: str, n: int) -> float:
 
 def _growth(at_probe: float, arm: str, n: float) -> float:
     ratio = n / PROBE_ROWS
-    if arm == "svr":
-        # The grid is searched on at most 1,500 rows; past that a few fits on parts of the rows are added.
-        capped = min(ratio, 1_500 / PROBE_ROWS)
-        return at_probe * capped**1.8 * (1 + 0.03 * (ratio - capped))
-    if arm in _CUBIC:
-        # The likelihood is maximised on at most 1,500 rows; past that only one factorisation grows.
-        capped = min(ratio, 1_500 / PROBE_ROWS)
-        return at_probe * capped**2.2 * (1 + 0.02 * max(0.0, ratio - capped) ** 2)
+    if arm in _GROWTH:
+        power, share, later = _GROWTH[arm]
+        capped = min(ratio, _SEARCHED / PROBE_ROWS)
+        return at_probe * capped**power * (1 + share * (ratio - capped) ** later)
     return at_probe * max(ratio, 0.5)
 
 

@@ -47,7 +47,7 @@ from pipeline.evaluation.comparison import (
     metric_table,
 )
 from pipeline.evaluation.metrics import HIGHER_IS_BETTER, PRIMARY, auroc, rarer_class
-from pipeline.evaluation.noise import best_scores, contradicted, measurement_noise, negligible
+from pipeline.evaluation.noise import Noise, best_scores, measurement_noise, negligible
 from pipeline.evaluation.verdict import Verdict, Words, verdicts
 from pipeline.files import write_atomically, write_csv
 from pipeline.lm.defaults import training_settings
@@ -743,6 +743,8 @@ class Outcome:
 
 def execute(run: Run) -> Outcome:
     """Fill all cells, evaluate them, and write the folder of the run except for the report."""
+    from pipeline.training_seeds import train_again  # it builds on this module
+
     _write_inputs(run)
     if _needs_features(run):
         label, compute = shared_features(run.table)
@@ -761,6 +763,7 @@ def execute(run: Run) -> Outcome:
             if choice:
                 preferred[split.name][fold.repeat, fold.fold] = choice
             finished += cells.values()
+    train_again(run)
     predictions = _prediction_table(run, finished)
     return _conclude(run, predictions, preferred, finished)
 
@@ -877,7 +880,7 @@ def _conclude(
     cells: list[dict[str, Any]],
 ) -> Outcome:
     from pipeline.certainty import assess, with_calibrated_bounds  # they build on this module
-    from pipeline.training_seeds import spreads, train_again, with_seeds
+    from pipeline.training_seeds import spreads, with_seeds
 
     evaluations = [
         evaluate(
@@ -891,7 +894,6 @@ def _conclude(
         )
         for split in run.splits
     ]
-    train_again(run)
     seed_spreads = spreads(run, evaluations)
     evaluations = with_seeds(evaluations, seed_spreads)
     metrics = pd.concat([metric_table(evaluation) for evaluation in evaluations], ignore_index=True)
@@ -1003,28 +1005,26 @@ def practical_margin(run: Run, evaluation: Evaluation) -> float:
     if run.config.margin or run.task == CLASSES:
         return run.config.margin
     noise = measurement_noise(run.table.frame)
-    if noise is None or REFERENCE not in evaluation.scores or noise_contradicted(run.table, evaluation):
+    if noise is None or REFERENCE not in evaluation.scores:
+        return 0.0
+    if noise_contradicted(best_possible(run.table, noise, evaluation), evaluation):
         return 0.0
     return negligible(noise, float(evaluation.scores[REFERENCE]["mae"][0]))
 
 
-def best_possible(table: Table, evaluation: Evaluation) -> dict[str, float]:
-    """The scores of a model without any error of its own on the test rows of a split, by repeated measurements; empty
-    where these do not tell."""
-    noise = measurement_noise(table.frame)
-    if noise is None or evaluation.task == CLASSES:
-        return {}
+def best_possible(table: Table, noise: Noise, evaluation: Evaluation) -> dict[str, float]:
+    """The scores of a model without any error of its own on the test rows of a split, by repeated measurements."""
     counts = table.frame.set_index("row_id")["n_values"]
     return best_scores(noise, evaluation.truth, counts.loc[list(evaluation.row_ids)].to_numpy())
 
 
-def noise_contradicted(table: Table, evaluation: Evaluation) -> bool:
-    """Whether an arm does better than repeated measurements would allow."""
-    best = best_possible(table, evaluation)
-    smallest = {
-        metric: min(float(scores[metric][0]) for scores in evaluation.scores.values()) for metric in ("mae", "rmse")
-    }
-    return bool(best) and contradicted(best, smallest)
+def noise_contradicted(best: dict[str, float], evaluation: Evaluation) -> bool:
+    """Whether an arm does better than the best possible scores: then the repeated rows do not stand for the tested
+    ones, and say nothing of these."""
+    return any(
+        best[metric] > min(float(scores[metric][0]) for scores in evaluation.scores.values())
+        for metric in ("mae", "rmse")
+    )
 
 
 def hardware() -> dict[str, Any]:

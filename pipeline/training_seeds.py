@@ -9,6 +9,7 @@ from itertools import combinations
 import numpy as np
 
 from pipeline.evaluation.comparison import Evaluation
+from pipeline.evaluation.estimates import variance_of_mean
 from pipeline.evaluation.metrics import LABELS, PRIMARY, auroc_parts
 from pipeline.evaluation.verdict import number
 from pipeline.experiment import Run, again_trained, get_cell
@@ -32,18 +33,18 @@ class SeedSpread:
 
 def train_again(run: Run) -> None:
     """Fill the cells of the further seeds."""
-    for split, fold, arm, number_ in again_trained(run):
-        get_cell(run, split, fold, arm, number_)
+    for split, fold, arm, again in again_trained(run):
+        get_cell(run, split, fold, arm, again)
 
 
 def spreads(run: Run, evaluations: Sequence[Evaluation]) -> list[SeedSpread]:
     """What the further seeds of each arm and split show."""
     found: dict[tuple[str, str], list[np.ndarray]] = {}
     of = {evaluation.split: evaluation for evaluation in evaluations}
-    for split, fold, arm, number_ in again_trained(run):
+    for split, fold, arm, again in again_trained(run):
         evaluation = of[split.name]
         parts = found.setdefault((split.name, arm), [evaluation.parts[arm]])
-        parts.append(_parts(run, evaluation, split, fold, arm, number_))
+        parts.append(_parts(run, evaluation, split, fold, arm, again))
     return [
         SeedSpread(split, arm, tuple(float(part.mean()) for part in parts), seed_variance(parts, of[split].groups))
         for (split, arm), parts in found.items()
@@ -72,14 +73,8 @@ def seed_variance(parts: Sequence[np.ndarray], groups: np.ndarray) -> float:
     groups : ndarray of shape (n,)
     """
     raw = float(np.var([part.mean() for part in parts], ddof=1))
-    label, group = np.unique(groups.astype(str), return_inverse=True)
-    if len(label) < 2:
-        return raw
-    of_rows = []
-    for one, two in combinations(parts, 2):
-        apart = one - two
-        sums = np.bincount(group, apart - apart.mean()) / len(apart)
-        of_rows.append(float(sums @ sums) * len(label) / (len(label) - 1) / 2)
+    labels = groups.astype(str)
+    of_rows = [variance_of_mean(one - two, labels) / 2 for one, two in combinations(parts, 2)]
     return max(0.0, raw - float(np.mean(of_rows)))
 
 

@@ -16,7 +16,7 @@ ratio is above 1.02, and (3) it takes no more than 1.5 times the time, for train
 where the interval of the ratio between them holds 1.
 
 The interval: log ratios are averaged over splits and sizes for each seed and table; the variance of their mean over
-seeds is corrected for training rows that hold-outs share (`Estimate.over_divisions`), and tables count as independent
+seeds is corrected for training rows that hold-outs share (`corrected_t`), and tables count as independent
 and as given. It says nothing of other tables. One line of JSON per fit stays in --out, and none is done twice.
 """
 
@@ -32,6 +32,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from power import corrected_t
 
 from pipeline.arms.features import descriptors, morgan_counts
 from pipeline.arms.ladder import class_chances, make_arm, mean_of
@@ -110,15 +111,12 @@ def frame_of(runs: list[dict[str, Any]], members: tuple[str, ...], base: tuple[s
     return pd.DataFrame(rows)
 
 
-def over_seeds(values: np.ndarray) -> Estimate:
-    """The mean over hold-outs of one table, by the corrected t of Nadeau and Bengio (2003)."""
-    error = math.sqrt(float(np.var(values, ddof=1)) * (1 / len(values) + SHARE / (1 - SHARE)))
-    return Estimate(float(np.mean(values)), error, len(values) - 1)
-
-
 def overall(frame: pd.DataFrame) -> Estimate:
     """Mean log ratio, each table counting once; degrees of freedom by Welch and Satterthwaite."""
-    by_table = [over_seeds(part.groupby("seed")["ratio"].mean().to_numpy()) for _, part in frame.groupby("table")]
+    by_table = [
+        corrected_t(part.groupby("seed")["ratio"].mean().to_numpy(), SHARE / (1 - SHARE))
+        for _, part in frame.groupby("table")
+    ]
     squares = np.array([found.error**2 for found in by_table])
     degrees = float(squares.sum() ** 2 / (squares**2 / [found.degrees for found in by_table]).sum())
     mean = float(np.mean([found.value for found in by_table]))

@@ -13,10 +13,10 @@ looks at the scores of divisions alone. The table stands in docs/comparisons.md.
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable
 
 import numpy as np
-from scipy import stats
 
 from pipeline.evaluation.bootstrap import group_draws
 from pipeline.evaluation.divisions import over_divisions
@@ -34,20 +34,22 @@ GAINS = (0.0, 0.10, 0.15, 0.30)
 
 
 def simulated(rng: np.random.Generator, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Features and labels; rows of a group share a part of both."""
-    index = np.unique(groups, return_inverse=True)[1]
+    """Noisy labels that depend alike on two halves of the features; rows of a group share a part of both."""
+    index, n = np.unique(groups, return_inverse=True)[1], len(groups)
     centres, offsets = rng.normal(size=(index.max() + 1, 2 * FEATURES)), rng.normal(size=index.max() + 1)
-    X = centres[index] + 0.5 * rng.normal(size=(ROWS, 2 * FEATURES))
-    return X, X @ np.tile(rng.normal(size=FEATURES), 2) + 0.3 * offsets[index] + 0.3 * rng.normal(size=ROWS)
+    X = centres[index] + 0.5 * rng.normal(size=(n, 2 * FEATURES))
+    return X, X @ np.tile(rng.normal(size=FEATURES), 2) + 0.3 * offsets[index] + 0.3 * rng.normal(size=n)
 
 
 def ridge(X: np.ndarray, y: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Predictions of a ridge regression."""
     fitted, mean = X[train], y[train].mean()
     return mean + X[test] @ np.linalg.solve(fitted.T @ fitted + np.eye(X.shape[1]), fitted.T @ (y[train] - mean))
 
 
 def masks_of(groups: np.ndarray, folds: int, repeats: int) -> list[np.ndarray]:
-    none, masks = np.zeros(ROWS), []
+    """The test rows of each fold of each repeat, or of each hold-out of a fifth (no folds)."""
+    none, masks = np.zeros(len(groups)), []
     for repeat in range(repeats):
         if folds:
             numbers = fold_numbers(groups, none, folds, repeat)
@@ -82,9 +84,14 @@ def p_values(rng: np.random.Generator, groups: np.ndarray, gain: float, folds: i
     found = over_divisions(values, division, rows, labels, groups)
     means = np.array([one.mean() for one in apart])
     share = float(np.mean([mask.sum() / (~mask).sum() for mask in masks]))
-    error = np.sqrt(means.var(ddof=1) * (1 / len(means) + share))
-    corrected = 2 * stats.t.cdf(-abs(means.mean()) / error, len(means) - 1)
-    return found.p_difference(), float(corrected), sums[0] / sums[1]
+    return found.p_difference(), corrected_t(means, share).p_difference(), sums[0] / sums[1]
+
+
+def corrected_t(values: np.ndarray, share: float) -> Estimate:
+    """The mean over divisions of one table by the corrected resampled t (Nadeau and Bengio 2003), which knows of the
+    rows only how many are tested: ``share`` is that number over the number of training rows."""
+    error = math.sqrt(float(np.var(values, ddof=1)) * (1 / len(values) + share))
+    return Estimate(float(np.mean(values)), error, len(values) - 1)
 
 
 def main() -> None:

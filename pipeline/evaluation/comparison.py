@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
@@ -16,7 +18,7 @@ from pipeline.evaluation.estimates import (
     Estimate,
     effective_degrees,
     effective_number,
-    holm_with_levels,
+    holm,
     score_interval,
 )
 from pipeline.evaluation.metrics import (
@@ -82,7 +84,7 @@ class Evaluation:
             return CONTROL[self.task]
         return max(set(self.reference), key=lambda arm: (self.reference.count(arm), arm))
 
-    @property
+    @cached_property
     def effective_groups(self) -> float:
         """The number of equal groups that would tell as much as these test groups."""
         sizes = np.bincount(self.division)
@@ -97,6 +99,14 @@ class Evaluation:
 
     def estimate(self, arm: str, other: str | None = None) -> Estimate:
         """The primary metric of an arm, or by how much it exceeds that of another on the same rows."""
+        found = self._by_rows(arm, other)
+        for name in {arm, other} & set(self.seeds):
+            variance, degrees = self.seeds[str(name)]
+            found = found.with_more_error(math.sqrt(variance), degrees)
+        return found
+
+    def _by_rows(self, arm: str, other: str | None = None) -> Estimate:
+        """The estimate without what another training seed adds."""
         metric = PRIMARY[self.task]
         if self.divisions > 1:
             apart = self.parts[arm] - (self.parts[other] if other else 0.0)
@@ -105,13 +115,16 @@ class Evaluation:
             samples = self.scores[arm][metric] - (self.scores[other][metric] if other else 0.0)
             found = Estimate.over_groups(float(samples[0]), samples[1:], self.groups)
         if self.task == CLASSES and found.known:
-            found = replace(found, degrees=min(found.degrees, self._class_degrees()))
+            found = replace(found, degrees=min(found.degrees, self._class_degrees))
             if CONTROL[self.task] in (arm, other):
-                found = found.at_least(chance_deviation(self.truth, self.groups, self.classes))
-        for name in {arm, other} & set(self.seeds):
-            found = found.plus_error(*self.seeds[str(name)])
+                found = found.at_least(self._chance)
         return found
 
+    @cached_property
+    def _chance(self) -> float:
+        return chance_deviation(self.truth, self.groups, self.classes)
+
+    @cached_property
     def _class_degrees(self) -> float:
         """One less than the effective number of groups of the class that has fewest."""
         return min(effective_degrees(self.groups[self.truth == label]) for label in set(self.truth))
@@ -121,14 +134,10 @@ class Evaluation:
         low, high = score_interval(self.scores[arm][metric][1:], self.groups)
         if metric != PRIMARY[self.task] or arm not in self.seeds:
             return low, high
-        plain = self.without_seeds().estimate(arm).error
+        plain = self._by_rows(arm).error
         wider = self.estimate(arm).error / plain if plain else 1.0
         value, (least, most) = float(self.scores[arm][metric][0]), RANGE[metric]
         return max(least, value - wider * (value - low)), min(most, value + wider * (high - value))
-
-    def without_seeds(self) -> Evaluation:
-        """The same without what another training seed adds."""
-        return replace(self, seeds={})
 
 
 def evaluate(
@@ -366,8 +375,8 @@ def _family(evaluation: Evaluation, pairs: Sequence[tuple[str, str]], family: st
     control = CONTROL[evaluation.task]
     margins = [0.0 if control in pair else margin for pair in pairs]
     estimates = [evaluation.estimate(*pair) for pair in pairs]
-    adjusted = holm_with_levels([estimate.p_difference() for estimate in estimates])
-    same = holm_with_levels([estimate.p_equivalence(width) for estimate, width in zip(estimates, margins, strict=True)])
+    adjusted = holm([estimate.p_difference() for estimate in estimates])
+    same = holm([estimate.p_equivalence(width) for estimate, width in zip(estimates, margins, strict=True)])
     metric = PRIMARY[evaluation.task]
     result = []
     for (arm, other), width, estimate, (p, level), (p_same, _) in zip(

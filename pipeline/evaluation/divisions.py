@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from pipeline.evaluation.estimates import Estimate, effective_number
+from pipeline.evaluation.estimates import Estimate, effective_number, group_sizes, variance_of_mean
 
 ASSUMED = 1.0  # what another draw of training rows adds, as a share of the test rows' variance, where it is unknown
 LEAST = 0.25  # the share that is added where it is estimated, since the estimate is often zero
@@ -56,16 +56,14 @@ def over_divisions(
     shift = np.bincount(group, weight * (scores - value)) / (1 - mass)  # of the mean without the group
     tested = float(shift @ shift) * (len(label) - 1) / len(label)
     alike = effective_number(mass)
-    share = alike / effective_number(np.unique(everyone.astype(str), return_counts=True)[1])
+    share = alike / effective_number(group_sizes(everyone))
     between, models = _between_models(scores, number, rows, group)
+    added = (LEAST if models else ASSUMED) * share
+    of_tested = Estimate(value, math.sqrt(tested * (1 + added)), max(1.0, alike - 1))
     if not models:
-        return Estimate(value, math.sqrt(tested * (1 + ASSUMED * share)), max(1.0, alike - 1))
+        return of_tested
     drawn = float(np.mean(size)) / len(everyone)
-    trained = between * (1 - drawn) / drawn
-    tested *= 1 + LEAST * share
-    whole = tested + trained
-    pooled = tested**2 / max(1.0, alike - 1) + trained**2 / models
-    return Estimate(value, math.sqrt(whole), whole**2 / pooled if pooled else math.inf)
+    return of_tested.with_more_error(math.sqrt(between * (1 - drawn) / drawn), models)
 
 
 def _between_models(scores: np.ndarray, division: np.ndarray, rows: np.ndarray, group: np.ndarray) -> tuple[float, int]:
@@ -79,11 +77,8 @@ def _between_models(scores: np.ndarray, division: np.ndarray, rows: np.ndarray, 
         again = (division == number) & (times[row] > 1)
         if again.sum() < MIN_AGAIN:
             continue
-        mean = apart[again].mean()
-        sums = np.bincount(group[again], apart[again] - mean)
-        count = len(np.unique(group[again]))
-        raw.append(mean**2)
-        noise.append(float(sums @ sums) / again.sum() ** 2 * (count / (count - 1) if count > 1 else 1.0))
+        raw.append(float(apart[again].mean()) ** 2)
+        noise.append(variance_of_mean(apart[again], group[again]))
         share.append(float((1 - 1 / times[row][again]).mean()))
     if len(raw) < 2:
         return 0.0, 0

@@ -77,12 +77,9 @@ class Estimate:
         """The same with an error no smaller than this."""
         return replace(self, error=max(self.error, error)) if self.known else self
 
-    def plus_error(self, variance: float, degrees: float) -> Estimate:
-        """The same with an independent part of the variance added; degrees by Welch and Satterthwaite."""
-        if not self.known or variance <= 0:
-            return self
-        whole = self.error**2 + variance
-        return Estimate(self.value, math.sqrt(whole), whole**2 / (self.error**4 / self.degrees + variance**2 / degrees))
+    def with_more_error(self, error: float, degrees: float) -> Estimate:
+        """The same with a further, independent error; degrees of freedom by Welch and Satterthwaite."""
+        return self.minus(Estimate(0.0, error, degrees))
 
     def _tail(self, distance: float) -> float:
         if self.error == 0:  # the same in every resample or division
@@ -104,7 +101,25 @@ def effective_number(sizes: np.ndarray) -> float:
 
 def effective_degrees(groups: np.ndarray) -> float:
     """One less than the number of equal groups that would say as much as these; at least 1."""
-    return max(1.0, effective_number(np.unique(groups.astype(str), return_counts=True)[1]) - 1)
+    return max(1.0, effective_number(group_sizes(groups)) - 1)
+
+
+def group_sizes(groups: np.ndarray) -> np.ndarray:
+    """The number of rows of each group. Shape (groups,)."""
+    return np.unique(groups.astype(str), return_counts=True)[1]
+
+
+def variance_of_mean(values: np.ndarray, groups: np.ndarray) -> float:
+    """The variance of a mean over rows whose groups are independent: the squared sums of groups' deviations from it
+    over n², times ``G / (G - 1)`` for G groups; without that factor for one.
+
+    Parameters
+    ----------
+    values, groups : ndarray of shape (n,)
+    """
+    _, group = np.unique(groups, return_inverse=True)
+    sums, count = np.bincount(group, values - values.mean()), int(group.max()) + 1
+    return float(sums @ sums) / len(values) ** 2 * (count / (count - 1) if count > 1 else 1.0)
 
 
 def widening(groups: np.ndarray) -> float:
@@ -138,14 +153,9 @@ def percentiles(samples: np.ndarray, tail: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def holm(p_values: list[float]) -> list[float]:
-    """Holm's step-down adjustment for several comparisons (Holm 1979)."""
-    return [p for p, _ in holm_with_levels(p_values)]
-
-
-def holm_with_levels(p_values: list[float]) -> list[tuple[float, float]]:
-    """Holm's adjusted p-values, each with the level at which the interval of that comparison alone excludes zero just
-    where the adjusted p-value is below 5 %."""
+def holm(p_values: list[float]) -> list[tuple[float, float]]:
+    """p-values by Holm's step-down adjustment for several comparisons (Holm 1979), each with the level at which the
+    interval of that comparison alone excludes zero just where the adjusted p-value is below 5 %."""
     order = np.argsort(p_values)
     found = [(1.0, LEVEL)] * len(p_values)
     running = 0.0

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.evaluation.estimates import effective_number
+from pipeline.evaluation.estimates import effective_number, group_sizes
 
 REGRESSION_METRICS = ("mae", "rmse", "r2", "spearman", "relative_mae")
 CLASS_METRICS = ("auroc", "auprc", "mcc", "balanced_accuracy", "brier", "accuracy")
@@ -154,7 +154,7 @@ def chance_deviation(truth: np.ndarray, groups: np.ndarray, classes: Sequence[st
     for label in classes[1:] if len(classes) == 2 else classes:
         sides = [groups[truth == label], groups[truth != label]]
         if min(map(len, sides)):
-            up, down = (effective_number(np.unique(side.astype(str), return_counts=True)[1]) for side in sides)
+            up, down = (effective_number(group_sizes(side)) for side in sides)
             squares.append((up + down + 1) / (12 * up * down))
     return float(np.sqrt(np.mean(squares))) if squares else float("nan")
 

@@ -76,25 +76,11 @@ def noise_sentence(noise: Noise, units: str, rows_are: str) -> str:
     )
 
 
-def contradicted(best: dict[str, float], measured: dict[str, float]) -> bool:
-    """Whether an arm has smaller errors than a model without any error of its own could have: then the repeated rows
-    do not stand for the tested ones, and the estimate says nothing of these.
-
-    Parameters
-    ----------
-    best : dict
-        From `best_scores`.
-    measured : dict
-        The smallest MAE and RMSE that an arm has.
-    """
-    return any(best[metric] > measured[metric] for metric in ("mae", "rmse"))
-
-
-def negligible(noise: Noise | None, error: float) -> float:
+def negligible(noise: Noise, error: float) -> float:
     """The largest difference of two errors of no consequence: half the noise of a measurement by the lower end of its
-    interval, and at most a tenth of the error that others are compared with; 0 where the noise is not known, or the
-    repeats may be copies."""
-    if noise is None or noise.doubtful:
+    interval, and at most a tenth of the error that others are compared with; 0 where the repeats may be
+    copies."""
+    if noise.doubtful:
         return 0.0
     return min(noise.low / 2, MOST_OF_ERROR * error)
 

@@ -41,8 +41,7 @@ def over_seeds(per_seed: Sequence[np.ndarray], groups: np.ndarray) -> Estimate:
     if len(stacked) < 2 or not of_groups.known:
         return of_groups
     spread = float(stacked[:, 0].std(ddof=1)) / math.sqrt(len(stacked))
-    # The errors of independent sources add as those of a difference do; the second source has a mean of zero.
-    return of_groups.minus(Estimate(0.0, spread, len(stacked) - 1))
+    return of_groups.with_more_error(spread, len(stacked) - 1)
 
 
 def rarer(positive: np.ndarray, groups: np.ndarray) -> np.ndarray:

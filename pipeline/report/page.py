@@ -220,8 +220,8 @@ def _noise(outcome: Outcome) -> list[str]:
         return []
     said = [noise_sentence(noise, table.units, table.rows_are)]
     for evaluation in outcome.evaluations:
-        best = best_possible(table, evaluation)
-        if noise_contradicted(table, evaluation):
+        best = best_possible(table, noise, evaluation)
+        if noise_contradicted(best, evaluation):
             said.append(
                 f"On the {evaluation.split} split an arm has smaller errors than this noise would allow: the repeated "
                 "rows do not stand for the tested ones, and no best possible score is given."

@@ -112,8 +112,12 @@ def _check_has_components(table: Table, name: str) -> None:
 
 def makes_folds(name: str) -> bool:
     """Whether a split of this name can be made as folds: one whose division is given, or lies at an edge, cannot."""
-    given = name.endswith(".csv") or name.startswith(("column:", TIME)) or (name.startswith(COMPONENT) and "=" in name)
-    return not given and name not in (SIZE, LABEL_HIGH, LABEL_LOW)
+    given = name.endswith(".csv") or name.startswith("column:") or (name.startswith(COMPONENT) and "=" in name)
+    return not given and not _is_edge(name)
+
+
+def _is_edge(name: str) -> bool:
+    return name in (SIZE, LABEL_HIGH, LABEL_LOW) or name.startswith(TIME)
 
 
 def build_splits(
@@ -151,7 +155,7 @@ def build_splits(
         made = [_from_column(table, name)]
     elif name.startswith(COMPONENT) and "=" in name and _component(table, name) != name.removeprefix(COMPONENT):
         made = [_from_values(table, name)]
-    elif name in (SIZE, LABEL_HIGH, LABEL_LOW) or name.startswith(TIME):
+    elif _is_edge(name):
         made = [_beyond(table, name, test_size, folds)]
     else:
         groups, how = _groups(table, name, test_size, folds, seed)

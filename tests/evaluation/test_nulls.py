@@ -12,8 +12,9 @@ import pytest
 
 from pipeline.evaluation.comparison import BETTER, CANNOT_TELL, EQUIVALENT, WORSE, compare, evaluate
 from pipeline.evaluation.divisions import over_divisions
-from pipeline.evaluation.estimates import Estimate, effective_degrees, holm, holm_with_levels
-from pipeline.splits.splitters import Fold, Split, fold_numbers, hold_out
+from pipeline.evaluation.estimates import Estimate, effective_degrees, holm
+from pipeline.splits.splitters import Fold, Split
+from scripts.power import masks_of, ridge, simulated
 
 SIMULATIONS = 400
 MOST_CLAIMS = 29
@@ -101,21 +102,6 @@ def test_arms_at_the_margin_are_not_equivalent():
 # -- repeated divisions of one table, with arms that learn --
 
 
-def table(rng, groups):
-    """Noisy numbers that depend alike on two halves of ten features; rows of a group share theirs, and a part of their
-    label."""
-    index = np.unique(groups, return_inverse=True)[1]
-    centres, offsets = rng.normal(size=(index.max() + 1, 10)), rng.normal(size=index.max() + 1)
-    X = centres[index] + 0.5 * rng.normal(size=(len(groups), 10))
-    return X, X @ np.tile(rng.normal(size=5), 2) + 0.3 * offsets[index] + 0.3 * rng.normal(size=len(groups))
-
-
-def ridge(X, y, train, test):
-    """Predictions of a ridge regression."""
-    fitted, mean = X[train], y[train].mean()
-    return mean + X[test] @ np.linalg.solve(fitted.T @ fitted + np.eye(X.shape[1]), fitted.T @ (y[train] - mean))
-
-
 def neighbours(X, y, train, test):
     """Means of the five nearest training rows: what is trained on matters more than for a ridge."""
     apart = ((X[test][:, None] - X[train][None]) ** 2).sum(axis=2)
@@ -132,23 +118,12 @@ def divided_answers(make, folds, repeats, learner=ridge, blur=0.0):
     for simulation in range(SIMULATIONS):
         rng = np.random.default_rng(simulation)
         groups = make(rng).astype(str)
-        X, y = table(rng, groups)
+        X, y = simulated(rng, groups)
         noise = blur * rng.normal(size=len(y))
         one, two = (X[:, :5], X[:, :5]) if blur else (X[:, :5], X[:, 5:])
         estimate = estimated(y, groups, masks_of(groups, folds, repeats), learner, one, two, noise)
         claims.append(np.sign(estimate.value) if estimate.p_difference() < 0.05 else 0)
     return {WORSE: claims.count(1), BETTER: claims.count(-1)}
-
-
-def masks_of(groups, folds, repeats):
-    none, masks = np.zeros(len(groups)), []
-    for repeat in range(repeats):
-        if folds:
-            numbers = fold_numbers(groups, none, folds, repeat)
-            masks += [numbers == k for k in range(folds)]
-        else:
-            masks.append(hold_out(groups, none, 0.2, repeat))
-    return masks
 
 
 def estimated(y, groups, masks, learner, one, two, noise):
@@ -284,14 +259,14 @@ def test_an_undefined_metric_is_not_known():
 
 
 def test_holm_by_hand():
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert [p for p, _ in holm([0.01, 0.04, 0.03])] == pytest.approx([0.03, 0.06, 0.06])
 
 
 def test_levels_of_holm_exclude_zero_just_where_the_adjusted_p_is_small():
     rng = np.random.default_rng(3)
     for _ in range(200):
         estimates = [Estimate(float(value), 1.0, 20) for value in rng.normal(scale=2.0, size=5)]
-        adjusted = holm_with_levels([one.p_difference() for one in estimates])
+        adjusted = holm([one.p_difference() for one in estimates])
         for one, (p, level) in zip(estimates, adjusted, strict=True):
             low, high = one.interval(level)
             assert (low > 0 or high < 0) == (p < 0.05)
