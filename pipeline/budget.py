@@ -26,6 +26,7 @@ from pipeline.files import write_atomically
 from pipeline.lm.defaults import TEXT_STEPS, training_settings
 from pipeline.prompts.numbers import NumberFormat
 from pipeline.prompts.templates import completion
+from pipeline.splits.splitters import INNER_EDGES, Split
 from pipeline.tables.table import STRUCTURE
 from pipeline.tables.targets import CLASSES
 
@@ -143,7 +144,7 @@ def estimate(run: Run, measured: Probe) -> dict[str, float]:
     """Seconds per arm over all cells that are still missing, and for the features they share."""
     seconds: dict[str, float] = {}
     missing = missing_cells(run)
-    for _, fold, arm in missing:
+    for split, fold, arm in missing:
         n, tested = len(fold.train), len(fold.test)
         if arm in LANGUAGE_MODELS:
             cost = 0.0
@@ -154,16 +155,19 @@ def estimate(run: Run, measured: Probe) -> dict[str, float]:
                 cost += trainings * measured.step[arm] * training_settings(n, arm, run.config.steps or None).steps
             cost += tested * measured.read if arm == "lm-text" else (n + tested) * measured.frozen[arm] * 0.5
         else:
-            cost = _baseline_cost(measured.baseline.get(arm, 0.0), arm, n)
+            cost = _baseline_cost(measured.baseline.get(arm, 0.0), arm, n, split)
         seconds[arm] = seconds.get(arm, 0.0) + cost
     if any(arm not in LANGUAGE_MODELS and arm not in CONTROLS.values() for _, _, arm in missing):
         seconds["features"] = measured.descriptors * len(run.table)
     return seconds
 
 
-def _baseline_cost(at_probe: float, arm: str, n: int) -> float:
-    """One fit on all rows and the inner fits on which a baseline is chosen."""
-    inner = [n * (INNER_FOLDS - 1) / INNER_FOLDS] * INNER_FOLDS if n <= INNER_FOLD_ROWS else [0.8 * n]
+def _baseline_cost(at_probe: float, arm: str, n: int, split: Split) -> float:
+    """One fit on all rows, the inner fits on which a baseline is chosen, and, beyond an edge, those without a part."""
+    folds = [n * (INNER_FOLDS - 1) / INNER_FOLDS] * INNER_FOLDS
+    edge = split.order is not None and split.order.of in INNER_EDGES
+    inner = [0.8 * n] if edge or n > INNER_FOLD_ROWS else folds
+    inner += folds if split.order is not None and inner != folds else []
     return sum(_growth(at_probe, arm, rows) for rows in [n, *inner])
 
 

@@ -84,8 +84,8 @@ class Certainty:
         ``relative_risk`` of `pipeline.evaluation.error_ranking`; ``useful`` if the error AUROC exceeds 0.5 at the 5 %
         level, corrected for the number of signals (Bonferroni).
     by_edge : dict
-        The splits whose baselines were chosen and calibrated on training rows beyond an inner edge, to what it is an
-        edge of.
+        The splits whose baselines were chosen and calibrated on training rows beyond an inner edge, to which end of
+        the order that is.
     by_twins : tuple of str
         The splits whose training rows left no group to hold out, so that twins were kept together instead.
     curves : dict
@@ -466,17 +466,23 @@ def sentences(certainty: Certainty, evaluations: Sequence[Evaluation]) -> list[s
             else f"Of intervals made to cover {DEFAULT_LEVEL:.0%}, so many hold the truth"
         )
         said.append(f"{what}: {'; '.join(covered)}.")
-    for words in dict.fromkeys(certainty.by_edge.values()):
-        names = ", ".join(name for name, of in certainty.by_edge.items() if of == words)
-        said.append(
-            f"On {names} the baseline was chosen, and all were calibrated, beyond an inner edge of the {words}: on "
-            "those of the training rows that lie nearest to the test rows, predicted from the others."
-        )
-    if certainty.by_twins:
-        said.append(
-            f"On {', '.join(certainty.by_twins)} the training rows left no group to hold out (one has most of them): "
-            "there baselines were chosen and calibrated on held-out twins, which is no test of that shift."
-        )
+    calibrated = set(table["split"][table["method"].isin([FIXED, CALIBRATED])])
+    for evaluation in evaluations:
+        split = evaluation.split
+        done = ["the baseline was chosen"] * bool(evaluation.reference)
+        done += ["the arms were calibrated"] * (split in calibrated)
+        if not done:
+            continue
+        if split in certainty.by_edge:
+            said.append(
+                f"On {split}, {' and '.join(done)} on the training rows with the {certainty.by_edge[split]}, predicted "
+                "from the others."
+            )
+        elif split in certainty.by_twins:
+            said.append(
+                f"On {split} the training rows left no group to hold out (one has most of them): {' and '.join(done)} "
+                "on held-out variants of training structures, which is no test of that shift."
+            )
     if told:
         said.append(f"Which predictions of the preferred baseline to doubt is told by {'; '.join(told)}.")
     return said

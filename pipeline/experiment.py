@@ -6,8 +6,9 @@ import hashlib
 import json
 import os
 import platform
+import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
 
 COMPARISON_COLUMNS = [column.name for column in fields(Difference)]
 INNER_FOLDS = 5  # with three, intervals calibrated on them were wider than they need be
+LEAST_PARTS = 3  # of the training rows, to tell what another draw of them would change
 INNER_FOLD_ROWS = 1_500  # past this many training rows one inner hold-out is enough to choose a baseline
 INNER_HOLD_OUT = 0.2
 MOST_HELD_OUT = 0.5
@@ -437,15 +439,27 @@ def language_model_key(run: Run) -> dict[str, Any]:
     }
 
 
-def missing_cells(run: Run) -> list[tuple[Split, Fold, str]]:
-    """The cells that must be fitted, in the order of work; means of arms cost nothing and are not listed."""
+def fits(run: Run) -> list[tuple[Split, Fold, str, int]]:
+    """All that is fitted, in the order of work, with the number of the further training seed; means of arms cost
+    nothing and are not listed."""
     leaves = list(dict.fromkeys(leaf for arm in run.arms for leaf in fitted_arms(arm)))
-    all_cells = [(split, fold, arm, 0) for split in run.splits for fold in split.folds for arm in leaves]
+    first = [(split, fold, arm, 0) for split in run.splits for fold in split.folds for arm in leaves]
+    return [*first, *again_trained(run)]
+
+
+def missing_cells(run: Run) -> list[tuple[Split, Fold, str]]:
+    """Those of `fits` that the folder does not hold yet."""
     return [
         (split, fold, arm)
-        for split, fold, arm, again in [*all_cells, *again_trained(run)]
+        for split, fold, arm, again in fits(run)
         if read_cell(run.out / "cells", cell_id(cell_key(run, split, fold, arm, again))) is None
     ]
+
+
+def fitting_seconds(run: Run) -> float:
+    """What all fits of a finished run took: held-out training rows, members of means and further seeds included."""
+    cells = [get_cell(run, *fit) for fit in fits(run)]
+    return sum(cell["seconds"] + cell.get("validation_seconds", 0.0) for cell in cells)
 
 
 def get_cell(run: Run, split: Split, fold: Fold, arm: str, again: int = 0) -> dict[str, Any]:
@@ -472,8 +486,9 @@ def _mean_cell(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]:
     else:
         cell["prediction"] = mean_of([np.array(member["prediction"]) for member in members]).tolist()
     cell["parse_failed"] = [False] * len(fold.test)
-    if all("validation" in member for member in members):
-        cell["validation"] = mean_of([np.array(member["validation"]) for member in members]).tolist()
+    for name in ("validation", "without_part"):
+        if all(name in member for member in members):
+            cell[name] = mean_of([np.array(member[name]) for member in members]).tolist()
     return cell
 
 
@@ -507,9 +522,9 @@ def _fitted_cell(run: Run, split: Split, fold: Fold, arm: str, again: int) -> di
     elif run.config.keep_models:
         _keep_baseline(run, split, fold, arm, model)
     if arm not in LANGUAGE_MODELS or run.config.calibrate_lm:
-        masks, _ = training_folds(run, split, fold, y)
-        held_out = _validation_predictions(seeded, arm, split.reach, X.loc[train], y.loc[train], groups, masks)
-        cell["validation"] = held_out
+        started = time.perf_counter()
+        cell |= _fitted_without(run, seeded, split, fold, arm, y)
+        cell["validation_seconds"] = time.perf_counter() - started
     return cell
 
 
@@ -592,23 +607,72 @@ def training_folds(run: Run, split: Split, fold: Fold, y: pd.Series) -> tuple[li
     return inner_folds(y.loc[train], twins, run.task, seed), TWINS
 
 
-def _validation_predictions(
+def _fitted_without(run: Run, seeded: Run, split: Split, fold: Fold, arm: str, y: pd.Series) -> dict[str, Any]:
+    """What an arm predicts that is fitted without some of the training rows.
+
+    ``validation`` are out-of-fold predictions of training rows, for choosing a baseline and for calibration; NaN where
+    a row was not predicted. ``without_part``, beyond an edge, are predictions of the test rows without each part of
+    `training_parts`. A language model is trained once more alone, without the first of the inner folds.
+    """
+    train, test = list(fold.train), list(fold.test)
+    X, groups = run.table.inputs, training_groups(run, split, fold)
+    masks, _ = training_folds(run, split, fold, y)
+    parts = training_parts(run, split, fold, y)
+    if is_language_model(arm):
+        masks, parts = masks[:1], []
+    more = [part for part in parts if not any(np.array_equal(part, mask) for mask in masks)]
+    label = f"held-out training rows: {arm}"
+    fitted = fitted_without(
+        seeded, [*masks, *more], lambda _: new_arm(seeded, arm, label, split.reach), X.loc[train], y.loc[train], groups
+    )
+    result = np.full((len(train), len(run.classes) if run.task == CLASSES else 1), np.nan)
+    tested = []
+    for number, (mask, model) in enumerate(fitted):
+        if number < len(masks):
+            result[mask] = _predictions(run, model, X.loc[train][mask])
+        if any(np.array_equal(part, mask) for part in parts):
+            tested.append(_predictions(run, model, X.loc[test]))
+    plain = result if run.task == CLASSES else result[:, 0]
+    found = {"validation": plain.tolist()}
+    if tested:
+        found["without_part"] = [(one if run.task == CLASSES else one[:, 0]).tolist() for one in tested]
+    return found
+
+
+def training_parts(run: Run, split: Split, fold: Fold, y: pd.Series) -> list[np.ndarray]:
+    """Masks of the training rows that are left out in turn where a split tests beyond an edge, to see how much hangs on
+    the draw of the training rows there: `INNER_FOLDS` parts of whole groups; none where fewer than `LEAST_PARTS` can
+    be made."""
+    if split.order is None or len(split.folds) > 1:
+        return []
+    of_training, groups = y.loc[list(fold.train)], training_groups(run, split, fold)
+    parts = usable_masks(_in_folds(of_training, groups, run.task, seed_of(run, split, fold)), of_training, run.task)
+    return parts if len(parts) >= LEAST_PARTS else []
+
+
+def fitted_without(
     run: Run,
-    arm: str,
-    reach: tuple[float, float],
+    masks: Sequence[np.ndarray],
+    make: Callable[[int], Any],
     X: pd.DataFrame,
     y: pd.Series,
     groups: np.ndarray,
-    masks: list[np.ndarray],
-) -> list[Any]:
-    """Out-of-fold predictions on training rows, for choosing a baseline and for calibration; NaN where a row was not
-    predicted. A language model is trained once more, without the first of the inner folds.
+) -> Iterator[tuple[np.ndarray, Any]]:
+    """Each mask with an arm fitted on the rows that it does not hold.
+
+    Parameters
+    ----------
+    masks : sequence of ndarray of bool, shape (n,)
+    make : callable
+        From the number of the mask to an unfitted arm.
+    y : Series of shape (n,)
+        By ``row_id``.
     """
-    if is_language_model(arm):
-        masks = masks[:1]
-    label = f"held-out training rows: {arm}"
-    result = held_out_predictions(run, masks, lambda number: new_arm(run, arm, label, reach), X, y, groups)
-    return result.tolist() if run.task == CLASSES else result[:, 0].tolist()
+    for number, held in enumerate(masks):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # convergence and rank warnings of single fits; results are scored
+            sides = run.table.censoring(list(y.index[~held]))
+            yield held, fit_arm(make(number), X[~held], y[~held].to_numpy(), groups[~held], sides)
 
 
 def held_out_predictions(
@@ -619,30 +683,23 @@ def held_out_predictions(
     y: pd.Series,
     groups: np.ndarray,
 ) -> np.ndarray:
-    """Predict each mask's rows by an arm fitted on the others; NaN where no mask holds a row.
-
-    Parameters
-    ----------
-    masks : sequence of ndarray of bool, shape (n,)
-    make : callable
-        From the number of the mask to an unfitted arm.
-    y : Series of shape (n,)
-        By ``row_id``.
+    """Predict each mask's rows by an arm fitted on the others (`fitted_without`); NaN where no mask holds a row.
 
     Returns
     -------
     ndarray of shape (n, 1), or (n, classes) with probabilities
     """
     result = np.full((len(y), len(run.classes) if run.task == CLASSES else 1), np.nan)
-    for number, held in enumerate(masks):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # convergence and rank warnings of single fits; results are scored
-            sides = run.table.censoring(list(y.index[~held]))
-            model = fit_arm(make(number), X[~held], y[~held].to_numpy(), groups[~held], sides)
-            result[held] = (
-                class_chances(model, run.classes, X[held]) if run.task == CLASSES else model.predict(X[held])[:, None]
-            )
+    for held, model in fitted_without(run, masks, make, X, y, groups):
+        result[held] = _predictions(run, model, X[held])
     return result
+
+
+def _predictions(run: Run, model: Any, X: pd.DataFrame) -> np.ndarray:
+    """Shape (n, 1), or (n, classes) with probabilities."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return class_chances(model, run.classes, X) if run.task == CLASSES else model.predict(X)[:, None]
 
 
 def inner_folds(y: pd.Series, groups: np.ndarray, task: str, seed: int) -> list[np.ndarray]:
@@ -656,10 +713,15 @@ def inner_folds(y: pd.Series, groups: np.ndarray, task: str, seed: int) -> list[
     if len(y) > INNER_FOLD_ROWS:
         masks = [hold_out(groups, strata, INNER_HOLD_OUT, seed)]
     else:
-        k = min(INNER_FOLDS, len(set(groups)))
-        numbers = fold_numbers(groups, strata, k, seed)
-        masks = [numbers == number for number in range(k)]
+        masks = _in_folds(y, groups, task, seed)
     return usable_masks(masks, y, task)
+
+
+def _in_folds(y: pd.Series, groups: np.ndarray, task: str, seed: int) -> list[np.ndarray]:
+    """The masks of `INNER_FOLDS` folds of whole groups, or of as many as there are groups."""
+    k = min(INNER_FOLDS, len(set(groups)))
+    numbers = fold_numbers(groups, y.to_numpy() if task == CLASSES else np.zeros(len(y)), k, seed)
+    return [numbers == number for number in range(k)]
 
 
 def usable_masks(masks: list[np.ndarray], y: pd.Series, task: str) -> list[np.ndarray]:
@@ -847,6 +909,22 @@ def _cannot_write(cell: dict[str, Any], truth: pd.Series) -> np.ndarray:
     return ~NumberFormat(**cell["number_format"]).can_write(truth.to_numpy(dtype=np.float64))
 
 
+def with_refits(run: Run, split: Split, evaluation: Evaluation) -> Evaluation:
+    """An evaluation beyond an edge with the scores of the arms trained without each part of the training groups."""
+    if split.order is None or len(split.folds) > 1:
+        return evaluation
+    (fold,) = split.folds
+    refits = {}
+    for arm in run.arms:
+        cell = get_cell(run, split, fold, arm)
+        parts = [evaluation.parts_of(cell["row_id"], np.array(one)) for one in cell.get("without_part", ())]
+        if parts:
+            refits[arm] = np.array([part.mean() for part in parts])
+    if evaluation.only_reference in refits:
+        refits[REFERENCE] = refits[evaluation.only_reference]
+    return replace(evaluation, refits=refits)
+
+
 def exact_rows(predictions: pd.DataFrame) -> pd.DataFrame:
     """The predictions that can be scored: those of rows whose truth is a value rather than a bound."""
     return predictions[predictions["bound"] == ""] if "bound" in predictions.columns else predictions
@@ -894,6 +972,7 @@ def _conclude(
         )
         for split in run.splits
     ]
+    evaluations = [with_refits(run, split, one) for split, one in zip(run.splits, evaluations, strict=True)]
     seed_spreads = spreads(run, evaluations)
     evaluations = with_seeds(evaluations, seed_spreads)
     metrics = pd.concat([metric_table(evaluation) for evaluation in evaluations], ignore_index=True)
@@ -910,6 +989,7 @@ def _conclude(
         REACTION_CONTROLS,
         TEXT_BASELINES,
         [split.name for split in run.splits if makes_folds(split.name)],
+        int(run.table.exact.sum()),
     )
     found = verdicts(compared, lm_arms, words, baselines)
     split_cards = tuple(split_card(run.table, split) for split in run.splits)
@@ -939,6 +1019,7 @@ def _conclude(
         "versions": versions(),
         "hardware": hardware(),
         "dtype": run.dtype if lm_arms else None,
+        "seconds": fitting_seconds(run),
         "splits": list(split_cards),
         "preferred_baseline": {
             name: {f"{repeat}/{fold}": arm for (repeat, fold), arm in choices.items()}

@@ -285,9 +285,8 @@ class FinishedRun:
         if not order:
             return ""
         return (
-            f" It was chosen, and tested, for rows beyond the {order}. The intervals of a model of all rows are made "
-            "from rows held out at random: they are for new rows like those of the table, and too narrow beyond its "
-            f"{order.removeprefix('training ')}."
+            f" That split tests the {order}, beyond the training rows. The intervals of a model of all rows are made "
+            "for rows like those of the table, and are too narrow further out."
         )
 
     def _no_arm(self, split: str, answers: Mapping[str, str | None]) -> InputError:

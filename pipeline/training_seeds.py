@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.evaluation.comparison import Evaluation
 from pipeline.evaluation.estimates import variance_of_mean
-from pipeline.evaluation.metrics import LABELS, PRIMARY, auroc_parts
+from pipeline.evaluation.metrics import LABELS, PRIMARY
 from pipeline.evaluation.verdict import number
 from pipeline.experiment import Run, again_trained, get_cell
 from pipeline.splits.splitters import Fold, Split
@@ -54,13 +54,10 @@ def spreads(run: Run, evaluations: Sequence[Evaluation]) -> list[SeedSpread]:
 def _parts(run: Run, evaluation: Evaluation, split: Split, fold: Fold, arm: str, again: int) -> np.ndarray:
     """Each row's part in the primary metric by another seed, in the order of the evaluation. Shape (n,)."""
     cell = get_cell(run, split, fold, arm, again)
-    place = {row_id: index for index, row_id in enumerate(cell["row_id"])}
-    order = [place[row_id] for row_id in evaluation.row_ids]
-    if evaluation.task != CLASSES:
-        return np.abs(evaluation.truth - np.array(cell["prediction"], dtype=np.float64)[order])
-    chances = np.array(cell["probabilities"], dtype=np.float64)[order]
-    chances[np.array(cell["parse_failed"])[order]] = 1 / len(evaluation.classes)
-    return auroc_parts(evaluation.truth, chances, evaluation.classes)
+    predicted = np.array(cell["probabilities" if evaluation.task == CLASSES else "prediction"], dtype=np.float64)
+    if evaluation.task == CLASSES:
+        predicted[cell["parse_failed"]] = 1 / len(evaluation.classes)
+    return evaluation.parts_of(cell["row_id"], predicted)
 
 
 def seed_variance(parts: Sequence[np.ndarray], groups: np.ndarray) -> float:

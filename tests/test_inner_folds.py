@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.evaluation.estimates import jackknife
 from pipeline.experiment import inner_folds
 from pipeline.fitting import FinishedRun
 from tests.conftest import write_table
@@ -90,11 +91,38 @@ def test_a_label_rung_chooses_and_calibrates_beyond_an_inner_edge_of_the_trainin
 def test_the_report_says_what_was_chosen_beyond_an_edge(chains):
     folder, _ = chains
     report = (folder / "out/report.html").read_text(encoding="utf-8")
-    assert (
-        "On label-high, label-low the baseline was chosen, and all were calibrated, beyond an inner edge of" in report
-    )
+    done = "the baseline was chosen and the arms were calibrated on the training rows with the"
+    assert f"On label-high, {done} highest labels, predicted from the others." in report
+    assert f"On label-low, {done} lowest labels, predicted from the others." in report
+    assert "On label-high, label-low much hangs on the draw of the training rows: the baselines are trained 5" in report
     info = json.loads((folder / "out/run.json").read_text())
-    assert [card["order"] for card in info["splits"]] == [None, "training labels", "training labels"]
+    assert [card["order"] for card in info["splits"]] == [None, "highest labels", "lowest labels"]
+
+
+@pytest.mark.parametrize("split", ["random", "label-high"])
+def test_the_training_part_of_an_edge_is_what_training_without_each_part_changes(chains, split):
+    folder, _ = chains
+    cells = [json.loads(path.read_text()) for path in (folder / "out/cells").glob("*.json")]
+    of = {cell["key"]["arm"]: cell for cell in cells if cell["key"].get("split") == split and "prediction" in cell}
+    assert ("without_part" in of["ridge"]) == (split == "label-high")
+    truth = pd.read_csv(folder / "chains.csv")["value"]
+    rows = pd.read_csv(folder / "out/splits.csv").query("split == @split").set_index("row_id")
+    y = truth.to_numpy()[rows.loc[of["ridge"]["row_id"], "line"].to_numpy() - 2]
+
+    def score(predicted):
+        return np.abs(y - np.array(predicted)).mean()
+
+    apart = score(of["ridge"]["prediction"]) - score(of["knn"]["prediction"])
+    pairs = pd.read_csv(folder / "out/comparisons.csv").query("split == @split").set_index(["arm", "other"])
+    (pair,) = [key for key in pairs.index if set(key) == {"ridge", "knn"}]
+    sign = 1 if pair == ("ridge", "knn") else -1
+    assert pairs.loc[pair, "value"] == pytest.approx(sign * apart, rel=1e-4)
+    if split == "random":
+        return
+    without = [[score(part) for part in of[arm]["without_part"]] for arm in ("ridge", "knn")]
+    error, _ = jackknife(np.subtract(*without))
+    width = pairs.loc[pair, "high"] - pairs.loc[pair, "low"]
+    assert width > 2 * 1.9 * error > 0
 
 
 def test_intervals_beyond_an_edge_lean_to_the_side_of_the_errors(chains):
@@ -125,6 +153,6 @@ def test_a_fit_that_follows_an_edge_says_what_its_intervals_are_for(chains):
     verdicts[0]["use"] = "knn"
     finished = FinishedRun(finished.folder, {**finished.info, "verdicts": verdicts})
     _, said = finished.best_arm("label-low")
-    assert "tested, for rows beyond the training labels" in said
-    assert "too narrow beyond its labels" in said
+    assert "That split tests the lowest labels, beyond the training rows" in said
+    assert "too narrow further out" in said
     assert "beyond" not in finished.best_arm("random")[1]

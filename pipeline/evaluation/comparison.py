@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,6 +20,7 @@ from pipeline.evaluation.estimates import (
     effective_degrees,
     effective_number,
     holm,
+    jackknife,
     score_interval,
 )
 from pipeline.evaluation.metrics import (
@@ -50,7 +52,8 @@ class Evaluation:
     sets as they are. ``parts[arm]`` is each row's part in the primary metric of its division, of which that is the
     mean, shape (n,). ``everyone`` is the group of each row of the table, shape (rows of the table,).
     ``seeds[arm]`` is the variance that another training seed adds to the primary metric of an arm, and its degrees of
-    freedom, where the arm was trained with several.
+    freedom, where the arm was trained with several. ``refits[arm]`` is its primary metric after training without each
+    of k parts of the training groups, shape (k,), where a split tests beyond an edge.
     """
 
     split: str
@@ -68,6 +71,7 @@ class Evaluation:
     everyone: np.ndarray
     positive: str = ""
     seeds: Mapping[str, tuple[float, int]] = field(default_factory=dict)
+    refits: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def n_groups(self) -> int:
@@ -79,10 +83,8 @@ class Evaluation:
 
     @property
     def main_baseline(self) -> str:
-        """The baseline preferred in most divisions, or the control where no baseline was run."""
-        if not self.reference:
-            return CONTROL[self.task]
-        return max(set(self.reference), key=lambda arm: (self.reference.count(arm), arm))
+        """The baseline preferred in most divisions, the first of them in a tie; the control where none was run."""
+        return Counter(self.reference).most_common(1)[0][0] if self.reference else CONTROL[self.task]
 
     @cached_property
     def effective_groups(self) -> float:
@@ -103,7 +105,39 @@ class Evaluation:
         for name in {arm, other} & set(self.seeds):
             variance, degrees = self.seeds[str(name)]
             found = found.with_more_error(math.sqrt(variance), degrees)
-        return found
+        return found.with_more_error(*self._training(arm, other)) if self.refits else found
+
+    def _training(self, arm: str, other: str | None) -> tuple[float, float]:
+        """What another draw of the training rows adds, with its degrees of freedom.
+
+        Of arms that were not trained without parts of the rows, the most that it adds for one that was.
+        """
+
+        def stands_for(name: str) -> list[str]:
+            known = [one for one in self.refits if one not in (CONTROL[self.task], REFERENCE)]
+            return [name] if name in self.refits else known or list(self.refits)
+
+        if other is None:
+            return max(jackknife(self.refits[one]) for one in stands_for(arm))
+        pairs = [(one, two) for one in stands_for(arm) for two in stands_for(other) if one != two]
+        apart = [self.refits[one] - self.refits[two] for one, two in pairs]
+        return max(map(jackknife, apart or [self.refits[stands_for(arm)[0]]]))
+
+    def parts_of(self, row_ids: Sequence[str], predicted: np.ndarray) -> np.ndarray:
+        """Each tested row's part in the primary metric by other predictions of a hold-out, in the order of
+        ``row_ids`` here. Shape (n,).
+
+        Parameters
+        ----------
+        row_ids : sequence of str
+            Of the predictions, which may be of more rows.
+        predicted : ndarray of shape (rows,), or (rows, classes) with probabilities
+        """
+        place = {row_id: index for index, row_id in enumerate(row_ids)}
+        found = predicted[[place[row_id] for row_id in self.row_ids]]
+        if self.task == CLASSES:
+            return auroc_parts(self.truth, found, self.classes)
+        return np.abs(self.truth - found)
 
     def _by_rows(self, arm: str, other: str | None = None) -> Estimate:
         """The estimate without what another training seed adds."""
@@ -131,7 +165,8 @@ class Evaluation:
 
     def interval(self, arm: str, metric: str) -> tuple[float, float]:
         """The 95 % interval of a score of an arm."""
-        low, high = score_interval(self.scores[arm][metric][1:], self.groups)
+        degrees = self._class_degrees if self.task == CLASSES else effective_degrees(self.groups)
+        low, high = score_interval(self.scores[arm][metric][1:], self.groups, degrees=degrees, bounds=RANGE[metric])
         if metric != PRIMARY[self.task] or arm not in self.seeds:
             return low, high
         plain = self._by_rows(arm).error
@@ -342,8 +377,8 @@ def compare(
     """Compare every two arms of a split, and the preferred baseline with them.
 
     The primary comparison, named beforehand, is that of the arm ``primary`` with the preferred baseline. Planned are
-    those of the other language models with it, and of it and the language models with the constant. The margin never
-    holds against the constant: an arm that is no better than that has learned nothing.
+    those of the language models with it, and of it, the language models and the arm ``primary`` with the constant. The
+    margin never holds against the constant: an arm that is no better than that has learned nothing.
 
     Parameters
     ----------
@@ -356,7 +391,7 @@ def compare(
     known = [arm for arm in [*arms, REFERENCE] if arm in evaluation.scores]
     first = [(primary, REFERENCE)]
     planned = [(arm, REFERENCE) for arm in lm_arms if arm != primary]
-    planned += [(arm, control) for arm in (REFERENCE, *lm_arms)]
+    planned += [(arm, control) for arm in (REFERENCE, *lm_arms, *filter(None, [primary]))]
     taken: set[frozenset[str]] = set()
     found: list[Difference] = []
     for family, pairs in ((FIRST, first), (PLANNED, planned), (OTHER, list(combinations(known, 2)))):

@@ -122,20 +122,54 @@ def variance_of_mean(values: np.ndarray, groups: np.ndarray) -> float:
     return float(sums @ sums) / len(values) ** 2 * (count / (count - 1) if count > 1 else 1.0)
 
 
+def jackknife(values: np.ndarray) -> tuple[float, float]:
+    """The standard error of a quantity by what it is without each of k parts of what it was made from, and its degrees
+    of freedom (the delete-a-group jackknife; Wolter 2007, chapter 4).
+
+    Parameters
+    ----------
+    values : ndarray of shape (k,)
+    """
+    k = len(values)
+    return math.sqrt((k - 1) / k * float(((values - values.mean()) ** 2).sum())), k - 1
+
+
 def widening(groups: np.ndarray) -> float:
     """By how much the spread of bootstrap resamples of the groups is too small."""
     count = len(np.unique(groups.astype(str)))
     return math.sqrt(count / (count - 1)) if count > 1 else math.nan
 
 
-def score_interval(samples: np.ndarray, groups: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
+def score_interval(
+    samples: np.ndarray,
+    groups: np.ndarray,
+    level: float = LEVEL,
+    degrees: float | None = None,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+) -> tuple[float, float]:
     """Percentiles of bootstrap resamples of the groups, as far out as those of Student's t lie beyond the normal ones.
 
     Unlike a symmetric interval it keeps within the bounds of a metric. (The expanded percentile interval of Hesterberg
-    2015, with the effective number of groups.)
+    2015, with the effective number of groups.) Where all resamples lie at one bound of the metric, the other end is
+    the one of Clopper and Pearson (1934) for as many groups that all say the same.
+
+    Parameters
+    ----------
+    samples : ndarray of shape (resamples,)
+    groups : ndarray of shape (n,)
+    degrees : float, optional
+        One less than the effective number of groups; that of the ``groups`` if not given.
+    bounds : pair of float
+        The values that the metric can take.
     """
-    reach = stats.t.ppf((1 + level) / 2, effective_degrees(groups)) * widening(groups)
-    return percentiles(samples, float(stats.norm.cdf(-reach)))
+    degrees = effective_degrees(groups) if degrees is None else degrees
+    reach = stats.t.ppf((1 + level) / 2, degrees) * widening(groups)
+    low, high = percentiles(samples, float(stats.norm.cdf(-reach)))
+    least, most = bounds
+    if low == high and low in bounds and math.isfinite(most - least):
+        span = (most - least) * (1 - ((1 - level) / 2) ** (1 / (degrees + 1)))
+        low, high = (most - span, most) if low == most else (least, least + span)
+    return low, high
 
 
 def defined(samples: np.ndarray) -> np.ndarray:

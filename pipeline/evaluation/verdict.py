@@ -24,7 +24,7 @@ from pipeline.evaluation.comparison import (
     drop,
 )
 from pipeline.evaluation.divisions import ASSUMED
-from pipeline.evaluation.metrics import HIGHER_IS_BETTER, LABELS, PRIMARY
+from pipeline.evaluation.metrics import HIGHER_IS_BETTER, LABELS, PRIMARY, RANGE
 from pipeline.tables.targets import CLASSES
 
 UNEQUAL = 0.5  # groups that tell less than this share of what equal ones would are said to
@@ -53,10 +53,11 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Words:
-    """What sentences call things, and what they must know of the arms and splits.
+    """What sentences call things, and what they must know of the arms, splits and rows.
 
     ``structureless`` baselines know no structure and ``text_only`` ones read the notation alone: where validation
-    prefers one of them, that is said. ``foldable`` are the splits that can be made as folds.
+    prefers one of them, that is said. ``foldable`` are the splits that can be made as folds, and ``rows`` is the number
+    of rows of the table that can be scored.
     """
 
     units: str = ""
@@ -64,6 +65,7 @@ class Words:
     structureless: Collection[str] = ()
     text_only: Collection[str] = ()
     foldable: Collection[str] = ()
+    rows: int = 0
 
 
 def verdicts(
@@ -78,16 +80,18 @@ def verdicts(
     for comparisons in compared:
         evaluation = comparisons.evaluation
         control = CONTROL[evaluation.task]
+        named = [item.arm for item in comparisons.found if item.family == FIRST]  # it may be a baseline
+        candidates = list(dict.fromkeys([*named, *lm_arms]))
         found = _verdict(
             evaluation,
-            comparisons.against(lm_arms, REFERENCE),
-            comparisons.against([REFERENCE, *lm_arms], control),
+            comparisons.against(candidates, REFERENCE),
+            comparisons.against([REFERENCE, *candidates], control),
             words,
         )
-        missed = [item for item in comparisons.against(baselines, REFERENCE) if item.answer == BETTER]
-        preferred = reference_name(evaluation) if evaluation.reference else ""
-        sentence = found.sentence + _missed(missed, preferred, words.units) + _power(found, comparisons, words)
-        result.append(replace(found, sentence=sentence))
+        others = [arm for arm in baselines if arm not in named]
+        missed = [item for item in comparisons.against(others, REFERENCE) if item.answer == BETTER]
+        more = _missed(missed, _called(evaluation, REFERENCE), words.units) + _power(found, comparisons, words)
+        result.append(replace(found, sentence=found.sentence + more))
     return result
 
 
@@ -109,7 +113,7 @@ def _verdict(
     tell = f"{alike:.1f}" if few else f"{alike:.0f}"
     unequal = f", which tell as much as {tell} of equal size" if few or alike < UNEQUAL * groups else ""
     counted = f"{n} test {words.rows_are}{_class_counts(evaluation)}"
-    where = f"On the {evaluation.split} split ({counted} in {groups} groups{unequal}{divisions})"
+    where = f"On the {evaluation.split} split ({counted} in {groups} group{'s' * (groups != 1)}{unequal}{divisions})"
     constant = "predicting the training mean" if evaluation.task == "regression" else "always answering the majority"
     if alike < MIN_GROUPS:
         equal = " of equal size" if groups >= MIN_GROUPS else ""
@@ -148,7 +152,7 @@ def _verdict(
             f"{where} {best} is better than {constant}: {_score(evaluation, best, units)}."
             f"{_unanswered(evaluation, best)} No baseline was run, so it cannot be told whether it was needed.",
         )
-    name = reference_name(evaluation)
+    called = _called(evaluation, REFERENCE)
     if winners:
         winner = winners[0]
         also = [item.arm for item in winners[1:]]
@@ -157,18 +161,19 @@ def _verdict(
             True,
             winner.arm,
             f"{where} use {winner.arm}: {_score(evaluation, winner.arm, units)}, better than "
-            f"{name}, the baseline that validation prefers, by {_amount(winner, units)}{more}."
-            f"{_unanswered(evaluation, winner.arm)}{_rest(compared, units, name)}",
+            f"{_preferred(evaluation)}, by {_amount(winner, units)}{more}."
+            f"{_unanswered(evaluation, winner.arm)}{_rest(compared, units, called)}",
         )
     if REFERENCE not in learned:
         return made(
             True,
             learned[0],
             f"{where} use {learned[0]}: {_score(evaluation, learned[0], units)}, better than "
-            f"{constant}, which {name}, the baseline that validation prefers, is not shown to be."
-            f"{_unanswered(evaluation, learned[0])}{_rest(compared, units, name)}",
+            f"{constant}, which {_preferred(evaluation)}, is not shown to be."
+            f"{_unanswered(evaluation, learned[0])}{_rest(compared, units, called)}",
         )
-    use = _single_name(evaluation)
+    use = evaluation.main_baseline
+    apart = "" if evaluation.only_reference else "with the one of each division, "
     blind = (
         f" {use} knows no structures: nothing here shows that chemistry helps." if use in words.structureless else ""
     )
@@ -180,9 +185,9 @@ def _verdict(
     return made(
         True,
         use,
-        f"{where} use {name}, the baseline that validation prefers: "
-        f"{_score(evaluation, REFERENCE, units)}.{blind}{_unanswered(evaluation, REFERENCE)}"
-        f"{_rest(compared, units, name)}",
+        f"{where} use {_preferred(evaluation)}: {apart}{_score(evaluation, REFERENCE, units)}.{blind}"
+        f"{_unanswered(evaluation, REFERENCE)}"
+        f"{_rest(compared, units, called)}",
     )
 
 
@@ -191,8 +196,8 @@ def _class_counts(evaluation: Evaluation) -> str:
     if evaluation.task != CLASSES:
         return ""
     truth = dict(zip(evaluation.row_ids, evaluation.truth, strict=True))
-    counts = Counter(truth.values())
-    return ": " + ", ".join(f"{count} {label}" for label, count in sorted(counts.items(), key=lambda pair: pair[::-1]))
+    counts = sorted(Counter(truth.values()).items(), key=lambda pair: pair[::-1])
+    return ": " + ", ".join(f"{count} in class {label}" for label, count in counts)
 
 
 def _unanswered(evaluation: Evaluation, arm: str) -> str:
@@ -202,7 +207,7 @@ def _unanswered(evaluation: Evaluation, arm: str) -> str:
     missing = sorted(set(evaluation.truth) - set(evaluation.predicted[arm]))
     if not missing:
         return ""
-    name = reference_name(evaluation) if arm == REFERENCE else arm
+    name = _called(evaluation, arm)
     mcc = float(evaluation.scores[arm]["mcc"][0])
     ranks = "It ranks, but its answers do not say so: " if len(evaluation.classes) == 2 else ""
     return f" {ranks}{name} never answers {_names(missing)} ({LABELS['mcc']} {number(mcc)})."
@@ -225,12 +230,16 @@ def _power(verdict: Verdict, comparisons: Comparisons, words: Words) -> str:
     said += _suffix(item, words.units)
     error = float(evaluation.scores[item.other][item.metric][0])
     if HIGHER_IS_BETTER[item.metric] or not error > 0:
-        return f"{said} or more."
+        most = RANGE[item.metric][1] - error
+        beyond = f", so that no gain could be found: {other} leaves room for {number(most)}"
+        return f"{said} or more{beyond if item.smallest > most else ''}."
     share = item.smallest / error
     said += f" ({share:.0%} of the {LABELS[item.metric]} of {other}) or more"
+    if share >= 1:
+        said += ", so that no gain could be found"
     if share <= WANTED or {item.arm, item.other} & set(evaluation.seeds):  # more rows do not lessen what seeds add
         return f"{said}."
-    rows, everyone = len(set(evaluation.row_ids)), len(evaluation.everyone)
+    rows, everyone = len(set(evaluation.row_ids)), words.rows
     needed = rows * (share / WANTED) ** 2
     how = f"; {WANTED:.0%} would take about {number(needed)} test {words.rows_are}"
     if evaluation.divisions == 1 and evaluation.split in words.foldable and needed * FOLDED <= everyone:
@@ -248,19 +257,27 @@ def _missed(better: list[Difference], preferred: str, units: str) -> str:
     return f" Not preferred by validation, but better than {preferred} on these test rows: {listed}."
 
 
+def _of_divisions(evaluation: Evaluation) -> str:
+    """In how many divisions the main baseline is preferred, where they differ."""
+    if evaluation.only_reference:
+        return ""
+    return f" in {evaluation.reference.count(evaluation.main_baseline)} of {len(evaluation.reference)} divisions"
+
+
 def reference_name(evaluation: Evaluation) -> str:
-    """The preferred baseline, or baselines where folds differ."""
-    counts = Counter(evaluation.reference)
-    if len(counts) == 1:
-        return evaluation.reference[0]
-    return " / ".join(
-        f"{arm} ({count} {'division' if count == 1 else 'divisions'})" for arm, count in counts.most_common()
-    )
+    """The preferred baseline; where divisions differ, the one that most of them prefer, and in how many."""
+    return evaluation.main_baseline + _of_divisions(evaluation)
+
+
+def _preferred(evaluation: Evaluation) -> str:
+    return f"{evaluation.main_baseline}, the baseline that validation prefers{_of_divisions(evaluation)}"
 
 
 def _label(evaluation: Evaluation, arm: str) -> str:
-    """An arm as a sentence names it; the reference is the baseline, or baselines, behind it."""
-    return f"{reference_name(evaluation)} (preferred by validation)" if arm == REFERENCE else arm
+    """An arm as a list names it; the reference is the baseline behind it."""
+    if arm != REFERENCE:
+        return arm
+    return f"{evaluation.main_baseline} (preferred by validation{_of_divisions(evaluation)})"
 
 
 def _called(evaluation: Evaluation, arm: str) -> str:
@@ -272,17 +289,13 @@ def _is(items: Sequence[str]) -> str:
     return "is" if len(items) == 1 else "are"
 
 
-def _single_name(evaluation: Evaluation) -> str:
-    return Counter(evaluation.reference).most_common(1)[0][0]
-
-
 def _edge(item: Difference) -> float:
     """The side of the interval nearest to no difference, as a gain."""
     return item.low if HIGHER_IS_BETTER[item.metric] else -item.high
 
 
 def _rest(compared: list[Difference], units: str, name: str) -> str:
-    """What is said of the other language models against the preferred baseline, which is named."""
+    """What is said of the other arms in question against the preferred baseline, which is named."""
     parts = []
     worse = [f"{item.arm} by {_amount(item, units)}" for item in compared if item.answer == WORSE]
     if worse:
@@ -305,7 +318,7 @@ def _score(evaluation: Evaluation, arm: str, units: str) -> str:
 
 
 def _amount(item: Difference, units: str) -> str:
-    low, high = sorted((abs(item.low), abs(item.high))) if item.low * item.high > 0 else (item.low, item.high)
+    low, high = sorted((abs(item.low), abs(item.high)))  # on one side of zero: it is better or worse
     less = f", less than matters ({number(item.margin)})" if item.small else ""
     return f"{number(abs(item.value))}{_suffix(item, units)} [{number(low)} to {number(high)}]{less}"
 
@@ -322,7 +335,7 @@ def number(value: float) -> str:
     """Three significant digits, without an exponent where that is readable."""
     if not np.isfinite(value):
         return "n/a"
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
 
 
 def _names(items: Sequence[str]) -> str:
@@ -354,9 +367,9 @@ def ladder_sentence(found: Sequence[Verdict], compared: Sequence[Comparisons]) -
         runs[-1][1].append(verdict.split)
     if preferred:
         listed = "; ".join(f"{what} on {_names(splits)}" for what, splits in preferred.items())
-        rest = f" The verdicts name another arm, which is not shown to be better: {listed}.{rest}"
+        rest = f" Single verdicts name another arm, which is not shown to be better: {listed}.{rest}"
     if len(runs) == 1:
-        return f"Along the ladder the verdicts give no reason to change from {runs[0][0]} ({_names(runs[0][1])}).{rest}"
+        return f"Along the ladder no comparison gives a reason to leave {runs[0][0]} ({_names(runs[0][1])}).{rest}"
     said = "; ".join(f"{arm} on {_names(splits)}" for arm, splits in runs)
     return f"Along the ladder the arm to use changes first at {runs[1][1][0]}: {said}.{rest}"
 
@@ -367,8 +380,10 @@ def drop_sentence(easy: Evaluation, hard: Evaluation, arm: str, label: str, unit
     changed = drop(easy, hard, arm)
     low, high = changed.interval()
     suffix = f" {units}" if units and metric == "mae" else ""
+    between = f" [{low:+.3g} to {high:+.3g}]" if changed.error else ""
+    between = between if changed.known else ", without an interval: too few groups"
     return (
         f"From {easy.split} to {hard.split} the {LABELS[metric]} of {label} goes from "
         f"{number(easy.scores[arm][metric][0])} to {number(hard.scores[arm][metric][0])}{suffix} "
-        f"({changed.value:+.3g} [{low:+.3g} to {high:+.3g}])."
+        f"({changed.value:+.3g}{between})."
     )

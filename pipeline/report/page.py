@@ -14,13 +14,13 @@ from markupsafe import Markup
 
 from pipeline import __version__
 from pipeline.arms.features import nearest_neighbours
-from pipeline.arms.ladder import DESCRIPTIONS, MEANS, REACTION_CONTROLS, TUNED, is_language_model
+from pipeline.arms.ladder import DESCRIPTIONS, REACTION_CONTROLS, TUNED, is_language_model
 from pipeline.certainty import METHODS, SIGNALS, sentences
 from pipeline.evaluation.comparison import CONTROL, FIRST, REFERENCE, Evaluation
 from pipeline.evaluation.metrics import CLASS_METRICS, LABELS, PRIMARY, REGRESSION_METRICS
 from pipeline.evaluation.noise import measurement_noise, noise_sentence
 from pipeline.evaluation.verdict import drop_sentence, ladder_sentence, number, reference_name
-from pipeline.experiment import Outcome, best_possible, exact_rows, noise_contradicted
+from pipeline.experiment import INNER_FOLDS, Outcome, best_possible, exact_rows, noise_contradicted
 from pipeline.files import write_atomically
 from pipeline.lm.pretrained import described_start, has_seen
 from pipeline.report import figures
@@ -167,8 +167,10 @@ def _content(outcome: Outcome, out: Path, neighbours: Sequence[Neighbours]) -> d
         "margins": {split: margin for split, margin in outcome.info["margins"].items() if margin},
         "first": _first(outcome),
         "with_reference": any(evaluation.reference for evaluation in outcome.evaluations),
+        "parts": INNER_FOLDS,
         "divided": [evaluation.split for evaluation in outcome.evaluations if evaluation.divisions > 1],
-        "whole": [evaluation.split for evaluation in outcome.evaluations if evaluation.divisions == 1],
+        "whole": [one.split for one in outcome.evaluations if one.divisions == 1 and not one.refits],
+        "edges": [one.split for one in outcome.evaluations if one.refits],
         "repeated": any(split.repeats > 1 for split in outcome.splits),
         "tuned": [arm for arm in outcome.arms if is_language_model(arm)],
         "left_out": outcome.left_out,
@@ -205,7 +207,7 @@ def _content(outcome: Outcome, out: Path, neighbours: Sequence[Neighbours]) -> d
         "command": f"chemtune run {shlex.quote(str(out / 'config.yaml'))} --out {shlex.quote(str(out))}",
         "info": outcome.info,
         "settings": outcome.info["settings"],
-        "seconds": sum(cell["seconds"] for cell in outcome.cells if cell["key"]["arm"] not in MEANS),
+        "seconds": outcome.info["seconds"],
         "peak_mb": max(cell["peak_mb"] for cell in outcome.cells),
         "gpu_peak_mb": max(cell.get("gpu_peak_mb", 0.0) for cell in outcome.cells),
         "language_models": _language_models(outcome),
@@ -223,12 +225,13 @@ def _noise(outcome: Outcome) -> list[str]:
         best = best_possible(table, noise, evaluation)
         if noise_contradicted(best, evaluation):
             said.append(
-                f"On the {evaluation.split} split an arm has smaller errors than this noise would allow: the repeated "
-                "rows do not stand for the tested ones, and no best possible score is given."
+                f"On the {evaluation.split} split an arm has smaller errors than noise of that size would allow: the "
+                "estimate does not hold for the tested rows, and no best possible score is given."
             )
             continue
+        reached = "would hardly do better than" if noise.doubtful else "would have"
         said.append(
-            f"On the {evaluation.split} split a model without an error of its own would have MAE "
+            f"On the {evaluation.split} split a model without an error of its own {reached} MAE "
             f"{number(best['mae'])}, RMSE {number(best['rmse'])} and R² {number(best['r2'])}."
         )
     return said
@@ -276,7 +279,8 @@ def _drops(outcome: Outcome) -> list[str]:
     sentences = []
     for other in others:
         if REFERENCE in first.scores and REFERENCE in other.scores:
-            label = "the preferred baseline"
+            names = dict.fromkeys([first.main_baseline, other.main_baseline])
+            label = f"the preferred baseline ({', then '.join(names)})"
             sentences.append(drop_sentence(first, other, REFERENCE, label, outcome.table.units))
         sentences += [drop_sentence(first, other, arm, arm, outcome.table.units) for arm in arms]
     return sentences

@@ -17,6 +17,7 @@ from pipeline.splits.splitters import (
     LABELS_DOWN,
     LABELS_UP,
     ORDERS,
+    SIZES,
     TOLERANCE,
     Fold,
     Order,
@@ -207,14 +208,14 @@ def _beyond(table: Table, name: str, test_size: float, folds: int) -> Split:
         column = name.removeprefix(TIME)
         split = _without_straddlers(rungs.later(table, name, rungs.times(table, column), test_size))
     elif name == SIZE:
-        split = rungs.beyond_edge(table, name, rungs.heavy_atoms(table), test_size, "number of heavy atoms")
+        split = rungs.beyond_edge(table, name, rungs.heavy_atoms(table), test_size, SIZES, "number of heavy atoms")
     elif table.task == CLASSES:
         raise InputError(f"split {name!r} is for numbers; the target is a class")
     else:
         values = table.targets.to_numpy(dtype=np.float64)
         highest = name == LABEL_HIGH
         order = LABELS_UP if highest else LABELS_DOWN
-        split = rungs.beyond_edge(table, name, values, test_size, "label", highest, order)
+        split = rungs.beyond_edge(table, name, values, test_size, order, "label", highest)
     return replace(split, notes=(*split.notes, "a hold-out: an edge makes no folds")) if folds else split
 
 
@@ -452,7 +453,7 @@ def _from_file(table: Table, path: str) -> list[Split]:
 
 
 def _order_from_rows(rows: pd.DataFrame, path: str) -> Order | None:
-    """The order that an earlier run wrote beside a split whose training rows are held out by it."""
+    """The order that an earlier run wrote beside a split that tests one end of it."""
     if (rows["order"] == "").all():
         return None
     of, shares = str(rows["order"].iloc[0]), pd.to_numeric(rows["share"], errors="coerce")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,11 +26,12 @@ def split_card(table: Table, split: Split) -> dict[str, Any]:
         share of test rows whose value of it no training row has), ``label_shift`` (regression: mean of test minus
         training labels in training standard deviations, and the two-sample Kolmogorov-Smirnov
         statistic; classes: largest difference of a class share), ``properties`` (molecules: mean of test minus training
-        rows in training standard deviations, by name), ``shared_scaffolds`` (share of the tested molecules with a ring
+        rows in training standard deviations, by name; of several folds both are mean sizes of the shift, whichever way
+        it goes), ``shared_scaffolds`` (share of the tested molecules with a ring
         whose scaffold a training row has; None where none has a ring), ``similarity`` (quartiles of the
         Tanimoto similarity from each test molecule to its nearest training molecule, Morgan
-        fingerprints of radius 2, 2048 bits; reactions: differential fingerprints), ``order`` (what the test rows lie
-        at one end of, in words; None for other splits), and ``notes``.
+        fingerprints of radius 2, 2048 bits; reactions: differential fingerprints), ``order`` (which end of
+        an order is tested, in words; None for other splits), and ``notes``.
     """
     frame = table.frame.set_index("row_id")
     similarity = np.concatenate(
@@ -68,13 +70,18 @@ def _unseen(values: pd.Series, split: Split) -> float:
 
 
 def _property_shift(smiles: pd.Series, split: Split) -> dict[str, float]:
-    """Mean over the folds of how far the test molecules' means lie from those of the training molecules."""
+    """How far the test molecules' means lie from those of the training molecules (`_over_folds`)."""
     shifts = []
     for fold in split.folds:
         train, test = (properties(smiles.loc[list(ids)]) for ids in (fold.train, fold.test))
         spread = np.nanstd(train, axis=0)
         shifts.append((np.nanmean(test, axis=0) - np.nanmean(train, axis=0)) / np.where(spread > 0, spread, 1.0))
-    return dict(zip(PROPERTIES, map(float, np.mean(shifts, axis=0)), strict=True))
+    return dict(zip(PROPERTIES, map(float, _over_folds(shifts)), strict=True))
+
+
+def _over_folds(shifts: Sequence[Any]) -> Any:
+    """The shift of one fold, or the mean size of those of several, which point in opposite directions."""
+    return shifts[0] if len(shifts) == 1 else np.mean(np.abs(shifts), axis=0)
 
 
 def _shared_scaffolds(scaffolds: pd.Series, split: Split) -> float | None:
@@ -96,6 +103,6 @@ def _label_shift(table: Table, split: Split) -> dict[str, float]:
         ]
         return {"share": float(np.mean(shares))}
     return {
-        "mean": float(np.mean([(test.mean() - train.mean()) / train.std() for train, test in pairs])),
+        "mean": float(_over_folds([(test.mean() - train.mean()) / train.std() for train, test in pairs])),
         "ks": float(np.mean([ks_2samp(train, test).statistic for train, test in pairs])),
     }

@@ -15,7 +15,7 @@ from sklearn.cluster import MiniBatchKMeans
 from pipeline.arms.features import structure_bits, tanimoto
 from pipeline.errors import InputError
 from pipeline.splits.groups import scaffold_labels, twin_groups
-from pipeline.splits.splitters import TOLERANCE, Fold, Order, Split, edge_at, hold_out
+from pipeline.splits.splitters import TIMES, TOLERANCE, Fold, Order, Split, edge_at, hold_out
 from pipeline.tables.measurements import TargetError, parse_number
 from pipeline.tables.table import Table, joined_labels
 
@@ -171,9 +171,9 @@ def beyond_edge(
     name: str,
     values: np.ndarray,
     share: float,
+    order: str,
     what: str,
     highest: bool = True,
-    order: str = "",
 ) -> Split:
     """Train on one end of an order and test on the other, cut where the test set comes nearest to its size.
 
@@ -185,12 +185,12 @@ def beyond_edge(
     values : ndarray of shape (n,)
     share : float
         Of the rows to test on.
+    order : str
+        Which of `ORDERS` this is.
     what : str
         What the values are, in words.
     highest : bool
         Whether the test rows are those of the highest values.
-    order : str, optional
-        Which of `ORDERS` this is, for the training rows to be held out beyond an inner edge of it.
 
     Raises
     ------
@@ -209,8 +209,8 @@ def beyond_edge(
     fold = Fold(0, 0, tuple(ids[~test]), tuple(ids[test]))
     side = "highest" if highest else "lowest"
     asked = f"{share:.0%} of rows with the {side} {what} held out"
-    in_order = Order.by(order, ids, signed, got) if order else None
-    return Split(name, (fold,), dict(zip(ids, twins, strict=True)), asked, tuple(notes), in_order)
+    labels = dict(zip(ids, twins, strict=True))
+    return Split(name, (fold,), labels, asked, tuple(notes), Order.by(order, ids, signed, got))
 
 
 def _edge(table: Table, name: str, values: np.ndarray, share: float, what: str) -> float:
@@ -239,7 +239,8 @@ def later(table: Table, name: str, values: np.ndarray, share: float) -> Split:
         notes.append(f"asked for {share:.0%} of the rows, got {got:.0%}: rows of one time are kept together")
     fold = Fold(0, 0, tuple(ids[~test]), tuple(ids[test]))
     labels = dict(zip(ids, twin_groups(table), strict=True))
-    return Split(name, (fold,), labels, f"latest {share:.0%} held out", tuple(notes))
+    in_order = Order.by(TIMES, ids, values, got)
+    return Split(name, (fold,), labels, f"latest {share:.0%} held out", tuple(notes), in_order)
 
 
 def _bounds(values: np.ndarray) -> str:

@@ -21,9 +21,14 @@ CHOICE = 1.25  # times the rows of a test set that there are at least to choose 
 GROWTH = 1.25  # of the most that a group may have, from one try to the next
 TOLERANCE = 0.05  # a hold-out is within five points of what was asked, where the groups allow it
 REACH = 4.0  # with a fifth of the rows tested one training range: enough for all test labels of Lipophilicity and B3DB
-LABELS_UP, LABELS_DOWN = "labels, upwards", "labels, downwards"
-# For times and sizes random folds rank arms as well or better: docs/comparisons.md.
-ORDERS = {LABELS_UP: "training labels", LABELS_DOWN: "training labels"}
+LABELS_UP, LABELS_DOWN, SIZES, TIMES = "labels, upwards", "labels, downwards", "sizes", "times"
+ORDERS = {  # what they test
+    LABELS_UP: "highest labels",
+    LABELS_DOWN: "lowest labels",
+    SIZES: "largest molecules",
+    TIMES: "latest rows",
+}
+INNER_EDGES = (LABELS_UP, LABELS_DOWN)  # elsewhere random folds rank arms as well or better: docs/comparisons.md
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ class Order:
 class Split:
     """A named set of folds over one table, with the group label of every row.
 
-    A split that tests one end of an order, and holds out its training rows the same way, has that ``order``.
+    A split that tests one end of an order has that ``order``.
     """
 
     name: str
@@ -104,9 +109,9 @@ class Split:
         Returns
         -------
         ndarray of bool, shape (training rows,), or None
-            None for a split without an order, or where all training rows have one place in it.
+            None for a split whose training rows are held out otherwise, or where all of them have one place.
         """
-        if self.order is None:
+        if self.order is None or self.order.of not in INNER_EDGES:
             return None
         place = pd.Series([self.order.place[row_id] for row_id in fold.train])
         nearest = place.groupby(groups).transform("min").to_numpy()
@@ -120,7 +125,7 @@ class Split:
         By the share of rows that the split tests alone, never by their labels: where it tests one end of the labels,
         `REACH` times what labels spread evenly would need there, at least one range; 0 elsewhere.
         """
-        if self.order is None:
+        if self.order is None or self.order.of not in (LABELS_UP, LABELS_DOWN):
             return 0.0, 0.0
         needed = max(1.0, REACH * self.order.share / (1 - self.order.share))
         return (0.0, needed) if self.order.of == LABELS_UP else (needed, 0.0)

@@ -288,7 +288,7 @@ def test_every_verdict_says_the_smallest_difference_that_it_finds():
         assert "is found four times in five if it is" in judged(arms, TRUTH).sentence
     few = {"mean": MEAN, "gp": GOOD, "lm-head": TWIN}
     split = compared(few, primary="lm-head")
-    sentence = verdicts([split], ["lm-head"], Words("nm", foldable=["random"]))[0].sentence
+    sentence = verdicts([split], ["lm-head"], Words("nm", foldable=["random"], rows=400))[0].sentence
     assert "(--folds 5 tests all 400)" in sentence or "more than the 400 of this table" in sentence
 
 
@@ -369,7 +369,7 @@ def test_an_arm_that_never_answers_the_rare_class_is_said_to():
     (verdict,) = verdicts([compare(found, ["majority", "gp"], [], "", 0.0)], [], Words())
     assert verdict.use == "gp"
     assert "gp never answers yes (MCC 0)" in verdict.sentence
-    assert "(116 test molecules: 16 yes, 100 no in 116 groups)" in verdict.sentence
+    assert "(116 test molecules: 16 in class yes, 100 in class no in 116 groups)" in verdict.sentence
     answered = class_evaluation(np.r_[np.full(16, 0.6), np.full(100, 0.1)], RARE)
     (verdict,) = verdicts([compare(answered, ["majority", "gp"], [], "", 0.0)], [], Words())
     assert "never answers" not in verdict.sentence
@@ -418,6 +418,23 @@ def test_seeds_that_differ_on_all_rows_add_to_the_error_and_others_do_not():
     assert apart == pytest.approx(0.3**2 / 2)
     chance = [seed_variance([rng.random(200), rng.random(200)], groups) for _ in range(300)]
     assert np.mean(chance) < 0.5 * 2 / 12 / 200
+
+
+def test_what_the_training_rows_change_is_in_a_difference_beyond_an_edge():
+    """Of arms that were trained once, as much as it is at most among the others."""
+    found = compared(FIVE, primary="lm-head").evaluation
+    refits = {"mean": np.zeros(5), "ridge": np.arange(5.0), "gp": -np.arange(5.0), "reference": -np.arange(5.0)}
+    wide = replace(found, refits=refits)
+    plain, error = found.estimate("ridge", "gp"), np.sqrt(4 / 5 * 40)  # the differences are 0, 2, 4, 6, 8
+    assert wide.estimate("ridge", "gp").error == pytest.approx(np.hypot(plain.error, error))
+    assert wide.estimate("gp", "mean").error == pytest.approx(np.hypot(found.estimate("gp", "mean").error, error / 2))
+    for pair in (("lm-head", "gp"), ("lm-head", "lm-text"), ("lm-head", "reference")):
+        assert wide.estimate(*pair).error == pytest.approx(np.hypot(found.estimate(*pair).error, error)), pair
+    assert wide.estimate("lm-head", "mean").error == pytest.approx(
+        np.hypot(found.estimate("lm-head", "mean").error, error / 2)
+    )
+    alone = replace(found, refits={"gp": -np.arange(5.0)}).estimate("lm-head", "gp")
+    assert alone.error == pytest.approx(np.hypot(found.estimate("lm-head", "gp").error, error / 2))
 
 
 def test_the_variance_between_seeds_widens_intervals_and_lowers_certainty():

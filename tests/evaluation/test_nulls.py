@@ -12,9 +12,19 @@ import pytest
 
 from pipeline.evaluation.comparison import BETTER, CANNOT_TELL, EQUIVALENT, WORSE, compare, evaluate
 from pipeline.evaluation.divisions import over_divisions
-from pipeline.evaluation.estimates import Estimate, effective_degrees, holm
+from pipeline.evaluation.estimates import Estimate, effective_degrees, holm, jackknife
 from pipeline.splits.splitters import Fold, Split
-from scripts.power import masks_of, ridge, simulated
+from scripts.power import (
+    EDGES,
+    LEARNERS,
+    TABLES,
+    beyond_edge,
+    highest_labels,
+    masks_of,
+    neighbours,
+    ridge,
+    simulated,
+)
 
 SIMULATIONS = 400
 MOST_CLAIMS = 29
@@ -102,12 +112,6 @@ def test_arms_at_the_margin_are_not_equivalent():
 # -- repeated divisions of one table, with arms that learn --
 
 
-def neighbours(X, y, train, test):
-    """Means of the five nearest training rows: what is trained on matters more than for a ridge."""
-    apart = ((X[test][:, None] - X[train][None]) ** 2).sum(axis=2)
-    return y[train][np.argpartition(apart, 5, axis=1)[:, :5]].mean(axis=1)
-
-
 def divided_answers(make, folds, repeats, learner=ridge, blur=0.0):
     """What is said of two equal learners, over folds or hold-outs, repeated.
 
@@ -180,6 +184,26 @@ def test_equal_learners_over_divisions(make, folds, repeats, learner):
     assert found[BETTER] + found[WORSE] <= MOST_CLAIMS, found
 
 
+@pytest.mark.parametrize(
+    ("table", "learner", "order"),
+    [
+        ("in a hundred groups", neighbours, highest_labels),
+        *(
+            pytest.param(table, learner, order, marks=SLOW)
+            for table in TABLES
+            for learner in LEARNERS
+            for order in EDGES
+        ),
+    ],
+)
+def test_equal_learners_beyond_an_edge(table, learner, order):
+    """What the training rows happen to be moves all test rows there; by the tested rows alone the first of these is
+    called different in a quarter of the tables."""
+    rngs = map(np.random.default_rng, range(SIMULATIONS))
+    claims = sum(beyond_edge(rng, TABLES[table](rng), learner, order)[1].p_difference() < 0.05 for rng in rngs)
+    assert claims <= MOST_CLAIMS, claims
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("make", "blur"), [(loose, 2.5), (grouped, 3.0)])
 def test_a_planted_difference_over_repeated_folds(make, blur):
@@ -244,6 +268,13 @@ def test_the_mean_of_independent_values_by_hand():
     found = Estimate.of_mean(np.array([1.0, 2.0, 3.0, 4.0]))
     assert found.interval() == pytest.approx((2.5 - 3.182446 * np.sqrt(5 / 12), 2.5 + 3.182446 * np.sqrt(5 / 12)))
     assert not Estimate.of_mean(np.array([1.0])).known
+
+
+def test_the_jackknife_of_a_mean_is_its_standard_error():
+    """Left out one by one, the parts of a mean give the error that is known of it."""
+    values = np.array([1.0, 2.0, 4.0, 9.0, 10.0])
+    without = np.array([np.delete(values, row).mean() for row in range(5)])
+    assert jackknife(without) == (pytest.approx(values.std(ddof=1) / np.sqrt(5)), 4)
 
 
 def test_effective_groups():

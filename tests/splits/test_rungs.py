@@ -18,6 +18,7 @@ from pipeline.files import write_csv
 from pipeline.splits import rungs
 from pipeline.splits.build import build_splits, check_name, expand_names
 from pipeline.splits.card import split_card
+from pipeline.splits.splitters import SIZES
 from pipeline.tables.catalogue import card
 from pipeline.tables.reading import read_table
 from pipeline.tables.table import build_table
@@ -195,7 +196,7 @@ def test_the_ladder_sentence_names_the_rung_where_the_arm_changes():
         "Along the ladder the arm to use changes first at cluster: gp on random and scaffold; knn on"
     )
     assert said.endswith("No arm can be named on size.")
-    assert "no reason to change from gp (random and scaffold)" in ladder_sentence(found[:3], compared[:3])
+    assert "no comparison gives a reason to leave gp (random and scaffold)" in ladder_sentence(found[:3], compared[:3])
     assert ladder_sentence(found[:2], compared[:2]) == ""
 
 
@@ -203,7 +204,7 @@ def test_an_arm_that_validation_alone_prefers_is_no_change_along_the_ladder():
     found, compared = ladder([("random", "gp"), ("scaffold", "knn"), ("cluster", "gp")], CANNOT_TELL)
     said = ladder_sentence(found, compared)
     assert "changes" not in said
-    assert "no reason to change from gp (random, scaffold and cluster)" in said
+    assert "no comparison gives a reason to leave gp (random, scaffold and cluster)" in said
     assert "not shown to be better: knn in place of gp on scaffold." in said
 
 
@@ -272,9 +273,10 @@ def test_an_inner_edge_keeps_twins_together(tmp_path):
     assert not held[np.isin(structures, ["CC(=O)O", "CC(=O)[O-].[Na+]"])].any()
 
 
-@pytest.mark.parametrize("name", ["random", "size", "cluster"])
-def test_other_splits_hold_out_by_no_order(photoswitch, name):
+@pytest.mark.parametrize(("name", "order"), [("random", None), ("size", SIZES), ("cluster", None)])
+def test_other_splits_hold_out_no_training_rows_by_an_order(photoswitch, name, order):
     made = split(photoswitch, name)
+    assert (made.order.of if made.order else None) == order
     assert made.beyond_inner_edge(made.folds[0], np.zeros(len(made.folds[0].train))) is None
     assert made.reach == (0.0, 0.0)
 
@@ -290,10 +292,10 @@ def test_the_reach_of_a_label_rung_lies_on_its_side_and_grows_with_its_share(pho
 
 
 def test_a_splits_file_keeps_the_order(tmp_path, photoswitch):
-    made = [split(photoswitch, name) for name in ("random", "label-low")]
+    made = [split(photoswitch, name) for name in ("random", "label-low", "size")]
     write_csv(tmp_path / "splits.csv", pd.concat([one.frame() for one in made]))
     again = build_splits(photoswitch, str(tmp_path / "splits.csv"), test_size=0.2, folds=0, seed=0)
-    assert [one.order for one in again] == [None, made[1].order]
+    assert {one.name: one.order for one in again} == {one.name: one.order for one in made}
     frame = made[1].frame().astype(str)
     frame.loc[3, "share"] = "most"
     write_csv(tmp_path / "broken.csv", frame)

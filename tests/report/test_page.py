@@ -1,0 +1,165 @@
+"""Every branch of the page of a run, and of the sentences on it, is taken by some small run."""
+
+from __future__ import annotations
+
+import copy
+import re
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from pipeline import certainty, training_seeds
+from pipeline.config import make_config
+from pipeline.evaluation import noise
+from pipeline.experiment import Outcome, execute, prepare
+from pipeline.lm.pretrained import ADAPTERS
+from pipeline.report import page
+from pipeline.reporter import Reporter
+from tests.branches import Branches
+from tests.conftest import SMILES, reaction_rows, tiny_model_folder, write_table
+
+RINGS = SMILES + [f"{'C' * a}C(=O){group}" for a in range(1, 9) for group in ("OCC", "NCC", "c1ccccc1")]
+SENTENCES = {certainty: "sentences", noise: "noise_sentence", training_seeds: "seed_sentence"}
+
+
+def numbers(path: Path, *, repeats: int = 0, spread: float = 0.2, rows=None) -> Path:
+    """A table of a number that follows from the length, of which some were measured twice."""
+    rng = np.random.default_rng(0)
+    made = [(s, round(len(s) + rng.normal(scale=0.4), 2)) for s in RINGS]
+    made += [(s, round(value + rng.normal(scale=spread), 2) if spread else value) for s, value in made[:repeats]]
+    return write_table(path, made + (rows or []))
+
+
+def classes(path: Path, labels: str = "ab") -> Path:
+    rows = [(s, labels[min(len(s) // 7, len(labels) - 1)]) for s in RINGS]
+    return write_table(path, [(rows[0][0], rows[0][1].upper()), *rows[1:]])
+
+
+def reactions(path: Path) -> Path:
+    header = "halide,amine,base,solvent,rxn,yield"
+    return write_table(path, reaction_rows(), header)
+
+
+def run(folder: Path, name: str, table: Path, arms: str, **settings) -> Outcome:
+    given = {"smiles": "SMILES", "target": "value"} if "components" not in settings else {}
+    config = make_config(str(table), {**given, "arms": arms.split(","), "out": str(folder / name), **settings})
+    return execute(prepare(config, Reporter()))
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory) -> dict[str, list[Outcome]]:
+    """The runs on each page."""
+    folder = tmp_path_factory.mktemp("pages")
+    lm = {"model": str(tiny_model_folder(folder / "model")), "steps": 2}
+    plain, classed = numbers(folder / "plain.csv"), classes(folder / "classes.csv")
+    few = write_table(folder / "few.csv", [(s, len(s)) for s in SMILES[:24]])
+    unread = [(f"nonsense{i}", 1) for i in range(51)]
+    bounds = [("CCCCCCCCCCCCO", ">20"), ("CCCCCCCCCCCN", ">18")]
+    yields = {"components": ["halide", "amine", "base", "solvent:name"], "target": "yield", "yield_unit": "percent"}
+    single = {
+        "plain": run(folder, "plain", plain, "ridge", split=["random"]),
+        "the constant, calibrated": run(folder, "calibrated", plain, "mean", split=["random"]),
+        "the constant": run(folder, "constant", few, "mean", split=["random", "label-high"]),
+        "ladder": run(
+            folder, "ladder", numbers(folder / "noisy.csv", repeats=30), "ridge", split=["ladder"], units="u"
+        ),
+        "edge": run(folder, "edge", plain, "ridge,knn", split=["label-high", "label-low", "random"]),
+        "copies": run(
+            folder, "copies", numbers(folder / "copies.csv", repeats=30, spread=0.0), "ridge", split=["random"]
+        ),
+        "noise": run(folder, "noise", numbers(folder / "noise.csv", repeats=30, spread=9.0), "ridge", split=["random"]),
+        "folds": run(folder, "folds", plain, "ridge,lm-text", split=["random"], folds=2, repeats=2, margin=0.5, **lm),
+        "hold-outs": run(
+            folder,
+            "holdouts",
+            numbers(folder / "odd.csv", rows=bounds + unread),
+            "ridge,lm-head,lm-text",
+            split=["random", "scaffold"],
+            margin=0.5,
+            bounds="censored",
+            tokenization="atomwise",
+            units="u",
+            transform="log10",
+            **lm,
+        ),
+        "bounds": run(
+            folder, "bounds", numbers(folder / "bounds.csv", rows=bounds), "ridge", split=["random"], bounds="limit"
+        ),
+        "bins": run(folder, "bins", plain, "ridge,lm-text", split=["random"], bins=2, tokenization="model", **lm),
+        "classes": run(folder, "classes", classed, "ridge,rf-bits", split=["random"], folds=3),
+        "a positive class": run(folder, "positive", classed, "ridge", split=["random"], positive="a"),
+        "three classes": run(folder, "three", classes(folder / "3.csv", "abc"), "ridge", split=["random"]),
+        "reactions": run(
+            folder, "reactions", reactions(folder / "couplings.csv"), "popularity,onehot-rf", split=["random"], **yields
+        ),
+    }
+    made = {name: [outcome] for name, outcome in single.items()}
+    return made | {
+        "two targets": [single["plain"], single["copies"]],
+        "a GPU": [_on_a_gpu(single["hold-outs"], 0.0)],
+        "its memory": [_on_a_gpu(single["hold-outs"], 1e3)],
+    }
+
+
+def _on_a_gpu(outcome: Outcome, megabytes: float) -> Outcome:
+    """As from a run with the layers of a larger model, a GPU, a start, and a budget and a ladder that left something
+    out."""
+    info = copy.deepcopy(outcome.info)
+    info["hardware"]["gpu"] = "a GPU"
+    cells = copy.deepcopy(outcome.cells)
+    for cell in cells:
+        cell["gpu_peak_mb"] = megabytes
+        if "language_model" in cell["key"]:
+            cell["key"]["language_model"] |= {
+                "depth": 5,
+                "trained_layers": 5,
+                "start": next(iter(ADAPTERS.values())).sha256,
+            }
+    config = replace(outcome.config, table="b3db")
+    return replace(
+        outcome, info=info, cells=cells, left_out=("lm-text",), rungs_left_out=("no scaffold",), config=config
+    )
+
+
+def recorded(branches: Branches, monkeypatch) -> ModuleType:
+    """The page and the sentences on it, instrumented."""
+    made = branches.module(page)
+    made.Environment = branches.environment
+    for module, function in SENTENCES.items():
+        monkeypatch.setitem(made.__dict__, function, getattr(branches.module(module, function), function))
+    return made
+
+
+@pytest.fixture(scope="module")
+def written(outcomes, tmp_path_factory):
+    branches, out = Branches(), tmp_path_factory.mktemp("reports")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        made = recorded(branches, monkeypatch)
+        texts = {
+            name: made.write_report(of_page, out / name).read_text(encoding="utf-8")
+            for name, of_page in outcomes.items()
+        }
+    return texts, branches
+
+
+def test_every_branch_of_the_page_and_its_sentences_was_taken(written):
+    _, branches = written
+    sources = [module.__name__ for module in (page, *SENTENCES)]
+    assert branches.missing("run.html.j2", "page.html.j2", *sources) == []
+
+
+def test_no_page_says_what_nobody_can_read(written):
+    for name, html in written[0].items():
+        text = re.sub(r"<style>.*?</style>|<[^>]+>", " ", html, flags=re.DOTALL)
+        for wrong in (
+            r"\bnan\b",
+            r"\bNone\b",
+            r"\binf\b",
+            r"\b1 (rows|groups|molecules|divisions|reactions)\b",
+            r"\(\)",
+        ):
+            found = re.search(f".{{0,60}}{wrong}.{{0,40}}", text)
+            assert found is None, (name, found.group())
