@@ -438,7 +438,7 @@ def sentences(certainty: Certainty, evaluations: Sequence[Evaluation]) -> list[s
     which of their predictions to doubt."""
     said = []
     table, judged = certainty.intervals, certainty.signals
-    covered, told = [], []
+    covered, told, untold, without = [], [], [], []
     for evaluation in evaluations:
         known = {"split": evaluation.split, "arm": evaluation.main_baseline}
         for row in _chosen(table, **known, method=FIXED, metric="coverage"):
@@ -447,18 +447,24 @@ def sentences(certainty: Certainty, evaluations: Sequence[Evaluation]) -> list[s
             )
         for row in _chosen(table, **known, method=CALIBRATED, metric="ece"):
             (raw,) = _chosen(table, **known, method=RAW, metric="ece")
-            (perfect,) = _chosen(table, **known, method=CALIBRATED, metric="ece_if_perfect")
-            covered.append(
-                f"{row['value']:.1%} on {evaluation.split} ({row['arm']}; as they come {raw['value']:.1%}, "
-                f"perfect ones {perfect['value']:.1%})"
+            perfect, before = (
+                _chosen(table, **known, method=method, metric="ece_if_perfect")[0]["value"]
+                for method in (CALIBRATED, RAW)
             )
+            covered.append(
+                f"{row['value']:.1%} on {evaluation.split} ({row['arm']}; {perfect:.1%} if they were perfect; not "
+                f"calibrated {raw['value']:.1%} and {before:.1%})"
+            )
+        if evaluation.reference and not _chosen(table, **known, method=FIXED, metric="coverage"):
+            without.append(evaluation.split)
         found = _chosen(judged, split=evaluation.split, arm=REFERENCE, metric="error_auroc")
         useful = [row for row in found if row["useful"]]
         if useful:
             best = max(useful, key=lambda row: row["value"])
-            told.append(f"{best['signal']} on {evaluation.split} (error AUROC {best['value']:.2f})")
+            signal = "the arm's own doubt" if best["signal"] == OWN else best["signal"]
+            told.append(f"{signal} on {evaluation.split} (error AUROC {best['value']:.2f})")
         elif found:
-            told.append(f"none of {len(found)} signals on {evaluation.split}")
+            untold.append(f"{evaluation.split} ({_why_untold(evaluation, found)})")
     if covered:
         what = (
             "Expected calibration error of the chances, calibrated on training rows"
@@ -481,11 +487,23 @@ def sentences(certainty: Certainty, evaluations: Sequence[Evaluation]) -> list[s
         elif split in certainty.by_twins:
             said.append(
                 f"On {split} the training rows left no group to hold out (one has most of them): {' and '.join(done)} "
-                "on held-out variants of training structures, which is no test of that shift."
+                "on training rows held out at random, variants of one structure together, which is no test of that "
+                "shift."
             )
+    if without and evaluations[0].task != CLASSES:
+        said.append(f"No intervals on {', '.join(without)}: fewer than {LEAST_RESIDUALS} held-out training rows.")
     if told:
         said.append(f"Which predictions of the preferred baseline to doubt is told by {'; '.join(told)}.")
+    if untold:
+        said.append(f"No signal is shown to tell which of its predictions to doubt on {'; '.join(untold)}.")
     return said
+
+
+def _why_untold(evaluation: Evaluation, found: Sequence[Mapping[str, Any]]) -> str:
+    """Why no signal is shown to tell which predictions of the preferred baseline to doubt."""
+    if not any(np.isfinite(row["value"]) for row in found):
+        return "no wrong answer"
+    return "too few test groups" if evaluation.effective_groups < MIN_GROUPS else f"of {len(found)} tried"
 
 
 def _chosen(table: pd.DataFrame, **values: str) -> list[dict[str, Any]]:

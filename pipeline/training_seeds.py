@@ -97,8 +97,8 @@ def seed_sentence(found: Sequence[SeedSpread], tuned: Sequence[str], evaluations
         metric = LABELS[PRIMARY[evaluations[0].task]]
         listed = ", ".join(map(number, one.scores[:-1])) + f" and {number(one.scores[-1])}"
         more = (
-            f"which differ by more than the rows explain; a standard deviation of {number(one.variance**0.5)} is in "
-            "its intervals there"
+            f"by which a standard deviation of {number(one.variance**0.5)} between seeds, beyond what the rows "
+            "explain, is in its intervals there"
             if one.variance > 0
             else "which differ by no more than the rows explain, and that is in its intervals already"
         )

@@ -24,6 +24,7 @@ from pipeline.evaluation.estimates import (
     score_interval,
 )
 from pipeline.evaluation.metrics import (
+    BY_CLASS,
     HIGHER_IS_BETTER,
     PRIMARY,
     RANGE,
@@ -38,6 +39,7 @@ from pipeline.tables.targets import CLASSES
 
 CONTROL = {"regression": "mean", "classes": "majority"}
 REFERENCE = "reference"  # the baseline that validation prefers, fold by fold
+MOST_UNANSWERED = 20  # one in so many rows without an answer is not worth a word in the verdict
 BETTER, WORSE, EQUIVALENT, CANNOT_TELL = "better", "worse", "equivalent", "cannot tell"
 FIRST, PLANNED, OTHER = "primary", "planned", "other"  # families of comparisons, each corrected for itself
 
@@ -53,7 +55,8 @@ class Evaluation:
     mean, shape (n,). ``everyone`` is the group of each row of the table, shape (rows of the table,).
     ``seeds[arm]`` is the variance that another training seed adds to the primary metric of an arm, and its degrees of
     freedom, where the arm was trained with several. ``refits[arm]`` is its primary metric after training without each
-    of k parts of the training groups, shape (k,), where a split tests beyond an edge.
+    of k parts of the training groups, shape (k,), where a split tests beyond an edge. ``unanswered`` counts the tested
+    rows on which an arm that writes its answers wrote none, where that is more than one in `MOST_UNANSWERED`.
     """
 
     split: str
@@ -72,6 +75,7 @@ class Evaluation:
     positive: str = ""
     seeds: Mapping[str, tuple[float, int]] = field(default_factory=dict)
     refits: Mapping[str, np.ndarray] = field(default_factory=dict)
+    unanswered: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def n_groups(self) -> int:
@@ -150,9 +154,14 @@ class Evaluation:
             found = Estimate.over_groups(float(samples[0]), samples[1:], self.groups)
         if self.task == CLASSES and found.known:
             found = replace(found, degrees=min(found.degrees, self._class_degrees))
-            if CONTROL[self.task] in (arm, other):
+            if any(self._says_nothing(name) for name in (arm, other) if name):
                 found = found.at_least(self._chance)
         return found
+
+    def _says_nothing(self, arm: str) -> bool:
+        """Whether all rows have one part in the score, as with a constant or a perfect ranking: resamples of them do
+        not vary."""
+        return arm == CONTROL[self.task] or float(np.ptp(self.parts[arm])) == 0.0
 
     @cached_property
     def _chance(self) -> float:
@@ -165,7 +174,7 @@ class Evaluation:
 
     def interval(self, arm: str, metric: str) -> tuple[float, float]:
         """The 95 % interval of a score of an arm."""
-        degrees = self._class_degrees if self.task == CLASSES else effective_degrees(self.groups)
+        degrees = self._class_degrees if metric in BY_CLASS else effective_degrees(self.groups)
         low, high = score_interval(self.scores[arm][metric][1:], self.groups, degrees=degrees, bounds=RANGE[metric])
         if metric != PRIMARY[self.task] or arm not in self.seeds:
             return low, high
@@ -215,6 +224,7 @@ def evaluate(
             _score_failures_as_wrong(
                 part["parse_failed"].to_numpy(), truth, classes, predicted[arm], probabilities[arm]
             )
+    failed = predictions.loc[predictions["parse_failed"].astype(bool), "arm"].value_counts()
     if preferred:
         chosen = [preferred[key[0], key[1]] for key in index]
         predicted[REFERENCE] = np.array([predicted[arm][row] for row, arm in enumerate(chosen)])
@@ -252,6 +262,7 @@ def evaluate(
         tuple(preferred[key] for key in sorted(preferred)),
         np.array([split.groups[row_id] for row_id in sorted(split.rows)], dtype=object),
         positive,
+        unanswered={str(arm): int(count) for arm, count in failed.items() if count > len(truth) / MOST_UNANSWERED},
     )
 
 

@@ -30,6 +30,7 @@ HIGHER_IS_BETTER = {
     "accuracy": True,
 }
 _INFINITE = float("inf")
+BY_CLASS = ("auroc", "auprc", "mcc", "balanced_accuracy")  # what they say hangs on the rarest class
 RANGE = {  # of the values that a metric can take
     "mae": (0.0, _INFINITE),
     "rmse": (0.0, _INFINITE),
@@ -186,10 +187,8 @@ def matthews(confusion: np.ndarray) -> np.ndarray:
 
 
 def balanced_accuracy(confusion: np.ndarray) -> np.ndarray:
-    """Mean recall over the classes that occur."""
-    recall = divide(np.einsum("bii->bi", confusion), confusion.sum(axis=2))
-    with np.errstate(invalid="ignore"):
-        return np.nanmean(recall, axis=1)
+    """Mean recall over the classes; NaN where one does not occur."""
+    return divide(np.einsum("bii->bi", confusion), confusion.sum(axis=2)).mean(axis=1)
 
 
 def regression_scores(

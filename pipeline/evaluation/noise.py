@@ -63,10 +63,15 @@ def measurement_noise(frame: pd.DataFrame) -> Noise | None:
 
 def noise_sentence(noise: Noise, units: str, rows_are: str) -> str:
     """What the repeats say, in words."""
+    if not noise.deviation:
+        return (
+            f"{noise.repeated} {rows_are} were measured more than once (as far as the table tells them apart), with "
+            "the same value each time. They may be single measurements reported twice: no noise can be estimated."
+        )
     named = f" {units}" if units else ""
     doubt = (
         f"; {noise.identical} of them have the same value each time and may be one measurement reported twice, so that "
-        "the noise is rather larger"
+        "the noise may be larger"
         if noise.doubtful
         else ""
     )

@@ -88,7 +88,7 @@ def verdicts(
             comparisons.against([REFERENCE, *candidates], control),
             words,
         )
-        others = [arm for arm in baselines if arm not in named]
+        others = [arm for arm in baselines if arm not in (*named, control)]
         missed = [item for item in comparisons.against(others, REFERENCE) if item.answer == BETTER]
         more = _missed(missed, _called(evaluation, REFERENCE), words.units) + _power(found, comparisons, words)
         result.append(replace(found, sentence=found.sentence + more))
@@ -112,9 +112,11 @@ def _verdict(
     few = alike < MIN_GROUPS <= groups
     tell = f"{alike:.1f}" if few else f"{alike:.0f}"
     unequal = f", which tell as much as {tell} of equal size" if few or alike < UNEQUAL * groups else ""
-    counted = f"{n} test {words.rows_are}{_class_counts(evaluation)}"
-    where = f"On the {evaluation.split} split ({counted} in {groups} group{'s' * (groups != 1)}{unequal}{divisions})"
+    counted = f"{n} test {words.rows_are} in {groups} group{'s' * (groups != 1)}{unequal}{divisions}"
+    where = f"On the {evaluation.split} split ({counted}{_class_counts(evaluation)})"
     constant = "predicting the training mean" if evaluation.task == "regression" else "always answering the majority"
+    if not controlled and not evaluation.reference:
+        return made(False, None, f"{where} there is nothing to compare: no arm but {constant} was run.")
     if alike < MIN_GROUPS:
         equal = " of equal size" if groups >= MIN_GROUPS else ""
         return made(
@@ -132,16 +134,13 @@ def _verdict(
             None,
             f"{where} no arm can be recommended: of the baselines, validation on the training rows prefers {constant}.",
         )
-    if not controlled:
-        return made(False, None, f"{where} there is nothing to compare: no arm but {constant} was run.")
     if not learned:
-        compared_arms = [_label(evaluation, item.arm) for item in controlled]
-        names = _names(compared_arms)
-        return made(
-            False,
-            None,
-            f"{where} no arm can be recommended: {names} {_is(compared_arms)} not shown to be better than {constant}.",
-        )
+        parts = []
+        for words_, answers in (("worse than", (WORSE,)), ("not shown to be better than", (CANNOT_TELL, EQUIVALENT))):
+            arms = [_label(evaluation, item.arm) for item in controlled if item.answer in answers]
+            if arms:
+                parts.append(f"{_names(arms)} {_is(arms)} {words_} {constant}")
+        return made(False, None, f"{where} no arm can be recommended: {', and '.join(parts)}.")
     found_better = [item for item in compared if item.answer == BETTER and item.arm in learned]
     winners = sorted(found_better, key=_edge, reverse=True)
     if REFERENCE not in evaluation.scores:
@@ -156,13 +155,14 @@ def _verdict(
     if winners:
         winner = winners[0]
         also = [item.arm for item in winners[1:]]
-        more = f" ({_names(also)} {_is(also)} better than it too)" if also else ""
+        more = f" ({_names(also)} {_is(also)} better than {called} too)" if also else ""
+        more += f": {called} serves as well" if winner.small else ""
         return made(
             True,
             winner.arm,
             f"{where} use {winner.arm}: {_score(evaluation, winner.arm, units)}, better than "
             f"{_preferred(evaluation)}, by {_amount(winner, units)}{more}."
-            f"{_unanswered(evaluation, winner.arm)}{_rest(compared, units, called)}",
+            f"{_unanswered(evaluation, winner.arm)}{_rest(evaluation, compared, units, called)}",
         )
     if REFERENCE not in learned:
         return made(
@@ -170,7 +170,7 @@ def _verdict(
             learned[0],
             f"{where} use {learned[0]}: {_score(evaluation, learned[0], units)}, better than "
             f"{constant}, which {_preferred(evaluation)}, is not shown to be."
-            f"{_unanswered(evaluation, learned[0])}{_rest(compared, units, called)}",
+            f"{_unanswered(evaluation, learned[0])}{_rest(evaluation, compared, units, called)}",
         )
     use = evaluation.main_baseline
     apart = "" if evaluation.only_reference else "with the one of each division, "
@@ -187,7 +187,7 @@ def _verdict(
         use,
         f"{where} use {_preferred(evaluation)}: {apart}{_score(evaluation, REFERENCE, units)}.{blind}"
         f"{_unanswered(evaluation, REFERENCE)}"
-        f"{_rest(compared, units, called)}",
+        f"{_rest(evaluation, compared, units, called)}",
     )
 
 
@@ -197,7 +197,7 @@ def _class_counts(evaluation: Evaluation) -> str:
         return ""
     truth = dict(zip(evaluation.row_ids, evaluation.truth, strict=True))
     counts = sorted(Counter(truth.values()).items(), key=lambda pair: pair[::-1])
-    return ": " + ", ".join(f"{count} in class {label}" for label, count in counts)
+    return "; " + ", ".join(f"{count} of class {label}" for label, count in counts)
 
 
 def _unanswered(evaluation: Evaluation, arm: str) -> str:
@@ -223,24 +223,23 @@ def _power(verdict: Verdict, comparisons: Comparisons, words: Words) -> str:
     item = item or next(iter(verdict.comparisons), None)
     if item is None and not verdict.learned:
         item = next(iter(verdict.against_control), None)
-    if item is None or not np.isfinite(item.smallest) or evaluation.effective_groups < MIN_GROUPS:
+    if item is None or not item.smallest > 0 or evaluation.effective_groups < MIN_GROUPS:
         return ""
     arm, other = (_called(evaluation, name) for name in (item.arm, item.other))
+    error = float(evaluation.scores[item.other][item.metric][0])
+    if item.smallest > RANGE[item.metric][1] - error:
+        perfect = f"{LABELS[item.metric]} of {number(RANGE[item.metric][1])}"
+        return f" So few rows tell even an {perfect} from that of {other} less than four times in five."
     said = f" A difference between {arm} and {other} is found four times in five if it is {number(item.smallest)}"
     said += _suffix(item, words.units)
-    error = float(evaluation.scores[item.other][item.metric][0])
-    if HIGHER_IS_BETTER[item.metric] or not error > 0:
-        most = RANGE[item.metric][1] - error
-        beyond = f", so that no gain could be found: {other} leaves room for {number(most)}"
-        return f"{said} or more{beyond if item.smallest > most else ''}."
+    if HIGHER_IS_BETTER[item.metric] or not error > item.smallest:
+        return f"{said} or more."
     share = item.smallest / error
     said += f" ({share:.0%} of the {LABELS[item.metric]} of {other}) or more"
-    if share >= 1:
-        said += ", so that no gain could be found"
     if share <= WANTED or {item.arm, item.other} & set(evaluation.seeds):  # more rows do not lessen what seeds add
         return f"{said}."
     rows, everyone = len(set(evaluation.row_ids)), words.rows
-    needed = rows * (share / WANTED) ** 2
+    needed = float(f"{rows * (share / WANTED) ** 2:.2g}")
     how = f"; {WANTED:.0%} would take about {number(needed)} test {words.rows_are}"
     if evaluation.divisions == 1 and evaluation.split in words.foldable and needed * FOLDED <= everyone:
         how += f" (--folds 5 tests all {everyone})"
@@ -294,7 +293,7 @@ def _edge(item: Difference) -> float:
     return item.low if HIGHER_IS_BETTER[item.metric] else -item.high
 
 
-def _rest(compared: list[Difference], units: str, name: str) -> str:
+def _rest(evaluation: Evaluation, compared: list[Difference], units: str, name: str) -> str:
     """What is said of the other arms in question against the preferred baseline, which is named."""
     parts = []
     worse = [f"{item.arm} by {_amount(item, units)}" for item in compared if item.answer == WORSE]
@@ -307,6 +306,10 @@ def _rest(compared: list[Difference], units: str, name: str) -> str:
     unknown = [f"{item.arm} ({_signed(item, units)})" for item in compared if item.answer == CANNOT_TELL]
     if unknown:
         parts.append(f" Whether better or worse than {name} this test cannot tell: {_names(unknown)}.")
+    for arm in (item.arm for item in compared if item.arm in evaluation.unanswered):
+        count, rows = evaluation.unanswered[arm], len(evaluation.row_ids)
+        instead = "wrong" if evaluation.task == CLASSES else "the training mean"
+        parts.append(f" {arm} gave no answer of its own on {count} of {rows} rows: they are scored as {instead}.")
     return "".join(parts)
 
 
@@ -319,7 +322,7 @@ def _score(evaluation: Evaluation, arm: str, units: str) -> str:
 
 def _amount(item: Difference, units: str) -> str:
     low, high = sorted((abs(item.low), abs(item.high)))  # on one side of zero: it is better or worse
-    less = f", less than matters ({number(item.margin)})" if item.small else ""
+    less = f" (less than matters, {number(item.margin)}{_suffix(item, units)})" if item.small else ""
     return f"{number(abs(item.value))}{_suffix(item, units)} [{number(low)} to {number(high)}]{less}"
 
 
@@ -375,13 +378,13 @@ def ladder_sentence(found: Sequence[Verdict], compared: Sequence[Comparisons]) -
 
 
 def drop_sentence(easy: Evaluation, hard: Evaluation, arm: str, label: str, units: str) -> str:
-    """How an arm's metric changes from one split to the other."""
+    """How an arm's metric changes from one split to the other; the two test sets are taken as independent."""
     metric = PRIMARY[easy.task]
     changed = drop(easy, hard, arm)
     low, high = changed.interval()
     suffix = f" {units}" if units and metric == "mae" else ""
-    between = f" [{low:+.3g} to {high:+.3g}]" if changed.error else ""
-    between = between if changed.known else ", without an interval: too few groups"
+    few = min(easy.effective_groups, hard.effective_groups) < MIN_GROUPS
+    between = ", without an interval: too few groups" if few else f" [{low:+.3g} to {high:+.3g}]"
     return (
         f"From {easy.split} to {hard.split} the {LABELS[metric]} of {label} goes from "
         f"{number(easy.scores[arm][metric][0])} to {number(hard.scores[arm][metric][0])}{suffix} "

@@ -221,12 +221,12 @@ def _noise(outcome: Outcome) -> list[str]:
     if noise is None or outcome.evaluations[0].task == CLASSES:
         return []
     said = [noise_sentence(noise, table.units, table.rows_are)]
-    for evaluation in outcome.evaluations:
+    for evaluation in outcome.evaluations if noise.deviation else ():
         best = best_possible(table, noise, evaluation)
         if noise_contradicted(best, evaluation):
             said.append(
-                f"On the {evaluation.split} split an arm has smaller errors than noise of that size would allow: the "
-                "estimate does not hold for the tested rows, and no best possible score is given."
+                f"On the {evaluation.split} split an arm has smaller errors than noise of that size gives on average: "
+                "the estimate does not hold for the tested rows, and no best possible score is given."
             )
             continue
         reached = "would hardly do better than" if noise.doubtful else "would have"
@@ -256,9 +256,10 @@ def _pretraining(outcome: Outcome) -> str:
     shifted = [one.split for one in outcome.evaluations if not one.split.startswith(plain)]
     if not arms or not shifted:
         return ""
+    start = f"{' and '.join(arms)} start{'s' * (len(arms) == 1)}"
     return (
-        f"What {', '.join(arms)} starts from has learned descriptors of all structures of this table, without a "
-        f"measured value: on {', '.join(shifted)} the tested structures are not new to it. --start plain goes without."
+        f"What {start} from has learned descriptors of all structures of this table, without a measured value: on "
+        f"{', '.join(shifted)} the tested structures are not new to it. --start plain goes without."
     )
 
 
@@ -355,7 +356,10 @@ def _worst(outcome: Outcome, evaluation: Evaluation, similarity: np.ndarray, nea
     rows = []
     order = np.argsort(-errors, kind="stable")
     once = np.sort(np.unique(evaluation.row_ids[order], return_index=True)[1])  # a row is tested in every repeat
-    for index in order[once][:WORST]:
+    shown = order[once]
+    if evaluation.task == CLASSES:
+        shown = shown[evaluation.predicted[arm][shown] != evaluation.truth[shown]]
+    for index in shown[:WORST]:
         row_id, neighbour = evaluation.row_ids[index], nearest[index]
         others = {
             name: evaluation.predicted[name][index]
@@ -366,7 +370,7 @@ def _worst(outcome: Outcome, evaluation: Evaluation, similarity: np.ndarray, nea
             {
                 "smiles": frame.loc[row_id, "smiles"],
                 "line": int(frame.loc[row_id, "line"]),
-                "truth": evaluation.truth[index],
+                "truth": _shown_truth(outcome, frame.loc[row_id, "target"], evaluation.truth[index]),
                 "prediction": evaluation.predicted[arm][index],
                 "others": others,
                 "drawing": figures.structure(frame.loc[row_id, "smiles"]),
@@ -377,6 +381,11 @@ def _worst(outcome: Outcome, evaluation: Evaluation, similarity: np.ndarray, nea
             }
         )
     return {"split": evaluation.split, "arm": arm, "rows": rows}
+
+
+def _shown_truth(outcome: Outcome, measured: Any, truth: Any) -> Any:
+    """What was measured, with its class where numbers were cut into classes."""
+    return f"{plain(measured)} (class {truth})" if outcome.config.bins else truth
 
 
 def plain(value: Any) -> str:

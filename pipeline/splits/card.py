@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.stats import ks_2samp
 
 from pipeline.arms.features import PROPERTIES, nearest_neighbours, properties
+from pipeline.splits.build import GENERIC
 from pipeline.splits.splitters import ORDERS, Split
 from pipeline.tables.table import Table
 from pipeline.tables.targets import CLASSES
@@ -42,6 +43,7 @@ def split_card(table: Table, split: Split) -> dict[str, Any]:
     )
     sizes = np.unique([split.groups[row_id] for row_id in frame.index], return_counts=True)[1]
     tested = [row_id for fold in split.folds for row_id in fold.test]
+    shared = None if table.has_reactions else _shared_scaffolds(frame["scaffold"], split)
     return {
         "name": split.name,
         "asked": split.asked,
@@ -56,11 +58,18 @@ def split_card(table: Table, split: Split) -> dict[str, Any]:
         "unseen": {column: _unseen(table.cells[column], split) for column in table.components},
         "label_shift": _label_shift(table, split),
         "properties": {} if table.has_reactions else _property_shift(frame["smiles"], split),
-        "shared_scaffolds": None if table.has_reactions else _shared_scaffolds(frame["scaffold"], split),
+        "shared_scaffolds": shared,
         "similarity": [float(q) for q in np.quantile(similarity, [0.25, 0.5, 0.75])],
         "order": ORDERS[split.order.of] if split.order else None,
-        "notes": list(split.notes),
+        "notes": [*split.notes, *_without_scaffolds(split, shared)],
     }
+
+
+def _without_scaffolds(split: Split, shared: float | None) -> list[str]:
+    """That a split by scaffolds has none to test: acyclic molecules are groups of their own."""
+    if shared is not None or split.name not in ("scaffold", GENERIC):
+        return []
+    return ["no tested molecule has a ring: this is no test on new scaffolds"]
 
 
 def _unseen(values: pd.Series, split: Split) -> float:

@@ -164,7 +164,7 @@ def test_a_difference_within_the_margin_is_called_better_by_less_than_matters():
     within = judged({"mean": MEAN, "gp": slightly, "lm-head": GOOD}, TRUTH, margin=0.2)
     assert within.comparisons[0].answer == "better"
     assert within.comparisons[0].small
-    assert "less than matters (0.2)" in within.sentence
+    assert "(less than matters, 0.2 nm): gp serves as well" in within.sentence
 
 
 def test_unequal_groups_are_said_to_tell_little():
@@ -196,7 +196,7 @@ def test_on_noise_nothing_was_learned():
     noise = np.random.default_rng(5).normal(scale=0.5, size=80)
     verdict = judged({"mean": MEAN, "gp": noise}, TRUTH)
     assert not verdict.learned
-    assert "no arm can be recommended: gp (preferred by validation) is not shown" in verdict.sentence
+    assert "no arm can be recommended: gp (preferred by validation) is worse than predicting" in verdict.sentence
 
 
 def test_a_class_parse_failure_counts_as_wrong():
@@ -369,7 +369,7 @@ def test_an_arm_that_never_answers_the_rare_class_is_said_to():
     (verdict,) = verdicts([compare(found, ["majority", "gp"], [], "", 0.0)], [], Words())
     assert verdict.use == "gp"
     assert "gp never answers yes (MCC 0)" in verdict.sentence
-    assert "(116 test molecules: 16 in class yes, 100 in class no in 116 groups)" in verdict.sentence
+    assert "(116 test molecules in 116 groups; 16 of class yes, 100 of class no)" in verdict.sentence
     answered = class_evaluation(np.r_[np.full(16, 0.6), np.full(100, 0.1)], RARE)
     (verdict,) = verdicts([compare(answered, ["majority", "gp"], [], "", 0.0)], [], Words())
     assert "never answers" not in verdict.sentence

@@ -62,6 +62,7 @@ def compared(rng, groups, worse_by=0.0, margin=0.0):
     frame = pd.DataFrame(
         [
             {"row_id": row_id, "split": "random", "repeat": 0, "fold": 0, "arm": arm, "truth": t, "prediction": p}
+            | {"parse_failed": False}
             for arm, predicted in arms.items()
             for row_id, t, p in zip(ids, truth, predicted, strict=True)
         ]

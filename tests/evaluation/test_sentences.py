@@ -33,10 +33,14 @@ SIXTY = {f"r{i:03d}": f"g{max(0, i - 20)}" for i in range(N)}
 ONE = {f"r{i:03d}": "g" for i in range(N)}
 
 
-def split_of(name: str, arms: dict, *, preferred="gp", groups=None, primary="", margin=0.0, seeds=None) -> Comparisons:
-    """The comparisons of one hold-out of 80 rows."""
+def split_of(
+    name: str, arms: dict, *, preferred="gp", groups=None, primary="", margin=0.0, seeds=None, failed=0
+) -> Comparisons:
+    """The comparisons of one hold-out of 80 rows; on the first ``failed`` of them lm-text has no answer."""
+    frame = predictions(arms, TRUTH).assign(split=name)
+    frame.loc[frame.index[frame["arm"] == "lm-text"][:failed], "parse_failed"] = True
     evaluation = evaluate(
-        predictions(arms, TRUTH).assign(split=name),
+        frame,
         task="regression",
         classes=(),
         split=replace(one_division(N, groups), name=name),
@@ -75,6 +79,7 @@ def a_class_model_that_wins() -> Comparisons:
     frame = predictions(arms, truth)
     frame["p_yes"] = np.r_[np.full(116, 0.1), np.random.default_rng(3).random(116) / 3, chances]
     frame["p_no"] = 1 - frame["p_yes"]
+    frame.loc[frame.index[frame["arm"] == "lm-head"][-10:], "parse_failed"] = True
     found = evaluate(frame, task="classes", classes=("no", "yes"), split=one_division(116), preferred={(0, 0): "gp"})
     return compare(found, list(arms), ["lm-head"], "lm-head", 0.0)
 
@@ -101,6 +106,7 @@ SPLITS: dict[str, Comparisons] = {
     "it loses": split_of("random", {"mean": MEAN, "gp": GOOD, "lm-head": POOR}),
     "it is equivalent": split_of("random", {"mean": MEAN, "gp": GOOD, "lm-head": GOOD + 0.01}, margin=0.2),
     "it cannot be told": split_of("random", {"mean": MEAN, "gp": GOOD, "lm-head": near(0.3, 7)}),
+    "no answers": split_of("random", {"mean": MEAN, "gp": GOOD, "lm-text": MEAN}, failed=80),
     "three groups": split_of("random", {"mean": MEAN, "gp": GOOD, "lm-head": POOR}, groups=SMALL),
     "one group": split_of("random", {"mean": MEAN, "gp": GOOD}, groups=ONE),
     "one group has half": split_of("random", {"mean": MEAN, "gp": GOOD}, groups=HALF),

@@ -25,11 +25,13 @@ RINGS = SMILES + [f"{'C' * a}C(=O){group}" for a in range(1, 9) for group in ("O
 SENTENCES = {certainty: "sentences", noise: "noise_sentence", training_seeds: "seed_sentence"}
 
 
-def numbers(path: Path, *, repeats: int = 0, spread: float = 0.2, rows=None) -> Path:
-    """A table of a number that follows from the length, of which some were measured twice."""
+def numbers(path: Path, *, repeats: int = 0, spread: float = 0.2, copies: int = 99, rows=None) -> Path:
+    """A table of a number that follows from the length, of which some were measured twice, one in ``copies`` of them
+    with the same value."""
     rng = np.random.default_rng(0)
     made = [(s, round(len(s) + rng.normal(scale=0.4), 2)) for s in RINGS]
-    made += [(s, round(value + rng.normal(scale=spread), 2) if spread else value) for s, value in made[:repeats]]
+    again = [(s, round(value + rng.normal(scale=spread), 2)) for s, value in made[:repeats]]
+    made += [again[number] if number % copies else made[number] for number in range(repeats)]
     return write_table(path, made + (rows or []))
 
 
@@ -66,9 +68,12 @@ def outcomes(tmp_path_factory) -> dict[str, list[Outcome]]:
         "ladder": run(
             folder, "ladder", numbers(folder / "noisy.csv", repeats=30), "ridge", split=["ladder"], units="u"
         ),
-        "edge": run(folder, "edge", plain, "ridge,knn", split=["label-high", "label-low", "random"]),
+        "edge": run(folder, "edge", plain, "ridge,lm-text", split=["label-high", "random"], **lm),
         "copies": run(
-            folder, "copies", numbers(folder / "copies.csv", repeats=30, spread=0.0), "ridge", split=["random"]
+            folder, "copies", numbers(folder / "copies.csv", repeats=30, copies=1), "ridge", split=["random"]
+        ),
+        "some copies": run(
+            folder, "some", numbers(folder / "some.csv", repeats=30, copies=2), "ridge", split=["random"]
         ),
         "noise": run(folder, "noise", numbers(folder / "noise.csv", repeats=30, spread=9.0), "ridge", split=["random"]),
         "folds": run(folder, "folds", plain, "ridge,lm-text", split=["random"], folds=2, repeats=2, margin=0.5, **lm),
