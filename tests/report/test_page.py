@@ -68,7 +68,7 @@ def outcomes(tmp_path_factory) -> dict[str, list[Outcome]]:
         "ladder": run(
             folder, "ladder", numbers(folder / "noisy.csv", repeats=30), "ridge", split=["ladder"], units="u"
         ),
-        "edge": run(folder, "edge", plain, "ridge,lm-text", split=["label-high", "random"], **lm),
+        "edge": run(folder, "edge", plain, "ridge,lm-frozen", split=["label-high", "random"], **lm),
         "copies": run(
             folder, "copies", numbers(folder / "copies.csv", repeats=30, copies=1), "ridge", split=["random"]
         ),
@@ -76,7 +76,9 @@ def outcomes(tmp_path_factory) -> dict[str, list[Outcome]]:
             folder, "some", numbers(folder / "some.csv", repeats=30, copies=2), "ridge", split=["random"]
         ),
         "noise": run(folder, "noise", numbers(folder / "noise.csv", repeats=30, spread=9.0), "ridge", split=["random"]),
-        "folds": run(folder, "folds", plain, "ridge,lm-text", split=["random"], folds=2, repeats=2, margin=0.5, **lm),
+        "folds": run(
+            folder, "folds", plain, "ridge,lm-text", split=["random"], bins=2, folds=2, repeats=2, margin=0.1, **lm
+        ),
         "hold-outs": run(
             folder,
             "holdouts",
