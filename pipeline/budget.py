@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.arms.catalogue import ARMS, SEARCHED
 from pipeline.arms.ladder import CONTROLS, LANGUAGE_MODELS, fitted_arms, make_arm, resolve_arms
 from pipeline.errors import InputError
 from pipeline.experiment import (
@@ -34,14 +35,6 @@ PROBE_ROWS = 160
 PROBE_PROMPTS = 96
 PROBE_STEPS, PROBE_STEPS_ON_GPU = 7, 30
 PROBE_READ = 16
-# Arms whose cost does not grow about linearly: with which power of the rows up to `_SEARCHED` of them, on which their
-# settings are searched; past that by which share of it for so many probes' rows, to which power.
-_SEARCHED = 1_500
-_CUBIC = (2.2, 0.02, 2)  # only one factorisation grows
-_GROWTH = {
-    **dict.fromkeys(("gp", "ngram-ridge", "components-gp", "drfp-gp"), _CUBIC),
-    "svr": (1.8, 0.03, 1),  # a few fits on parts of the rows are added
-}
 
 
 @dataclass(frozen=True)
@@ -173,10 +166,10 @@ def _baseline_cost(at_probe: float, arm: str, n: int, split: Split) -> float:
 
 def _growth(at_probe: float, arm: str, n: float) -> float:
     ratio = n / PROBE_ROWS
-    if arm in _GROWTH:
-        power, share, later = _GROWTH[arm]
-        capped = min(ratio, _SEARCHED / PROBE_ROWS)
-        return at_probe * capped**power * (1 + share * (ratio - capped) ** later)
+    growth = ARMS[arm].growth
+    if growth:
+        capped = min(ratio, SEARCHED / PROBE_ROWS)
+        return at_probe * capped**growth.power * (1 + growth.share * (ratio - capped) ** growth.later)
     return at_probe * max(ratio, 0.5)
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
+from pipeline.arms.catalogue import ARMS
 from pipeline.arms.inputs import canonical_frame
-from pipeline.arms.ladder import LANGUAGE_MODELS
 from pipeline.evaluation.domain import Domain
 from pipeline.lm.defaults import LAYERS
 from pipeline.lm.pretrained import AUTO, STARTS
@@ -140,21 +140,25 @@ class _Lora(BaseEstimator):
         if targets.shape != (len(frame),):
             raise ValueError(f"X has {len(frame)} rows and y has shape {targets.shape}; expected ({len(frame)},)")
         depth, trained = self._layers()
-        self.arm_ = LANGUAGE_MODELS[self._arm_name()](
-            self._task(),
-            engine=shared_engine(self.model, trained, self.dtype, depth),
-            template=PromptTemplate(self.property_name, self.units, self.template, self.tokenization),
-            steps=self.steps,
-            start=self.start,
-            settings={
-                "rank": self.rank,
-                "alpha": 2 * self.rank,
-                "learning_rate": self.learning_rate,
-                "batch_size": self.batch_size,
-                "pooling": self.pooling,
-            },
-            seed=self.random_state,
-        ).fit(frame, targets)
+        self.arm_ = (
+            ARMS[self._arm_name()]
+            .builder()(
+                self._task(),
+                engine=shared_engine(self.model, trained, self.dtype, depth),
+                template=PromptTemplate(self.property_name, self.units, self.template, self.tokenization),
+                steps=self.steps,
+                start=self.start,
+                settings={
+                    "rank": self.rank,
+                    "alpha": 2 * self.rank,
+                    "learning_rate": self.learning_rate,
+                    "batch_size": self.batch_size,
+                    "pooling": self.pooling,
+                },
+                seed=self.random_state,
+            )
+            .fit(frame, targets)
+        )
         self.n_train_ = len(frame)
         self._smiles = list(frame.iloc[:, 0])
         self._context = [str(column) for column in frame.columns[1:]]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from pipeline.arms.catalogue import ARMS
 from pipeline.arms.features import descriptors, differential_bits
 from pipeline.arms.inputs import ReactionColumns
 from pipeline.arms.ladder import (
@@ -24,7 +25,6 @@ from pipeline.arms.ladder import (
     LANGUAGE_MODELS,
     MEANS,
     REACTION_CONTROLS,
-    TEXT_BASELINES,
     TUNED,
     class_chances,
     fit_arm,
@@ -987,7 +987,7 @@ def _conclude(
         run.table.units,
         run.table.rows_are,
         REACTION_CONTROLS,
-        TEXT_BASELINES,
+        [name for name, arm in ARMS.items() if arm.reads_text],
         [split.name for split in run.splits if makes_folds(split.name)],
         int(run.table.exact.sum()),
     )

@@ -16,8 +16,9 @@ import joblib
 import numpy as np
 import pandas as pd
 
+from pipeline.arms.catalogue import ARMS
 from pipeline.arms.features import compute_features, remember_features
-from pipeline.arms.ladder import FEATURES, fitted_arms, is_language_model
+from pipeline.arms.ladder import fitted_arms, is_language_model
 from pipeline.errors import InputError
 from pipeline.files import write_atomically
 from pipeline.lm.engine import prompt_limit
@@ -73,7 +74,7 @@ class Predictor:
         self.conditions = model.conditions
         self.notation = SMILES
         leaves = fitted_arms(about["arm"])
-        kinds = {"bits", *(kind for leaf in leaves for kind in FEATURES.get(leaf, ()))}
+        kinds = {"bits", *(kind for leaf in leaves for kind in ARMS[leaf].features)}
         self.kinds = sorted(kinds)
         self._count: Callable[[Pieces], int] | None = None
         if is_language_model(model.about["arm"]):

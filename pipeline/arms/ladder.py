@@ -1,4 +1,4 @@
-"""All arms by name, from the trivial control to the language model."""
+"""Arms by name: which are asked for, what they are made of, and how they are made and fitted."""
 
 from __future__ import annotations
 
@@ -8,90 +8,35 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from pipeline.arms import baselines, language_model, reactions
+from pipeline.arms.catalogue import (
+    ARMS,
+    BASELINE,
+    CONTROL,
+    LANGUAGE_MODEL,
+    MOLECULES,
+    REACTIONS,
+    arms_of,
+)
 from pipeline.arms.inputs import ReactionColumns
 from pipeline.errors import InputError, unknown
 from pipeline.lm.defaults import LAYERS
-from pipeline.tables.targets import CLASSES, REGRESSION
 
-CONTROLS = {REGRESSION: "mean", CLASSES: "majority"}
-BASELINES: dict[str, Callable[[str, int, int], Any]] = {
-    "ngram-ridge": baselines.ngram_ridge,
-    "knn": baselines.knn,
-    "ridge": baselines.ridge,
-    "rf-bits": baselines.rf_bits,
-    "extratrees": baselines.extratrees,
-    "lightgbm": baselines.lightgbm,
-    "svr": baselines.svr,
-    "gp": baselines.gp,
-}
-LANGUAGE_MODELS: dict[str, Callable[..., Any]] = {
-    "lm-frozen": language_model.frozen,
-    "lm-head": language_model.head,
-    "lm-text": language_model.text,
-}
+CONTROLS = {task: name for name in arms_of(MOLECULES, CONTROL) for task in ARMS[name].tasks}
+LANGUAGE_MODELS = tuple(name for name in arms_of(MOLECULES, LANGUAGE_MODEL) if not ARMS[name].members)
 HEAD = "lm-head"
-TUNED = (HEAD, "lm-text")  # those that train an adapter
-# Which of `pipeline.arms.features` a fitted arm asks for.
-FEATURES: dict[str, tuple[str, ...]] = {
-    "knn": ("bits",),
-    "ridge": ("descriptors",),
-    "rf-bits": ("bits",),
-    "extratrees": ("descriptors",),
-    "lightgbm": ("counts", "descriptors"),
-    "svr": ("descriptors",),
-    "gp": ("counts", "descriptors"),
-}
-# Arms whose prediction is the mean of the predictions of others; the members are never fitted twice.
-MEANS = {
-    "ensemble": ("extratrees", "lightgbm", "gp"),  # scripts/choose_ensemble.py compares others
-    "blend": ("ensemble", "lm-head"),
-    "reaction-ensemble": ("components-lightgbm", "drfp-lightgbm", "drfp-rf"),
-    "reaction-blend": ("reaction-ensemble", "lm-head"),
-}
-ORDER = ("mean", "majority", *BASELINES, "ensemble", *LANGUAGE_MODELS, "blend")
-REACTION_ORDER = ("mean", "majority", *reactions.BASELINES, "reaction-ensemble", *LANGUAGE_MODELS, "reaction-blend")
-GROUPS = {
-    "baselines": (*BASELINES, "ensemble"),
-    "lm": (*LANGUAGE_MODELS, "blend"),
-    "all": (*BASELINES, "ensemble", *LANGUAGE_MODELS, "blend"),
-}
-REACTION_GROUPS = {
-    "baselines": (*reactions.BASELINES, "reaction-ensemble"),
-    "lm": (*LANGUAGE_MODELS, "reaction-blend"),
-    "all": (*reactions.BASELINES, "reaction-ensemble", *LANGUAGE_MODELS, "reaction-blend"),
-}
-# On full-factorial tables they come close to chemistry, so no comparison over reactions goes without them.
-REACTION_CONTROLS = ("popularity", "barcodes")
-TEXT_BASELINES = ("ngram-ridge",)  # they read the notation and know no chemistry
-DESCRIPTIONS = {
-    "mean": "predicts the training mean",
-    "majority": "answers the majority class, with the class shares as probabilities",
-    "popularity": "mean, over the components, of how well each did in training: no structures",
-    "barcodes": "random forest on a random vector for each value of each component: no structures either",
-    "ngram-ridge": "linear model on character n-grams of the SMILES: text without a language model",
-    "knn": "5 nearest neighbours by Tanimoto similarity of Morgan bits",
-    "ridge": "linear model on RDKit descriptors",
-    "rf-bits": "random forest of 100 trees on Morgan bits (weak reference)",
-    "extratrees": "500 extremely randomised trees on RDKit descriptors",
-    "lightgbm": "gradient boosting on Morgan counts and RDKit descriptors",
-    "svr": "support vector machine, RBF on RDKit descriptors",
-    "gp": "Gaussian process, Tanimoto on Morgan counts + RBF on RDKit descriptors",
-    "ensemble": "mean of extratrees, lightgbm and gp",
-    "onehot-rf": "random forest on which component is which (one-hot)",
-    "components-rf": "random forest on the Morgan counts of each component, side by side",
-    "components-lightgbm": "gradient boosting on the Morgan counts of each component, side by side",
-    "components-gp": "Gaussian process, Tanimoto kernels of the components, added up and multiplied",
-    "drfp-rf": "random forest on differential reaction fingerprints (DRFP)",
-    "drfp-lightgbm": "gradient boosting on differential reaction fingerprints (DRFP)",
-    "drfp-gp": "Gaussian process, Tanimoto kernels on differential reaction fingerprints (DRFP)",
-    "reaction-ensemble": "mean of components-lightgbm, drfp-lightgbm and drfp-rf",
-    "lm-frozen": "linear model on hidden states of the untouched language model",
-    "lm-head": "first layers of the language model, fine-tuned with LoRA and a linear head",
-    "lm-text": "first layers of the language model, fine-tuned with LoRA to write the answer as text",
-    "blend": "mean of ensemble and lm-head: does the language model add anything?",
-    "reaction-blend": "mean of reaction-ensemble and lm-head: does the language model add anything?",
-}
+TUNED = tuple(name for name, arm in ARMS.items() if arm.tuned)  # those that train an adapter
+MEANS = {name: arm.members for name, arm in ARMS.items() if arm.members}
+ORDER, REACTION_ORDER = arms_of(MOLECULES), arms_of(REACTIONS)
+REACTION_CONTROLS = tuple(name for name, arm in ARMS.items() if arm.structureless)
+
+
+def _groups(kind: str) -> dict[str, tuple[str, ...]]:
+    """What names of several arms stand for."""
+    baselines, language_models = arms_of(kind, BASELINE), arms_of(kind, LANGUAGE_MODEL)
+    return {"baselines": baselines, "lm": language_models, "all": (*baselines, *language_models)}
+
+
+GROUPS, REACTION_GROUPS = _groups(MOLECULES), _groups(REACTIONS)
 
 
 def resolve_arms(names: Sequence[str], task: str, of_reactions: bool = False) -> list[str]:
@@ -107,7 +52,7 @@ def resolve_arms(names: Sequence[str], task: str, of_reactions: bool = False) ->
     for name in names:
         if name in groups:
             chosen.update(groups[name])
-        elif name in ("mean", "majority"):
+        elif name in CONTROLS.values():
             continue
         elif name in order:
             chosen.add(name)
@@ -154,15 +99,13 @@ def make_arm(
     engine : callable, optional
         From the name of a language-model arm to its engine.
     """
-    if arm in CONTROLS.values():
-        return baselines.constant(task, seed, threads)
-    if columns is not None and arm in reactions.BASELINES:
-        return reactions.BASELINES[arm](task, seed, threads, columns)
-    if arm in BASELINES:
-        return BASELINES[arm](task, seed, threads)
-    if engine is None:
-        raise ValueError(f"{arm} needs an engine")
-    return LANGUAGE_MODELS[arm](task, seed=seed, engine=engine(arm), **language_model_options)
+    kind = MOLECULES if columns is None else REACTIONS
+    builder = ARMS[arm].builder(kind)
+    if arm in LANGUAGE_MODELS:
+        if engine is None:
+            raise ValueError(f"{arm} needs an engine")
+        return builder(task, seed=seed, engine=engine(arm), **language_model_options)
+    return builder(task, seed, threads) if columns is None else builder(task, seed, threads, columns)
 
 
 def fit_arm(model: Any, X: Any, y: np.ndarray, groups: Any = None, censoring: np.ndarray | None = None) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -225,22 +224,18 @@ def _forest(task: str, seed: int, threads: int, share: float = 1 / 3) -> Any:
     return RandomForestRegressor(n_estimators=TREES, max_features=share, random_state=seed, n_jobs=threads)
 
 
-Builder = Callable[[str, int, int, ReactionColumns], Any]
+def _on_forest(
+    task: str, seed: int, threads: int, columns: ReactionColumns, features: str, share: float = 1 / 3
+) -> Any:
+    return _over(task, features, columns, _forest(task, seed, threads, share))
 
 
-def _forest_on(kind: str, share: float = 1 / 3) -> Builder:
-    return lambda task, seed, threads, columns: _over(task, kind, columns, _forest(task, seed, threads, share))
+def _process(task: str, seed: int, columns: ReactionColumns, features: str) -> Any:
+    return (ReactionGaussianProcessLabels if task == CLASSES else ReactionGaussianProcess)(features, columns, seed)
 
 
-def _boosting_on(kind: str) -> Builder:
-    return lambda task, seed, threads, columns: _over(task, kind, columns, baselines.boosting(task, seed, threads))
-
-
-def _process_on(kind: str) -> Builder:
-    def build(task: str, seed: int, threads: int, columns: ReactionColumns) -> Any:
-        return (ReactionGaussianProcessLabels if task == CLASSES else ReactionGaussianProcess)(kind, columns, seed)
-
-    return build
+def constant(task: str, seed: int, threads: int, columns: ReactionColumns) -> Any:
+    return baselines.constant(task, seed, threads)
 
 
 def popularity(task: str, seed: int, threads: int, columns: ReactionColumns) -> Any:
@@ -254,15 +249,33 @@ def ngram_ridge(task: str, seed: int, threads: int, columns: ReactionColumns) ->
     return type(inner)(features, inner.model)
 
 
-BASELINES: dict[str, Builder] = {
-    "popularity": popularity,
-    "barcodes": _forest_on(BARCODES),
-    "ngram-ridge": ngram_ridge,
-    "onehot-rf": _forest_on(ONE_HOT, share=1.0),
-    "components-rf": _forest_on(COMPONENTS),
-    "components-lightgbm": _boosting_on(COMPONENTS),
-    "components-gp": _process_on(COMPONENTS),
-    "drfp-rf": _forest_on(DIFFERENTIAL),
-    "drfp-lightgbm": _boosting_on(DIFFERENTIAL),
-    "drfp-gp": _process_on(DIFFERENTIAL),
-}
+def barcodes(task: str, seed: int, threads: int, columns: ReactionColumns) -> Any:
+    return _on_forest(task, seed, threads, columns, BARCODES)
+
+
+def onehot_rf(task: str, seed: int, threads: int, columns: ReactionColumns) -> Any:
+    return _on_forest(task, seed, threads, columns, ONE_HOT, share=1.0)
+
+
+def components_rf(task: str, seed: int, threads: int, columns: ReactionColumns) -> Any:
+    return _on_forest(task, seed, threads, columns, COMPONENTS)
+
+
+def components_lightgbm(task: str, seed: int, threads: int, columns: ReactionColumns) -> Any:
+    return _over(task, COMPONENTS, columns, baselines.boosting(task, seed, threads))
+
+
+def components_gp(task: str, seed: int, threads: int, columns: ReactionColumns) -> Any:
+    return _process(task, seed, columns, COMPONENTS)
+
+
+def drfp_rf(task: str, seed: int, threads: int, columns: ReactionColumns) -> Any:
+    return _on_forest(task, seed, threads, columns, DIFFERENTIAL)
+
+
+def drfp_lightgbm(task: str, seed: int, threads: int, columns: ReactionColumns) -> Any:
+    return _over(task, DIFFERENTIAL, columns, baselines.boosting(task, seed, threads))
+
+
+def drfp_gp(task: str, seed: int, threads: int, columns: ReactionColumns) -> Any:
+    return _process(task, seed, columns, DIFFERENTIAL)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from sklearn.ensemble._forest import BaseForest
 
+from pipeline.arms.catalogue import ARMS
 from pipeline.arms.gaussian_process import GaussianProcess, GaussianProcessLabels
 from pipeline.arms.ladder import LANGUAGE_MODELS, MeanArm
 from pipeline.errors import InputError
@@ -169,7 +170,7 @@ def _read_language_model(folder: Path, name: str, description: dict[str, Any], s
 
     from pipeline.lm.training import Head, TrainingSettings
 
-    model = LANGUAGE_MODELS[name](setting.task, engine=setting.engine(), template=setting.template)
+    model = ARMS[name].builder()(setting.task, engine=setting.engine(), template=setting.template)
     model.shared_ = description["shared"]
     if setting.classes:
         model.classes_ = np.array(setting.classes)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pipeline.arms.catalogue import ARMS
 from pipeline.arms.inputs import ReactionInput
-from pipeline.arms.ladder import DESCRIPTIONS
 from pipeline.evaluation.intervals import METHODS, ONE_RADIUS
 from pipeline.evaluation.verdict import number
 from pipeline.prompts.templates import ATOMWISE
@@ -32,7 +32,7 @@ def model_card(about: dict[str, Any], size: int) -> str:
         "",
         "## Model",
         "",
-        f"- {about['arm']}: {DESCRIPTIONS[about['arm']]}.",
+        f"- {about['arm']}: {ARMS[about['arm']].does}.",
         f"- Trained on {about['n_train']} {rows} of `{about['data']['source']}` "
         f"(column `{about['target']}`), seed {about['seed']}.",
     ]

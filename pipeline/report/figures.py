@@ -17,6 +17,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from pipeline.arms.catalogue import ARMS
 from pipeline.certainty import BY_DISTANCE, BY_SPREAD, CALIBRATED, DISTANCE, FIXED, HIDDEN, OWN, RAW, SPREAD
 from pipeline.errors import InputError
 from pipeline.evaluation.comparison import BETTER, CONTROL, EQUIVALENT, REFERENCE, WORSE, Comparisons, Evaluation
@@ -42,34 +43,7 @@ matplotlib.rcParams.update(
         "text.parse_math": False,  # text of the table is text, not a formula
     }
 )
-COLOURS = {
-    "mean": "#9aa0a6",
-    "majority": "#9aa0a6",
-    "ngram-ridge": "#b08968",
-    "knn": "#8d99ae",
-    "ridge": "#577590",
-    "rf-bits": "#6d6875",
-    "extratrees": "#43aa8b",
-    "lightgbm": "#90be6d",
-    "svr": "#bc6c25",
-    "gp": "#4d908e",
-    "ensemble": "#277da1",
-    "lm-frozen": "#f9c74f",
-    "lm-head": "#f3722c",
-    "lm-text": "#f94144",
-    "blend": "#9d4edd",
-    "popularity": "#9aa0a6",
-    "barcodes": "#6d6875",
-    "onehot-rf": "#8d99ae",
-    "components-rf": "#52b69a",
-    "components-lightgbm": "#90be6d",
-    "components-gp": "#4d908e",
-    "drfp-rf": "#43aa8b",
-    "drfp-lightgbm": "#b5c99a",
-    "drfp-gp": "#577590",
-    "reaction-ensemble": "#277da1",
-    "reaction-blend": "#9d4edd",
-}
+COLOURS = {name: arm.colour for name, arm in ARMS.items()}
 _METHOD_STYLES = {FIXED: "o-", BY_DISTANCE: "o--", BY_SPREAD: "s--", OWN: "o:", RAW: "o:", CALIBRATED: "o-"}
 _SIGNAL_COLOURS = {DISTANCE: "#577590", HIDDEN: "#43aa8b", SPREAD: "#f3722c", OWN: "#9d4edd"}
 MANY_POINTS = 400

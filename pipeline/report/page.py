@@ -13,8 +13,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline import __version__
+from pipeline.arms.catalogue import ARMS
 from pipeline.arms.features import nearest_neighbours
-from pipeline.arms.ladder import DESCRIPTIONS, REACTION_CONTROLS, TUNED, is_language_model
+from pipeline.arms.ladder import TUNED, is_language_model
 from pipeline.certainty import METHODS, SIGNALS, sentences
 from pipeline.evaluation.comparison import CONTROL, FIRST, REFERENCE, Evaluation
 from pipeline.evaluation.metrics import CLASS_METRICS, LABELS, PRIMARY, REGRESSION_METRICS
@@ -197,7 +198,7 @@ def _content(outcome: Outcome, out: Path, neighbours: Sequence[Neighbours]) -> d
             {"split": verdict.split, "rows": [*verdict.comparisons, *verdict.against_control]}
             for verdict in outcome.verdicts
         ],
-        "descriptions": [(arm, DESCRIPTIONS[arm]) for arm in outcome.arms],
+        "descriptions": [(arm, ARMS[arm].does) for arm in outcome.arms],
         "answers": _answers(outcome),
         "worst": [
             _worst(outcome, evaluation, *nearest)
@@ -300,7 +301,7 @@ def _board(outcome: Outcome, evaluation: Evaluation, metrics: tuple[str, ...]) -
         "rows": [
             {
                 "arm": arm,
-                "note": {"rf-bits": "weak reference", **dict.fromkeys(REACTION_CONTROLS, "no structures")}.get(arm, ""),
+                "note": ARMS[arm].note,
                 "lm": is_language_model(arm),
                 "preferred": arm in chosen,
                 "cells": [rows[arm, metric] for metric in metrics],

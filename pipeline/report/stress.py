@@ -11,7 +11,8 @@ import pandas as pd
 from markupsafe import Markup
 
 from pipeline import __version__
-from pipeline.arms.ladder import DESCRIPTIONS, is_language_model
+from pipeline.arms.catalogue import ARMS
+from pipeline.arms.ladder import is_language_model
 from pipeline.cells import versions
 from pipeline.experiment import Run, hardware
 from pipeline.files import write_atomically
@@ -61,7 +62,7 @@ def write_page(
         refused=len(run.table.refused),
         warnings=run.table.warnings,
         drawn=drawn,
-        learners=[(arm, DESCRIPTIONS[arm]) for arm in learners],
+        learners=[(arm, ARMS[arm].does) for arm in learners],
         language_model=next((run.config.model for arm in learners if is_language_model(arm)), ""),
         command=f"chemtune stress {experiment} {shlex.quote(str(out / 'config.yaml'))} --out {shlex.quote(str(out))}",
         versions=versions(),

@@ -4,14 +4,18 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
+from pipeline.arms.catalogue import BASELINE, MOLECULES, arms_of
 from pipeline.arms.features import CleanDescriptors, descriptors, morgan_bits, nearest_neighbours, tanimoto
 from pipeline.arms.gaussian_process import GaussianProcess, GaussianProcessLabels
-from pipeline.arms.ladder import BASELINES, fitted_arms, is_language_model, make_arm, resolve_arms
+from pipeline.arms.ladder import fitted_arms, is_language_model, make_arm, resolve_arms
 from pipeline.errors import InputError
 from tests.conftest import SMILES
 
 Y = np.array([len(s) + 0.1 * (i % 3) for i, s in enumerate(SMILES)])
 X = np.array(SMILES, dtype=object)
+
+
+BASELINES = [arm for arm in arms_of(MOLECULES, BASELINE) if arm != "ensemble"]
 
 
 @pytest.mark.parametrize("arm", ["mean", *BASELINES])

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
+from pipeline.arms.catalogue import BASELINE, REACTIONS, arms_of
 from pipeline.arms.features import differential_bits, nearest_neighbours
 from pipeline.arms.inputs import ReactionColumns
 from pipeline.arms.ladder import REACTION_CONTROLS, make_arm, make_whole, resolve_arms
-from pipeline.arms.reactions import BARCODE_LENGTH, BASELINES, Popularity, ReactionFeatures, barcode
+from pipeline.arms.reactions import BARCODE_LENGTH, Popularity, ReactionFeatures, barcode
 from pipeline.config import make_config
 from pipeline.errors import InputError
 from pipeline.experiment import load_table
@@ -22,6 +23,9 @@ COLUMNS = ReactionColumns(("halide", "amine", "base", "solvent"), ("solvent",))
 def table(couplings):
     given = {"components": list(COLUMNS.components), "reaction": "rxn", "yield": "yield"}
     return load_table(make_config(str(couplings), given), Reporter())
+
+
+BASELINES = [arm for arm in arms_of(REACTIONS, BASELINE) if arm != "reaction-ensemble"]
 
 
 @pytest.mark.parametrize("arm", ["mean", *BASELINES, "reaction-ensemble"])

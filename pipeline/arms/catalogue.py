@@ -1,0 +1,311 @@
+"""Every arm, a row each with all that the program knows of it.
+
+An arm is built by a function that is named here as ``module:function`` and imported when the arm is made, so that
+nothing but its own code is behind an arm, and what is kept of it is made again only where that code changes
+(`pipeline.reach`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from pipeline.tables.targets import CLASSES, REGRESSION
+
+MOLECULES, REACTIONS = "molecules", "reactions"
+CONTROL, BASELINE, LANGUAGE_MODEL = "control", "baseline", "language model"
+SEARCHED = 1_500  # training rows on which an arm of cubic cost searches its settings
+_OVER_MOLECULES = "pipeline.arms.baselines"
+_OVER_REACTIONS = "pipeline.arms.reactions"
+_LANGUAGE_MODELS = "pipeline.arms.language_model"
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How the cost of a fit grows: with this ``power`` of the rows up to `SEARCHED`, and past that, for each further
+    160 rows, by a ``share`` to the power ``later``."""
+
+    power: float
+    share: float
+    later: float
+
+
+CUBIC = Growth(2.2, 0.02, 2)  # past the search one factorisation alone grows
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What the program knows of an arm.
+
+    Attributes
+    ----------
+    name, does, colour : str
+        As users name it, what it does in words, and its colour in figures.
+    role : {"control", "baseline", "language model"}
+    builders : dict
+        From each kind of rows that it is for to what builds it, as ``module:function``. A function for molecules takes
+        the task, the seed and the threads, one for reactions the `ReactionColumns` besides, and one of a language
+        model the task and options. Empty for a mean of other arms.
+    members : tuple of str
+        Of a mean of other arms, which are never fitted twice.
+    tasks : tuple of str
+        The kinds of target that it is for.
+    features : tuple of str
+        Which of `pipeline.arms.features` a fitted arm asks for.
+    growth : Growth, optional
+        Where the cost of a fit does not grow about linearly with the rows.
+    note : str
+        What a table of scores says beside its name.
+    structureless, reads_text, tuned : bool
+        Whether it knows no structure (and on full-factorial tables still comes close to chemistry, so that no
+        comparison over reactions goes without it); whether it reads the notation alone; whether it trains an adapter.
+    """
+
+    name: str
+    does: str
+    colour: str
+    role: str
+    builders: Mapping[str, str] | None = None
+    members: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = (REGRESSION, CLASSES)
+    features: tuple[str, ...] = ()
+    growth: Growth | None = None
+    note: str = ""
+    structureless: bool = False
+    reads_text: bool = False
+    tuned: bool = False
+    kinds: tuple[str, ...] = ()  # of a mean; those of its builders otherwise
+
+    def is_for(self, kind: str) -> bool:
+        return kind in (self.builders or self.kinds)
+
+    def builder(self, kind: str = MOLECULES) -> Callable[..., Any]:
+        """The function that builds it over rows of a kind."""
+        module, _, function = (self.builders or {})[kind].partition(":")
+        return getattr(import_module(module), function)
+
+
+def _over_molecules(function: str) -> dict[str, str]:
+    return {MOLECULES: f"{_OVER_MOLECULES}:{function}"}
+
+
+def _over_reactions(function: str) -> dict[str, str]:
+    return {REACTIONS: f"{_OVER_REACTIONS}:{function}"}
+
+
+def _over_both(function: str) -> dict[str, str]:
+    return dict.fromkeys((MOLECULES, REACTIONS), f"{_LANGUAGE_MODELS}:{function}")
+
+
+_CONSTANT = {MOLECULES: f"{_OVER_MOLECULES}:constant", REACTIONS: f"{_OVER_REACTIONS}:constant"}
+_ROWS = (
+    Arm("mean", "predicts the training mean", "#9aa0a6", CONTROL, _CONSTANT, tasks=(REGRESSION,)),
+    Arm(
+        "majority",
+        "answers the majority class, with the class shares as probabilities",
+        "#9aa0a6",
+        CONTROL,
+        _CONSTANT,
+        tasks=(CLASSES,),
+    ),
+    Arm(
+        "popularity",
+        "mean, over the components, of how well each did in training: no structures",
+        "#9aa0a6",
+        BASELINE,
+        _over_reactions("popularity"),
+        note="no structures",
+        structureless=True,
+    ),
+    Arm(
+        "barcodes",
+        "random forest on a random vector for each value of each component: no structures either",
+        "#6d6875",
+        BASELINE,
+        _over_reactions("barcodes"),
+        note="no structures",
+        structureless=True,
+    ),
+    Arm(
+        "ngram-ridge",
+        "linear model on character n-grams of the SMILES: text without a language model",
+        "#b08968",
+        BASELINE,
+        _over_molecules("ngram_ridge") | _over_reactions("ngram_ridge"),
+        growth=CUBIC,
+        reads_text=True,
+    ),
+    Arm(
+        "knn",
+        "5 nearest neighbours by Tanimoto similarity of Morgan bits",
+        "#8d99ae",
+        BASELINE,
+        _over_molecules("knn"),
+        features=("bits",),
+    ),
+    Arm(
+        "ridge",
+        "linear model on RDKit descriptors",
+        "#577590",
+        BASELINE,
+        _over_molecules("ridge"),
+        features=("descriptors",),
+    ),
+    Arm(
+        "rf-bits",
+        "random forest of 100 trees on Morgan bits (weak reference)",
+        "#6d6875",
+        BASELINE,
+        _over_molecules("rf_bits"),
+        features=("bits",),
+        note="weak reference",
+    ),
+    Arm(
+        "extratrees",
+        "500 extremely randomised trees on RDKit descriptors",
+        "#43aa8b",
+        BASELINE,
+        _over_molecules("extratrees"),
+        features=("descriptors",),
+    ),
+    Arm(
+        "lightgbm",
+        "gradient boosting on Morgan counts and RDKit descriptors",
+        "#90be6d",
+        BASELINE,
+        _over_molecules("lightgbm"),
+        features=("counts", "descriptors"),
+    ),
+    Arm(
+        "svr",
+        "support vector machine, RBF on RDKit descriptors",
+        "#bc6c25",
+        BASELINE,
+        _over_molecules("svr"),
+        features=("descriptors",),
+        growth=Growth(1.8, 0.03, 1),  # past the search a few fits on parts of the rows are added
+    ),
+    Arm(
+        "gp",
+        "Gaussian process, Tanimoto on Morgan counts + RBF on RDKit descriptors",
+        "#4d908e",
+        BASELINE,
+        _over_molecules("gp"),
+        features=("counts", "descriptors"),
+        growth=CUBIC,
+    ),
+    Arm(
+        "ensemble",
+        "mean of extratrees, lightgbm and gp",
+        "#277da1",
+        BASELINE,
+        members=("extratrees", "lightgbm", "gp"),  # scripts/choose_ensemble.py compares others
+        kinds=(MOLECULES,),
+    ),
+    Arm(
+        "onehot-rf",
+        "random forest on which component is which (one-hot)",
+        "#8d99ae",
+        BASELINE,
+        _over_reactions("onehot_rf"),
+    ),
+    Arm(
+        "components-rf",
+        "random forest on the Morgan counts of each component, side by side",
+        "#52b69a",
+        BASELINE,
+        _over_reactions("components_rf"),
+    ),
+    Arm(
+        "components-lightgbm",
+        "gradient boosting on the Morgan counts of each component, side by side",
+        "#90be6d",
+        BASELINE,
+        _over_reactions("components_lightgbm"),
+    ),
+    Arm(
+        "components-gp",
+        "Gaussian process, Tanimoto kernels of the components, added up and multiplied",
+        "#4d908e",
+        BASELINE,
+        _over_reactions("components_gp"),
+        growth=CUBIC,
+    ),
+    Arm(
+        "drfp-rf",
+        "random forest on differential reaction fingerprints (DRFP)",
+        "#43aa8b",
+        BASELINE,
+        _over_reactions("drfp_rf"),
+    ),
+    Arm(
+        "drfp-lightgbm",
+        "gradient boosting on differential reaction fingerprints (DRFP)",
+        "#b5c99a",
+        BASELINE,
+        _over_reactions("drfp_lightgbm"),
+    ),
+    Arm(
+        "drfp-gp",
+        "Gaussian process, Tanimoto kernels on differential reaction fingerprints (DRFP)",
+        "#577590",
+        BASELINE,
+        _over_reactions("drfp_gp"),
+        growth=CUBIC,
+    ),
+    Arm(
+        "reaction-ensemble",
+        "mean of components-lightgbm, drfp-lightgbm and drfp-rf",
+        "#277da1",
+        BASELINE,
+        members=("components-lightgbm", "drfp-lightgbm", "drfp-rf"),
+        kinds=(REACTIONS,),
+    ),
+    Arm(
+        "lm-frozen",
+        "linear model on hidden states of the untouched language model",
+        "#f9c74f",
+        LANGUAGE_MODEL,
+        _over_both("frozen"),
+    ),
+    Arm(
+        "lm-head",
+        "first layers of the language model, fine-tuned with LoRA and a linear head",
+        "#f3722c",
+        LANGUAGE_MODEL,
+        _over_both("head"),
+        tuned=True,
+    ),
+    Arm(
+        "lm-text",
+        "first layers of the language model, fine-tuned with LoRA to write the answer as text",
+        "#f94144",
+        LANGUAGE_MODEL,
+        _over_both("text"),
+        tuned=True,
+    ),
+    Arm(
+        "blend",
+        "mean of ensemble and lm-head: does the language model add anything?",
+        "#9d4edd",
+        LANGUAGE_MODEL,
+        members=("ensemble", "lm-head"),
+        kinds=(MOLECULES,),
+    ),
+    Arm(
+        "reaction-blend",
+        "mean of reaction-ensemble and lm-head: does the language model add anything?",
+        "#9d4edd",
+        LANGUAGE_MODEL,
+        members=("reaction-ensemble", "lm-head"),
+        kinds=(REACTIONS,),
+    ),
+)
+ARMS = {row.name: row for row in _ROWS}  # in the order of the ladder
+
+
+def arms_of(kind: str, *roles: str) -> tuple[str, ...]:
+    """The names of the arms for rows of a kind, of these roles, in the order of the ladder."""
+    return tuple(row.name for row in _ROWS if row.is_for(kind) and row.role in (roles or (row.role,)))
