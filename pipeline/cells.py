@@ -15,6 +15,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from pipeline import __version__
 from pipeline.files import write_atomically
 
@@ -33,8 +35,6 @@ PACKAGES = (
     "scipy",
     "pandas",
 )
-_CODE_FOLDERS = ("arms", "lm", "prompts", "splits", "tables")
-_CODE_FILES = ("experiment.py", "cells.py")
 
 
 @cache
@@ -49,21 +49,10 @@ def versions() -> dict[str, str]:
     return found
 
 
-@cache
-def code_hash(folders: tuple[str, ...] = _CODE_FOLDERS, files: tuple[str, ...] = _CODE_FILES) -> str:
-    """Hash of source files of the package; by default of those that a prediction can depend on."""
-    package = Path(__file__).resolve().parent
-    digest = hashlib.sha256()
-    paths = [path for folder in folders for path in (package / folder).glob("*.py")]
-    for path in sorted([*paths, *(package / name for name in files)]):
-        digest.update(path.relative_to(package).as_posix().encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
 def cell_id(key: dict[str, Any]) -> str:
-    """Name of a cell: a hash of its key, of the package versions and of the code."""
-    text = json.dumps({**key, "versions": versions(), "code": code_hash()}, sort_keys=True)
+    """Name of a cell: a hash of its key, which holds the code behind it (`pipeline.reach.code_of`), and of the package
+    versions."""
+    text = json.dumps({**key, "versions": versions()}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
@@ -77,14 +66,30 @@ def read_cell(folder: Path, name: str) -> dict[str, Any] | None:
     return content if content.get("id") == name else None
 
 
-def get_or_make(folder: Path, key: dict[str, Any], make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The cell of a key: from the folder, or made and kept there with its key."""
+def get_or_make(folder: Path, key: dict[str, Any], make: Callable[[], dict[str, Any]], threads: int) -> dict[str, Any]:
+    """The cell of a key: from the folder, or made, with so many threads, and kept there with its key."""
     name = cell_id(key)
     found = read_cell(folder, name)
     if found is None:
-        found = {"id": name, "key": key, **make()}
+        with pinned(threads):
+            found = {"id": name, "key": key, "threads": threads, **make()}
         write_cell(folder, found)
     return found
+
+
+@contextmanager
+def pinned(threads: int) -> Iterator[None]:
+    """Compute with so many threads, whatever the machine has: sums in another order differ in the last digit."""
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else 0
+    with threadpool_limits(limits=threads):
+        if torch:
+            torch.set_num_threads(threads)
+        try:
+            yield
+        finally:
+            if torch:
+                torch.set_num_threads(before)
 
 
 def write_cell(folder: Path, content: dict[str, Any]) -> None:

@@ -21,9 +21,9 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
 from pipeline.arms.features import nearest_neighbours
-from pipeline.arms.ladder import MEANS, is_language_model
+from pipeline.arms.ladder import LANGUAGE_MODEL_CODE, MEANS, is_language_model
 from pipeline.arms.language_model import FrozenRegressor
-from pipeline.cells import code_hash, get_or_make
+from pipeline.cells import get_or_make
 from pipeline.evaluation.bootstrap import MIN_GROUPS, group_weights
 from pipeline.evaluation.comparison import REFERENCE, Evaluation
 from pipeline.evaluation.detection import expected_calibration_error
@@ -40,6 +40,7 @@ from pipeline.evaluation.intervals import (
 )
 from pipeline.evaluation.metrics import divide, squared_errors
 from pipeline.experiment import EDGE, TWINS, Run, fold_targets, get_cell, language_model_key, training_folds
+from pipeline.reach import code_of
 from pipeline.splits.splitters import ORDERS, Fold, Split
 from pipeline.tables.table import STRUCTURE
 from pipeline.tables.targets import CLASSES
@@ -304,7 +305,7 @@ class HiddenSpace:
         rows = hashlib.sha256(repr((fold.train, fold.test, [mask.tolist() for mask in masks])).encode()).hexdigest()
         key = {
             "hidden distance": NEIGHBOURS,
-            "made_by": code_hash((), ("certainty.py",)),
+            "code": code_of("pipeline.certainty:_far", "pipeline.certainty:HiddenSpace", *LANGUAGE_MODEL_CODE),
             "table": self.run.table.fingerprint(),
             "rows": rows,
             "language_model": {**language_model_key(self.run), "layers": self.run.layers(self.arm)},
@@ -314,7 +315,7 @@ class HiddenSpace:
             of_test, of_train = _far(self._distance, list(fold.train), list(fold.test), masks)
             return {"test": of_test.tolist(), "train": of_train.tolist()}
 
-        cell = get_or_make(self.run.out / "cells", key, make)
+        cell = get_or_make(self.run.out / "cells", key, make, self.run.threads)
         return np.array(cell["test"], dtype=np.float64), np.array(cell["train"], dtype=np.float64)
 
     def _distance(self, new: list[str], old: list[str]) -> np.ndarray:

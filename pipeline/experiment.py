@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from pipeline.arms.catalogue import ARMS
+from pipeline.arms.catalogue import ARMS, MOLECULES, REACTIONS
 from pipeline.arms.features import descriptors, differential_bits
 from pipeline.arms.inputs import ReactionColumns
 from pipeline.arms.ladder import (
@@ -27,6 +27,7 @@ from pipeline.arms.ladder import (
     REACTION_CONTROLS,
     TUNED,
     class_chances,
+    code_behind,
     fit_arm,
     fitted_arms,
     is_language_model,
@@ -56,6 +57,7 @@ from pipeline.lm.pretrained import PLAIN, PretrainedAdapter, pretrained_adapter
 from pipeline.lm.weights import weights_identity
 from pipeline.prompts.numbers import NumberFormat
 from pipeline.prompts.templates import PromptTemplate
+from pipeline.reach import code_of
 from pipeline.reporter import Reporter
 from pipeline.splits.build import LADDER, build_splits, columns_needed, expand_names, makes_folds
 from pipeline.splits.card import split_card
@@ -80,6 +82,10 @@ INNER_HOLD_OUT = 0.2
 MOST_HELD_OUT = 0.5
 SEED_STEP = 1_000  # from a training seed of an arm to the next one on the same rows
 MOST_TRAINED_AGAIN = 1_000  # training rows up to which a language model is trained with a second seed by itself
+SETTLED = "machine.json"  # in the folder of a run
+AUTO_DTYPE = "auto"
+OBJECTS = ("pipeline.tables.table:Table", "pipeline.splits.splitters:Split")  # that every worker is given
+WORKERS = ("pipeline.experiment:_fitted_cell", "pipeline.experiment:_mean_cell", *OBJECTS)
 EDGE, GROUPS, TWINS = "edge", "groups", "twins"  # what of a split its held-out training rows keep
 
 
@@ -106,6 +112,11 @@ class Run:
     @property
     def classes(self) -> tuple[str, ...]:
         return tuple(map(str, range(self.config.bins))) if self.config.bins else self.table.classes
+
+    @property
+    def kind(self) -> str:
+        """What a row is, for the catalogue of arms."""
+        return REACTIONS if self.table.has_reactions else MOLECULES
 
     @property
     def template(self) -> PromptTemplate:
@@ -136,7 +147,7 @@ class Run:
     @property
     def dtype(self) -> str:
         if not self._dtype:
-            self._dtype = self.config.dtype if self.config.dtype != "auto" else _probed_dtype()
+            self._dtype = self.config.dtype if self.config.dtype != AUTO_DTYPE else _probed_dtype()
         return self._dtype
 
 
@@ -153,13 +164,37 @@ def template_of(table: Table, config: RunConfig) -> PromptTemplate:
     )
 
 
+def device_kind() -> str:
+    """On what the language model runs: ``cuda`` or ``cpu``."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def _probed_dtype() -> str:
     import torch
 
     from pipeline.lm.engine import choose_dtype
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return str(choose_dtype(device)).removeprefix("torch.")
+    return str(choose_dtype(torch.device(device_kind()))).removeprefix("torch.")
+
+
+def settle(run: Run) -> None:
+    """Take from the folder what an earlier start of the run decided by the machine, or keep there what this one does.
+
+    The number of threads, and for each kind of device the number type where it was left to a probe: timings decide
+    that, and on a busy machine a run that goes on must not turn to another one half way.
+    """
+    path = run.out / SETTLED
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    run.threads = kept.get("threads", run.threads)
+    found = {**kept, "threads": run.threads}
+    if run.config.dtype == AUTO_DTYPE and any(map(is_language_model, run.arms)):
+        known = kept.get("dtype", {})
+        run._dtype = known.get(device_kind()) or run.dtype
+        found["dtype"] = {**known, device_kind(): run._dtype}
+    if found != kept:
+        write_atomically(path, json.dumps(found, indent=1))
 
 
 # -- preparing -------------------------------------------------------------------------------
@@ -245,6 +280,7 @@ def prepare(config: RunConfig, reporter: Reporter, raw: RawTable | None = None) 
     """Everything before training: the table, the rows that the model cannot take, and the splits."""
     run = start(config, config.arms, reporter, raw)
     make_splits(run)
+    settle(run)
     return run
 
 
@@ -387,8 +423,8 @@ def again_trained(run: Run) -> list[tuple[Split, Fold, str, int]]:
 
 
 def cell_key(run: Run, split: Split, fold: Fold, arm: str, again: int = 0) -> dict[str, Any]:
-    """All that the numbers of a cell depend on, besides the code and the package versions; ``again`` counts further
-    training seeds on the same rows."""
+    """All that the numbers of a cell depend on, besides the package versions; ``again`` counts further training seeds
+    on the same rows."""
     rows = hashlib.sha256(repr((fold.train, fold.test)).encode()).hexdigest()
     key: dict[str, Any] = {
         "table": run.table.fingerprint(),
@@ -402,7 +438,7 @@ def cell_key(run: Run, split: Split, fold: Fold, arm: str, again: int = 0) -> di
         "task": run.task,
         "bins": run.config.bins,
         "seed": seed_of(run, split, fold) + SEED_STEP * again,
-        "threads": run.threads,
+        "code": code_of(*WORKERS, *code_behind(arm, run.kind)),
     }
     if is_language_model(arm):
         depth, trained = run.layers(arm)
@@ -432,6 +468,7 @@ def language_model_key(run: Run) -> dict[str, Any]:
     return {
         "model": run.config.model,
         "weights": weights_identity(run.config.model),
+        "device": device_kind(),
         "dtype": run.dtype,
         "template": run.template.text,
         "tokenization": run.config.tokenization,
@@ -469,7 +506,7 @@ def get_cell(run: Run, split: Split, fold: Fold, arm: str, again: int = 0) -> di
         made = _mean_cell(run, split, fold, arm) if arm in MEANS else _fitted_cell(run, split, fold, arm, again)
         return {"row_id": list(fold.test), **made}
 
-    return get_or_make(run.out / "cells", cell_key(run, split, fold, arm, again), make)
+    return get_or_make(run.out / "cells", cell_key(run, split, fold, arm, again), make, run.threads)
 
 
 def _mean_cell(run: Run, split: Split, fold: Fold, arm: str) -> dict[str, Any]:

@@ -176,7 +176,7 @@ def test_a_change_of_data_setting_version_or_code_misses_the_cell(alcohols, monk
     monkeypatch.setattr(cells, "versions", lambda: {"torch": "0"})
     assert name() != first
     monkeypatch.undo()
-    monkeypatch.setattr(cells, "code_hash", lambda: "other")
+    monkeypatch.setattr("pipeline.experiment.code_of", lambda *roots: "other")
     assert name() != first
 
 

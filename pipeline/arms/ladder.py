@@ -26,6 +26,13 @@ LANGUAGE_MODELS = tuple(name for name in arms_of(MOLECULES, LANGUAGE_MODEL) if n
 HEAD = "lm-head"
 TUNED = tuple(name for name, arm in ARMS.items() if arm.tuned)  # those that train an adapter
 MEANS = {name: arm.members for name, arm in ARMS.items() if arm.members}
+LANGUAGE_MODEL_CODE = (  # what is reached through the engine and the template that an arm is given
+    "pipeline.lm.engine:shared_engine",
+    "pipeline.lm.engine:Engine",
+    "pipeline.lm.defaults:training_settings",
+    "pipeline.prompts.templates:PromptTemplate",
+    "pipeline.prompts.numbers:NumberFormat",
+)
 ORDER, REACTION_ORDER = arms_of(MOLECULES), arms_of(REACTIONS)
 REACTION_CONTROLS = tuple(name for name, arm in ARMS.items() if arm.structureless)
 
@@ -78,6 +85,13 @@ def fitted_arms(arm: str) -> tuple[str, ...]:
 def layers_of(arm: str) -> tuple[int | None, int]:
     """How many layers of the language model an arm, or the member of a mean, uses (None: all) and trains."""
     return next(LAYERS[leaf] for leaf in fitted_arms(arm) if leaf in LAYERS)
+
+
+def code_behind(arm: str, kind: str) -> tuple[str, ...]:
+    """The definitions on which the predictions of an arm over rows of a kind depend, for `pipeline.reach.code_of`."""
+    leaves = fitted_arms(arm)
+    roots = [(ARMS[leaf].builders or {})[kind] for leaf in leaves]
+    return (*roots, *(LANGUAGE_MODEL_CODE if set(leaves) & set(LANGUAGE_MODELS) else ()))
 
 
 def make_arm(

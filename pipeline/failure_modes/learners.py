@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from pipeline.arms.ladder import LANGUAGE_MODELS, REACTION_ORDER
+from pipeline.arms.catalogue import ARMS, REACTIONS
+from pipeline.arms.ladder import LANGUAGE_MODELS, REACTION_ORDER, code_behind
 from pipeline.errors import InputError, unknown
-from pipeline.experiment import Run, new_arm
+from pipeline.experiment import OBJECTS, Run, new_arm
+from pipeline.reach import code_of
 from pipeline.tables.table import Table
 from pipeline.tables.targets import REGRESSION
 
@@ -34,6 +36,12 @@ def resolve_learners(arms: Sequence[str], classical: Sequence[str]) -> tuple[str
     if not chosen:
         raise InputError(f"no arm was named; give one or more of {', '.join([*groups, *allowed])}")
     return tuple(dict.fromkeys(chosen))
+
+
+def code_of_learner(worker: str, learner: str) -> str:
+    """A hash of the code behind what a worker of an experiment makes with a learner."""
+    arms = code_behind(learner, REACTIONS) if learner in ARMS else ()
+    return code_of(f"pipeline.failure_modes.{worker}", *OBJECTS, *arms)
 
 
 def of_yields(table: Table) -> Table:

@@ -18,13 +18,13 @@ import numpy as np
 import pandas as pd
 
 from pipeline.arms.ladder import is_language_model
-from pipeline.cells import code_hash, get_or_make, measured
+from pipeline.cells import get_or_make, measured
 from pipeline.config import RunConfig, make_config
 from pipeline.errors import InputError
 from pipeline.evaluation.detection import Scored
-from pipeline.experiment import Run, language_model_key, limit_rows, load_raw, load_table, make_splits
+from pipeline.experiment import Run, language_model_key, limit_rows, load_raw, load_table, make_splits, settle
 from pipeline.failure_modes import decoys, judges
-from pipeline.failure_modes.learners import LM_BATCH, of_yields, resolve_learners, short_arm
+from pipeline.failure_modes.learners import LM_BATCH, code_of_learner, of_yields, resolve_learners, short_arm
 from pipeline.failure_modes.settings import StressSettings, require_reactions
 from pipeline.lm.defaults import WRITER
 from pipeline.reporter import Reporter
@@ -221,6 +221,7 @@ def prepare(config: RunConfig, settings: NegativesSettings, reporter: Reporter) 
     run = Run(config, with_product(load_table(config, reporter)), [], list(learners), Path(config.out), reporter)
     limit_rows(run)
     make_splits(run)
+    settle(run)
     if not any(map(is_language_model, learners)):
         settings = replace(settings, positives=0, test_rows=0)
     return [_experiment(run, settings, learners, split) for split in run.splits]
@@ -532,12 +533,12 @@ def make_decoys(
 
 
 def training_key(experiment: Experiment, training: Training) -> dict[str, Any]:
-    """All that the numbers of a training depend on, besides the code and the package versions."""
+    """All that the numbers of a training depend on, besides the package versions."""
     run = experiment.run
     rows = repr((sorted(experiment.train), experiment.test))
     key: dict[str, Any] = {
         "experiment": NAME,
-        "experiment_code": code_hash(("failure_modes",), ()),
+        "code": code_of_learner("negatives:train_and_judge", training.learner),
         "table": run.table.fingerprint(),
         "yields": hashlib.sha256(experiment.yields.to_json().encode()).hexdigest(),
         "split": experiment.split.name,
@@ -545,7 +546,6 @@ def training_key(experiment: Experiment, training: Training) -> dict[str, Any]:
         "settings": {name: value for name, value in asdict(experiment.settings).items() if name not in _UNUSED},
         "training": asdict(training),
         "seed": run.config.seed,
-        "threads": run.threads,
     }
     if is_language_model(training.learner) or training.learner == LIKELIHOOD:
         key["language_model"] = language_model_key(run)
@@ -567,7 +567,7 @@ def train_and_judge(experiment: Experiment, training: Training) -> dict[str, Any
             foreign = {name: judge(rows).score.tolist() for name, rows in experiment.foreign.items()}
         return cell | {"about": about, "test": _plain(test), "foreign": foreign}
 
-    return get_or_make(experiment.run.out / "cells", training_key(experiment, training), make)
+    return get_or_make(experiment.run.out / "cells", training_key(experiment, training), make, experiment.run.threads)
 
 
 def _plain(scored: Scored) -> dict[str, Any]:

@@ -17,11 +17,11 @@ import numpy as np
 import pandas as pd
 
 from pipeline.arms.ladder import is_language_model
-from pipeline.cells import code_hash, get_or_make, measured
+from pipeline.cells import get_or_make, measured
 from pipeline.config import RunConfig
 from pipeline.errors import InputError, unknown
-from pipeline.experiment import Run, language_model_key, limit_rows, load_raw, load_table, make_splits
-from pipeline.failure_modes.learners import resolve_learners, short_arm
+from pipeline.experiment import Run, language_model_key, limit_rows, load_raw, load_table, make_splits, settle
+from pipeline.failure_modes.learners import code_of_learner, resolve_learners, short_arm
 from pipeline.failure_modes.settings import StressSettings, require_reactions
 from pipeline.reporter import Reporter
 from pipeline.splits.splitters import Fold, Split
@@ -147,6 +147,7 @@ def prepare(config: RunConfig, settings: PublishedSettings, reporter: Reporter) 
     run = Run(config, table, [], list(learners), Path(config.out), reporter)
     limit_rows(run)
     make_splits(run)
+    settle(run)
     experiment = Experiment(run, settings, learners, run.splits[0])
     _check(experiment)
     return experiment
@@ -219,20 +220,19 @@ def draw(experiment: Experiment, training: Training) -> list[str]:
 
 
 def training_key(experiment: Experiment, training: Training) -> dict[str, Any]:
-    """All that the numbers of a training depend on, besides the code and the package versions."""
+    """All that the numbers of a training depend on, besides the package versions."""
     run, settings = experiment.run, experiment.settings
     fold = experiment.split.folds[training.fold]
     origins = experiment.origin.to_json()
     key: dict[str, Any] = {
         "experiment": NAME,
-        "experiment_code": code_hash(("failure_modes",), ()),
+        "code": code_of_learner("published_only:train_and_predict", training.learner),
         "table": run.table.fingerprint(),
         "origins": hashlib.sha256(origins.encode()).hexdigest(),
         "rows": hashlib.sha256(repr((fold.train, fold.test)).encode()).hexdigest(),
         "settings": [settings.origin, settings.published, settings.success, settings.rows],
         "training": asdict(training),
         "seed": run.config.seed,
-        "threads": run.threads,
     }
     if is_language_model(training.learner):
         key["language_model"] = {**language_model_key(run), "steps": settings.lm_steps}
@@ -260,4 +260,4 @@ def train_and_predict(experiment: Experiment, training: Training) -> dict[str, A
         about = {"n": len(rows), "successes": int(experiment.success.loc[rows].sum())}
         return cell | {"about": about, "predicted": np.asarray(predicted, dtype=np.float64).tolist()}
 
-    return get_or_make(experiment.run.out / "cells", training_key(experiment, training), make)
+    return get_or_make(experiment.run.out / "cells", training_key(experiment, training), make, experiment.run.threads)

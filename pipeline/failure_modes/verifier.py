@@ -20,14 +20,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.arms.ladder import is_language_model
-from pipeline.cells import code_hash, get_or_make, measured
+from pipeline.arms.ladder import LANGUAGE_MODEL_CODE, is_language_model
+from pipeline.cells import get_or_make, measured
 from pipeline.config import RunConfig
 from pipeline.errors import InputError, unknown
-from pipeline.experiment import Run, language_model_key, limit_rows, load_table, make_splits
+from pipeline.experiment import OBJECTS, Run, language_model_key, limit_rows, load_table, make_splits, settle
 from pipeline.failure_modes import decoys
 from pipeline.failure_modes.generator import Generator, generator_template
-from pipeline.failure_modes.learners import LM_BATCH, resolve_learners
+from pipeline.failure_modes.learners import LM_BATCH, code_of_learner, resolve_learners
 from pipeline.failure_modes.negatives import (
     DOSE,
     FEW_KNOWN,
@@ -44,6 +44,7 @@ from pipeline.failure_modes.negatives import Experiment as NegativesExperiment
 from pipeline.failure_modes.negatives import Training as NegativesTraining
 from pipeline.failure_modes.settings import StressSettings, require_reactions
 from pipeline.lm.defaults import WRITER
+from pipeline.reach import code_of
 from pipeline.reporter import Reporter
 from pipeline.tables.reactions import SUCCESS
 from pipeline.tables.table import STRUCTURE, Table
@@ -220,6 +221,7 @@ def prepare(config: RunConfig, settings: VerifierSettings, reporter: Reporter) -
     run = Run(config, table, [], [*verifiers, "lm-text"], Path(config.out), reporter)
     limit_rows(run)  # with the generator as an arm that reads prompts, for its limit of tokens
     make_splits(run)
+    settle(run)
     negatives = NegativesSettings(
         success=settings.success, positives=settings.positives, lm_steps=settings.lm_steps, test_rows=0
     )
@@ -302,19 +304,18 @@ def known_successes(experiment: Experiment, fold: int, seed: int) -> list[str]:
     return draw(experiment.parts[fold], anything.training(seed)).positives
 
 
-def _key(experiment: Experiment, what: str, fold: int, seed: int) -> dict[str, Any]:
+def _key(experiment: Experiment, what: str, fold: int, seed: int, code: str) -> dict[str, Any]:
     run, part = experiment.run, experiment.parts[fold]
     rows = repr((sorted(part.train), part.test))
     return {
         "experiment": NAME,
-        "experiment_code": code_hash(("failure_modes",), ()),
+        "code": code,
         "what": what,
         "table": run.table.fingerprint(),
         "rows": hashlib.sha256(rows.encode()).hexdigest(),
         "fold": fold,
         "training_seed": seed,
         "seed": run.config.seed,
-        "threads": run.threads,
         "success": experiment.settings.success,
         "positives": experiment.settings.positives,
     }
@@ -328,7 +329,8 @@ def propose(experiment: Experiment, fold: int, seed: int) -> dict[str, Any]:
     """
     settings, run = experiment.settings, experiment.run
     questions = [question for question in experiment.questions if question.fold == fold]
-    key = _key(experiment, "generator", fold, seed) | {
+    code = code_of("pipeline.failure_modes.verifier:propose", *OBJECTS, *LANGUAGE_MODEL_CODE)
+    key = _key(experiment, "generator", fold, seed, code) | {
         "language_model": language_model_key(run),
         "settings": [settings.propose, settings.temperatures, settings.samples, settings.generator_steps],
         "questions": [question.row for question in questions],
@@ -361,7 +363,7 @@ def propose(experiment: Experiment, fold: int, seed: int) -> dict[str, Any]:
             "likelihood": _parted(likelihood.tolist(), ranked),
         }
 
-    return get_or_make(run.out / "cells", key, make)
+    return get_or_make(run.out / "cells", key, make, run.threads)
 
 
 def candidates(experiment: Experiment, fold: int, proposed: Sequence[Any]) -> list[tuple[str, ...]]:
@@ -380,7 +382,7 @@ def verify(experiment: Experiment, check: Check, fold: int, seed: int, cell: dic
     """
     questions = [question for question in experiment.questions if question.fold == fold]
     wanted = [candidates(experiment, fold, [one["values"] for one in proposals]) for proposals in cell["proposals"]]
-    key = _key(experiment, "verifier", fold, seed) | {
+    key = _key(experiment, "verifier", fold, seed, code_of_learner("verifier:verify", check.learner)) | {
         "check": asdict(check),
         "candidates": hashlib.sha256(repr((wanted, [one.row for one in questions])).encode()).hexdigest(),
         "lm_steps": experiment.settings.lm_steps,
@@ -401,7 +403,7 @@ def verify(experiment: Experiment, check: Check, fold: int, seed: int, cell: dic
             scores = judge(frame).score.tolist()
         return found | {"about": about, "scores": _parted(scores, wanted)}
 
-    return get_or_make(experiment.run.out / "cells", key, make)
+    return get_or_make(experiment.run.out / "cells", key, make, experiment.run.threads)
 
 
 def _parted(values: list[float], like: Sequence[Sequence[Any]]) -> list[list[float]]:

@@ -1,0 +1,176 @@
+"""What a cell depends on: its inputs and the code behind it, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from pipeline import cells, experiment, reach
+from pipeline.arms.catalogue import ARMS, MOLECULES, REACTIONS
+from pipeline.arms.ladder import code_behind
+from pipeline.cells import cell_id, pinned
+from pipeline.config import make_config
+from pipeline.experiment import WORKERS, cell_key, prepare
+from pipeline.reporter import Reporter
+
+NAMES = [(name, kind) for name in ARMS for kind in (MOLECULES, REACTIONS) if ARMS[name].is_for(kind)]
+
+
+def forget():
+    for function in (reach.code_of, reach._module, reach._named, reach._text):
+        function.cache_clear()
+
+
+@pytest.fixture
+def edited(monkeypatch):
+    """Changes the source that is looked at, not the one that runs: ``edited(module, old, new)``."""
+    plain = reach.source_of
+
+    def edit(module, old, new):
+        text = plain(module)
+        assert old in text
+        forget()
+        monkeypatch.setattr(reach, "source_of", lambda name: text.replace(old, new) if name == module else plain(name))
+        return {pair: reach.code_of(*WORKERS, *code_behind(*pair)) for pair in NAMES}
+
+    yield edit
+    forget()
+
+
+def changed(before, after):
+    return {name for name, _ in before if any(before[pair] != after[pair] for pair in before if pair[0] == name)}
+
+
+@pytest.fixture
+def before():
+    forget()
+    return {pair: reach.code_of(*WORKERS, *code_behind(*pair)) for pair in NAMES}
+
+
+def test_a_changed_constant_of_a_baseline_changes_exactly_its_cells(before, edited):
+    assert changed(before, edited("pipeline.arms.baselines", "num_leaves=31", "num_leaves=30")) == {
+        "lightgbm", "ensemble", "blend", "components-lightgbm", "drfp-lightgbm", "reaction-ensemble", "reaction-blend",
+    }  # fmt: skip
+    assert changed(before, edited("pipeline.arms.baselines", "NEIGHBOURS = 5", "NEIGHBOURS = 6")) == {"knn"}
+    assert changed(before, edited("pipeline.arms.support_vectors", "def _kernel(", "def _kernel(_=0, *, ")) == {"svr"}
+    of_language_models = {"lm-frozen", "lm-head", "lm-text", "blend", "reaction-blend"}
+    assert changed(before, edited("pipeline.lm.engine", "LENGTH_STEP = 8", "LENGTH_STEP = 4")) == of_language_models
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new"),
+    [
+        ("pipeline.arms.baselines", "NEIGHBOURS = 5", "NEIGHBOURS = 5  # by similarity\n\n"),
+        ("pipeline.arms.baselines", '"""Gradient boosting with the settings of all its arms."""', '"""Boosting."""'),
+        ("pipeline.arms.baselines", "seed: int, threads: int) -> Any:", "seed: int, threads: Any) -> object:"),
+        ("pipeline.arms.catalogue", "500 extremely randomised trees", "many trees"),
+        ("pipeline.evaluation.verdict", "use {winner.arm}", "take {winner.arm}"),
+        ("pipeline.report.page", "WORST = 20", "WORST = 5"),
+        ("pipeline.experiment", "_cell_line(run", "cell_line(run"),
+        ("pipeline.errors", "class InputError", "class _Another: ...\n\n\nclass InputError"),
+    ],
+)
+def test_what_changes_no_number_changes_no_cell(before, edited, module, old, new):
+    assert changed(before, edited(module, old, new)) == set()
+
+
+def test_what_all_arms_share_changes_all_cells(before, edited):
+    assert changed(before, edited("pipeline.experiment", "INNER_FOLDS = 5", "INNER_FOLDS = 4")) == set(ARMS)
+
+
+def test_every_arm_reaches_the_function_that_builds_it():
+    for name, kind in NAMES:
+        roots = code_behind(name, kind)
+        assert {tuple(root.split(":")) for root in roots} <= reach.reached(roots), name
+
+
+def test_a_root_that_is_not_defined_is_an_error():
+    with pytest.raises(LookupError, match="defines no 'rigde'"):
+        reach.reached(["pipeline.arms.baselines:rigde"])
+
+
+# -- the machine --
+
+
+def prepared(path, out, arms="ridge", **settings):
+    given = {"smiles": "SMILES", "target": "value", "arms": arms, "out": str(out), "split": "random", **settings}
+    return prepare(make_config(str(path), given), Reporter())
+
+
+def ids(run, arm="ridge"):
+    return cell_id(cell_key(run, run.splits[0], run.splits[0].folds[0], arm))
+
+
+def test_a_machine_with_other_cores_fits_nothing_again_and_keeps_the_threads(alcohols, monkeypatch):
+    out = alcohols.parent / "out"
+    first = prepared(alcohols, out)
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    again = prepared(alcohols, out)
+    assert again.threads == first.threads != 64
+    assert ids(again) == ids(first)
+    elsewhere = prepared(alcohols, alcohols.parent / "other")
+    assert elsewhere.threads == 64
+    assert ids(elsewhere) == ids(first)
+
+
+def test_a_cell_says_how_many_threads_made_it(alcohols):
+    run = prepared(alcohols, alcohols.parent / "out")
+    run.threads = 1
+    seen = []
+    fold = run.splits[0].folds[0]
+    plain = experiment._fitted_cell
+
+    def watched(*given):
+        seen.append(torch.get_num_threads())
+        return plain(*given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiment, "_fitted_cell", watched)
+        cell = experiment.get_cell(run, run.splits[0], fold, "ridge")
+    assert cell["threads"] == 1
+    assert seen == [1]
+
+
+def test_threads_are_as_before_after_a_cell_that_failed():
+    before = torch.get_num_threads()
+    with pytest.raises(ZeroDivisionError), pinned(before + 1):
+        assert torch.get_num_threads() == before + 1
+        raise ZeroDivisionError
+    assert torch.get_num_threads() == before
+
+
+def test_the_number_type_is_decided_once_for_a_folder(alcohols, tiny_folder, monkeypatch):
+    """A probe that comes out otherwise on a busy machine changes nothing of a run that goes on."""
+    given = {"arms": "lm-head", "model": str(tiny_folder)}
+    monkeypatch.setattr(experiment, "_probed_dtype", lambda: "float32")
+    first = prepared(alcohols, alcohols.parent / "out", **given)
+    monkeypatch.setattr(experiment, "_probed_dtype", lambda: "bfloat16")
+    again = prepared(alcohols, alcohols.parent / "out", **given)
+    assert first.dtype == again.dtype == "float32"
+    assert ids(again, "lm-head") == ids(first, "lm-head")
+    assert prepared(alcohols, alcohols.parent / "other", **given).dtype == "bfloat16"
+    said = prepared(alcohols, alcohols.parent / "out", **given, dtype="bfloat16")
+    assert said.dtype == "bfloat16"
+    kept = json.loads((alcohols.parent / "out" / experiment.SETTLED).read_text())
+    assert kept["dtype"] == {"cpu": "float32"}
+
+
+def test_another_kind_of_device_is_another_cell(alcohols, tiny_folder, monkeypatch):
+    given = {"arms": "ridge,lm-head", "model": str(tiny_folder), "dtype": "float32"}
+    run = prepared(alcohols, alcohols.parent / "out", **given)
+    here = ids(run, "lm-head"), ids(run, "ridge")
+    monkeypatch.setattr(experiment, "device_kind", lambda: "cuda")
+    there = ids(run, "lm-head"), ids(run, "ridge")
+    assert there[0] != here[0]
+    assert there[1] == here[1]
+
+
+def test_a_new_version_of_a_package_is_another_cell(alcohols, monkeypatch):
+    run = prepared(alcohols, alcohols.parent / "out")
+    first = ids(run)
+    assert ids(replace(run, threads=run.threads + 1)) == first
+    monkeypatch.setattr(cells, "versions", lambda: {"torch": "0"})
+    assert ids(run) != first
