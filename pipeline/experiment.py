@@ -36,6 +36,7 @@ from pipeline.arms.ladder import (
     mean_of,
     resolve_arms,
 )
+from pipeline.arms.own import here_first, is_own
 from pipeline.cells import cell_id, get_or_make, measured, read_cell, versions
 from pipeline.config import RunConfig, config_per_target, merge_settings, write_yaml
 from pipeline.errors import InputError, unknown
@@ -438,7 +439,7 @@ def cell_key(run: Run, split: Split, fold: Fold, arm: str, again: int = 0) -> di
         "task": run.task,
         "bins": run.config.bins,
         "seed": seed_of(run, split, fold) + SEED_STEP * again,
-        "code": code_of(*WORKERS, *code_behind(arm, run.kind)),
+        "code": _code_behind(arm, run.kind),
     }
     if is_language_model(arm):
         depth, trained = run.layers(arm)
@@ -453,6 +454,11 @@ def cell_key(run: Run, split: Split, fold: Fold, arm: str, again: int = 0) -> di
             "calibrated": run.config.calibrate_lm and not again,
         }
     return key
+
+
+def _code_behind(arm: str, kind: str) -> str:
+    with here_first():
+        return code_of(*WORKERS, *code_behind(arm, kind))
 
 
 def starting_adapter(run: Run, arm: str) -> PretrainedAdapter | None:
@@ -556,7 +562,7 @@ def _fitted_cell(run: Run, split: Split, fold: Fold, arm: str, again: int) -> di
         return cell
     if run.config.keep_models and arm in LANGUAGE_MODELS and hasattr(model, "adapter_"):
         _keep_adapter(run, split, fold, arm, model)
-    elif run.config.keep_models:
+    elif run.config.keep_models and not is_own(arm):
         _keep_baseline(run, split, fold, arm, model)
     if arm not in LANGUAGE_MODELS or run.config.calibrate_lm:
         started = time.perf_counter()

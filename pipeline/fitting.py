@@ -15,6 +15,7 @@ import pandas as pd
 from pipeline.arms.features import nearest_neighbours
 from pipeline.arms.inputs import ReactionInput
 from pipeline.arms.ladder import MEANS, ORDER, REACTION_ORDER, fit_arm, is_language_model, mean_of
+from pipeline.arms.own import is_own
 from pipeline.config import RunConfig
 from pipeline.errors import InputError, unknown
 from pipeline.evaluation.domain import Domain
@@ -70,6 +71,8 @@ def fit_model(
         For an unknown arm or a table from which nothing can be learned.
     """
     order = REACTION_ORDER if config.has_reactions else ORDER
+    if is_own(arm):
+        raise InputError(f"arm {arm!r} is your own: it is compared in a run, and not kept in a file")
     if arm not in order:
         raise unknown("arm", arm, order)
     # A run leaves out the rows that one of its arms cannot take: the model is fitted on the rows that were judged.

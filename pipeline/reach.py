@@ -3,7 +3,8 @@
 From the functions that are named, all top-level functions, classes and constants of this package are followed that
 their code names, whichever module they stand in. Comments, docstrings, blank lines, the order of definitions and
 annotations do not count; nor do modules that say things and compute none (`SILENT`). What is reached through an
-attribute of an object is not seen: the classes of such objects are named beside.
+attribute of an object is not seen: the classes of such objects are named beside. Of modules outside of this package all
+code counts, and that of the package that they are part of.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 PACKAGE = "pipeline"
@@ -55,9 +57,21 @@ def _path(module: str) -> Path:
 def code_of(*roots: str) -> str:
     """A hash of all code that the definitions ``module:name`` reach."""
     digest = hashlib.sha256()
-    for module, name in sorted(reached(roots)):
+    for root in sorted(root for root in roots if not _is_ours(root.partition(":")[0])):
+        digest.update(f"{root}\n{_whole(root.partition(':')[0])}\n".encode())
+    for module, name in sorted(reached([root for root in roots if _is_ours(root.partition(":")[0])])):
         digest.update(f"{module}:{name}\n{_text(module, name)}\n".encode())
     return digest.hexdigest()
+
+
+def _whole(module: str) -> str:
+    """All code of a user's module, and of the package that it is part of."""
+    spec = find_spec(module.partition(".")[0])
+    assert spec is not None, f"{module} was imported before its code is asked for"
+    assert spec.origin is not None, f"{module} has no source"
+    origin = Path(spec.origin)
+    files = sorted(origin.parent.rglob("*.py")) if spec.submodule_search_locations else [origin]
+    return "\n".join(ast.dump(_bare(ast.parse(file.read_text(encoding="utf-8")))) for file in files)
 
 
 def reached(roots: Sequence[str]) -> set[Name]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -58,6 +59,8 @@ class Arm:
         Where the cost of a fit does not grow about linearly with the rows.
     note : str
         What a table of scores says beside its name.
+    own : str
+        The function of a user's own arm, as ``module:function``; its builder takes that as well.
     structureless, reads_text, tuned : bool
         Whether it knows no structure (and on full-factorial tables still comes close to chemistry, so that no
         comparison over reactions goes without it); whether it reads the notation alone; whether it trains an adapter.
@@ -77,6 +80,7 @@ class Arm:
     reads_text: bool = False
     tuned: bool = False
     kinds: tuple[str, ...] = ()  # of a mean; those of its builders otherwise
+    own: str = ""
 
     def is_for(self, kind: str) -> bool:
         return kind in (self.builders or self.kinds)
@@ -84,7 +88,8 @@ class Arm:
     def builder(self, kind: str = MOLECULES) -> Callable[..., Any]:
         """The function that builds it over rows of a kind."""
         module, _, function = (self.builders or {})[kind].partition(":")
-        return getattr(import_module(module), function)
+        found = getattr(import_module(module), function)
+        return partial(found, self.own) if self.own else found
 
 
 def _over_molecules(function: str) -> dict[str, str]:

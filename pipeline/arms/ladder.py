@@ -18,6 +18,7 @@ from pipeline.arms.catalogue import (
     arms_of,
 )
 from pipeline.arms.inputs import ReactionColumns
+from pipeline.arms.own import add_own, is_own
 from pipeline.errors import InputError, unknown
 from pipeline.lm.defaults import LAYERS
 
@@ -49,6 +50,8 @@ GROUPS, REACTION_GROUPS = _groups(MOLECULES), _groups(REACTIONS)
 def resolve_arms(names: Sequence[str], task: str, of_reactions: bool = False) -> list[str]:
     """Expand groups, add the trivial controls, and put the arms in the order of the ladder.
 
+    Arms of the user's own (``module:function``) stand behind the baselines.
+
     Raises
     ------
     InputError
@@ -56,7 +59,14 @@ def resolve_arms(names: Sequence[str], task: str, of_reactions: bool = False) ->
     """
     order, groups = (REACTION_ORDER, REACTION_GROUPS) if of_reactions else (ORDER, GROUPS)
     chosen = {CONTROLS[task], *(REACTION_CONTROLS if of_reactions else ())}
+    own = tuple(dict.fromkeys(filter(is_own, names)))
+    for name in own:
+        add_own(name)
+        if not ARMS[name].is_for(REACTIONS if of_reactions else MOLECULES):
+            raise InputError(f"arm {name!r} asks for features of molecules; this table holds reactions")
     for name in names:
+        if name in own:
+            continue
         if name in groups:
             chosen.update(groups[name])
         elif name in CONTROLS.values():
@@ -67,8 +77,10 @@ def resolve_arms(names: Sequence[str], task: str, of_reactions: bool = False) ->
             here, there = ("reactions", "molecules") if of_reactions else ("molecules", "reactions")
             raise InputError(f"arm {name!r} is for {there}; the arms for {here} are {', '.join(order[2:])}")
         else:
-            raise unknown("arm", name, [*order, *groups])
-    return [name for name in order if name in chosen]
+            raise unknown("arm", name, [*order, *groups, "MODULE:FUNCTION"])
+    found = [name for name in order if name in chosen]
+    place = next((index for index, name in enumerate(found) if is_language_model(name)), len(found))
+    return [*found[:place], *own, *found[place:]]
 
 
 def is_language_model(arm: str) -> bool:
@@ -90,7 +102,7 @@ def layers_of(arm: str) -> tuple[int | None, int]:
 def code_behind(arm: str, kind: str) -> tuple[str, ...]:
     """The definitions on which the predictions of an arm over rows of a kind depend, for `pipeline.reach.code_of`."""
     leaves = fitted_arms(arm)
-    roots = [(ARMS[leaf].builders or {})[kind] for leaf in leaves]
+    roots = [root for leaf in leaves for root in ((ARMS[leaf].builders or {})[kind], ARMS[leaf].own) if root]
     return (*roots, *(LANGUAGE_MODEL_CODE if set(leaves) & set(LANGUAGE_MODELS) else ()))
 
 

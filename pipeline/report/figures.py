@@ -43,12 +43,16 @@ matplotlib.rcParams.update(
         "text.parse_math": False,  # text of the table is text, not a formula
     }
 )
-COLOURS = {name: arm.colour for name, arm in ARMS.items()}
 _METHOD_STYLES = {FIXED: "o-", BY_DISTANCE: "o--", BY_SPREAD: "s--", OWN: "o:", RAW: "o:", CALIBRATED: "o-"}
 _SIGNAL_COLOURS = {DISTANCE: "#577590", HIDDEN: "#43aa8b", SPREAD: "#f3722c", OWN: "#9d4edd"}
 MANY_POINTS = 400
 WIDTH = 10.4  # inches, the width of a page
 PANELS = 3  # in a line
+
+
+def colour_of(arm: str, otherwise: str = "#277da1") -> str:
+    """The colour of an arm in every figure; another one for what is no arm, such as the preferred baseline."""
+    return ARMS[arm].colour if arm in ARMS else otherwise
 
 
 def _svg(figure: Any) -> str:
@@ -86,8 +90,8 @@ def leaderboard(evaluations: Sequence[Evaluation], metrics: Any, arms: Sequence[
         for position, arm in enumerate(reversed(arms)):
             row = rows.loc[arm]
             low, high = (value if np.isfinite(value) else row["value"] for value in (row["low"], row["high"]))
-            axis.plot([low, high], [position, position], color=COLOURS[arm], lw=2.5, alpha=0.55)
-            axis.plot(row["value"], position, "o", color=COLOURS[arm], ms=6)
+            axis.plot([low, high], [position, position], color=colour_of(arm), lw=2.5, alpha=0.55)
+            axis.plot(row["value"], position, "o", color=colour_of(arm), ms=6)
         axis.set_yticks(range(len(arms)), list(reversed(arms)))
         axis.set_xlabel(_axis_name(evaluation, units))
         axis.set_title(f"{evaluation.split} (n = {len(set(evaluation.row_ids))})")
@@ -146,7 +150,7 @@ def certainty_by_split(intervals: Any, evaluations: Sequence[Evaluation], arms: 
         for (arm, method), rows in part.groupby(["arm", "method"], sort=False):
             values = rows.set_index("split")["value"].reindex(splits)
             style = _METHOD_STYLES[method]
-            axis.plot(range(len(splits)), values, style, color=COLOURS[arm], lw=1.4, ms=4, label=f"{arm}, {method}")
+            axis.plot(range(len(splits)), values, style, color=colour_of(arm), lw=1.4, ms=4, label=f"{arm}, {method}")
         if metric == "coverage":
             axis.axhline(DEFAULT_LEVEL, color="#888888", lw=0.8)
             axis.set_ylabel("intervals that hold the truth")
@@ -177,7 +181,7 @@ def error_auroc_by_signal(signals: Any, evaluations: Sequence[Evaluation]) -> st
         for row in part.to_dict("records"):
             beside = 0.16 * (arms.index(row["arm"]) - (len(arms) - 1) / 2)
             place = len(names) - 1 - names.index(row["signal"]) - beside
-            colour = COLOURS.get(row["arm"], COLOURS["ensemble"])
+            colour = colour_of(row["arm"])
             axis.plot([row["low"], row["high"]], [place, place], color=colour, lw=2, alpha=0.55)
             axis.plot(row["value"], place, "o" if row["useful"] else "x", color=colour, ms=4.5)
         axis.axvline(0.5, color="#888888", lw=0.8)
@@ -185,10 +189,7 @@ def error_auroc_by_signal(signals: Any, evaluations: Sequence[Evaluation]) -> st
         axis.set(xlim=(0.2, 1.0), ylim=(-0.6, len(names) - 0.4), title=evaluation.split)
     for axis in axes[-1]:
         axis.set_xlabel("error AUROC")
-    handles = [
-        plt.Line2D([], [], color=COLOURS.get(arm, COLOURS["ensemble"]), marker="o", ls="", label=_who(arm))
-        for arm in arms
-    ]
+    handles = [plt.Line2D([], [], color=colour_of(arm), marker="o", ls="", label=_who(arm)) for arm in arms]
     figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     return _svg(figure)
 
@@ -227,14 +228,14 @@ def slopes(evaluations: Sequence[Evaluation], arms: Sequence[str], units: str) -
     ends = []
     for arm in arms:
         values = [evaluation.scores[arm][metric][0] for evaluation in evaluations]
-        axis.plot(range(len(values)), values, "o-", color=COLOURS[arm], ms=4, lw=1.6)
+        axis.plot(range(len(values)), values, "o-", color=colour_of(arm), ms=4, lw=1.6)
         ends.append((values[-1], arm))
     low, high = axis.get_ylim()
     for height, (_, arm) in zip(
         _spread_out([end for end, _ in sorted(ends)], (high - low) / 22), sorted(ends), strict=True
     ):
         axis.annotate(
-            arm, (len(evaluations) - 0.95, height), color=COLOURS[arm], va="center", fontsize=8, annotation_clip=False
+            arm, (len(evaluations) - 0.95, height), color=colour_of(arm), va="center", fontsize=8, annotation_clip=False
         )
     _name_splits(axis, evaluations, crowded=4)
     axis.set_xlim(-0.2, len(evaluations) - 0.25)
@@ -257,7 +258,7 @@ def parity(evaluation: Evaluation, arms: Sequence[str], units: str) -> str:
     for axis, arm in zip(axes[0], arms, strict=True):
         many = len(evaluation.truth) > MANY_POINTS
         axis.scatter(
-            evaluation.truth, evaluation.predicted[arm], s=9, alpha=0.5, color=COLOURS[arm], lw=0, rasterized=many
+            evaluation.truth, evaluation.predicted[arm], s=9, alpha=0.5, color=colour_of(arm), lw=0, rasterized=many
         )
         axis.plot([low, high], [low, high], color="#888888", lw=0.8)
         axis.set_title(f"{arm}, {evaluation.split}")
@@ -276,10 +277,10 @@ def class_curves(evaluation: Evaluation, arms: Sequence[str]) -> str:
         chance = evaluation.probabilities[arm][:, column]
         false, true, _ = roc_curve(truth, chance)
         precision, recall, _ = precision_recall_curve(truth, chance)
-        axes[0].plot(false, true, color=COLOURS[arm], lw=1.4, label=arm)
-        axes[1].plot(recall, precision, color=COLOURS[arm], lw=1.4)
+        axes[0].plot(false, true, color=colour_of(arm), lw=1.4, label=arm)
+        axes[1].plot(recall, precision, color=colour_of(arm), lw=1.4)
         share, mean = calibration_curve(truth, chance, n_bins=10, strategy="quantile")
-        axes[2].plot(mean, share, "o-", color=COLOURS[arm], lw=1.2, ms=3)
+        axes[2].plot(mean, share, "o-", color=colour_of(arm), lw=1.2, ms=3)
     axes[0].plot([0, 1], [0, 1], color="#888888", lw=0.8)
     axes[2].plot([0, 1], [0, 1], color="#888888", lw=0.8)
     axes[1].axhline(truth.mean(), color="#888888", lw=0.8)
@@ -316,7 +317,7 @@ def error_by_similarity(evaluation: Evaluation, similarity: np.ndarray, arms: Se
             1.96 * float(errors[part].std(ddof=1)) / np.sqrt(count) if count > 1 else 0.0
             for part, count in zip(quarters, rows, strict=True)
         ]
-        axis.errorbar(centres, means, yerr=spread, fmt="o-", color=COLOURS[arm], lw=1.4, ms=4, capsize=2, label=arm)
+        axis.errorbar(centres, means, yerr=spread, fmt="o-", color=colour_of(arm), lw=1.4, ms=4, capsize=2, label=arm)
     axis.set_xlabel("Tanimoto similarity to the nearest in training\n(quarters of the test set)")
     what = (
         "1 − probability of the true class"
@@ -338,7 +339,7 @@ def training_curves(cells: Sequence[dict[str, Any]]) -> str:
         smooth = np.convolve(curve, np.ones(width) / width, mode="valid")
         style = "-" if key["split"] == "random" else "--"
         label = f"{key['arm']}, {key['split']}" if key["repeat"] == key["fold"] == 0 else None
-        axis.plot(np.arange(width, len(curve) + 1), smooth, style, color=COLOURS[key["arm"]], lw=1.2, label=label)
+        axis.plot(np.arange(width, len(curve) + 1), smooth, style, color=colour_of(key["arm"]), lw=1.2, label=label)
     axis.set(xlabel="optimiser step", ylabel="training loss", yscale="log")
     axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.yaxis.set_major_formatter("{x:g}")  # by default a log axis writes formulas, and formulas are not drawn here
@@ -365,12 +366,12 @@ def dose_curves(curves: Sequence[dict[str, Any]], flat: Sequence[dict[str, Any]]
             if curve["ranks_as"] and metric == "auroc":
                 continue
             values = np.array(curve[metric])
-            colour = COLOURS.get(curve["learner"], "#333333")
+            colour = colour_of(curve["learner"], "#333333")
             style = {"ls": curve["style"], "marker": "o", "color": colour, "label": curve["label"]}
             axis.plot(curve["doses"], values[:, 0], lw=1.5, ms=4, **style)
             axis.fill_between(curve["doses"], values[:, 1], values[:, 2], color=colour, alpha=0.10, lw=0)
         for point in flat:
-            colour = COLOURS.get(point["learner"], "#333333")
+            colour = colour_of(point["learner"], "#333333")
             axis.plot(0, point[metric], "x", color=colour, ms=7, mew=2, label=point["label"])
         axis.set(xscale="symlog", xlabel="real failures in training (% of those there are)", title=title)
         axis.set_xticks([0, 1, 5, 10, 25, 50, 100], ["none", "1", "5", "10", "25", "50", "100"])

@@ -7,8 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from pipeline.arms.ladder import ORDER, REACTION_ORDER
-from pipeline.report.figures import COLOURS, training_curves, two_digits
+from pipeline.report.figures import training_curves, two_digits
 
 
 @pytest.mark.parametrize("last", [0.3, 1e-4])
@@ -33,8 +32,3 @@ def test_the_loss_axis_has_plain_numbers(last):
 )
 def test_a_difference_is_written_without_an_exponent(value, largest, written):
     assert two_digits(value, largest) == written
-
-
-def test_every_arm_has_a_colour():
-    """One without would stop the report, after all of the training."""
-    assert {*ORDER, *REACTION_ORDER} <= set(COLOURS)
