@@ -22,7 +22,7 @@ from pipeline.prompts.templates import (
     TOKENIZATIONS,
     PromptTemplate,
 )
-from pipeline.splits.build import check_name
+from pipeline.splits.catalogue import rung_of
 from pipeline.tables.catalogue import card, is_built_in
 from pipeline.tables.measurements import ANNOTATED, BOUNDS, CENSORED
 from pipeline.tables.notation import DECIMALS, THOUSANDS
@@ -221,7 +221,7 @@ class RunConfig:
         if not self.arms:
             raise InputError("no arm was named; give one or more, such as ensemble,lm-head")
         for split in self.split:
-            check_name(split)
+            rung_of(split)
         PromptTemplate(self.property_name, self.units, self.template)
         self._check_reactions()
         if self.budget:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from pipeline.arms.catalogue import ARMS, MOLECULES, REACTIONS
+from pipeline.arms.catalogue import ARMS
 from pipeline.arms.features import descriptors, differential_bits
 from pipeline.arms.inputs import ReactionColumns
 from pipeline.arms.ladder import (
@@ -60,8 +60,9 @@ from pipeline.prompts.numbers import NumberFormat
 from pipeline.prompts.templates import PromptTemplate
 from pipeline.reach import code_of
 from pipeline.reporter import Reporter
-from pipeline.splits.build import LADDER, build_splits, columns_needed, expand_names, makes_folds
+from pipeline.splits.build import build_splits
 from pipeline.splits.card import split_card
+from pipeline.splits.catalogue import columns_needed, expand_names, makes_folds
 from pipeline.splits.splitters import Fold, Split, fold_numbers, hold_out
 from pipeline.tables.catalogue import card, is_built_in
 from pipeline.tables.context import context_column_name
@@ -113,11 +114,6 @@ class Run:
     @property
     def classes(self) -> tuple[str, ...]:
         return tuple(map(str, range(self.config.bins))) if self.config.bins else self.table.classes
-
-    @property
-    def kind(self) -> str:
-        """What a row is, for the catalogue of arms."""
-        return REACTIONS if self.table.has_reactions else MOLECULES
 
     @property
     def template(self) -> PromptTemplate:
@@ -324,7 +320,7 @@ def make_splits(run: Run) -> None:
                 repeats=config.repeats,
             )
         except InputError as error:
-            if LADDER not in config.split:
+            if "ladder" not in config.split:
                 raise
             run.rungs_left_out.append(str(error))
     if not run.splits:
@@ -439,7 +435,7 @@ def cell_key(run: Run, split: Split, fold: Fold, arm: str, again: int = 0) -> di
         "task": run.task,
         "bins": run.config.bins,
         "seed": seed_of(run, split, fold) + SEED_STEP * again,
-        "code": _code_behind(arm, run.kind),
+        "code": _code_behind(arm, run.table.kind),
     }
     if is_language_model(arm):
         depth, trained = run.layers(arm)

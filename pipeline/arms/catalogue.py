@@ -13,9 +13,9 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
+from pipeline.tables.kinds import MOLECULES, REACTIONS
 from pipeline.tables.targets import CLASSES, REGRESSION
 
-MOLECULES, REACTIONS = "molecules", "reactions"
 CONTROL, BASELINE, LANGUAGE_MODEL = "control", "baseline", "language model"
 SEARCHED = 1_500  # training rows on which an arm of cubic cost searches its settings
 _OVER_MOLECULES = "pipeline.arms.baselines"

@@ -10,14 +10,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.errors import InputError, nearest, unknown
-from pipeline.splits import rungs
-from pipeline.splits.groups import GROUPINGS, column_groups, twin_groups, twin_groups_by_row
+from pipeline.errors import InputError, nearest
+from pipeline.splits.catalogue import Deal, Edge, Rung, class_strata, component_of, rung_of
+from pipeline.splits.groups import column_groups, twin_groups, twin_groups_by_row
 from pipeline.splits.splitters import (
-    LABELS_DOWN,
-    LABELS_UP,
     ORDERS,
-    SIZES,
     TOLERANCE,
     Fold,
     Order,
@@ -31,94 +28,10 @@ from pipeline.tables.molecules import MoleculeError
 from pipeline.tables.reactions import canonical_component
 from pipeline.tables.reading import read_table, require_column
 from pipeline.tables.table import Table, class_counts
-from pipeline.tables.targets import CLASSES, REGRESSION
+from pipeline.tables.targets import CLASSES
 
 _ROLES = {"train": "train", "test": "test", "valid": "train", "validation": "train", "val": "train"}
-COMPONENTS, COMPONENT = "components", "component:"
-LADDER = "ladder"
 SEEDS_TRIED = 10  # before it is said that a seed makes no difference
-GENERIC, CLUSTER, SIMILARITY = "generic-scaffold", "cluster", "similarity"
-SIZE, LABEL_TAIL, LABEL_HIGH, LABEL_LOW, TIME = "size", "label-tail", "label-high", "label-low", "time:"
-_PLAIN = (*GROUPINGS, GENERIC, CLUSTER, SIMILARITY, SIZE, LABEL_TAIL, LABEL_HIGH, LABEL_LOW, LADDER, COMPONENTS)
-_OF_MOLECULES = ("scaffold", GENERIC, SIZE)
-_FORMS = [
-    *_PLAIN,
-    "cluster:SIMILARITY",
-    "similarity:BOUND",
-    "time:COLUMN",
-    "component:COLUMN",
-    "component:COLUMN=VALUE",
-    "group:COLUMN",
-    "column:COLUMN",
-    "FILE.csv",
-]
-
-
-def columns_needed(splits: Sequence[str]) -> list[str]:
-    """The columns of the source that the splits read (``group:COLUMN``, ``column:COLUMN``, ``time:COLUMN``)."""
-    return [name.partition(":")[2] for name in splits if name.startswith(("group:", "column:", TIME))]
-
-
-def check_name(name: str) -> None:
-    """Raise `InputError` unless ``name`` is a kind of split there is."""
-    kind, _, value = name.partition(":")
-    if kind in (CLUSTER, SIMILARITY) and value:
-        _similarity(name)
-        return
-    if not (name in _PLAIN or name.startswith(("group:", "column:", COMPONENT, TIME)) or name.endswith(".csv")):
-        raise unknown("split", name, _FORMS)
-
-
-def _similarity(name: str) -> float | None:
-    """The Tanimoto similarity behind ``cluster:`` or ``similarity:``; None where none is."""
-    value = name.partition(":")[2]
-    if not value:
-        return None
-    try:
-        found = float(value)
-    except ValueError:
-        found = 0.0
-    if not 0 < found < 1:
-        raise InputError(f"split {name!r}: {value!r} is not a similarity between 0 and 1, such as 0.4")
-    return found
-
-
-def expand_names(names: Sequence[str], table: Table) -> list[str]:
-    """The splits asked for: ``components`` replaced by one for each component that differs between reactions,
-    ``label-tail`` by its two sides, and ``ladder`` by the rungs that this kind of table has; none twice."""
-    expanded: list[str] = []
-    for name in names:
-        if name == LADDER:
-            tails = [LABEL_HIGH, LABEL_LOW] if table.task == REGRESSION else []
-            own = expand_names([COMPONENTS], table) if table.has_reactions else ["scaffold", GENERIC]
-            sizes = [] if table.has_reactions else [SIZE]
-            expanded += ["random", *own, CLUSTER, SIMILARITY, *sizes, *tails]
-            continue
-        if name == LABEL_TAIL:
-            expanded += [LABEL_HIGH, LABEL_LOW]
-            continue
-        if name == COMPONENTS:
-            _check_has_components(table, name)
-            varied = [column for column in table.components if table.column(column).nunique() > 1]
-            expanded += [f"{COMPONENT}{column}" for column in varied]
-        else:
-            expanded.append(name)
-    return list(dict.fromkeys(expanded)) if LADDER in names else expanded
-
-
-def _check_has_components(table: Table, name: str) -> None:
-    if not table.has_reactions:
-        raise InputError(f"split {name!r} is for reactions; name them with --reaction or --components")
-
-
-def makes_folds(name: str) -> bool:
-    """Whether a split of this name can be made as folds: one whose division is given, or lies at an edge, cannot."""
-    given = name.endswith(".csv") or name.startswith("column:") or (name.startswith(COMPONENT) and "=" in name)
-    return not given and not _is_edge(name)
-
-
-def _is_edge(name: str) -> bool:
-    return name in (SIZE, LABEL_HIGH, LABEL_LOW) or name.startswith(TIME)
 
 
 def build_splits(
@@ -149,21 +62,22 @@ def build_splits(
     InputError
         If the groups do not allow the split, or a fold would lack a class.
     """
-    check_name(name)
-    if name.endswith(".csv"):
+    row, value = rung_of(name)
+    if row is None:
         made = _from_file(table, name)
-    elif name.startswith("column:"):
+    elif row.name == "column":
         made = [_from_column(table, name)]
-    elif name.startswith(COMPONENT) and "=" in name and _component(table, name) != name.removeprefix(COMPONENT):
-        made = [_from_values(table, name)]
-    elif _is_edge(name):
-        made = [_beyond(table, name, test_size, folds)]
     else:
-        groups, how = _groups(table, name, test_size, folds, seed)
-        made = [_from_groups(table, name, groups, test_size, folds, seed, repeats, how)]
-        repeats = 1  # said there
-        if name.startswith("group:"):  # one molecule may have been measured in several of the groups
-            made = [_without_straddlers(split, twin_groups_by_row(table)) for split in made]
+        row.check(table, name)
+        if row.edge is not None:
+            made = [_beyond(row.edge, table, value, test_size, folds)]
+        elif row.name == "component" and "=" in value and component_of(table, value) != value:
+            made = [_from_values(table, name, value)]
+        else:
+            made = [_from_groups(table, row, name, value, Deal(test_size, folds, seed), repeats)]
+            repeats = 1  # said there
+            if row.name == "group":  # one molecule may have been measured in several of the groups
+                made = [_without_straddlers(split, twin_groups_by_row(table)) for split in made]
     if repeats > 1:
         made = [_said_to_be_one(split) if len(split.folds) == 1 else split for split in made]
     if n_train:
@@ -173,68 +87,18 @@ def build_splits(
     return made
 
 
-def _groups(table: Table, name: str, test_size: float, folds: int, seed: int) -> tuple[np.ndarray, str]:
-    """The group of each row for a split that is made of groups, and what there is to say of them."""
-    if name.startswith("group:"):
-        return table.column(name[6:]).to_numpy(dtype=object), ""
-    if name.startswith(COMPONENT):
-        return column_groups(table, _component(table, name)), ""
-    _check_kind(table, name)
-    if name == GENERIC:
-        return rungs.generic_scaffold_groups(table), ""
-    kind, given = name.partition(":")[0], _similarity(name)
-    if kind == CLUSTER:
-        return rungs.cluster_groups(table, given or rungs.CLUSTER_SIMILARITY, seed)
-    if kind == SIMILARITY:
-        bounds = (given,) if given else rungs.BOUNDS
-        strata = _strata(table, acyclic=False)
-        groups, bound = rungs.similarity_groups(table, bounds, 1 / folds if folds else test_size, strata, seed)
-        return groups, f"no tested structure is more similar to one of the training rows than {bound:g} (Tanimoto)"
-    return GROUPINGS[name](table), ""
-
-
-def _check_kind(table: Table, name: str) -> None:
-    if name in _OF_MOLECULES and table.has_reactions:
-        raise InputError(
-            f"split {name!r} is for molecules; for reactions use components, or component:COLUMN for one of "
-            f"{', '.join(table.components)}"
-        )
-
-
-def _beyond(table: Table, name: str, test_size: float, folds: int) -> Split:
+def _beyond(edge: Edge, table: Table, value: str, test_size: float, folds: int) -> Split:
     """A test set beyond an edge of the training rows; there is one such set, so that folds are not made."""
-    _check_kind(table, name)
-    if name.startswith(TIME):
-        column = name.removeprefix(TIME)
-        split = _without_straddlers(rungs.later(table, name, rungs.times(table, column), test_size))
-    elif name == SIZE:
-        split = rungs.beyond_edge(table, name, rungs.heavy_atoms(table), test_size, SIZES, "number of heavy atoms")
-    elif table.task == CLASSES:
-        raise InputError(f"split {name!r} is for numbers; the target is a class")
-    else:
-        values = table.targets.to_numpy(dtype=np.float64)
-        highest = name == LABEL_HIGH
-        order = LABELS_UP if highest else LABELS_DOWN
-        split = rungs.beyond_edge(table, name, values, test_size, order, "label", highest)
+    split = _without_straddlers(edge(table, value, test_size))
     return replace(split, notes=(*split.notes, "a hold-out: an edge makes no folds")) if folds else split
 
 
-def _component(table: Table, name: str) -> str:
-    """The component that a split ``component:COLUMN`` or ``component:COLUMN=VALUE`` names."""
-    _check_has_components(table, name)
-    wanted = name.removeprefix(COMPONENT)
-    for column in (wanted, wanted.partition("=")[0]):
-        if column in table.components:
-            return column
-    raise unknown("component", wanted.partition("=")[0], table.components)
-
-
-def _from_values(table: Table, name: str) -> Split:
+def _from_values(table: Table, name: str, asked: str) -> Split:
     """Chosen values of a component are tested, all others trained on."""
-    column = _component(table, name)
+    column = component_of(table, asked)
     values = table.column(column)
     chosen = set()
-    for text in name.removeprefix(f"{COMPONENT}{column}=").split("|"):
+    for text in asked.removeprefix(f"{column}=").split("|"):
         try:
             value = text.strip() if column in table.names else canonical_component(text)
         except MoleculeError as error:
@@ -273,11 +137,12 @@ def seed_of_repeat(seed: int, repeat: int) -> int:
     return seed if repeat == 0 else int(np.random.SeedSequence([seed, repeat]).generate_state(1)[0])
 
 
-def _from_groups(
-    table: Table, name: str, groups: np.ndarray, test_size: float, folds: int, seed: int, repeats: int, how: str
-) -> Split:
+def _from_groups(table: Table, row: Rung, name: str, value: str, deal: Deal, repeats: int) -> Split:
     """Whole groups, dealt to folds or held out; what is a copy of another repeat is left out, and said to be."""
-    strata = _strata(table, acyclic=name in ("scaffold", GENERIC) and not folds)
+    assert row.groups is not None, f"{name} is made of groups"
+    groups, how = row.groups(table, value, deal)
+    folds, test_size, seed = deal.folds, deal.test_size, deal.seed
+    strata = _strata(table, acyclic=row.by_scaffold and not folds)
     seeds = [seed_of_repeat(seed, repeat) for repeat in range(repeats)]
     n_groups = len(set(groups.astype(str)))
     if n_groups < max(2, folds):
@@ -290,9 +155,9 @@ def _from_groups(
     if folds:
         made, asked, notes = _dealt(table, groups, strata, folds, seeds)
     else:
-        free = None if name.partition(":")[0] in ("random", SIMILARITY) else testable(groups, strata, test_size)
+        free = testable(groups, strata, test_size) if row.capped else None
         made, asked, notes = _held_out(table, groups, strata, test_size, seeds, seed, free)
-        if name.partition(":")[0] == SIMILARITY:
+        if row.name == "similarity":
             notes += _test_on_outliers(table, groups, made)
     labels = dict(zip(table.frame["row_id"], groups, strict=True))
     return _without_copies(Split(name, tuple(made), labels, asked, (*([how] if how else []), *notes)))
@@ -386,8 +251,8 @@ def _strata(table: Table, acyclic: bool) -> np.ndarray:
     Where one ring system is too large for a test set, a scaffold hold-out drawn without regard to
     this would be mostly acyclic.
     """
-    label = table.frame["target"].astype(str) if table.task == CLASSES else pd.Series("", index=table.frame.index)
-    return (label + np.where(acyclic & (table.frame["scaffold"] == ""), "|acyclic", "")).to_numpy(dtype=object)
+    marks = np.where(acyclic & (table.frame["scaffold"] == ""), "|acyclic", "").astype(object)
+    return class_strata(table) + marks
 
 
 def _uneven(folds: list[Fold], n: int, sizes: np.ndarray) -> list[str]:

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.stats import ks_2samp
 
 from pipeline.arms.features import PROPERTIES, nearest_neighbours, properties
-from pipeline.splits.build import GENERIC
+from pipeline.splits.catalogue import RUNGS
 from pipeline.splits.splitters import ORDERS, Split
 from pipeline.tables.table import Table
 from pipeline.tables.targets import CLASSES
@@ -67,7 +67,7 @@ def split_card(table: Table, split: Split) -> dict[str, Any]:
 
 def _without_scaffolds(split: Split, shared: float | None) -> list[str]:
     """That a split by scaffolds has none to test: acyclic molecules are groups of their own."""
-    if shared is not None or split.name not in ("scaffold", GENERIC):
+    if shared is not None or not (split.name in RUNGS and RUNGS[split.name].by_scaffold):
         return []
     return ["no tested molecule has a ring: this is no test on new scaffolds"]
 

@@ -16,6 +16,7 @@ from scipy.sparse.csgraph import connected_components
 
 from pipeline.errors import InputError
 from pipeline.tables.context import ContextColumn, context_column_name, read_column
+from pipeline.tables.kinds import MOLECULES, REACTIONS
 from pipeline.tables.measurements import ABOVE, BELOW, CENSORED, REFUSE, TargetError
 from pipeline.tables.molecules import Molecule, MoleculeError, Parent, molecular_weight, parse_molecule
 from pipeline.tables.notation import decimal_of_file
@@ -90,7 +91,12 @@ class Table:
     @property
     def rows_are(self) -> str:
         """What a row of the table is, in the plural."""
-        return "reactions" if self.has_reactions else "molecules"
+        return self.kind
+
+    @property
+    def kind(self) -> str:
+        """What a row is: one of `pipeline.tables.kinds`."""
+        return REACTIONS if self.has_reactions else MOLECULES
 
     def column(self, name: str) -> pd.Series:
         """The cells of a column of the user's, in the order of ``frame`` and with its index."""

@@ -16,8 +16,9 @@ from pipeline.evaluation.comparison import BETTER, CANNOT_TELL, Comparisons, Dif
 from pipeline.evaluation.verdict import Verdict, ladder_sentence
 from pipeline.files import write_csv
 from pipeline.splits import rungs
-from pipeline.splits.build import build_splits, check_name, expand_names
+from pipeline.splits.build import build_splits
 from pipeline.splits.card import split_card
+from pipeline.splits.catalogue import expand_names, rung_of
 from pipeline.splits.splitters import SIZES
 from pipeline.tables.catalogue import card
 from pipeline.tables.reading import read_table
@@ -179,7 +180,7 @@ def test_the_ladder_names_what_a_table_has(photoswitch):
 @pytest.mark.parametrize("name", ["cluster:2", "similarity:near", "clusters", "label-top"])
 def test_an_unknown_rung_is_refused(name):
     with pytest.raises(InputError, match=f"split '{name}'|unknown split '{name}'"):
-        check_name(name)
+        rung_of(name)
 
 
 def test_the_card_says_what_shift_a_rung_makes(photoswitch):

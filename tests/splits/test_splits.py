@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from pipeline.errors import InputError
 from pipeline.files import write_csv
-from pipeline.splits.build import build_splits, expand_names
+from pipeline.splits.build import build_splits
 from pipeline.splits.card import split_card
+from pipeline.splits.catalogue import expand_names
 from pipeline.splits.groups import scaffold_groups, twin_groups
 from pipeline.splits.splitters import TOLERANCE, fold_numbers, hold_out
 from pipeline.tables.catalogue import card

@@ -1,0 +1,290 @@
+"""Every way to split a table, a row each with all that the program knows of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.errors import InputError, unknown
+from pipeline.splits import rungs
+from pipeline.splits.groups import column_groups, scaffold_groups, twin_groups
+from pipeline.splits.splitters import LABELS_DOWN, LABELS_UP, SIZES, Split
+from pipeline.tables.kinds import MOLECULES, REACTIONS
+from pipeline.tables.table import Table
+from pipeline.tables.targets import CLASSES, REGRESSION
+
+COLUMN, SIMILARITY = "COLUMN", "SIMILARITY"  # what can stand behind the colon of a name
+FILE = "FILE.csv"
+
+
+@dataclass(frozen=True)
+class Deal:
+    """What groups are made for: a hold-out of this share of the rows (no folds), or so many folds, by a seed."""
+
+    test_size: float
+    folds: int
+    seed: int
+
+    @property
+    def share(self) -> float:
+        """Of the rows, those of one test set."""
+        return 1 / self.folds if self.folds else self.test_size
+
+
+Groups = Callable[[Table, str, Deal], tuple[np.ndarray, str]]
+Edge = Callable[[Table, str, float], Split]
+
+
+@dataclass(frozen=True)
+class Rung:
+    """What the program knows of a way to split.
+
+    Attributes
+    ----------
+    name, does : str
+        As users name it, and what is tested, in words.
+    behind : str
+        What stands behind a colon in its name, and whether it may be left out (``optional``).
+    kinds, tasks : tuple of str
+        The kinds of rows and of targets that it is for.
+    groups : callable, optional
+        From the table, what stands behind the colon and the `Deal` to the group of each row, shape (n,), and what
+        there is to say of them; whole groups are then dealt to folds or held out.
+    edge : callable, optional
+        From the table, what stands behind the colon and the share of rows to test to the one split that there is.
+    stands_for : callable, optional
+        From the table to the names of the splits that this one is short for.
+    ladder : bool
+        Whether it is a rung of the ladder.
+    by_scaffold : bool
+        Whether test and training rows hold equal shares of acyclic molecules, which are groups of their own.
+    capped : bool
+        Whether groups that would make much of a test set stay in training.
+    """
+
+    name: str
+    does: str
+    behind: str = ""
+    optional: bool = False
+    kinds: tuple[str, ...] = (MOLECULES, REACTIONS)
+    tasks: tuple[str, ...] = (REGRESSION, CLASSES)
+    groups: Groups | None = None
+    edge: Edge | None = None
+    stands_for: Callable[[Table], list[str]] | None = None
+    ladder: bool = False
+    by_scaffold: bool = False
+    capped: bool = True
+
+    @property
+    def forms(self) -> list[str]:
+        """How it can be written."""
+        named = [f"{self.name}:{self.behind}"] if self.behind else []
+        return [self.name] * (self.optional or not named) + named
+
+    def check(self, table: Table, name: str) -> None:
+        """Raise `InputError` unless it is for this kind of table."""
+        if table.kind not in self.kinds:
+            raise InputError(
+                f"split {name!r} is for molecules; for reactions use components, or component:COLUMN for one of "
+                f"{', '.join(table.components)}"
+                if self.kinds == (MOLECULES,)
+                else f"split {name!r} is for reactions; name them with --reaction or --components"
+            )
+        if table.task not in self.tasks:
+            raise InputError(f"split {name!r} is for numbers; the target is a class")
+
+
+def _by_molecule(table: Table, _: str, deal: Deal) -> tuple[np.ndarray, str]:
+    return twin_groups(table), ""
+
+
+def _by_scaffold(table: Table, _: str, deal: Deal) -> tuple[np.ndarray, str]:
+    return scaffold_groups(table), ""
+
+
+def _by_shape(table: Table, _: str, deal: Deal) -> tuple[np.ndarray, str]:
+    return rungs.generic_scaffold_groups(table), ""
+
+
+def _by_cluster(table: Table, similarity: str, deal: Deal) -> tuple[np.ndarray, str]:
+    return rungs.cluster_groups(table, float(similarity or rungs.CLUSTER_SIMILARITY), deal.seed)
+
+
+def _by_similarity(table: Table, bound: str, deal: Deal) -> tuple[np.ndarray, str]:
+    bounds = (float(bound),) if bound else rungs.BOUNDS
+    groups, found = rungs.similarity_groups(table, bounds, deal.share, class_strata(table), deal.seed)
+    return groups, f"no tested structure is more similar to one of the training rows than {found:g} (Tanimoto)"
+
+
+def _by_component(table: Table, component: str, deal: Deal) -> tuple[np.ndarray, str]:
+    return column_groups(table, component_of(table, component)), ""
+
+
+def _by_column(table: Table, column: str, deal: Deal) -> tuple[np.ndarray, str]:
+    return table.column(column).to_numpy(dtype=object), ""
+
+
+def _largest(table: Table, _: str, share: float) -> Split:
+    return rungs.beyond_edge(table, "size", rungs.heavy_atoms(table), share, SIZES, "number of heavy atoms")
+
+
+def _highest_labels(table: Table, _: str, share: float) -> Split:
+    return rungs.beyond_edge(table, "label-high", _labels(table), share, LABELS_UP, "label")
+
+
+def _lowest_labels(table: Table, _: str, share: float) -> Split:
+    return rungs.beyond_edge(table, "label-low", _labels(table), share, LABELS_DOWN, "label", highest=False)
+
+
+def _labels(table: Table) -> np.ndarray:
+    return table.targets.to_numpy(dtype=np.float64)
+
+
+def _latest(table: Table, column: str, share: float) -> Split:
+    return rungs.later(table, f"time:{column}", rungs.times(table, column), share)
+
+
+def class_strata(table: Table) -> np.ndarray:
+    """Of what test and training rows should hold equal shares: the classes; nothing for numbers. Shape (n,)."""
+    if table.task == CLASSES:
+        return table.frame["target"].astype(str).to_numpy(dtype=object)
+    return np.full(len(table), "", dtype=object)
+
+
+def component_of(table: Table, wanted: str) -> str:
+    """The component that stands behind ``component:``, before an equals sign if there is one."""
+    for column in (wanted, wanted.partition("=")[0]):
+        if column in table.components:
+            return column
+    raise unknown("component", wanted.partition("=")[0], table.components)
+
+
+def _varied_components(table: Table) -> list[str]:
+    varied = [column for column in table.components if table.column(column).nunique() > 1]
+    return [f"component:{column}" for column in varied]
+
+
+def _rungs_of(table: Table) -> list[str]:
+    return [row.name for row in _ROWS if row.ladder and table.kind in row.kinds and table.task in row.tasks]
+
+
+_ROWS = (
+    Rung("random", "molecules like those of training", groups=_by_molecule, ladder=True, capped=False),
+    Rung(
+        "components",
+        "every component that differs between reactions, one after another",
+        kinds=(REACTIONS,),
+        stands_for=_varied_components,
+        ladder=True,
+    ),
+    Rung(
+        "scaffold",
+        "Bemis-Murcko scaffolds that training has not seen",
+        kinds=(MOLECULES,),
+        groups=_by_scaffold,
+        ladder=True,
+        by_scaffold=True,
+    ),
+    Rung(
+        "generic-scaffold",
+        "scaffolds whose shape alone training has not seen",
+        kinds=(MOLECULES,),
+        groups=_by_shape,
+        ladder=True,
+        by_scaffold=True,
+    ),
+    Rung("cluster", "clusters of similar structures", SIMILARITY, optional=True, groups=_by_cluster, ladder=True),
+    Rung(
+        "similarity",
+        "structures that are like none of training",
+        "BOUND",
+        optional=True,
+        groups=_by_similarity,
+        ladder=True,
+        capped=False,
+    ),
+    Rung("size", "molecules larger than those of training", kinds=(MOLECULES,), edge=_largest, ladder=True),
+    Rung(
+        "label-tail",
+        "both ends of the labels",
+        tasks=(REGRESSION,),
+        stands_for=lambda table: ["label-high", "label-low"],
+    ),
+    Rung("label-high", "labels above those of training", tasks=(REGRESSION,), edge=_highest_labels, ladder=True),
+    Rung("label-low", "labels below those of training", tasks=(REGRESSION,), edge=_lowest_labels, ladder=True),
+    Rung("time", "rows later than those of training", COLUMN, edge=_latest),
+    Rung(
+        "component",
+        "values of a component that training has not seen; behind an equals sign, which ones",
+        "COLUMN[=VALUE]",
+        kinds=(REACTIONS,),
+        groups=_by_component,
+    ),
+    Rung("group", "groups of a column that training has not seen", COLUMN, groups=_by_column),
+    Rung("column", "the rows for which a column says test", COLUMN),
+    Rung("ladder", "every rung that the table allows", stands_for=_rungs_of),
+)
+RUNGS = {row.name: row for row in _ROWS}  # in the order of the ladder
+FORMS = [*(form for row in _ROWS for form in row.forms), FILE]
+
+
+def rung_of(name: str) -> tuple[Rung | None, str]:
+    """The row of a split, and what stands behind the colon of its name; None for a file.
+
+    Raises
+    ------
+    InputError
+        If there is no such split, or what stands behind the colon is not what belongs there.
+    """
+    if name.endswith(".csv"):
+        return None, name
+    kind, colon, value = name.partition(":")
+    row = RUNGS.get(kind)
+    if row is None or (not value and (colon or not (row.optional or not row.behind))) or (value and not row.behind):
+        raise unknown("split", name, FORMS)
+    if value and row.behind in (SIMILARITY, "BOUND"):
+        _check_similarity(name, value)
+    return row, value
+
+
+def _check_similarity(name: str, value: str) -> None:
+    try:
+        found = float(value)
+    except ValueError:
+        found = 0.0
+    if not 0 < found < 1:
+        raise InputError(f"split {name!r}: {value!r} is not a similarity between 0 and 1, such as 0.4")
+
+
+def columns_needed(splits: Sequence[str]) -> list[str]:
+    """The columns of the source that the splits read."""
+    found = [rung_of(name) for name in splits]
+    return [value for row, value in found if row is not None and row.behind == COLUMN]
+
+
+def expand_names(names: Sequence[str], table: Table) -> list[str]:
+    """The splits asked for, those that stand for several replaced by these; with ``ladder`` none twice.
+
+    Raises
+    ------
+    InputError
+        If one of them is for other tables.
+    """
+    expanded: list[str] = []
+    for name in names:
+        row, _ = rung_of(name)
+        if row is None or row.stands_for is None:
+            expanded.append(name)
+            continue
+        if row.kinds == (REACTIONS,):
+            row.check(table, name)
+        expanded += expand_names(row.stands_for(table), table)
+    return list(dict.fromkeys(expanded)) if "ladder" in names else expanded
+
+
+def makes_folds(name: str) -> bool:
+    """Whether a split of this name can be made as folds: one whose division is given, or lies at an edge, cannot."""
+    row, value = rung_of(name)
+    return row is not None and row.groups is not None and not (row.name == "component" and "=" in value)
