@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 
 import yaml
 
+from pipeline.coerce import coerced
 from pipeline.errors import InputError, nearest, unknown
 from pipeline.files import shipped_folder
 from pipeline.lm.pretrained import AUTO, STARTS
@@ -272,24 +273,11 @@ def budget_seconds(text: str) -> float:
 
 
 def _coerce(name: str, value: Any, kind: Any, where: str) -> Any:
-    if kind is bool and isinstance(value, bool):
-        return value
-    if kind is int and isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    if kind is str and isinstance(value, (str, int, float)) and not isinstance(value, bool):
-        return str(value)
     if name in ("target", *PER_TARGET) and isinstance(value, list) and all(isinstance(item, str) for item in value):
         return ",".join(value)
-    if kind == tuple[str, ...]:
-        items = value.split(",") if isinstance(value, str) else value
-        if isinstance(items, (list, tuple)):
-            return tuple(str(item).strip() for item in items if str(item).strip())
-    expected = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}.get(
-        kind, "a list of names"
-    )
-    raise InputError(f"{where}: {name} is {value!r}; expected {expected}")
+    if kind == tuple[str, ...] and not isinstance(value, (str, list, tuple)):
+        raise InputError(f"{where}: {name} is {value!r}; expected a list of names")
+    return coerced(value, kind, f"{where}: {name}")
 
 
 def _load_yaml(path: Path) -> Mapping[str, Any]:

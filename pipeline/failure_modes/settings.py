@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Self
+from typing import Any, Self, get_type_hints
 
+from pipeline.coerce import coerced
 from pipeline.config import RunConfig
 from pipeline.errors import InputError, unknown
 
@@ -16,12 +17,12 @@ class StressSettings:
     @classmethod
     def read(cls, given: Mapping[str, Any], where: str) -> Self:
         """From a mapping of a YAML file or options; unknown keys and wrong types are errors."""
-        known = asdict(cls())  # type: ignore[call-overload]
+        known = get_type_hints(cls)
         values: dict[str, Any] = {}
         for key, value in given.items():
             if key not in known:
                 raise unknown(f"key in {where}", key, known)
-            values[key] = _like(known[key], value, f"{where}: {key}")
+            values[key] = coerced(value, known[key], f"{where}: {key}")
         return cls(**values)
 
     def as_dict(self) -> dict[str, Any]:
@@ -55,19 +56,3 @@ def require_reactions(config: RunConfig) -> None:
         )
     if not config.yield_unit:
         raise InputError(f"{config.table}: the experiment is about yields; name their column with --yield")
-
-
-def _like(default: Any, value: Any, where: str) -> Any:
-    """A value of the type of the default."""
-    if isinstance(default, tuple):
-        items = value.split(",") if isinstance(value, str) else value
-        items = items if isinstance(items, (list, tuple)) else (items,)
-        return tuple(_like(default[0], item, where) for item in items)
-    if isinstance(default, str):
-        return str(value).strip()
-    if isinstance(default, bool) and not isinstance(value, bool):
-        raise InputError(f"{where} is {value!r}; expected true or false")
-    try:
-        return type(default)(value)
-    except (TypeError, ValueError):
-        raise InputError(f"{where} is {value!r}; expected a number") from None

@@ -586,7 +586,7 @@ def test_molecules_and_a_table_without_failures_are_refused(planted, alcohols):
     [
         ({"dozes": [1]}, "did you mean 'doses'"),
         ({"doses": [0, 10]}, "above 0"),
-        ({"seeds": "many"}, "expected a number"),
+        ({"seeds": "many"}, "expected a whole number"),
         ({"lm_extras": 3}, "true or false"),
     ],
 )
