@@ -317,7 +317,7 @@ def run(
     from pipeline.certainty import sentences
     from pipeline.config import budget_seconds, write_yaml
     from pipeline.evaluation.verdict import ladder_sentence
-    from pipeline.experiment import open_job, prepare
+    from pipeline.experiment import open_job, prepare, settle
     from pipeline.files import write_atomically
     from pipeline.report.page import write_report
 
@@ -330,6 +330,7 @@ def run(
         for config in configs:
             prepared.append(prepare(config, reporter, job.raw))
             check_room(prepared[-1])
+            settle(prepared[-1])
             _say_plan(reporter, prepared[-1])
         outcomes = [_within_budget(reporter, one, share) for one in prepared]
         if len(configs) > 1:

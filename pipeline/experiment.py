@@ -277,7 +277,6 @@ def prepare(config: RunConfig, reporter: Reporter, raw: RawTable | None = None) 
     """Everything before training: the table, the rows that the model cannot take, and the splits."""
     run = start(config, config.arms, reporter, raw)
     make_splits(run)
-    settle(run)
     return run
 
 
@@ -846,6 +845,7 @@ def execute(run: Run) -> Outcome:
     """Fill all cells, evaluate them, and write the folder of the run except for the report."""
     from pipeline.training_seeds import train_again  # it builds on this module
 
+    settle(run)
     _write_inputs(run)
     if _needs_features(run):
         label, compute = shared_features(run.table)

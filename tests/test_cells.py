@@ -13,7 +13,7 @@ from pipeline.arms.catalogue import ARMS, MOLECULES, REACTIONS
 from pipeline.arms.ladder import code_behind
 from pipeline.cells import cell_id, pinned
 from pipeline.config import make_config
-from pipeline.experiment import WORKERS, cell_key, prepare
+from pipeline.experiment import WORKERS, cell_key, prepare, settle
 from pipeline.reporter import Reporter
 
 NAMES = [(name, kind) for name in ARMS for kind in (MOLECULES, REACTIONS) if ARMS[name].is_for(kind)]
@@ -97,7 +97,9 @@ def test_a_root_that_is_not_defined_is_an_error():
 
 def prepared(path, out, arms="ridge", **settings):
     given = {"smiles": "SMILES", "target": "value", "arms": arms, "out": str(out), "split": "random", **settings}
-    return prepare(make_config(str(path), given), Reporter())
+    run = prepare(make_config(str(path), given), Reporter())
+    settle(run)
+    return run
 
 
 def ids(run, arm="ridge"):

@@ -15,6 +15,7 @@ from pipeline.evaluation.detection import BOUNDS, Scored, detection_scores, prio
 from pipeline.evaluation.metrics import auroc
 from pipeline.evaluation.seeded import APART, bounded_interval, effective_groups, over_seeds, rarer, too_few
 from pipeline.evaluation.verdict import number
+from pipeline.experiment import settle
 from pipeline.failure_modes.doses import (
     METRICS,
     RANKING,
@@ -112,6 +113,7 @@ def execute(experiments: Sequence[Experiment]) -> list[Findings]:
     """Train all that is not there yet, and write what the folder of the experiment holds except for the report."""
     found = []
     for experiment in experiments:
+        settle(experiment.run)
         cells = []
         reporter = experiment.run.reporter
         for training in trainings(experiment):

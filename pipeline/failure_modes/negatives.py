@@ -22,7 +22,7 @@ from pipeline.cells import get_or_make, measured
 from pipeline.config import RunConfig, make_config
 from pipeline.errors import InputError
 from pipeline.evaluation.detection import Scored
-from pipeline.experiment import Run, language_model_key, limit_rows, load_raw, load_table, make_splits, settle
+from pipeline.experiment import Run, language_model_key, limit_rows, load_raw, load_table, make_splits
 from pipeline.failure_modes import decoys, judges
 from pipeline.failure_modes.learners import LM_BATCH, code_of_learner, of_yields, resolve_learners, short_arm
 from pipeline.failure_modes.settings import StressSettings, require_reactions
@@ -221,7 +221,6 @@ def prepare(config: RunConfig, settings: NegativesSettings, reporter: Reporter) 
     run = Run(config, with_product(load_table(config, reporter)), [], list(learners), Path(config.out), reporter)
     limit_rows(run)
     make_splits(run)
-    settle(run)
     if not any(map(is_language_model, learners)):
         settings = replace(settings, positives=0, test_rows=0)
     return [_experiment(run, settings, learners, split) for split in run.splits]

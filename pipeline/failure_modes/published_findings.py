@@ -12,6 +12,7 @@ from pipeline.evaluation.bootstrap import group_weights
 from pipeline.evaluation.detection import BOUNDS, Scored, detection_scores, rests_on
 from pipeline.evaluation.metrics import mean_absolute_error, r2
 from pipeline.evaluation.seeded import APART, SHARE, UNBOUNDED, bounded_interval, over_seeds
+from pipeline.experiment import settle
 from pipeline.failure_modes.findings import (
     RESAMPLES,
     biased,
@@ -63,6 +64,7 @@ class Findings:
 
 def execute(experiment: Experiment) -> Findings:
     """Train all that is not there yet, and write what the folder of the experiment holds except for the report."""
+    settle(experiment.run)
     cells = []
     for training in trainings(experiment):
         cells.append((training, train_and_predict(experiment, training)))

@@ -20,7 +20,7 @@ from pipeline.arms.ladder import is_language_model
 from pipeline.cells import get_or_make, measured
 from pipeline.config import RunConfig
 from pipeline.errors import InputError, unknown
-from pipeline.experiment import Run, language_model_key, limit_rows, load_raw, load_table, make_splits, settle
+from pipeline.experiment import Run, language_model_key, limit_rows, load_raw, load_table, make_splits
 from pipeline.failure_modes.learners import code_of_learner, resolve_learners, short_arm
 from pipeline.failure_modes.settings import StressSettings, require_reactions
 from pipeline.reporter import Reporter
@@ -147,7 +147,6 @@ def prepare(config: RunConfig, settings: PublishedSettings, reporter: Reporter) 
     run = Run(config, table, [], list(learners), Path(config.out), reporter)
     limit_rows(run)
     make_splits(run)
-    settle(run)
     experiment = Experiment(run, settings, learners, run.splits[0])
     _check(experiment)
     return experiment

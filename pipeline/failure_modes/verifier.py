@@ -24,7 +24,7 @@ from pipeline.arms.ladder import LANGUAGE_MODEL_CODE, is_language_model
 from pipeline.cells import get_or_make, measured
 from pipeline.config import RunConfig
 from pipeline.errors import InputError, unknown
-from pipeline.experiment import OBJECTS, Run, language_model_key, limit_rows, load_table, make_splits, settle
+from pipeline.experiment import OBJECTS, Run, language_model_key, limit_rows, load_table, make_splits
 from pipeline.failure_modes import decoys
 from pipeline.failure_modes.generator import Generator, generator_template
 from pipeline.failure_modes.learners import LM_BATCH, code_of_learner, resolve_learners
@@ -221,7 +221,6 @@ def prepare(config: RunConfig, settings: VerifierSettings, reporter: Reporter) -
     run = Run(config, table, [], [*verifiers, "lm-text"], Path(config.out), reporter)
     limit_rows(run)  # with the generator as an arm that reads prompts, for its limit of tokens
     make_splits(run)
-    settle(run)
     negatives = NegativesSettings(
         success=settings.success, positives=settings.positives, lm_steps=settings.lm_steps, test_rows=0
     )

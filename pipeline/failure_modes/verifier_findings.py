@@ -14,6 +14,7 @@ import pandas as pd
 from pipeline.evaluation.bootstrap import group_weights
 from pipeline.evaluation.metrics import divide
 from pipeline.evaluation.seeded import APART, SHARE, Bounds, bounded_interval, over_seeds
+from pipeline.experiment import settle
 from pipeline.failure_modes.findings import RESAMPLES, can_be_chance, few_groups, in_percent, one_seed
 from pipeline.failure_modes.folder import Interval, interval_where, write_folder
 from pipeline.failure_modes.verifier import (
@@ -75,6 +76,7 @@ class Findings:
 
 def execute(experiment: Experiment) -> Findings:
     """Train all that is not there yet, and write what the folder of the experiment holds except for the report."""
+    settle(experiment.run)
     answered, trained = [], []
     for seed in range(experiment.settings.seeds):
         of_seed: list[Answered] = []
