@@ -21,6 +21,7 @@ from pipeline.lm.engine import Engine
 from pipeline.lm.pretrained import ADAPTERS, AUTO, PLAIN, PretrainedAdapter, pretrained_adapter
 from pipeline.lm.weights import DEFAULT_MODEL, weights_identity
 from pipeline.prompts.templates import REACTION_TEMPLATE, WHOLE, PromptTemplate
+from scripts.pretrain_adapter import without_variants
 from tests.conftest import SMILES
 
 MOLECULES = PromptTemplate("mass", "u")
@@ -136,3 +137,11 @@ def test_the_shipped_file_is_the_one_that_is_described():
     assert about["model"] == weights_identity(DEFAULT_MODEL)
     assert int(about["molecules"]) == adapter.molecules
     assert tuple(about["corpus"].split()) == adapter.corpus
+
+
+def test_variants_of_molecules_that_are_left_out_are_not_learned_from():
+    """A salt, a charged form, a stereoisomer and a tautomer, each under another name than the one left out."""
+    left_out = ["CC(=O)O", "CCN", "C[C@H](N)C(=O)O", "O=c1cccc[nH]1"]
+    variants = ["CC(=O)[O-].[Na+]", "CC[NH3+]", "C[C@@H](N)C(=O)O", "Oc1ccccn1"]
+    others = ["CCO", "c1ccccc1"]
+    assert without_variants([*others, *variants, *others, *left_out], left_out) == others
