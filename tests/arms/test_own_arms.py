@@ -48,6 +48,7 @@ def run_afresh(table, *more):
     return chemtune_afresh("run", table, *given, *more, cwd=table.parent)
 
 
+@pytest.mark.slow
 def test_an_own_arm_is_compared_as_any_other_and_fitted_again_where_its_file_changes(alcohols):
     write(alcohols.parent, "texts", TEXTS)
     write(alcohols.parent, "vicinity", FEATURES)

@@ -21,6 +21,7 @@ from pipeline.reporter import Reporter
 from tests.branches import Branches
 from tests.conftest import SMILES, reaction_rows, tiny_model_folder, write_table
 
+pytestmark = pytest.mark.slow  # fifteen runs
 RINGS = SMILES + [f"{'C' * a}C(=O){group}" for a in range(1, 9) for group in ("OCC", "NCC", "c1ccccc1")]
 SENTENCES = {certainty: "sentences", noise: "noise_sentence", training_seeds: "seed_sentence"}
 
