@@ -8,7 +8,7 @@ import os
 import platform
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +36,7 @@ from pipeline.arms.ladder import (
     mean_of,
     resolve_arms,
 )
-from pipeline.arms.own import here_first, is_own
+from pipeline.arms.own import is_own
 from pipeline.cells import cell_id, get_or_make, measured, read_cell, versions
 from pipeline.config import RunConfig, config_per_target, merge_settings, write_yaml
 from pipeline.errors import InputError, unknown
@@ -434,7 +434,7 @@ def cell_key(run: Run, split: Split, fold: Fold, arm: str, again: int = 0) -> di
         "task": run.task,
         "bins": run.config.bins,
         "seed": seed_of(run, split, fold) + SEED_STEP * again,
-        "code": _code_behind(arm, run.table.kind),
+        "code": code_of(*WORKERS, *code_behind(arm, run.table.kind)),
     }
     if is_language_model(arm):
         depth, trained = run.layers(arm)
@@ -449,11 +449,6 @@ def cell_key(run: Run, split: Split, fold: Fold, arm: str, again: int = 0) -> di
             "calibrated": run.config.calibrate_lm and not again,
         }
     return key
-
-
-def _code_behind(arm: str, kind: str) -> str:
-    with here_first():
-        return code_of(*WORKERS, *code_behind(arm, kind))
 
 
 def starting_adapter(run: Run, arm: str) -> PretrainedAdapter | None:
@@ -658,23 +653,22 @@ def _fitted_without(run: Run, seeded: Run, split: Split, fold: Fold, arm: str, y
     parts = training_parts(run, split, fold, y)
     if is_language_model(arm):
         masks, parts = masks[:1], []
-    more = [part for part in parts if not any(np.array_equal(part, mask) for mask in masks)]
-    label = f"held-out training rows: {arm}"
-    fitted = fitted_without(
-        seeded, [*masks, *more], lambda _: new_arm(seeded, arm, label, split.reach), X.loc[train], y.loc[train], groups
-    )
-    result = np.full((len(train), len(run.classes) if run.task == CLASSES else 1), np.nan)
-    tested = []
-    for number, (mask, model) in enumerate(fitted):
-        if number < len(masks):
-            result[mask] = _predictions(run, model, X.loc[train][mask])
-        if any(np.array_equal(part, mask) for part in parts):
-            tested.append(_predictions(run, model, X.loc[test]))
-    plain = result if run.task == CLASSES else result[:, 0]
-    found = {"validation": plain.tolist()}
-    if tested:
-        found["without_part"] = [(one if run.task == CLASSES else one[:, 0]).tolist() for one in tested]
-    return found
+    label, tested = f"held-out training rows: {arm}", []
+
+    def held_out(masks: Sequence[np.ndarray], seen: Callable[[Any], None] | None) -> np.ndarray:
+        def make(_: int) -> Any:
+            return new_arm(seeded, arm, label, split.reach)
+
+        return held_out_predictions(seeded, masks, make, X.loc[train], y.loc[train], groups, seen)
+
+    def predict_test(model: Any) -> None:
+        tested.append(_listed(run, _predictions(run, model, X.loc[test])))
+
+    same = len(parts) == len(masks) and all(map(np.array_equal, parts, masks))
+    found = {"validation": _listed(run, held_out(masks, predict_test if parts and same else None))}
+    if parts and not same:
+        held_out(parts, predict_test)
+    return found | ({"without_part": tested} if tested else {})
 
 
 def training_parts(run: Run, split: Split, fold: Fold, y: pd.Series) -> list[np.ndarray]:
@@ -688,15 +682,16 @@ def training_parts(run: Run, split: Split, fold: Fold, y: pd.Series) -> list[np.
     return parts if len(parts) >= LEAST_PARTS else []
 
 
-def fitted_without(
+def held_out_predictions(
     run: Run,
     masks: Sequence[np.ndarray],
     make: Callable[[int], Any],
     X: pd.DataFrame,
     y: pd.Series,
     groups: np.ndarray,
-) -> Iterator[tuple[np.ndarray, Any]]:
-    """Each mask with an arm fitted on the rows that it does not hold.
+    seen: Callable[[Any], None] | None = None,
+) -> np.ndarray:
+    """Predict each mask's rows by an arm fitted on the others; NaN where no mask holds a row.
 
     Parameters
     ----------
@@ -705,39 +700,33 @@ def fitted_without(
         From the number of the mask to an unfitted arm.
     y : Series of shape (n,)
         By ``row_id``.
-    """
-    for number, held in enumerate(masks):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # convergence and rank warnings of single fits; results are scored
-            sides = run.table.censoring(list(y.index[~held]))
-            yield held, fit_arm(make(number), X[~held], y[~held].to_numpy(), groups[~held], sides)
-
-
-def held_out_predictions(
-    run: Run,
-    masks: Sequence[np.ndarray],
-    make: Callable[[int], Any],
-    X: pd.DataFrame,
-    y: pd.Series,
-    groups: np.ndarray,
-) -> np.ndarray:
-    """Predict each mask's rows by an arm fitted on the others (`fitted_without`); NaN where no mask holds a row.
+    seen : callable, optional
+        Is given each fitted arm.
 
     Returns
     -------
     ndarray of shape (n, 1), or (n, classes) with probabilities
     """
     result = np.full((len(y), len(run.classes) if run.task == CLASSES else 1), np.nan)
-    for held, model in fitted_without(run, masks, make, X, y, groups):
-        result[held] = _predictions(run, model, X[held])
+    for number, held in enumerate(masks):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # convergence and rank warnings of single fits; results are scored
+            sides = run.table.censoring(list(y.index[~held]))
+            model = fit_arm(make(number), X[~held], y[~held].to_numpy(), groups[~held], sides)
+            result[held] = _predictions(run, model, X[held])
+            if seen is not None:
+                seen(model)
     return result
 
 
 def _predictions(run: Run, model: Any, X: pd.DataFrame) -> np.ndarray:
     """Shape (n, 1), or (n, classes) with probabilities."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return class_chances(model, run.classes, X) if run.task == CLASSES else model.predict(X)[:, None]
+    return class_chances(model, run.classes, X) if run.task == CLASSES else model.predict(X)[:, None]
+
+
+def _listed(run: Run, predicted: np.ndarray) -> list[Any]:
+    """What `_predictions` gives as a cell keeps it: a number for each row, or a list of probabilities."""
+    return (predicted if run.task == CLASSES else predicted[:, 0]).tolist()
 
 
 def inner_folds(y: pd.Series, groups: np.ndarray, task: str, seed: int) -> list[np.ndarray]:
@@ -948,17 +937,14 @@ def _cannot_write(cell: dict[str, Any], truth: pd.Series) -> np.ndarray:
     return ~NumberFormat(**cell["number_format"]).can_write(truth.to_numpy(dtype=np.float64))
 
 
-def with_refits(run: Run, split: Split, evaluation: Evaluation) -> Evaluation:
-    """An evaluation beyond an edge with the scores of the arms trained without each part of the training groups."""
-    if split.order is None or len(split.folds) > 1:
-        return evaluation
-    (fold,) = split.folds
+def with_refits(evaluation: Evaluation, cells: Sequence[Mapping[str, Any]]) -> Evaluation:
+    """An evaluation with the scores of the arms trained without each part of the training groups, where the cells of
+    its split have such predictions."""
     refits = {}
-    for arm in run.arms:
-        cell = get_cell(run, split, fold, arm)
-        parts = [evaluation.parts_of(cell["row_id"], np.array(one)) for one in cell.get("without_part", ())]
-        if parts:
-            refits[arm] = np.array([part.mean() for part in parts])
+    for cell in cells:
+        if cell["key"]["split"] == evaluation.split and "without_part" in cell:
+            parts = [evaluation.parts_of(cell["row_id"], np.array(one)) for one in cell["without_part"]]
+            refits[cell["key"]["arm"]] = np.array([part.mean() for part in parts])
     if evaluation.only_reference in refits:
         refits[REFERENCE] = refits[evaluation.only_reference]
     return replace(evaluation, refits=refits)
@@ -1011,7 +997,7 @@ def _conclude(
         )
         for split in run.splits
     ]
-    evaluations = [with_refits(run, split, one) for split, one in zip(run.splits, evaluations, strict=True)]
+    evaluations = [with_refits(evaluation, cells) for evaluation in evaluations]
     seed_spreads = spreads(run, evaluations)
     evaluations = with_seeds(evaluations, seed_spreads)
     metrics = pd.concat([metric_table(evaluation) for evaluation in evaluations], ignore_index=True)

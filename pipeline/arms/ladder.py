@@ -65,11 +65,9 @@ def resolve_arms(names: Sequence[str], task: str, of_reactions: bool = False) ->
         if not ARMS[name].is_for(REACTIONS if of_reactions else MOLECULES):
             raise InputError(f"arm {name!r} asks for features of molecules; this table holds reactions")
     for name in names:
-        if name in own:
-            continue
         if name in groups:
             chosen.update(groups[name])
-        elif name in CONTROLS.values():
+        elif name in own or name in CONTROLS.values():
             continue
         elif name in order:
             chosen.add(name)

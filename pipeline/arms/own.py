@@ -99,7 +99,7 @@ def build_own(name: str, task: str, seed: int, threads: int, columns: Any = None
 
 def _function(name: str) -> Callable[..., Any]:
     module, _, function = name.partition(":")
-    with here_first():
+    with _here_first():
         try:
             found = getattr(import_module(module), function, None)
         except Exception as error:  # a module of the user's may raise anything while it is imported
@@ -110,7 +110,7 @@ def _function(name: str) -> Callable[..., Any]:
 
 
 @contextmanager
-def here_first() -> Iterator[None]:
+def _here_first() -> Iterator[None]:
     """Look for modules in the working directory as well."""
     here = os.getcwd()
     sys.path.insert(0, here)

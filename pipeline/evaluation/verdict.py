@@ -136,10 +136,10 @@ def _verdict(
         )
     if not learned:
         parts = []
-        for words_, answers in (("worse than", (WORSE,)), ("not shown to be better than", (CANNOT_TELL, EQUIVALENT))):
+        for relation, answers in (("worse than", (WORSE,)), ("not shown to be better than", (CANNOT_TELL, EQUIVALENT))):
             arms = [_label(evaluation, item.arm) for item in controlled if item.answer in answers]
             if arms:
-                parts.append(f"{_names(arms)} {_is(arms)} {words_} {constant}")
+                parts.append(f"{_names(arms)} {_is(arms)} {relation} {constant}")
         return made(False, None, f"{where} no arm can be recommended: {', and '.join(parts)}.")
     found_better = [item for item in compared if item.answer == BETTER and item.arm in learned]
     winners = sorted(found_better, key=_edge, reverse=True)
