@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pipeline.arms.inputs import MolecularFeatures
-    from pipeline.estimators import LoraClassifier, LoraRegressor, load
+    from pipeline.models.estimators import LoraClassifier, LoraRegressor, load
     from pipeline.splits.cross_validators import MoleculeKFold, ScaffoldHoldOut, ScaffoldKFold
 
 __version__ = "0.1.0"
@@ -21,13 +21,13 @@ __all__ = [
     "load",
 ]
 _HOMES = {
-    "LoraClassifier": "pipeline.estimators",
-    "LoraRegressor": "pipeline.estimators",
+    "LoraClassifier": "pipeline.models.estimators",
+    "LoraRegressor": "pipeline.models.estimators",
     "MolecularFeatures": "pipeline.arms.inputs",
     "MoleculeKFold": "pipeline.splits.cross_validators",
     "ScaffoldHoldOut": "pipeline.splits.cross_validators",
     "ScaffoldKFold": "pipeline.splits.cross_validators",
-    "load": "pipeline.estimators",
+    "load": "pipeline.models.estimators",
 }
 
 

@@ -6,11 +6,11 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any, Optional, cast
 
 import typer
 from rich.console import Console
@@ -148,6 +148,25 @@ DataDirOption = Annotated[
 StepsOption = Annotated[
     Optional[int], typer.Option(help="Optimiser steps of the LM arms, 16 rows each; 0 follows the rows.")
 ]
+
+
+ExecutorOption = Annotated[
+    Optional[str],
+    typer.Option(help="Who computes: serial (default), processes, ray or slurm; results are the same."),
+]
+WorkersOption = Annotated[Optional[int], typer.Option(help="Helpers of the executor; one per core if not given.")]
+ShardOption = Annotated[
+    Optional[str],
+    typer.Option(help="Do this share of the work, such as 2/5, under a scheduler of your own; the last one reports."),
+]
+_EXECUTION = ("executor", "workers", "shard")
+
+
+def _executor(options: dict[str, Any]) -> Any:
+    """The executor that the options of a command name."""
+    from pipeline.cells.executors import Executor
+
+    return Executor.of(options["executor"] or "", options["workers"] or 0, options["shard"] or "")
 
 
 def _settings(options: dict[str, Any], *others: str) -> dict[str, Any]:
@@ -308,18 +327,24 @@ def run(
         Optional[str], typer.Option(help="Time to keep within, such as 10m; says what it left out.")
     ] = None,
     keep_models: Annotated[Optional[bool], typer.Option("--keep-models", help="Keep the fitted arms.")] = None,
+    executor: ExecutorOption = None,
+    workers: WorkersOption = None,
+    shard: ShardOption = None,
     out: Annotated[Optional[str], typer.Option(help="Folder of the run; runs/<table> if not given.")] = None,
 ) -> None:
     """Compare a fine-tuned language model with classical baselines on random and shifted splits."""
-    given = _settings(locals(), "source")
+    options = dict(locals())
+    given = _settings(options, "source", *_EXECUTION)
     _begin(source)
-    from pipeline.budget import check_room
-    from pipeline.certainty import sentences
+    how = _executor(options)
     from pipeline.config import budget_seconds, write_yaml
     from pipeline.evaluation.verdict import ladder_sentence
-    from pipeline.experiment import open_job, prepare, settle
     from pipeline.files import write_atomically
-    from pipeline.report.page import write_report
+    from pipeline.runs.budget import check_room
+    from pipeline.runs.certainty import sentences
+    from pipeline.runs.context import settled
+    from pipeline.runs.prepare import open_job, prepare
+    from pipeline.studies.compare_page import write_report
 
     job = open_job(source, given)
     configs, folder = job.configs, Path(job.settings["out"])
@@ -328,11 +353,14 @@ def run(
     with reporter.running():
         prepared = []
         for config in configs:
-            prepared.append(prepare(config, reporter, job.raw))
-            check_room(prepared[-1])
-            settle(prepared[-1])
-            _say_plan(reporter, prepared[-1])
-        outcomes = [_within_budget(reporter, one, share) for one in prepared]
+            made = prepare(config, reporter, job.raw)
+            check_room(made)
+            prepared.append((made, settled(made, reporter)))
+            _say_plan(reporter, made)
+        outcomes = [_within_budget(*one, share, how) for one in prepared]
+        if None in outcomes:
+            console.print("Other shares are still to be done; the command that does the last one writes the report.")
+            return
         if len(configs) > 1:
             write_atomically(folder / "config.yaml", write_yaml(job.settings))
         report = write_report(outcomes, folder)
@@ -349,20 +377,22 @@ def run(
     console.print(f"\nReport: {report}", markup=False)
 
 
-def _within_budget(reporter: Reporter, prepared: Any, seconds: float) -> Any:
+def _within_budget(context: Any, machine: Any, seconds: float, how: Any) -> Any:
     """Fill the cells of a run, after a probe and what follows from it for the budget (0 for none)."""
-    from pipeline.budget import duration, estimate, fit_budget, probe
-    from pipeline.experiment import execute, missing_cells
+    from pipeline.cells.store import Store
+    from pipeline.runs.budget import duration, estimate, fit_budget, probe
+    from pipeline.runs.fits import missing_fits
+    from pipeline.studies.compare import execute
 
-    if missing_cells(prepared):
-        measured = probe(prepared)
+    if missing_fits(context, machine, Store(context.folder)):
+        measured = probe(context, machine)
         if seconds:
-            prepared = fit_budget(prepared, measured, seconds)
-        for note in prepared.left_out:
-            reporter.say(f"Left out for the budget of {prepared.config.budget}: {note}.")
-        total = sum(estimate(prepared, measured).values())
-        reporter.say(f"Estimated time on this machine, from a short probe: {duration(total)}.")
-    return execute(prepared)
+            context = fit_budget(context, machine, measured, seconds)
+        for note in context.left_out:
+            machine.reporter.say(f"Left out for the budget of {context.config.budget}: {note}.")
+        total = sum(estimate(context, machine, measured).values())
+        machine.reporter.say(f"Estimated time on this machine, from a short probe: {duration(total)}.")
+    return execute(context, machine, how)
 
 
 def _say_plan(reporter: Reporter, prepared: Any) -> None:
@@ -388,7 +418,7 @@ def _say_plan(reporter: Reporter, prepared: Any) -> None:
         )
         for note in split.notes:
             reporter.say(f"  Note: {note}.")
-    reporter.say(f"Arms: {', '.join(prepared.arms)}. Seed {config.seed}. Folder: {prepared.out}")
+    reporter.say(f"Arms: {', '.join(prepared.arms)}. Seed {config.seed}. Folder: {prepared.folder}")
 
 
 @app.command()
@@ -457,9 +487,9 @@ def fit(
     """Fit one arm on all rows and save it as a folder to predict with."""
     given = _settings(locals(), "source", "arm", "run", "split", "merge", "out")
     _begin(run or source)
-    from pipeline.experiment import open_job
-    from pipeline.fitting import FinishedRun, fit_model
+    from pipeline.models.fitting import FinishedRun, fit_model
     from pipeline.models.folder import check_mergeable, write_merged
+    from pipeline.runs.prepare import open_job
 
     finished, best = FinishedRun.read(run) if run else None, arm in ("", "best")
     if split and not (finished and best):
@@ -545,7 +575,7 @@ def predict(
     if source:
         _begin(source)
     from pipeline.models.folder import changed_versions, load_model
-    from pipeline.predicting import Predictor, predict_file
+    from pipeline.models.predicting import Predictor, predict_file
 
     loaded = load_model(model)
     changed = changed_versions(loaded.about)
@@ -673,8 +703,9 @@ def audit(
     """Look at a table before training: refusals, duplicates, labels, scaffolds, leaks of the notation."""
     given = _settings(locals(), "source", "out")
     _begin(source)
-    from pipeline.experiment import load_table, open_job, refused_rows
     from pipeline.files import write_atomically, write_csv
+    from pipeline.runs.folder import refused_rows
+    from pipeline.runs.prepare import load_table, open_job
     from pipeline.tables.audit import audit_lines, audit_table
 
     job = open_job(source, given)
@@ -725,10 +756,11 @@ def prompts(
 ) -> None:
     """Show what the language model will read and write."""
     given = _settings(locals(), "source", "rows", "out")
-    from pipeline.experiment import load_table, open_job, template_of
     from pipeline.files import write_atomically
     from pipeline.prompts.numbers import NumberFormat
     from pipeline.prompts.templates import pairs
+    from pipeline.runs.context import template_of
+    from pipeline.runs.prepare import load_table, open_job
     from pipeline.tables.targets import CLASSES
 
     job = open_job(source, given)
@@ -853,74 +885,44 @@ def stress_negatives(
     template: TemplateOption = None,
     shuffle_components: ShuffleOption = None,
     seed: Annotated[Optional[int], typer.Option(help="Seed of the split, and the first of the training seeds.")] = None,
+    executor: ExecutorOption = None,
+    workers: WorkersOption = None,
+    shard: ShardOption = None,
     out: Annotated[Optional[str], typer.Option(help="Folder; runs/<table>-negatives if not given.")] = None,
 ) -> None:
     """What happens when only successes were published, and what dose of failures mends it."""
-    given = dict(locals())
-    _begin(source)
-    from pipeline.failure_modes.findings import execute
-    from pipeline.failure_modes.negatives import NAME, QUICK, NegativesSettings, prepare
-    from pipeline.report.negatives import write_report
+    _run_study("negatives", dict(locals()))
 
-    config, settings = _stress_settings(NAME, NegativesSettings, QUICK, given)
+
+def _run_study(name: str, options: dict[str, Any]) -> None:
+    """Run a study with what a YAML file or a table and the options say.
+
+    Options that the study has a setting for are its own, all others those of the run.
+    """
+    _begin(options["source"])
+    how = _executor(options)
+    from pipeline.config import make_config, read_stress
+    from pipeline.studies.study import run_study, study_named
+
+    study, source = study_named(name), options["source"]
+    own = {field.name for field in fields(cast(Any, study.Settings))}
+    named = {name: value for name, value in options.items() if name in own and value is not None}
+    said = read_stress(source, name) | (dict(study.QUICK) if options["quick"] else {}) | named
+    settings = study.Settings.read(said, f"stress: {name}")
+    config = make_config(source, _settings(options, "source", "quick", *_EXECUTION, *own))
+    if options["out"] is None:
+        config = replace(config, out=f"{config.out}-{name}")
     reporter = TerminalReporter()
     with reporter.running():
-        experiments = prepare(config, settings, reporter)
-        _say_experiment(reporter, experiments)
-        found = execute(experiments)
-        report = write_report(found, Path(config.out))
-    _say_found([one.sentences for one in found], report)
-
-
-def _stress_settings(
-    experiment: str, kind: type[Any], quick: dict[str, Any], options: dict[str, Any]
-) -> tuple[Any, Any]:
-    """The settings of the run and those of an experiment, from a YAML file or a table and the options.
-
-    Options that the experiment has a setting for are its own, all others those of the run.
-    """
-    from pipeline.config import make_config, read_stress
-
-    source, own = options["source"], {field.name for field in fields(kind)}
-    named = {name: value for name, value in options.items() if name in own and value is not None}
-    said = read_stress(source, experiment) | (quick if options["quick"] else {}) | named
-    settings = kind.read(said, f"stress: {experiment}")
-    config = make_config(source, _settings(options, "source", "quick", *own))
-    if options["out"] is None:
-        config = replace(config, out=f"{config.out}-{experiment}")
-    return config, settings
-
-
-def _say_read(reporter: Reporter, table: Any) -> None:
-    reporter.say(f"{table.name}: {len(table)} reactions from {table.n_read} rows, {len(table.refused)} refused.")
-
-
-def _say_found(parts: Sequence[Sequence[str]], report: Path) -> None:
-    for sentences in parts:
-        console.print()
-        for sentence in sentences:
-            console.print(sentence, markup=False)
-    console.print(f"\nReport: {report}", markup=False)
-
-
-def _say_experiment(reporter: Reporter, experiments: Any) -> None:
-    from pipeline.failure_modes.negatives import left_out, trainings
-
-    first = experiments[0]
-    table, settings = first.table, first.settings
-    _say_read(reporter, table)
-    for one in experiments:
-        success = one.success
-        train = success.loc[list(one.train)]
-        reporter.say(
-            f"Split {one.split.name}: {int(train.sum())} successes and {int((~train).sum())} failures to train on, "
-            f"{int(success.loc[one.test].sum())} and {int((~success.loc[one.test]).sum())} to test on "
-            f"(success: a yield of at least {settings.success:g} %)."
-        )
-        if left_out(one):
-            reporter.say(f"  Left out, since too few successes would be left known: {'; '.join(left_out(one))}.")
-    count = sum(len(trainings(one)) for one in experiments)
-    reporter.say(f"{count} trainings of {', '.join(first.learners)}. Folder: {first.run.out}")
+        done = run_study(study, config, settings, reporter, how)
+    if done is None:
+        console.print("Other shares are still to be done; the command that does the last one writes the report.")
+        return
+    found, page = done
+    console.print()
+    for sentence in found.sentences:
+        console.print(sentence, markup=False)
+    console.print(f"\nReport: {page}", markup=False)
 
 
 @stress.command("published-only")
@@ -961,29 +963,13 @@ def stress_published_only(
     template: TemplateOption = None,
     shuffle_components: ShuffleOption = None,
     seed: Annotated[Optional[int], typer.Option(help="Seed of the folds, and the first of the training seeds.")] = None,
+    executor: ExecutorOption = None,
+    workers: WorkersOption = None,
+    shard: ShardOption = None,
     out: Annotated[Optional[str], typer.Option(help="Folder; runs/<table>-published-only if not given.")] = None,
 ) -> None:
     """How wrong models of published tables are about the reactions of unseen papers that also failed."""
-    given = dict(locals())
-    _begin(source)
-    from pipeline.failure_modes.published_findings import execute
-    from pipeline.failure_modes.published_only import NAME, QUICK, PublishedSettings, prepare, trainings
-    from pipeline.report.published_only import write_report
-
-    config, settings = _stress_settings(NAME, PublishedSettings, QUICK, given)
-    reporter = TerminalReporter()
-    with reporter.running():
-        experiment = prepare(config, settings, reporter)
-        _say_read(reporter, experiment.table)
-        for name in (settings.published, settings.tested):
-            of_origin = experiment.success[experiment.origin == name]
-            reporter.say(f"{name}: {len(of_origin)} reactions, {of_origin.mean():.0%} of them successes.")
-        reporter.say(
-            f"{len(trainings(experiment))} trainings of {', '.join(experiment.learners)}. Folder: {experiment.run.out}"
-        )
-        found = execute(experiment)
-        report = write_report(found, Path(config.out))
-    _say_found([found.sentences], report)
+    _run_study("published-only", dict(locals()))
 
 
 @stress.command("verifier")
@@ -1018,28 +1004,13 @@ def stress_verifier(
     model: ModelOption = None,
     dtype: DtypeOption = None,
     seed: Annotated[Optional[int], typer.Option(help="Seed of the folds, and the first of the training seeds.")] = None,
+    executor: ExecutorOption = None,
+    workers: WorkersOption = None,
+    shard: ShardOption = None,
     out: Annotated[Optional[str], typer.Option(help="Folder; runs/<table>-verifier if not given.")] = None,
 ) -> None:
     """Generate conditions for held-out reactions, filter them by models that check, and look the truth up."""
-    given = dict(locals())
-    _begin(source)
-    from pipeline.failure_modes.verifier import NAME, QUICK, VerifierSettings, prepare
-    from pipeline.failure_modes.verifier_findings import execute
-    from pipeline.report.verifier import write_report
-
-    config, settings = _stress_settings(NAME, VerifierSettings, QUICK, given)
-    reporter = TerminalReporter()
-    with reporter.running():
-        experiment = prepare(config, settings, reporter)
-        _say_read(reporter, experiment.table)
-        asked = experiment.questions
-        reporter.say(
-            f"{len(asked)} reactions of {len({question.group for question in asked})} held-out "
-            f"values of {settings.held_out}; verifiers {', '.join(experiment.verifiers)}. Folder: {experiment.run.out}"
-        )
-        found = execute(experiment)
-        report = write_report(found, Path(config.out))
-    _say_found([found.sentences], report)
+    _run_study("verifier", dict(locals()))
 
 
 @app.callback()

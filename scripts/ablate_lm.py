@@ -29,8 +29,9 @@ from pipeline import LoraClassifier, LoraRegressor
 from pipeline.arms.ladder import make_whole
 from pipeline.config import make_config
 from pipeline.evaluation.estimates import Estimate
-from pipeline.experiment import binned, load_table
 from pipeline.reporter import Reporter
+from pipeline.runs.context import binned
+from pipeline.runs.prepare import load_table
 from pipeline.splits.splitters import Fold
 from pipeline.tables.targets import CLASSES
 

@@ -54,10 +54,10 @@ Evaluate = Callable[[dict[str, Any]], None]  # given the adapter's weights by na
 def load_job(options: argparse.Namespace) -> dict[str, Any]:
     """The rows of the job, as every recipe gets them."""
     from pipeline.config import make_config
-    from pipeline.experiment import load_table
     from pipeline.prompts.numbers import NumberFormat
     from pipeline.prompts.templates import PromptTemplate
     from pipeline.reporter import Reporter
+    from pipeline.runs.prepare import load_table
 
     table = load_table(make_config(options.table, {}), Reporter())
     fit, check = validation_rows(table, 0)
@@ -249,7 +249,7 @@ def sft(job: dict[str, Any], rate: float, steps: int, every: int, clock: Clock, 
 
 def work(options: argparse.Namespace) -> None:
     """Train one recipe once and print what was seen as a line of JSON."""
-    from pipeline.cells import measured
+    from pipeline.cells.cell import measured
     from pipeline.lm.engine import tokenizer_and_limit
 
     job, clock = load_job(options), Clock()
@@ -352,9 +352,9 @@ def predict(options: argparse.Namespace) -> None:
 
     from pipeline import LoraRegressor
     from pipeline.config import make_config
-    from pipeline.experiment import load_table
     from pipeline.lm.weights import resolve
     from pipeline.reporter import Reporter
+    from pipeline.runs.prepare import load_table
 
     job = load_job(options)
     table = load_table(make_config(options.table, {}), Reporter())

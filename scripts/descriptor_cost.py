@@ -25,8 +25,8 @@ from sklearn.model_selection import KFold
 from pipeline.arms import features
 from pipeline.arms.ladder import make_arm
 from pipeline.config import make_config
-from pipeline.experiment import load_table
 from pipeline.reporter import Reporter
+from pipeline.runs.prepare import load_table
 
 RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
 EXACT_ATOMS = 100

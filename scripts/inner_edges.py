@@ -21,17 +21,11 @@ from scipy.stats import spearmanr
 from pipeline.arms.ladder import MEANS, mean_of
 from pipeline.config import config_per_target, merge_settings
 from pipeline.evaluation.intervals import conformal_sides
-from pipeline.experiment import (
-    EDGE,
-    Run,
-    held_out_predictions,
-    load_raw,
-    new_arm,
-    prepare,
-    training_folds,
-    training_groups,
-)
 from pipeline.reporter import Reporter
+from pipeline.runs.context import Context, Machine
+from pipeline.runs.fits import new_arm
+from pipeline.runs.held_out import EDGE, held_out_predictions, training_folds, training_groups
+from pipeline.runs.prepare import load_raw, prepare
 from pipeline.splits import rungs
 from pipeline.splits.splitters import LABELS_UP, Order, Split
 
@@ -39,18 +33,16 @@ TEST_SIZE = 0.2
 ENSEMBLE = "ensemble"
 
 
-def prepared(table: str, rows: int) -> Run:
+def prepared(table: str, rows: int) -> Context:
     settings = merge_settings(
         table, {"split": ["label-high", "label-low"], "arms": ["baselines"], "max_rows": rows or None, "out": "unused"}
     )
     raw = load_raw(settings["table"])
     (config,) = config_per_target(settings, list(raw.frame.columns))
-    run = prepare(config, Reporter(), raw)
-    run.threads = 1
-    return run
+    return prepare(config, Reporter(), raw)
 
 
-def drifts(run: Run) -> Iterator[Split]:
+def drifts(run: Context) -> Iterator[Split]:
     """Splits at made-up times; their order is called that of labels, since only rows held out by it are looked at."""
     groups, _ = rungs.cluster_groups(run.table, rungs.CLUSTER_SIMILARITY, 0)
     codes, atoms = pd.factorize(groups)[0], pd.Series(rungs.heavy_atoms(run.table)).rank(pct=True).to_numpy()
@@ -69,7 +61,7 @@ def drifts(run: Run) -> Iterator[Split]:
         yield replace(split, folds=(replace(fold, train=train),), order=order)
 
 
-def predictions(run: Run, split: Split, masks: list[list[np.ndarray]]) -> dict[str, list[np.ndarray]]:
+def predictions(run: Context, split: Split, masks: list[list[np.ndarray]]) -> dict[str, list[np.ndarray]]:
     """By arm: of the rows of each set of masks over training and test rows. Shapes (n,)."""
     (fold,) = split.folds
     rows = [*fold.train, *fold.test]
@@ -83,11 +75,11 @@ def predictions(run: Run, split: Split, masks: list[list[np.ndarray]]) -> dict[s
     return found | {ENSEMBLE: [mean_of(parts) for parts in zip(*(found[arm] for arm in MEANS[ENSEMBLE]), strict=True)]}
 
 
-def _make(run: Run, arm: str) -> Any:
-    return lambda _: new_arm(run, arm, arm)
+def _make(run: Context, arm: str) -> Any:
+    return lambda _: new_arm(run, Machine(1), arm, run.config.seed, arm)
 
 
-def report(run: Run, split: Split) -> None:
+def report(run: Context, split: Split) -> None:
     (fold,) = split.folds
     y = run.table.targets
     truth, known = (y.loc[list(ids)].to_numpy(dtype=np.float64) for ids in (fold.test, fold.train))

@@ -14,7 +14,6 @@ import argparse
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -31,10 +30,11 @@ from pipeline.evaluation.intervals import (
     interval_score,
     quarters_of,
 )
-from pipeline.experiment import Run, load_table
-from pipeline.fitting import calibrate
+from pipeline.models.fitting import calibrate
 from pipeline.models.folder import prediction_and_spread
 from pipeline.reporter import Reporter
+from pipeline.runs.context import Context, this_machine
+from pipeline.runs.prepare import load_table
 from pipeline.splits.groups import GROUPINGS, twin_groups
 from pipeline.splits.splitters import hold_out
 from pipeline.tables.table import STRUCTURE, Table
@@ -57,7 +57,7 @@ def main() -> None:
         for seed in range(options.repeats):
             tested = hold_out(grouping(table), np.zeros(len(table)), config.test_size, seed)
             train = replace(table, frame=table.frame[~tested].reset_index(drop=True))
-            run = Run(replace(config, seed=seed), train, [], [options.arm], Path(), Reporter())
+            run = Context(replace(config, seed=seed), train, (), (options.arm,))
             method, found = one_hold_out(run, options.arm, table, tested, options.levels)
             chosen[method] += 1
             rows += found
@@ -69,12 +69,13 @@ def main() -> None:
 
 
 def one_hold_out(
-    run: Run, arm: str, table: Table, tested: np.ndarray, levels: list[float]
+    run: Context, arm: str, table: Table, tested: np.ndarray, levels: list[float]
 ) -> tuple[str, list[dict[str, object]]]:
     """What was chosen, and per level and way to make intervals what they were worth on the rows ``tested``."""
+    machine = this_machine(run.config, (arm,), Reporter())
     train, groups = run.table, twin_groups(run.table)
-    residuals, calibration = calibrate(run, arm, train.inputs, train.targets, groups)
-    model = make_whole(arm, run.task, seed=run.config.seed, threads=run.threads)
+    residuals, calibration = calibrate(run, machine, arm, train.inputs, train.targets, groups)
+    model = make_whole(arm, run.task, seed=run.config.seed, threads=machine.threads)
     model.fit(train.inputs, train.targets.to_numpy(), groups=groups)
     new = table.inputs[tested]
     predicted, spread = prediction_and_spread(model, new)

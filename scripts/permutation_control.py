@@ -12,13 +12,13 @@ from __future__ import annotations
 import argparse
 import tempfile
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from pipeline.config import make_config
-from pipeline.experiment import execute, prepare
 from pipeline.reporter import Reporter
+from pipeline.runs.prepare import prepare
+from pipeline.studies.compare import execute
 
 
 def main() -> None:
@@ -33,7 +33,9 @@ def main() -> None:
         shuffled = np.random.default_rng(number).permutation(run.table.frame["target"].to_numpy())
         table = replace(run.table, frame=run.table.frame.assign(target=shuffled))
         with tempfile.TemporaryDirectory() as folder:
-            outcome = execute(replace(run, table=table, out=Path(folder)))
+            config = replace(run.config, out=folder)
+            outcome = execute(replace(run, config=config, table=table))
+        assert outcome is not None
         if any(verdict.learned for verdict in outcome.verdicts):
             claims.append(number)
         print(f"{number + 1} permutations, {len(claims)} claims that something was learned", flush=True)

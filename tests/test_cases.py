@@ -10,10 +10,10 @@ from rdkit import Chem
 
 from pipeline.config import make_config
 from pipeline.errors import InputError
-from pipeline.experiment import load_table, prepare
-from pipeline.fitting import fit_model
-from pipeline.predicting import predict_file
+from pipeline.models.fitting import fit_model
+from pipeline.models.predicting import predict_file
 from pipeline.reporter import Reporter
+from pipeline.runs.prepare import load_table, prepare
 
 FOLDER = Path(__file__).resolve().parents[2] / "shared" / "cases"
 pytestmark = pytest.mark.skipif(

@@ -7,14 +7,19 @@ from dataclasses import replace
 
 import pytest
 import torch
+from threadpoolctl import threadpool_info
 
-from pipeline import cells, experiment, reach
 from pipeline.arms.catalogue import ARMS, MOLECULES, REACTIONS
 from pipeline.arms.ladder import code_behind
-from pipeline.cells import cell_id, pinned
+from pipeline.cells import cell as cell_module
+from pipeline.cells import reach
+from pipeline.cells.cell import pinned, work_on
 from pipeline.config import make_config
-from pipeline.experiment import WORKERS, cell_key, prepare, settle
 from pipeline.reporter import Reporter
+from pipeline.runs import context, fits
+from pipeline.runs.context import Machine, settled
+from pipeline.runs.fits import WORKERS, fit_cell
+from pipeline.runs.prepare import prepare
 
 NAMES = [(name, kind) for name in ARMS for kind in (MOLECULES, REACTIONS) if ARMS[name].is_for(kind)]
 
@@ -68,8 +73,8 @@ def test_a_changed_constant_of_a_baseline_changes_exactly_its_cells(before, edit
         ("pipeline.arms.baselines", "seed: int, threads: int) -> Any:", "seed: int, threads: Any) -> object:"),
         ("pipeline.arms.catalogue", "500 extremely randomised trees", "many trees"),
         ("pipeline.evaluation.verdict", "use {winner.arm}", "take {winner.arm}"),
-        ("pipeline.report.page", "WORST = 20", "WORST = 5"),
-        ("pipeline.experiment", "_cell_line(run", "cell_line(run"),
+        ("pipeline.studies.compare_page", "WORST = 20", "WORST = 5"),
+        ("pipeline.studies.compare", "_cell_line(context", "cell_line(context"),
         ("pipeline.errors", "class InputError", "class _Another: ...\n\n\nclass InputError"),
     ],
 )
@@ -78,7 +83,7 @@ def test_what_changes_no_number_changes_no_cell(before, edited, module, old, new
 
 
 def test_what_all_arms_share_changes_all_cells(before, edited):
-    assert changed(before, edited("pipeline.experiment", "INNER_FOLDS = 5", "INNER_FOLDS = 4")) == set(ARMS)
+    assert changed(before, edited("pipeline.runs.held_out", "INNER_FOLDS = 5", "INNER_FOLDS = 4")) == set(ARMS)
 
 
 def test_every_arm_reaches_the_function_that_builds_it():
@@ -98,49 +103,46 @@ def test_a_root_that_is_not_defined_is_an_error():
 def prepared(path, out, arms="ridge", **settings):
     given = {"smiles": "SMILES", "target": "value", "arms": arms, "out": str(out), "split": "random", **settings}
     run = prepare(make_config(str(path), given), Reporter())
-    settle(run)
-    return run
+    return run, settled(run, Reporter())
 
 
-def ids(run, arm="ridge"):
-    return cell_id(cell_key(run, run.splits[0], run.splits[0].folds[0], arm))
+def cell_of(run, machine, arm="ridge"):
+    return fit_cell(run, machine, run.splits[0], run.splits[0].folds[0], arm)
 
 
 def test_a_machine_with_other_cores_fits_nothing_again_and_keeps_the_threads(alcohols, monkeypatch):
     out = alcohols.parent / "out"
-    first = prepared(alcohols, out)
-    monkeypatch.setattr("os.cpu_count", lambda: 64)
-    again = prepared(alcohols, out)
-    assert again.threads == first.threads != 64
-    assert ids(again) == ids(first)
-    elsewhere = prepared(alcohols, alcohols.parent / "other")
-    assert elsewhere.threads == 64
-    assert ids(elsewhere) == ids(first)
+    first, machine = prepared(alcohols, out)
+    monkeypatch.setattr(context, "cores", lambda: 64)
+    again, same = prepared(alcohols, out)
+    assert same.threads == machine.threads != 64
+    assert cell_of(again, same).id == cell_of(first, machine).id
+    elsewhere, other = prepared(alcohols, alcohols.parent / "other")
+    assert other.threads == 64
+    assert cell_of(elsewhere, other).id == cell_of(first, machine).id
 
 
-def test_a_cell_says_how_many_threads_made_it(alcohols):
-    run = prepared(alcohols, alcohols.parent / "out")
-    run.threads = 1
+def test_a_cell_says_how_many_threads_made_it(alcohols, monkeypatch):
+    run, _ = prepared(alcohols, alcohols.parent / "out")
     seen = []
-    fold = run.splits[0].folds[0]
-    plain = experiment._fitted_cell
 
-    def watched(*given):
-        seen.append(torch.get_num_threads())
-        return plain(*given)
+    def watched(context, machine, cell, needed):
+        blas = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+        seen.append((torch.get_num_threads(), max(blas)))
+        return {}
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment, "_fitted_cell", watched)
-        cell = experiment.get_cell(run, run.splits[0], fold, "ridge")
-    assert cell["threads"] == 1
-    assert seen == [1]
+    monkeypatch.setattr(fits, "fit", watched)
+    for threads, on_model, wanted in ((2, False, 1), (2, True, 2), (1, True, 1)):
+        cell = replace(cell_of(run, Machine(threads)), on_model=on_model)
+        assert work_on(cell, run, Machine(threads), [])["threads"] == wanted
+        assert seen[-1] == (threads, wanted)
 
 
 def test_threads_are_as_before_after_a_cell_that_failed():
     before, within = torch.get_num_threads(), []
 
     def fail():
-        with pinned(before + 1):
+        with pinned(before + 1, 1):
             within.append(torch.get_num_threads())
             raise ZeroDivisionError
 
@@ -153,32 +155,33 @@ def test_threads_are_as_before_after_a_cell_that_failed():
 def test_the_number_type_is_decided_once_for_a_folder(alcohols, tiny_folder, monkeypatch):
     """A probe that comes out otherwise on a busy machine changes nothing of a run that goes on."""
     given = {"arms": "lm-head", "model": str(tiny_folder)}
-    monkeypatch.setattr(experiment, "_probed_dtype", lambda: "float32")
-    first = prepared(alcohols, alcohols.parent / "out", **given)
-    monkeypatch.setattr(experiment, "_probed_dtype", lambda: "bfloat16")
-    again = prepared(alcohols, alcohols.parent / "out", **given)
+    monkeypatch.setattr(context, "_dtype_here", lambda config: "float32")
+    _, first = prepared(alcohols, alcohols.parent / "out", **given)
+    monkeypatch.setattr(context, "_dtype_here", lambda config: "bfloat16")
+    _, again = prepared(alcohols, alcohols.parent / "out", **given)
     assert first.dtype == again.dtype == "float32"
-    assert ids(again, "lm-head") == ids(first, "lm-head")
-    assert prepared(alcohols, alcohols.parent / "other", **given).dtype == "bfloat16"
-    said = prepared(alcohols, alcohols.parent / "out", **given, dtype="bfloat16")
+    run, _ = prepared(alcohols, alcohols.parent / "out", **given)
+    assert cell_of(run, again, "lm-head").id == cell_of(run, first, "lm-head").id
+    assert prepared(alcohols, alcohols.parent / "other", **given)[1].dtype == "bfloat16"
+    _, said = prepared(alcohols, alcohols.parent / "out", **given, dtype="bfloat16")
     assert said.dtype == "bfloat16"
-    kept = json.loads((alcohols.parent / "out" / experiment.SETTLED).read_text())
+    kept = json.loads((alcohols.parent / "out" / context.SETTLED).read_text())
     assert kept["dtype"] == {"cpu": "float32"}
 
 
 def test_another_kind_of_device_is_another_cell(alcohols, tiny_folder, monkeypatch):
     given = {"arms": "ridge,lm-head", "model": str(tiny_folder), "dtype": "float32"}
-    run = prepared(alcohols, alcohols.parent / "out", **given)
-    here = ids(run, "lm-head"), ids(run, "ridge")
-    monkeypatch.setattr(experiment, "device_kind", lambda: "cuda")
-    there = ids(run, "lm-head"), ids(run, "ridge")
+    run, machine = prepared(alcohols, alcohols.parent / "out", **given)
+    here = cell_of(run, machine, "lm-head").id, cell_of(run, machine, "ridge").id
+    monkeypatch.setattr(context, "device_kind", lambda: "cuda")
+    there = cell_of(run, machine, "lm-head").id, cell_of(run, machine, "ridge").id
     assert there[0] != here[0]
     assert there[1] == here[1]
 
 
 def test_a_new_version_of_a_package_is_another_cell(alcohols, monkeypatch):
-    run = prepared(alcohols, alcohols.parent / "out")
-    first = ids(run)
-    assert ids(replace(run, threads=run.threads + 1)) == first
-    monkeypatch.setattr(cells, "versions", lambda: {"torch": "0"})
-    assert ids(run) != first
+    run, machine = prepared(alcohols, alcohols.parent / "out")
+    first = cell_of(run, machine).id
+    assert cell_of(run, replace(machine, threads=machine.threads + 1)).id == first
+    monkeypatch.setattr(cell_module, "versions", lambda: {"torch": "0"})
+    assert cell_of(run, machine).id != first

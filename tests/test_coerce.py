@@ -7,9 +7,9 @@ import pytest
 from pipeline.coerce import coerced
 from pipeline.config import make_config
 from pipeline.errors import InputError
-from pipeline.failure_modes.negatives import NegativesSettings
-from pipeline.failure_modes.published_only import PublishedSettings
-from pipeline.failure_modes.verifier import VerifierSettings
+from pipeline.studies.negatives.experiment import NegativesSettings
+from pipeline.studies.published_only.experiment import PublishedSettings
+from pipeline.studies.verifier.experiment import VerifierSettings
 
 
 @pytest.mark.parametrize(

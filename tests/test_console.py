@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from pipeline.cli import app, console
 from pipeline.config import make_config
-from pipeline.fitting import fit_model
+from pipeline.models.fitting import fit_model
 from pipeline.reporter import Reporter
 
 
@@ -38,7 +38,7 @@ def test_a_line_appears_before_the_libraries_are_loaded(monkeypatch, alcohols):
     real = builtins.__import__
 
     def recording(name, *rest, **more):
-        if name == "pipeline.experiment":
+        if name == "pipeline.runs.prepare":
             seen.append("work")
         return real(name, *rest, **more)
 

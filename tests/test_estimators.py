@@ -28,7 +28,7 @@ from pipeline import (
     load,
 )
 from pipeline.config import make_config
-from pipeline.fitting import fit_model
+from pipeline.models.fitting import fit_model
 from pipeline.reporter import Reporter
 from tests.conftest import SMILES, write_table
 

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.config import RunConfig
 from pipeline.errors import InputError
-from pipeline.fitting import FinishedRun
+from pipeline.models.fitting import FinishedRun
 from pipeline.models.folder import describe_folder
 from pipeline.tables.catalogue import card
 from pipeline.tables.reading import read_table
@@ -67,8 +67,8 @@ def config_of(tmp_path, monkeypatch):
         configs.append(config)
         raise _Caught
 
-    monkeypatch.setattr("pipeline.experiment.load_raw", lambda *given, **more: raw)
-    monkeypatch.setattr("pipeline.fitting.fit_model", caught)
+    monkeypatch.setattr("pipeline.runs.prepare.load_raw", lambda *given, **more: raw)
+    monkeypatch.setattr("pipeline.models.fitting.fit_model", caught)
 
     def run(settings, *options):
         write_run(tmp_path / "run", settings)

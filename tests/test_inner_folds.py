@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from pipeline.evaluation.estimates import jackknife
-from pipeline.experiment import inner_folds
-from pipeline.fitting import FinishedRun
+from pipeline.models.fitting import FinishedRun
+from pipeline.runs.held_out import inner_folds
 from tests.conftest import write_table
 from tests.test_run import chemtune
 
@@ -27,8 +27,8 @@ def test_whole_groups_are_held_out_and_never_most_of_the_rows():
 @pytest.mark.filterwarnings("ignore:invalid value")  # a handful of residuals makes intervals without end
 def test_what_a_cell_held_out_is_what_calibrates_it(alcohols, monkeypatch):
     """One hold-out within each of two folds: a row with a residual but without a distance would stop the run."""
-    monkeypatch.setattr("pipeline.experiment.INNER_FOLD_ROWS", 10)
-    monkeypatch.setattr("pipeline.certainty.LEAST_RESIDUALS", 3)
+    monkeypatch.setattr("pipeline.runs.held_out.INNER_FOLD_ROWS", 10)
+    monkeypatch.setattr("pipeline.runs.certainty.LEAST_RESIDUALS", 3)
     given = ("--smiles", "SMILES", "--target", "value", "--split", "random", "--folds", 2, "--arms", "ridge")
     done = chemtune("run", alcohols, *given, "--out", alcohols.parent / "out", cwd=alcohols.parent)
     assert done.returncode == 0, done.stderr
@@ -78,7 +78,7 @@ def test_a_label_rung_chooses_and_calibrates_beyond_an_inner_edge_of_the_trainin
     truth = pd.read_csv(folder / "chains.csv").set_index("SMILES")["value"].loc[y["structure"]].to_numpy()
     y = y.assign(label=truth * (1 if split == "label-high" else -1))
     cells = [json.loads(path.read_text()) for path in (folder / "out/cells").glob("*.json")]
-    found = [cell for cell in cells if cell["key"].get("split") == split and cell["key"]["arm"] == "ridge"]
+    found = [cell for cell in cells if cell["tags"].get("split") == split and cell["tags"]["arm"] == "ridge"]
     (cell,) = found
     train = y.query("role == 'train'")
     held = np.isfinite(np.array(cell["validation"], dtype=float))
@@ -103,7 +103,7 @@ def test_the_report_says_what_was_chosen_beyond_an_edge(chains):
 def test_the_training_part_of_an_edge_is_what_training_without_each_part_changes(chains, split):
     folder, _ = chains
     cells = [json.loads(path.read_text()) for path in (folder / "out/cells").glob("*.json")]
-    of = {cell["key"]["arm"]: cell for cell in cells if cell["key"].get("split") == split and "prediction" in cell}
+    of = {cell["tags"]["arm"]: cell for cell in cells if cell["tags"].get("split") == split and "prediction" in cell}
     assert ("without_part" in of["ridge"]) == (split == "label-high")
     truth = pd.read_csv(folder / "chains.csv")["value"]
     rows = pd.read_csv(folder / "out/splits.csv").query("split == @split").set_index("row_id")

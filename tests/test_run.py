@@ -155,15 +155,17 @@ def test_two_folders_get_identical_predictions_and_a_second_run_fits_nothing(alc
 
 
 def test_a_change_of_data_setting_version_or_code_misses_the_cell(alcohols, monkeypatch):
-    from pipeline import cells
+    from pipeline.cells import cell
     from pipeline.config import make_config
-    from pipeline.experiment import cell_key, prepare
     from pipeline.reporter import Reporter
+    from pipeline.runs.context import Machine
+    from pipeline.runs.fits import fit_cell
+    from pipeline.runs.prepare import prepare
 
     def name(path=alcohols, **changes):
         config = make_config(str(path), {"smiles": "SMILES", "target": "value", "arms": "ridge", "out": "x", **changes})
         run = prepare(config, Reporter())
-        return cells.cell_id(cell_key(run, run.splits[0], run.splits[0].folds[0], "ridge"))
+        return fit_cell(run, Machine(1), run.splits[0], run.splits[0].folds[0], "ridge").id
 
     first = name()
     assert name() == first
@@ -173,18 +175,20 @@ def test_a_change_of_data_setting_version_or_code_misses_the_cell(alcohols, monk
     changed = alcohols.with_name("changed.csv")
     changed.write_text("\n".join([*lines[:-1], lines[-1].split(",")[0] + ",99.5"]) + "\n")
     assert name(changed) != first
-    monkeypatch.setattr(cells, "versions", lambda: {"torch": "0"})
+    monkeypatch.setattr(cell, "versions", lambda: {"torch": "0"})
     assert name() != first
     monkeypatch.undo()
-    monkeypatch.setattr("pipeline.experiment.code_of", lambda *roots: "other")
+    monkeypatch.setattr("pipeline.runs.fits.code_of", lambda *roots: "other")
     assert name() != first
 
 
 def test_language_model_settings_miss_the_cell(alcohols, tiny_folder, monkeypatch):
     from pipeline.config import make_config
-    from pipeline.experiment import cell_key, prepare
     from pipeline.lm import pretrained
     from pipeline.reporter import Reporter
+    from pipeline.runs.context import Machine
+    from pipeline.runs.fits import fit_cell
+    from pipeline.runs.prepare import prepare
 
     adapter = pretrained.PretrainedAdapter("x", "abc", layers=5, rank=16, alpha=32, molecules=1, corpus=("x",))
     monkeypatch.setattr(pretrained, "ADAPTERS", {str(tiny_folder): adapter})
@@ -199,7 +203,7 @@ def test_language_model_settings_miss_the_cell(alcohols, tiny_folder, monkeypatc
             **changes,
         }
         run = prepare(make_config(str(alcohols), given), Reporter())
-        return cell_key(run, run.splits[0], run.splits[0].folds[0], "lm-head")
+        return fit_cell(run, Machine(1, "float32"), run.splits[0], run.splits[0].folds[0], "lm-head").inputs
 
     assert key() == key()
     assert key(steps=7) != key()
@@ -353,14 +357,15 @@ def test_killed_at_random_moments_it_ends_with_the_same_numbers(alcohols, tiny_f
 
 
 def test_a_full_disk_is_one_line_and_finished_cells_stay(alcohols, monkeypatch):
-    from pipeline import cells
+    from pipeline.cells import store as cells
 
     write, written = cells.write_atomically, []
 
     def full_after_two(path, content):
+        nonlocal written
         if len(written) == 2:
             raise OSError(errno.ENOSPC, "No space left on device")
-        written.append(path)
+        written += [path] if path.parent.name == "cells" else []
         write(path, content)
 
     monkeypatch.setattr(cells, "write_atomically", full_after_two)
@@ -457,8 +462,8 @@ def test_a_molecule_longer_than_the_context_is_refused_for_all_arms(alcohols, tm
 
 @pytest.mark.parametrize("n", [100, 300, 1_000, 10_000])
 def test_a_budget_lengthens_no_training(n):
-    from pipeline.budget import STEP_LIMITS
     from pipeline.lm.defaults import training_settings
+    from pipeline.runs.budget import STEP_LIMITS
 
     for steps in STEP_LIMITS:
         if steps < training_settings(n, "lm-head").steps:

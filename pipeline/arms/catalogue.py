@@ -2,7 +2,7 @@
 
 An arm is built by a function that is named here as ``module:function`` and imported when the arm is made, so that
 nothing but its own code is behind an arm, and what is kept of it is made again only where that code changes
-(`pipeline.reach`).
+(`pipeline.cells.reach`).
 """
 
 from __future__ import annotations

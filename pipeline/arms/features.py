@@ -89,6 +89,17 @@ def _rows(kind: str, compute: Callable[[str], np.ndarray], smiles: Iterable[str]
     return np.stack(rows)
 
 
+def remembered() -> dict[str, dict[str, np.ndarray]]:
+    """What was computed so far, by kind and SMILES, for another process to `remember`."""
+    return _cached
+
+
+def remember(computed: dict[str, dict[str, np.ndarray]]) -> None:
+    """Take over what another process has computed."""
+    for kind, rows in computed.items():
+        _cached.setdefault(kind, {}).update(rows)
+
+
 def _parsed(compute: Callable[[Chem.Mol], np.ndarray]) -> Callable[[str], np.ndarray]:
     return lambda text: compute(Chem.MolFromSmiles(text))
 

@@ -98,7 +98,7 @@ def layers_of(arm: str) -> tuple[int | None, int]:
 
 
 def code_behind(arm: str, kind: str) -> tuple[str, ...]:
-    """The definitions on which the predictions of an arm over rows of a kind depend, for `pipeline.reach.code_of`."""
+    """The definitions behind the predictions of an arm over rows of a kind, for `pipeline.cells.reach.code_of`."""
     leaves = fitted_arms(arm)
     roots = [root for leaf in leaves for root in ((ARMS[leaf].builders or {})[kind], ARMS[leaf].own) if root]
     return (*roots, *(LANGUAGE_MODEL_CODE if set(leaves) & set(LANGUAGE_MODELS) else ()))

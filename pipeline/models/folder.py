@@ -16,7 +16,7 @@ import pandas as pd
 from pipeline.arms.features import forget_features
 from pipeline.arms.inputs import ReactionInput, as_frame, canonical_frame, smiles_if_mol
 from pipeline.arms.ladder import TUNED, MeanArm, class_chances, engines, fitted_arms, mean_of
-from pipeline.cells import versions
+from pipeline.cells.cell import versions
 from pipeline.errors import InputError
 from pipeline.evaluation.domain import Domain
 from pipeline.evaluation.intervals import DEFAULT_LEVEL, DISTANCE, ONE_RADIUS, SPREAD, adaptive_radius, conformal_radius

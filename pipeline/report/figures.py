@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -18,11 +18,11 @@ import matplotlib.pyplot as plt
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from pipeline.arms.catalogue import ARMS
-from pipeline.certainty import BY_DISTANCE, BY_SPREAD, CALIBRATED, DISTANCE, FIXED, HIDDEN, OWN, RAW, SPREAD
 from pipeline.errors import InputError
 from pipeline.evaluation.comparison import BETTER, CONTROL, EQUIVALENT, REFERENCE, WORSE, Comparisons, Evaluation
 from pipeline.evaluation.intervals import DEFAULT_LEVEL
 from pipeline.evaluation.metrics import HIGHER_IS_BETTER, LABELS, PRIMARY
+from pipeline.runs.certainty import BY_DISTANCE, BY_SPREAD, CALIBRATED, DISTANCE, FIXED, HIDDEN, OWN, RAW, SPREAD
 from pipeline.tables.reactions import is_reaction
 
 try:
@@ -330,11 +330,11 @@ def error_by_similarity(evaluation: Evaluation, similarity: np.ndarray, arms: Se
     return _svg(figure)
 
 
-def training_curves(cells: Sequence[dict[str, Any]]) -> str:
+def training_curves(cells: Sequence[Mapping[str, Any]]) -> str:
     """Loss against step of every fine-tuned cell, smoothed over 20 steps."""
     figure, axis = plt.subplots(figsize=(6.4, 3.0))
     for cell in cells:
-        curve, key = np.array(cell["curve"]), cell["key"]
+        curve, key = np.array(cell["curve"]), cell["tags"]
         width = min(20, len(curve))
         smooth = np.convolve(curve, np.ones(width) / width, mode="valid")
         style = "-" if key["split"] == "random" else "--"

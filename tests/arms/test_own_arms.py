@@ -69,7 +69,7 @@ def test_an_own_arm_is_compared_as_any_other_and_fitted_again_where_its_file_cha
     write(alcohols.parent, "texts", TEXTS.replace("Ridge(1.0)", "Ridge(9.0)"))
     assert run_afresh(alcohols, *arms).returncode == 0
     made = [path for path in (alcohols.parent / "out/cells").iterdir() if path.name not in cells]
-    assert [json.loads(path.read_text())["key"]["arm"] for path in made] == ["texts:make_arm"]
+    assert [json.loads(path.read_text())["tags"]["arm"] for path in made] == ["texts:make_arm"]
 
 
 def test_an_own_arm_for_classes_and_for_reactions(alcohols, couplings, monkeypatch):

@@ -13,8 +13,8 @@ from pipeline.arms.ladder import REACTION_CONTROLS, make_arm, make_whole, resolv
 from pipeline.arms.reactions import BARCODE_LENGTH, Popularity, ReactionFeatures, barcode
 from pipeline.config import make_config
 from pipeline.errors import InputError
-from pipeline.experiment import load_table
 from pipeline.reporter import Reporter
+from pipeline.runs.prepare import load_table
 
 COLUMNS = ReactionColumns(("halide", "amine", "base", "solvent"), ("solvent",))
 

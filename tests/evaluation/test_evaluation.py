@@ -13,8 +13,8 @@ from pipeline.evaluation.bootstrap import group_weights
 from pipeline.evaluation.comparison import compare, evaluate
 from pipeline.evaluation.estimates import Estimate
 from pipeline.evaluation.verdict import Words, verdicts
+from pipeline.runs.training_seeds import seed_variance
 from pipeline.splits.splitters import Fold, Split
-from pipeline.training_seeds import seed_variance
 
 RNG = np.random.default_rng(0)
 ONES = np.ones((1, 60))

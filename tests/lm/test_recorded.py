@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from pipeline.arms.language_model import HeadClassifier, HeadRegressor, TextClassifier, TextRegressor
-from pipeline.cells import measured
+from pipeline.cells.cell import measured
 from pipeline.lm import recorded, training
 from pipeline.lm.engine import Engine
 from pipeline.lm.recorded import RecordedStep

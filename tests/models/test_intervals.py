@@ -15,9 +15,9 @@ from pipeline.arms.ladder import MeanArm
 from pipeline.config import make_config
 from pipeline.evaluation.intervals import conformal_radius
 from pipeline.files import sha256
-from pipeline.fitting import fit_model
+from pipeline.models.fitting import fit_model
 from pipeline.models.folder import load_model
-from pipeline.predicting import predict_file
+from pipeline.models.predicting import predict_file
 from pipeline.reporter import Reporter
 from pipeline.tables.catalogue import card
 from tests.conftest import write_table

@@ -16,9 +16,9 @@ from pipeline.config import make_config
 from pipeline.errors import InputError
 from pipeline.evaluation.domain import Domain
 from pipeline.evaluation.intervals import conformal_radius
-from pipeline.fitting import FinishedRun, fit_model
+from pipeline.models.fitting import FinishedRun, fit_model
 from pipeline.models.folder import describe_folder, load_model
-from pipeline.predicting import predict_file
+from pipeline.models.predicting import predict_file
 from pipeline.reporter import Reporter
 from pipeline.tables.targets import CLASSES, REGRESSION
 from tests.conftest import SMILES, write_table
@@ -59,13 +59,13 @@ def predicted_afresh(models, X):
 
 
 def uncalibrated(*arguments):
-    """In the place of `pipeline.fitting.calibrate`, which fits each arm several times more."""
+    """In the place of `pipeline.models.fitting.calibrate`, which fits each arm several times more."""
     return np.zeros(0), {"how": "", "n": 0, "metric": "", "value": None}
 
 
 @pytest.mark.parametrize("bins", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_every_arm_predicts_the_same_in_a_fresh_process(alcohols, tiny_folder, tmp_path, monkeypatch, bins):
-    monkeypatch.setattr("pipeline.fitting.calibrate", uncalibrated)
+    monkeypatch.setattr("pipeline.models.fitting.calibrate", uncalibrated)
     expected = {}
     for arm in ORDER:
         if arm == CONTROLS[REGRESSION if bins else CLASSES]:

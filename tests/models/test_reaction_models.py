@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.arms.ladder import CONTROLS, REACTION_ORDER
 from pipeline.config import make_config
-from pipeline.fitting import fit_model
+from pipeline.models.fitting import fit_model
 from pipeline.models.folder import load_model
 from pipeline.reporter import Reporter
 from pipeline.tables.targets import CLASSES, REGRESSION
@@ -33,7 +33,7 @@ def fitted(path, arm, **more):
 
 @pytest.mark.parametrize("success", [pytest.param(0.0, marks=pytest.mark.slow), 20.0])
 def test_every_arm_predicts_the_same_in_a_fresh_process(couplings, tiny_folder, tmp_path, monkeypatch, success):
-    monkeypatch.setattr("pipeline.fitting.calibrate", uncalibrated)
+    monkeypatch.setattr("pipeline.models.fitting.calibrate", uncalibrated)
     expected = {}
     for arm in REACTION_ORDER:
         if arm == CONTROLS[REGRESSION if success else CLASSES]:

@@ -11,13 +11,15 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from pipeline import certainty, training_seeds
 from pipeline.config import make_config
 from pipeline.evaluation import noise
-from pipeline.experiment import Outcome, execute, prepare
 from pipeline.lm.pretrained import ADAPTERS
-from pipeline.report import page
+from pipeline.report import environment
 from pipeline.reporter import Reporter
+from pipeline.runs import certainty, training_seeds
+from pipeline.runs.prepare import prepare
+from pipeline.studies import compare_page as page
+from pipeline.studies.compare import Outcome, execute
 from tests.branches import Branches
 from tests.conftest import SMILES, reaction_rows, tiny_model_folder, write_table
 
@@ -120,22 +122,23 @@ def _on_a_gpu(outcome: Outcome, megabytes: float) -> Outcome:
     cells = copy.deepcopy(outcome.cells)
     for cell in cells:
         cell["gpu_peak_mb"] = megabytes
-        if "language_model" in cell["key"]:
-            cell["key"]["language_model"] |= {
+        if "language_model" in cell["inputs"]:
+            cell["inputs"]["language_model"] |= {
                 "depth": 5,
                 "trained_layers": 5,
                 "start": next(iter(ADAPTERS.values())).sha256,
             }
     config = replace(outcome.config, table="b3db")
-    return replace(
-        outcome, info=info, cells=cells, left_out=("lm-text",), rungs_left_out=("no scaffold",), config=config
-    )
+    context = replace(outcome.context, config=config, left_out=("lm-text",), rungs_left_out=("no scaffold",))
+    return replace(outcome, info=info, cells=cells, context=context)
 
 
 def recorded(branches: Branches, monkeypatch) -> ModuleType:
     """The page and the sentences on it, instrumented."""
     made = branches.module(page)
-    made.Environment = branches.environment
+    templates = branches.module(environment)
+    templates.Environment = branches.environment
+    made.page_environment = templates.page_environment
     for module, function in SENTENCES.items():
         monkeypatch.setitem(made.__dict__, function, getattr(branches.module(module, function), function))
     return made

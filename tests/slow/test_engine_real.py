@@ -20,7 +20,7 @@ import itertools, json
 import numpy as np
 from rdkit import Chem
 from pipeline import LoraRegressor
-from pipeline.cells import measured
+from pipeline.cells.cell import measured
 parts = ["C", "CC", "CCC", "CO", "CN", "CCO", "C(F)", "C(Cl)", "C(=O)", "N", "O", "S"]
 texts = (Chem.CanonSmiles("{{}}{{}}c1ccc({{}}C)cc1{{}}C".format(*four)) for four in itertools.product(parts, repeat=4))
 smiles = list(dict.fromkeys(texts))[:{n}]

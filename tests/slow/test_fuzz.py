@@ -24,10 +24,10 @@ from rdkit import Chem
 from pipeline.arms.features import compute_features
 from pipeline.config import make_config
 from pipeline.errors import InputError
-from pipeline.experiment import load_table, prepare
-from pipeline.fitting import fit_model
-from pipeline.predicting import predict_file
+from pipeline.models.fitting import fit_model
+from pipeline.models.predicting import predict_file
 from pipeline.reporter import Reporter
+from pipeline.runs.prepare import load_table, prepare
 from pipeline.tables.audit import audit_lines, audit_table
 from pipeline.tables.catalogue import cards
 from pipeline.tables.molecules import MoleculeError, parse_molecule

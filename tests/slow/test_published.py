@@ -10,17 +10,19 @@ from sklearn.metrics import r2_score, roc_auc_score
 from pipeline.arms.inputs import ReactionColumns
 from pipeline.arms.ladder import make_arm
 from pipeline.config import make_config
-from pipeline.experiment import load_table
-from pipeline.failure_modes.negatives import (
+from pipeline.reporter import Reporter
+from pipeline.runs.context import Machine
+from pipeline.runs.prepare import load_table
+from pipeline.studies.negatives.experiment import (
     DOSE,
     FIXED_POSITIVES,
     YIELDS_ALONE,
-    NegativesSettings,
     Training,
-    judge_of,
+    experiments,
     prepare,
 )
-from pipeline.reporter import Reporter
+from pipeline.studies.negatives.settings import NegativesSettings
+from pipeline.studies.negatives.work import judge_of
 from tests.conftest import shared_file
 
 pytestmark = pytest.mark.slow
@@ -61,12 +63,12 @@ def test_published_figures_are_found_again(published, arm):
 def test_the_dose_curve_is_found_again():
     """AUROC and false-positive rate of a random forest on DRFP, random split, by what it was trained on."""
     settings = NegativesSettings(arms=("drfp-rf",), seeds=1, doses=(1, 10, 100))
-    (experiment,) = prepare(make_config("buchwald_hartwig", {}), settings, Reporter())
+    (experiment,) = experiments(prepare(make_config("buchwald_hartwig", {}), settings, Reporter()))
     expected = {None: (0.80, 1.00), 1.0: (0.85, 0.99), 10.0: (0.95, 0.58), 100.0: (0.98, 0.11)}
     success = experiment.success.loc[experiment.test].to_numpy()
     for dose, (ranking, accepted) in expected.items():
         training = Training(DOSE if dose else YIELDS_ALONE, "drfp-rf", FIXED_POSITIVES, dose, 0)
-        judge, _ = judge_of(experiment, training)
+        judge, _ = judge_of(experiment, Machine(2), training)
         found = judge(experiment.table.inputs.loc[experiment.test])
         assert abs(roc_auc_score(success, found.score) - ranking) <= 0.05, dose
         assert abs((found.score >= found.threshold)[~success].mean() - accepted) <= 0.15, dose

@@ -6,8 +6,8 @@ import pytest
 
 from pipeline.config import make_config
 from pipeline.errors import InputError
-from pipeline.experiment import load_table
 from pipeline.reporter import Reporter
+from pipeline.runs.prepare import load_table
 from pipeline.splits.build import build_splits
 from pipeline.splits.card import split_card
 from pipeline.splits.catalogue import FORMS, RUNGS, expand_names, makes_folds, rung_of

@@ -9,11 +9,11 @@ import pytest
 from pipeline.arms.inputs import MoleculeFeatures
 from pipeline.config import make_config
 from pipeline.errors import InputError
-from pipeline.experiment import load_table
-from pipeline.fitting import fit_model
+from pipeline.models.fitting import fit_model
 from pipeline.models.folder import load_model
-from pipeline.predicting import predict_file
+from pipeline.models.predicting import predict_file
 from pipeline.reporter import Reporter
+from pipeline.runs.prepare import load_table
 from pipeline.tables.context import ContextColumn, read_column
 from pipeline.tables.notation import Notation
 from tests.conftest import SMILES, reaction_rows

@@ -11,11 +11,12 @@ from rdkit.Chem.Descriptors import MolWt
 
 from pipeline.config import make_config
 from pipeline.errors import InputError
-from pipeline.experiment import execute, load_table, prepare
-from pipeline.fitting import fit_model
-from pipeline.predicting import predict_file
+from pipeline.models.fitting import fit_model
+from pipeline.models.predicting import predict_file
 from pipeline.reporter import Reporter
+from pipeline.runs.prepare import load_table, prepare
 from pipeline.splits.build import build_splits
+from pipeline.studies.compare import execute
 from pipeline.tables.audit import audit_lines, audit_table
 from pipeline.tables.structures import SELFIES, structure_notation
 from pipeline.tables.structures import SMILES as AS_SMILES

@@ -224,7 +224,8 @@ def test_classes_of_a_number_take_no_transform(more):
 
 
 def test_a_bound_in_the_test_set_is_predicted_and_not_scored(tmp_path):
-    from pipeline.experiment import execute, prepare
+    from pipeline.runs.prepare import prepare
+    from pipeline.studies.compare import execute
 
     rows = [(s, f">{len(s)}" if i % 4 == 0 else len(s)) for i, s in enumerate(SMILES)]
     path = write_table(tmp_path / "t.csv", rows)

@@ -7,9 +7,10 @@ import csv
 import pytest
 
 from pipeline.config import make_config
-from pipeline.experiment import execute, load_table, prepare
-from pipeline.failure_modes.negatives import with_product
 from pipeline.reporter import Reporter
+from pipeline.runs.prepare import load_table, prepare
+from pipeline.studies.compare import execute
+from pipeline.studies.negatives.experiment import with_product
 from pipeline.tables.table import FRAME_COLUMNS
 from tests.conftest import SMILES, reaction_rows, write_table
 

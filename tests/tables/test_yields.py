@@ -10,12 +10,13 @@ from pipeline.arms.features import differential_bits, structure_bits
 from pipeline.arms.ladder import REACTION_GROUPS
 from pipeline.config import make_config
 from pipeline.errors import InputError
-from pipeline.experiment import execute, load_table, prepare
-from pipeline.failure_modes.decoys import assembled
-from pipeline.fitting import fit_model
+from pipeline.models.fitting import fit_model
 from pipeline.models.folder import load_model
-from pipeline.predicting import predict_file
+from pipeline.models.predicting import predict_file
 from pipeline.reporter import Reporter
+from pipeline.runs.prepare import load_table, prepare
+from pipeline.studies.compare import execute
+from pipeline.studies.negatives.decoys import assembled
 from pipeline.tables.audit import audit_lines, audit_table, notation_leak
 from pipeline.tables.reactions import is_reaction, reaction_roles, split_reaction
 from pipeline.tables.yields import plain_word, words_of_failure

@@ -1,1 +1,0 @@
-"""What goes wrong, and when: one file per experiment."""

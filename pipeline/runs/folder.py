@@ -1,0 +1,32 @@
+"""What the folders of all runs hold, and how rows are named in their files."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from pipeline.config import write_yaml
+from pipeline.files import write_atomically, write_csv
+from pipeline.runs.context import Context
+from pipeline.tables.table import Table
+
+
+def with_origins(frame: pd.DataFrame, table: Table) -> pd.DataFrame:
+    """A table with a ``row_id`` and, behind it, the line of each row in the user's file, its structure as given, and
+    the user's id."""
+    origins = table.origins.loc[frame["row_id"]].reset_index(drop=True)
+    place = list(frame.columns).index("row_id") + 1
+    parts = [frame.iloc[:, :place].reset_index(drop=True), origins, frame.iloc[:, place:].reset_index(drop=True)]
+    return pd.concat(parts, axis=1)
+
+
+def refused_rows(table: Table) -> pd.DataFrame:
+    """The rows that were left out, with the user's ids where there are some."""
+    return table.refused if table.has_ids else table.refused.drop(columns="id")
+
+
+def write_inputs(context: Context) -> None:
+    """Write ``config.yaml``, ``refused.csv`` and ``splits.csv``."""
+    write_atomically(context.folder / "config.yaml", write_yaml(context.config.as_dict()))
+    write_csv(context.folder / "refused.csv", refused_rows(context.table))
+    splits = pd.concat([split.frame() for split in context.splits], ignore_index=True)
+    write_csv(context.folder / "splits.csv", with_origins(splits, context.table))

@@ -1,0 +1,111 @@
+"""What another training seed does to the score of a language model, where it was trained with several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from pipeline.evaluation.comparison import Evaluation
+from pipeline.evaluation.estimates import variance_of_mean
+from pipeline.evaluation.metrics import LABELS, PRIMARY
+from pipeline.evaluation.verdict import number
+from pipeline.runs.context import Context
+from pipeline.runs.fits import Fits, again_trained
+from pipeline.tables.targets import CLASSES
+
+
+@dataclass(frozen=True)
+class SeedSpread:
+    """The primary metric of an arm by each training seed on one split, the first being that of the leaderboard.
+
+    ``variance`` is what seeds differ in beyond what single rows do: the variance of the scores less that which follows
+    from the rows on which the seeds differ, since that is in the error over rows already.
+    """
+
+    split: str
+    arm: str
+    scores: tuple[float, ...]
+    variance: float
+
+
+def spreads(context: Context, fits: Fits, evaluations: Sequence[Evaluation]) -> list[SeedSpread]:
+    """What the further seeds of each arm and split show."""
+    found: dict[tuple[str, str], list[np.ndarray]] = {}
+    of = {evaluation.split: evaluation for evaluation in evaluations}
+    for split, fold, arm, again in again_trained(context):
+        evaluation = of[split.name]
+        parts = found.setdefault((split.name, arm), [evaluation.parts[arm]])
+        parts.append(_parts(evaluation, fits.of(split, fold, arm, again)))
+    return [
+        SeedSpread(split, arm, tuple(float(part.mean()) for part in parts), seed_variance(parts, of[split].groups))
+        for (split, arm), parts in found.items()
+    ]
+
+
+def _parts(evaluation: Evaluation, cell: Mapping[str, Any]) -> np.ndarray:
+    """Each row's part in the primary metric by another seed, in the order of the evaluation. Shape (n,)."""
+    predicted = np.array(cell["probabilities" if evaluation.task == CLASSES else "prediction"], dtype=np.float64)
+    if evaluation.task == CLASSES:
+        predicted[cell["parse_failed"]] = 1 / len(evaluation.classes)
+    return evaluation.parts_of(cell["row_id"], predicted)
+
+
+def seed_variance(parts: Sequence[np.ndarray], groups: np.ndarray) -> float:
+    """The variance between seeds of a score that is common to the rows; 0 where rows alone explain the difference.
+
+    Parameters
+    ----------
+    parts : sequence of ndarray of shape (n,)
+        Of each seed, each row's part in the score.
+    groups : ndarray of shape (n,)
+    """
+    raw = float(np.var([part.mean() for part in parts], ddof=1))
+    labels = groups.astype(str)
+    of_rows = [variance_of_mean(one - two, labels) / 2 for one, two in combinations(parts, 2)]
+    return max(0.0, raw - float(np.mean(of_rows)))
+
+
+def with_seeds(evaluations: Sequence[Evaluation], found: Sequence[SeedSpread]) -> list[Evaluation]:
+    """The evaluations with what seeds add to the errors of the arms."""
+    return [
+        replace(
+            evaluation,
+            seeds={
+                one.arm: (one.variance, len(one.scores) - 1)
+                for one in found
+                if one.split == evaluation.split and one.variance > 0
+            },
+        )
+        for evaluation in evaluations
+    ]
+
+
+def seed_sentence(found: Sequence[SeedSpread], tuned: Sequence[str], evaluations: Sequence[Evaluation]) -> str:
+    """What the seeds show, and where one seed leaves it open."""
+    said = []
+    for one in found:
+        metric = LABELS[PRIMARY[evaluations[0].task]]
+        listed = ", ".join(map(number, one.scores[:-1])) + f" and {number(one.scores[-1])}"
+        more = (
+            f"by which a standard deviation of {number(one.variance**0.5)} between seeds, beyond what the rows "
+            "explain, is in its intervals there"
+            if one.variance > 0
+            else "which differ by no more than the rows explain, and that is in its intervals already"
+        )
+        said.append(f"On {one.split} {one.arm} was trained with {len(one.scores)} seeds: {metric} {listed}, {more}.")
+    known = {(one.split, one.arm) for one in found}
+    open_ = [
+        f"{arm} on {evaluation.split}"
+        for evaluation in evaluations
+        for arm in tuned
+        if evaluation.divisions == 1 and (evaluation.split, arm) not in known
+    ]
+    if open_:
+        said.append(
+            f"One training seed leaves its own variation out of the intervals of {', '.join(open_)} (--lm-seeds)."
+        )
+    return " ".join(said)

@@ -1,0 +1,79 @@
+"""How a setting is declared: once, with what its option, its YAML key and its check need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, Field, field, fields
+from typing import Any
+
+from pipeline.errors import InputError, unknown
+
+
+def setting(
+    default: Any,
+    help: str,
+    verbs: str = "",
+    *,
+    panel: str = "",
+    choices: Sequence[str] = (),
+    least: float | None = None,
+    option: str = "",
+    quick: Any = MISSING,
+    **per_verb: str,
+) -> Any:
+    """A field of a dataclass of settings.
+
+    Parameters
+    ----------
+    help : str
+        What it is, for people; ``per_verb`` says it otherwise for a command (``help_fit="..."``).
+    verbs : str
+        Names of the commands that have an option for it, separated by spaces; none if empty.
+    panel : str
+        Under which heading the option stands.
+    choices : sequence of str
+        The values that it can have; an empty default stands for none of them.
+    least : float, optional
+        The smallest value that it can have.
+    option : str
+        What it is called on the command line, where that is not its name; also a YAML key.
+    quick : object
+        Its value with ``--quick``.
+    """
+    metadata = {
+        "help": help,
+        "verbs": frozenset(verbs.split()),
+        "panel": panel,
+        "choices": tuple(choices),
+        "least": least,
+        "option": option,
+        **{name: text for name, text in per_verb.items()},
+    }
+    if quick is not MISSING:
+        metadata["quick"] = quick
+    return field(default=default, metadata=metadata)
+
+
+def check(settings: Any) -> None:
+    """Raise `InputError` for a value that is none of the choices, or smaller than the least."""
+    for one in fields(settings):
+        value, about = getattr(settings, one.name), one.metadata
+        choices = about.get("choices", ())
+        if choices and value not in choices and (value or one.default):
+            raise unknown(one.name, value, choices)
+        least = about.get("least")
+        for part in value if isinstance(value, tuple) else (value,):
+            if least is not None and part < least:
+                said = "must not be negative" if least == 0 else f"must be at least {least:g}"
+                raise InputError(f"{one.name} is {part}; it {said}")
+
+
+def quick_values(kind: Any) -> dict[str, Any]:
+    """The settings of a study with ``--quick``."""
+    return {one.name: one.metadata["quick"] for one in fields(kind) if "quick" in one.metadata}
+
+
+def help_of(one: Field[Any], verb: str) -> str:
+    """What a setting is, in the help of a command."""
+    about: Mapping[str, Any] = one.metadata
+    return str(about.get(f"help_{verb}", about["help"]))

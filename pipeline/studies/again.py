@@ -1,0 +1,54 @@
+"""Reporting a finished folder again: its conclusion and page, from the results that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.cells.store import Store
+from pipeline.config import STRESS, make_config
+from pipeline.errors import InputError
+from pipeline.reporter import Reporter
+from pipeline.runs.budget import as_reduced
+from pipeline.runs.context import Context
+from pipeline.runs.prepare import open_job, prepare
+from pipeline.studies.compare import Outcome, conclude
+from pipeline.studies.compare_page import write_report
+from pipeline.studies.study import Conclusion, study_named, written
+
+
+def report_again(folder: Path, reporter: Reporter) -> tuple[list[Outcome] | Conclusion, Path]:
+    """The outcomes of a run (one per target), or the conclusion of a study, and the page.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no finished run, or its table is another one now.
+    """
+    path = folder / "config.yaml"
+    if not path.exists():
+        raise InputError(f"{folder}: not the folder of a run (no config.yaml in it)")
+    said: Mapping[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")).get(STRESS) or {}
+    if said:
+        ((name, settings),) = said.items()
+        study, config = study_named(name), make_config(str(path), {"out": str(folder)})
+        context = study.prepare(config, study.Settings.read(settings, f"{path}: {name}"), reporter)
+        return written(study, context, _finished(context))
+    job = open_job(str(path), {"out": str(folder)})
+    contexts = [as_reduced(prepare(config, reporter, job.raw)) for config in job.configs]
+    outcomes = [conclude(context, _finished(context)) for context in contexts]
+    return outcomes, write_report(outcomes, folder)
+
+
+def _finished(context: Context) -> list[dict[str, Any]]:
+    """The results in the folder of a run, which must be of its table."""
+    contents = Store(context.folder).finished()
+    if not any(content["inputs"]["table"] == context.table.fingerprint() for content in contents):
+        raise InputError(
+            f"{context.folder}: its results are of another table than {context.config.table} is now (the file has "
+            "changed, or this version of chemtune reads it otherwise); run it again"
+        )
+    return contents

@@ -1,0 +1,373 @@
+"""The comparison of arms on the same rows: what `chemtune run` does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.arms.catalogue import ARMS
+from pipeline.arms.ladder import CONTROLS, REACTION_CONTROLS, is_language_model
+from pipeline.cells.cell import Cell, versions
+from pipeline.cells.executors import Executor
+from pipeline.cells.store import Store
+from pipeline.config import RunConfig
+from pipeline.evaluation.comparison import (
+    REFERENCE,
+    Comparisons,
+    Difference,
+    Evaluation,
+    compare,
+    evaluate,
+    metric_table,
+)
+from pipeline.evaluation.metrics import HIGHER_IS_BETTER, PRIMARY, rarer_class
+from pipeline.evaluation.noise import Noise, best_scores, measurement_noise, negligible
+from pipeline.evaluation.verdict import Verdict, Words, verdicts
+from pipeline.files import write_atomically, write_csv
+from pipeline.prompts.numbers import NumberFormat
+from pipeline.reporter import Reporter
+from pipeline.runs.certainty import Certainty, assess, plan_distances, with_calibrated_bounds
+from pipeline.runs.context import Context, Machine, hardware, settled
+from pipeline.runs.fits import Fits, compute_features, plan_fits, primary_arm
+from pipeline.runs.folder import with_origins, write_inputs
+from pipeline.runs.held_out import validation_score
+from pipeline.runs.training_seeds import SeedSpread, spreads, with_seeds
+from pipeline.splits.card import split_card
+from pipeline.splits.catalogue import makes_folds
+from pipeline.splits.splitters import Fold, Split
+from pipeline.tables.table import Table
+from pipeline.tables.targets import CLASSES, REGRESSION
+
+COMPARISON_COLUMNS = [column.name for column in fields(Difference)]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished run found; `pipeline.report` turns it into a page."""
+
+    context: Context
+    split_cards: tuple[dict[str, Any], ...]
+    predictions: pd.DataFrame
+    metrics: pd.DataFrame
+    comparisons: tuple[Comparisons, ...]
+    seed_spreads: tuple[SeedSpread, ...]
+    certainty: Certainty
+    evaluations: tuple[Evaluation, ...]
+    verdicts: tuple[Verdict, ...]
+    cells: tuple[Mapping[str, Any], ...]
+    info: dict[str, Any]
+
+    @property
+    def config(self) -> RunConfig:
+        return self.context.config
+
+    @property
+    def table(self) -> Table:
+        return self.context.table
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        return self.context.splits
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        return self.context.arms
+
+
+def plan(context: Context, machine: Machine) -> list[Cell]:
+    """All that is computed: the fits, and where there is a language model the distances in what it reads."""
+    return [*plan_fits(context, machine), *plan_distances(context, machine)]
+
+
+def execute(context: Context, machine: Machine | None = None, executor: Executor | None = None) -> Outcome | None:
+    """Fill all cells, evaluate them, and write the folder of the run except for the report.
+
+    Returns
+    -------
+    Outcome or None
+        None where the executor does a share of the cells, and others are not done yet.
+    """
+    machine, executor = machine or settled(context, Reporter()), executor or Executor()
+    write_inputs(context)
+    store = Store(context.folder)
+    compute_features(context, machine, store)
+
+    def told(cell: Cell, content: Mapping[str, Any]) -> None:
+        line = _cell_line(context, content)
+        if line:
+            machine.reporter.say(line)
+
+    results = executor.fill(plan(context, machine), context, machine, store, told)
+    return None if results is None else conclude(context, list(results.values()))
+
+
+def _cell_line(context: Context, cell: Mapping[str, Any]) -> str:
+    """What is said of a finished cell; nothing of members of means, further seeds and distances."""
+    tags = cell["tags"]
+    if tags.get("arm") not in context.arms or tags.get("again"):
+        return ""
+    split = next(split for split in context.splits if split.name == tags["split"])
+    fold = next(fold for fold in split.folds if (fold.repeat, fold.fold) == (tags["repeat"], tags["fold"]))
+    metric = PRIMARY[context.task]
+    predicted = cell["prediction"] if context.task == REGRESSION else cell["probabilities"]
+    score = _exact_score(context, list(fold.test), predicted, context.targets(fold))
+    if context.task == REGRESSION:
+        shown = f"{metric.upper()} {-score:.4g} {context.table.units}".rstrip()
+    else:
+        shown = f"{metric.upper()} {score:.3f}"
+    return f"{split.name + split.named(fold):<20} {tags['arm']:<12} {shown:<24} {cell['seconds']:7.1f} s"
+
+
+def _exact_score(context: Context, row_ids: list[str], predicted: list[Any], y: pd.Series) -> float:
+    """`validation_score` over the rows whose target is a value; a bound cannot be scored."""
+    exact = context.table.exact.loc[row_ids].to_numpy()
+    kept = [value for value, known in zip(predicted, exact, strict=True) if known]
+    return validation_score(kept, y.loc[row_ids][exact], context.task, context.classes)
+
+
+def _preferred(context: Context, split: Split, fold: Fold, fits: Fits) -> str | None:
+    """The baseline with the best validation score on this fold's training rows."""
+    cells = {arm: fits.of(split, fold, arm) for arm in context.arms if not is_language_model(arm)}
+    candidates = [arm for arm, cell in cells.items() if "validation" in cell]
+    if set(candidates) <= set(CONTROLS.values()):
+        return None
+    y = context.targets(fold)
+    scores = {arm: _exact_score(context, list(fold.train), cells[arm]["validation"], y) for arm in candidates}
+    return max(scores, key=lambda arm: scores[arm])
+
+
+def _prediction_table(context: Context, cells: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """One row per prediction, as described in the README."""
+    parts = []
+    truths: dict[tuple[str, int, int], pd.Series] = {
+        (split.name, fold.repeat, fold.fold): context.targets(fold) for split in context.splits for fold in split.folds
+    }
+    for cell in cells:
+        key = cell["tags"]
+        part = pd.DataFrame({"row_id": cell["row_id"], "prediction": cell["prediction"]})
+        part["truth"] = truths[key["split"], key["repeat"], key["fold"]].loc[cell["row_id"]].to_numpy()
+        for position, label in enumerate(context.classes if context.task == CLASSES else ()):
+            part[f"p_{label}"] = [row[position] for row in cell["probabilities"]]
+        part["parse_failed"] = cell["parse_failed"]
+        part["unreachable"] = _cannot_write(cell, part["truth"])
+        if not context.table.exact.all():
+            part["bound"] = context.table.frame.set_index("row_id")["bound"].loc[cell["row_id"]].to_numpy()
+        if context.table.scale.transform:
+            for column in ("truth", "prediction"):
+                part[f"{column}_original"] = context.table.scale.back(part[column])
+        part["cell_id"], part["dataset"], part["arm"] = cell["id"], context.table.name, key["arm"]
+        part["split"], part["repeat"], part["fold"], part["seed"] = (
+            key["split"],
+            key["repeat"],
+            key["fold"],
+            key["seed"],
+        )
+        parts.append(part)
+    frame = pd.concat(parts, ignore_index=True)
+    first = ["cell_id", "dataset", "row_id", "split", "repeat", "fold", "seed", "arm", "truth", "prediction"]
+    return frame[[*first, *(column for column in frame.columns if column not in first)]]
+
+
+def _cannot_write(cell: Mapping[str, Any], truth: pd.Series) -> np.ndarray:
+    """Which true labels lie outside of the numbers that the cell's arm could write; none for other arms. Shape (n,)."""
+    if "number_format" not in cell:
+        return np.zeros(len(truth), dtype=bool)
+    return ~NumberFormat(**cell["number_format"]).can_write(truth.to_numpy(dtype=np.float64))
+
+
+def with_refits(evaluation: Evaluation, cells: Sequence[Mapping[str, Any]]) -> Evaluation:
+    """An evaluation with the scores of the arms trained without each part of the training groups, where the cells of
+    its split have such predictions."""
+    refits = {}
+    for cell in cells:
+        if cell["tags"]["split"] == evaluation.split and "without_part" in cell:
+            parts = [evaluation.parts_of(cell["row_id"], np.array(one)) for one in cell["without_part"]]
+            refits[cell["tags"]["arm"]] = np.array([part.mean() for part in parts])
+    if evaluation.only_reference in refits:
+        refits[REFERENCE] = refits[evaluation.only_reference]
+    return replace(evaluation, refits=refits)
+
+
+def exact_rows(predictions: pd.DataFrame) -> pd.DataFrame:
+    """The predictions that can be scored: those of rows whose truth is a value rather than a bound."""
+    return predictions[predictions["bound"] == ""] if "bound" in predictions.columns else predictions
+
+
+def conclude(context: Context, contents: Sequence[Mapping[str, Any]]) -> Outcome:
+    """What the results of all cells say, written to the folder of the run."""
+    fits = Fits(contents)
+    cells = fits.shown(context)
+    predictions = _prediction_table(context, cells)
+    preferred = preferred_baselines(context, fits)
+    evaluations = [
+        with_refits(
+            evaluate(
+                exact_rows(predictions[predictions["split"] == split.name]),
+                task=context.task,
+                classes=context.classes,
+                split=split,
+                preferred=preferred[split.name],
+                seed=context.config.seed,
+                positive=positive_class(context),
+            ),
+            cells,
+        )
+        for split in context.splits
+    ]
+    seed_spreads = spreads(context, fits, evaluations)
+    evaluations = with_seeds(evaluations, seed_spreads)
+    margins = {evaluation.split: practical_margin(context, evaluation) for evaluation in evaluations}
+    compared, found = _compared(context, evaluations, margins)
+    certainty = assess(context, contents, evaluations)
+    if context.task == REGRESSION:
+        predictions = with_calibrated_bounds(predictions, certainty.rows)
+    outcome = Outcome(
+        context,
+        tuple(split_card(context.table, split) for split in context.splits),
+        predictions,
+        pd.concat([metric_table(evaluation) for evaluation in evaluations], ignore_index=True),
+        compared,
+        tuple(seed_spreads),
+        certainty,
+        tuple(evaluations),
+        tuple(found),
+        tuple(cells),
+        {},
+    )
+    outcome = replace(outcome, info=_info(outcome, fits, preferred, margins))
+    _write(outcome)
+    return outcome
+
+
+def preferred_baselines(context: Context, fits: Fits) -> dict[str, dict[tuple[int, int], str]]:
+    """By split and division the baseline that held-out training rows prefer; none where there is no choice."""
+    found: dict[str, dict[tuple[int, int], str]] = {}
+    for split in context.splits:
+        choices = {(fold.repeat, fold.fold): _preferred(context, split, fold, fits) for fold in split.folds}
+        found[split.name] = {where: arm for where, arm in choices.items() if arm}
+    return found
+
+
+def _compared(
+    context: Context, evaluations: Sequence[Evaluation], margins: Mapping[str, float]
+) -> tuple[tuple[Comparisons, ...], list[Verdict]]:
+    """The pairs of arms on each split, and the verdicts."""
+    lm_arms = [arm for arm in context.arms if is_language_model(arm)]
+    baselines = [arm for arm in context.arms if not is_language_model(arm)]
+    primary = primary_arm(context)
+    compared = tuple(
+        compare(evaluation, list(context.arms), lm_arms, primary, margins[evaluation.split])
+        for evaluation in evaluations
+    )
+    words = Words(
+        context.table.units,
+        context.table.rows_are,
+        REACTION_CONTROLS,
+        [name for name, arm in ARMS.items() if arm.reads_text],
+        [split.name for split in context.splits if makes_folds(split.name)],
+        int(context.table.exact.sum()),
+    )
+    return compared, verdicts(compared, lm_arms, words, baselines)
+
+
+def _write(outcome: Outcome) -> None:
+    """Write all tables of the run, and ``run.json`` last."""
+    folder, table, certainty = outcome.context.folder, outcome.table, outcome.certainty
+    write_csv(folder / "metrics.csv", outcome.metrics)
+    write_atomically(folder / "predictions.parquet", with_origins(outcome.predictions, table).to_parquet(index=False))
+    write_csv(folder / "intervals.csv", certainty.intervals)
+    write_csv(folder / "signals.csv", certainty.signals)
+    write_atomically(folder / "certainty.parquet", with_origins(certainty.rows, table).to_parquet(index=False))
+    pairs = [asdict(pair) for comparisons in outcome.comparisons for pair in comparisons.found]
+    write_csv(folder / "comparisons.csv", pd.DataFrame(pairs, columns=COMPARISON_COLUMNS))
+    write_atomically(folder / "run.json", json.dumps(outcome.info, indent=1, ensure_ascii=False))
+
+
+def _info(
+    outcome: Outcome,
+    fits: Fits,
+    preferred: Mapping[str, Mapping[tuple[int, int], str]],
+    margins: Mapping[str, float],
+) -> dict[str, Any]:
+    """What ``run.json`` holds."""
+    context, table = outcome.context, outcome.table
+    return {
+        "settings": context.config.as_dict(),
+        "table": table.fingerprint(),
+        "task": context.task,
+        "task_reason": table.task_reason,
+        "rows": {
+            "read": table.n_read,
+            "refused": len(table.refused),
+            "used": len(table),
+            "bounds": int((~table.exact).sum()),
+        },
+        "left_out": list(context.left_out),
+        "rungs_left_out": list(context.rungs_left_out),
+        "versions": versions(),
+        "hardware": hardware(),
+        "dtype": fits.dtype,
+        "seconds": fits.seconds,
+        "splits": list(outcome.split_cards),
+        "preferred_baseline": {
+            name: {f"{repeat}/{fold}": arm for (repeat, fold), arm in choices.items()}
+            for name, choices in preferred.items()
+        },
+        "margins": margins,
+        "primary": primary_arm(context),
+        "training_seeds": [asdict(one) for one in outcome.seed_spreads],
+        "positive": positive_class(context),
+        "higher_is_better": HIGHER_IS_BETTER,
+        "verdicts": [verdict.as_dict() for verdict in outcome.verdicts],
+        "cells": [
+            {
+                "id": cell["id"],
+                **{name: cell["tags"][name] for name in ("split", "repeat", "fold", "arm", "seed")},
+                "seconds": cell["seconds"],
+                "peak_mb": cell["peak_mb"],
+                **{name: cell[name] for name in ("gpu_peak_mb", "well_formed", "unreachable") if name in cell},
+                **({"settings": cell["inputs"]["language_model"]} if "language_model" in cell["inputs"] else {}),
+            }
+            for cell in outcome.cells
+        ],
+    }
+
+
+def positive_class(context: Context) -> str:
+    """Of two classes the one that AUPRC is about: the one named, or else the rarer one."""
+    if context.config.positive or context.task != CLASSES or context.config.bins:
+        return context.config.positive
+    return rarer_class(list(context.table.targets), context.classes)
+
+
+def practical_margin(context: Context, evaluation: Evaluation) -> float:
+    """The difference in the primary metric that makes none in practice: the one given, or else what repeated
+    measurements say (`negligible`); 0 for none."""
+    if context.config.margin or context.task == CLASSES:
+        return context.config.margin
+    noise = measurement_noise(context.table.frame)
+    if noise is None or REFERENCE not in evaluation.scores:
+        return 0.0
+    if noise_contradicted(best_possible(context.table, noise, evaluation), evaluation):
+        return 0.0
+    return negligible(noise, float(evaluation.scores[REFERENCE]["mae"][0]))
+
+
+def best_possible(table: Table, noise: Noise, evaluation: Evaluation) -> dict[str, float]:
+    """The scores of a model without any error of its own on the test rows of a split, by repeated measurements."""
+    counts = table.frame.set_index("row_id")["n_values"]
+    return best_scores(noise, evaluation.truth, counts.loc[list(evaluation.row_ids)].to_numpy())
+
+
+def noise_contradicted(best: dict[str, float], evaluation: Evaluation) -> bool:
+    """Whether an arm does better than the best possible scores: then the repeated rows do not stand for the tested
+    ones, and say nothing of these."""
+    return any(
+        best[metric] > min(float(scores[metric][0]) for scores in evaluation.scores.values())
+        for metric in ("mae", "rmse")
+    )

@@ -1,0 +1,56 @@
+"""The arms of a run as the experiments train them: many times, and each time for a short while."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from pipeline.arms.catalogue import ARMS, REACTIONS
+from pipeline.arms.ladder import LANGUAGE_MODELS, REACTION_ORDER, code_behind
+from pipeline.cells.reach import code_of
+from pipeline.errors import InputError, unknown
+from pipeline.runs.context import Context, Machine
+from pipeline.runs.fits import OBJECTS, new_arm
+from pipeline.tables.table import Table
+from pipeline.tables.targets import REGRESSION
+
+LANGUAGE_MODEL = "lm-head"
+LM_BATCH = 8  # rows a step: half as long a step as with 16, and better after as long a time
+
+
+def resolve_learners(arms: Sequence[str], classical: Sequence[str]) -> tuple[str, ...]:
+    """Names of arms, ``baselines``, ``lm`` and ``all`` as the learners of an experiment.
+
+    Parameters
+    ----------
+    classical : sequence of str
+        What ``baselines`` stands for.
+    """
+    groups = {"baselines": tuple(classical), "lm": (LANGUAGE_MODEL,), "all": (*classical, LANGUAGE_MODEL)}
+    allowed = [arm for arm in REACTION_ORDER if arm not in ("mean", "majority", "lm-frozen")]
+    chosen: list[str] = []
+    for name in arms:
+        if name not in groups and name not in allowed:
+            raise unknown("arm", name, [*allowed, *groups])
+        chosen += groups.get(name, (name,))
+    if not chosen:
+        raise InputError(f"no arm was named; give one or more of {', '.join([*groups, *allowed])}")
+    return tuple(dict.fromkeys(chosen))
+
+
+def code_of_learner(worker: str, learner: str) -> str:
+    """A hash of the code behind what a worker (``module:function``) of a study makes with a learner."""
+    arms = code_behind(learner, REACTIONS) if learner in ARMS else ()
+    return code_of(worker, *OBJECTS, *arms)
+
+
+def of_yields(table: Table) -> Table:
+    """The table with the yield in percent as what is to be predicted."""
+    return replace(table, task=REGRESSION, property_name="yield", units="%", classes=())
+
+
+def short_arm(context: Context, machine: Machine, learner: str, seed: int, label: str, steps: int) -> Any:
+    """An unfitted arm of a study; a language model takes so many steps of `LM_BATCH` rows."""
+    arm = new_arm(context, machine, learner, seed, label, steps=steps)
+    return arm.set_params(settings={"batch_size": LM_BATCH}) if learner in LANGUAGE_MODELS else arm

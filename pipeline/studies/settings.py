@@ -1,0 +1,58 @@
+"""Settings that an experiment has beside those of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Self, get_type_hints
+
+from pipeline.coerce import coerced
+from pipeline.config import RunConfig
+from pipeline.errors import InputError, unknown
+
+
+class StudySettings:
+    """Base of the frozen dataclasses of settings; each is read from a mapping of its own under ``stress`` in a YAML."""
+
+    @classmethod
+    def read(cls, given: Mapping[str, Any], where: str) -> Self:
+        """From a mapping of a YAML file or options; unknown keys and wrong types are errors."""
+        known = get_type_hints(cls)
+        values: dict[str, Any] = {}
+        for key, value in given.items():
+            if key not in known:
+                raise unknown(f"key in {where}", key, known)
+            values[key] = coerced(value, known[key], f"{where}: {key}")
+        return cls(**values)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The settings as a YAML file holds them."""
+        found = asdict(self)  # type: ignore[call-overload]
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
+
+    def check_success(self, success: float) -> None:
+        """Raise `InputError` unless it is a yield that reactions can be above and below."""
+        if not 0 < success < 100:
+            raise InputError(f"success is {success}; it must be a yield in percent, above 0 and below 100")
+
+    def check_doses(self, doses: Sequence[float]) -> None:
+        """Raise `InputError` unless they are percent of the failures that there are."""
+        for dose in doses:
+            if not 0 < dose <= 100:
+                raise InputError(f"a dose is {dose}; doses are percent of the failures, above 0 and up to 100")
+
+    def check_counts(self, *names: str, least: int = 1) -> None:
+        """Raise `InputError` unless the settings of these names are at least so large."""
+        for name in names:
+            if getattr(self, name) < least:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be at least {least}")
+
+
+def require_reactions(config: RunConfig) -> None:
+    """Raise `InputError` unless the table of a run holds reactions."""
+    if not config.has_reactions:
+        raise InputError(
+            f"{config.table}: the experiment is about reactions; name them with --reaction or --components"
+        )
+    if not config.yield_unit:
+        raise InputError(f"{config.table}: the experiment is about yields; name their column with --yield")

@@ -1,0 +1,21 @@
+"""The results of all cells of a study, made here."""
+
+from __future__ import annotations
+
+from pipeline.cells.cell import work_on
+from pipeline.cells.executors import Executor
+from pipeline.cells.store import Store
+from pipeline.reporter import Reporter
+from pipeline.runs.context import settled
+
+
+def contents_of(study, context):
+    """What a study concludes from."""
+    machine = settled(context, Reporter())
+    cells = study.plan(context, machine)
+    return list(Executor().fill(cells, context, machine, Store(context.folder)).values())
+
+
+def result_of(cell, context, *needed):
+    """The result of one cell, which is not kept."""
+    return work_on(cell, context, settled(context, Reporter()), needed)
