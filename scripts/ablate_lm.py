@@ -27,11 +27,11 @@ from validation_rows import validation_rows
 
 from pipeline import LoraClassifier, LoraRegressor
 from pipeline.arms.ladder import make_whole
-from pipeline.config import make_config
 from pipeline.evaluation.estimates import Estimate
 from pipeline.reporter import Reporter
 from pipeline.runs.context import binned
 from pipeline.runs.prepare import load_table
+from pipeline.settings.reading import make_config
 from pipeline.splits.splitters import Fold
 from pipeline.tables.targets import CLASSES
 

@@ -53,11 +53,11 @@ Evaluate = Callable[[dict[str, Any]], None]  # given the adapter's weights by na
 
 def load_job(options: argparse.Namespace) -> dict[str, Any]:
     """The rows of the job, as every recipe gets them."""
-    from pipeline.config import make_config
     from pipeline.prompts.numbers import NumberFormat
     from pipeline.prompts.templates import PromptTemplate
     from pipeline.reporter import Reporter
     from pipeline.runs.prepare import load_table
+    from pipeline.settings.reading import make_config
 
     table = load_table(make_config(options.table, {}), Reporter())
     fit, check = validation_rows(table, 0)
@@ -96,7 +96,7 @@ def validator(job: dict[str, Any], recipe: str) -> Callable[[dict[str, Any]], fl
     from pipeline.lm.defaults import LAYERS
     from pipeline.lm.engine import Engine
     from pipeline.lm.training import TrainingSettings
-    from pipeline.prompts.templates import WHOLE
+    from pipeline.settings.defaults import WHOLE
 
     depth, trained = LAYERS["lm-text"] if recipe == "ours" else (None, 10_000)
     template = job["template"] if recipe == "ours" else replace(job["template"], tokenization=WHOLE)
@@ -351,10 +351,10 @@ def predict(options: argparse.Namespace) -> None:
     from transformers import AutoModelForCausalLM
 
     from pipeline import LoraRegressor
-    from pipeline.config import make_config
     from pipeline.lm.weights import resolve
     from pipeline.reporter import Reporter
     from pipeline.runs.prepare import load_table
+    from pipeline.settings.reading import make_config
 
     job = load_job(options)
     table = load_table(make_config(options.table, {}), Reporter())

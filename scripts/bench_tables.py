@@ -38,9 +38,9 @@ def write_molecules(path: Path, number: int) -> None:
 def job(path: str) -> dict[str, Any]:
     """Clean, audit and split one table in this process."""
     from pipeline.cells.cell import measured
-    from pipeline.config import RunConfig
     from pipeline.reporter import Reporter
     from pipeline.runs.prepare import load_table
+    from pipeline.settings.run import RunConfig
     from pipeline.splits.build import build_splits
     from pipeline.tables.audit import audit_table
 

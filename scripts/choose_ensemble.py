@@ -36,10 +36,10 @@ from power import corrected_t
 
 from pipeline.arms.features import descriptors, morgan_counts
 from pipeline.arms.ladder import class_chances, make_arm, mean_of
-from pipeline.config import make_config
 from pipeline.evaluation.estimates import Estimate
 from pipeline.reporter import Reporter
 from pipeline.runs.prepare import load_table
+from pipeline.settings.reading import make_config
 from pipeline.splits.groups import GROUPINGS
 from pipeline.splits.splitters import hold_out
 from pipeline.tables.table import STRUCTURE, Table

@@ -24,9 +24,9 @@ from sklearn.model_selection import KFold
 
 from pipeline.arms import features
 from pipeline.arms.ladder import make_arm
-from pipeline.config import make_config
 from pipeline.reporter import Reporter
 from pipeline.runs.prepare import load_table
+from pipeline.settings.reading import make_config
 
 RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
 EXACT_ATOMS = 100

@@ -19,13 +19,13 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from pipeline.arms.ladder import MEANS, mean_of
-from pipeline.config import config_per_target, merge_settings
 from pipeline.evaluation.intervals import conformal_sides
 from pipeline.reporter import Reporter
 from pipeline.runs.context import Context, Machine
 from pipeline.runs.fits import new_arm
 from pipeline.runs.held_out import EDGE, held_out_predictions, training_folds, training_groups
 from pipeline.runs.prepare import load_raw, prepare
+from pipeline.settings.reading import config_per_target, merge_settings
 from pipeline.splits import rungs
 from pipeline.splits.splitters import LABELS_UP, Order, Split
 

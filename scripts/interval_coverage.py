@@ -20,7 +20,6 @@ import pandas as pd
 
 from pipeline.arms.features import nearest_neighbours
 from pipeline.arms.ladder import make_whole
-from pipeline.config import make_config
 from pipeline.evaluation.intervals import (
     DISTANCE,
     ONE_RADIUS,
@@ -35,6 +34,7 @@ from pipeline.models.folder import prediction_and_spread
 from pipeline.reporter import Reporter
 from pipeline.runs.context import Context, this_machine
 from pipeline.runs.prepare import load_table
+from pipeline.settings.reading import make_config
 from pipeline.splits.groups import GROUPINGS, twin_groups
 from pipeline.splits.splitters import hold_out
 from pipeline.tables.table import STRUCTURE, Table

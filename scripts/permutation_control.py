@@ -15,9 +15,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipeline.config import make_config
 from pipeline.reporter import Reporter
 from pipeline.runs.prepare import prepare
+from pipeline.settings.reading import make_config
 from pipeline.studies.compare import execute
 
 

@@ -25,15 +25,16 @@ from torch import nn
 from pipeline.arms.features import descriptors
 from pipeline.arms.language_model import HeadRegressor
 from pipeline.cells.cell import versions
-from pipeline.config import make_config
 from pipeline.files import sha256, write_atomically
 from pipeline.lm.defaults import LAYERS
 from pipeline.lm.engine import Engine, Rows
 from pipeline.lm.training import TrainingSettings, pooled, train
-from pipeline.lm.weights import DEFAULT_MODEL, weights_identity
+from pipeline.lm.weights import weights_identity
 from pipeline.prompts.templates import PromptTemplate
 from pipeline.reporter import Reporter
 from pipeline.runs.prepare import load_table
+from pipeline.settings.defaults import DEFAULT_MODEL
+from pipeline.settings.reading import make_config
 from pipeline.tables.molecules import parse_molecule
 from pipeline.tables.table import twin_labels
 

@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 from rdkit import Chem
 
-from pipeline.config import make_config
 from pipeline.errors import InputError
 from pipeline.models.fitting import fit_model
 from pipeline.models.predicting import predict_file
 from pipeline.reporter import Reporter
 from pipeline.runs.prepare import load_table, prepare
+from pipeline.settings.reading import make_config
 
 FOLDER = Path(__file__).resolve().parents[2] / "shared" / "cases"
 pytestmark = pytest.mark.skipif(

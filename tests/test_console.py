@@ -6,9 +6,9 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.cli import app, console
-from pipeline.config import make_config
 from pipeline.models.fitting import fit_model
 from pipeline.reporter import Reporter
+from pipeline.settings.reading import make_config
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_a_line_appears_before_the_libraries_are_loaded(monkeypatch, alcohols):
             seen.append("work")
         return real(name, *rest, **more)
 
-    monkeypatch.setattr("pipeline.cli._begin", lambda source: seen.append("line"))
+    monkeypatch.setattr("pipeline.cli.terminal.begin", lambda source: seen.append("line"))
     monkeypatch.setattr(builtins, "__import__", recording)
     CliRunner().invoke(app, ["audit", str(alcohols), "--target", "value"])
     assert seen[0] == "line"

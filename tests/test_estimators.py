@@ -27,9 +27,9 @@ from pipeline import (
     ScaffoldKFold,
     load,
 )
-from pipeline.config import make_config
 from pipeline.models.fitting import fit_model
 from pipeline.reporter import Reporter
+from pipeline.settings.reading import make_config
 from tests.conftest import SMILES, write_table
 
 X = np.array(SMILES)

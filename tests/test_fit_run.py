@@ -10,10 +10,10 @@ from typing import get_type_hints
 import pandas as pd
 import pytest
 
-from pipeline.config import RunConfig
 from pipeline.errors import InputError
 from pipeline.models.fitting import FinishedRun
 from pipeline.models.folder import describe_folder
+from pipeline.settings.run import RunConfig
 from pipeline.tables.catalogue import card
 from pipeline.tables.reading import read_table
 from tests.conftest import SMILES, write_table

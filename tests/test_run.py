@@ -156,11 +156,11 @@ def test_two_folders_get_identical_predictions_and_a_second_run_fits_nothing(alc
 
 def test_a_change_of_data_setting_version_or_code_misses_the_cell(alcohols, monkeypatch):
     from pipeline.cells import cell
-    from pipeline.config import make_config
     from pipeline.reporter import Reporter
     from pipeline.runs.context import Machine
     from pipeline.runs.fits import fit_cell
     from pipeline.runs.prepare import prepare
+    from pipeline.settings.reading import make_config
 
     def name(path=alcohols, **changes):
         config = make_config(str(path), {"smiles": "SMILES", "target": "value", "arms": "ridge", "out": "x", **changes})
@@ -183,12 +183,12 @@ def test_a_change_of_data_setting_version_or_code_misses_the_cell(alcohols, monk
 
 
 def test_language_model_settings_miss_the_cell(alcohols, tiny_folder, monkeypatch):
-    from pipeline.config import make_config
     from pipeline.lm import pretrained
     from pipeline.reporter import Reporter
     from pipeline.runs.context import Machine
     from pipeline.runs.fits import fit_cell
     from pipeline.runs.prepare import prepare
+    from pipeline.settings.reading import make_config
 
     adapter = pretrained.PretrainedAdapter("x", "abc", layers=5, rank=16, alpha=32, molecules=1, corpus=("x",))
     monkeypatch.setattr(pretrained, "ADAPTERS", {str(tiny_folder): adapter})

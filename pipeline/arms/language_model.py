@@ -17,10 +17,11 @@ from pipeline.arms.baselines import ALPHAS
 from pipeline.lm.answers import AnswerTree, Reading, read_answers
 from pipeline.lm.defaults import KEPT_OF_START, LABEL_SMOOTHING, training_settings
 from pipeline.lm.engine import Engine, Rows, shared_tokens
-from pipeline.lm.pretrained import PLAIN, pretrained_adapter
+from pipeline.lm.pretrained import pretrained_adapter
 from pipeline.lm.training import Head, Labels, Loss, pooled, train
 from pipeline.prompts.numbers import NumberFormat
 from pipeline.prompts.templates import PromptTemplate, completion
+from pipeline.settings.defaults import PLAIN
 from pipeline.tables.targets import CLASSES
 
 Progress = Callable[[int, int], None]

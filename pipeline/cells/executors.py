@@ -95,35 +95,33 @@ class Executor:
         told : callable
             Is given each cell with its result as soon as it is there.
         """
-        mine = list(cells) if self.is_whole else _share(cells, self.share, self.shares)
         store.write_plan(list(cells))
-        work = _Work(mine, store, told)
+        work = _Work(cells, store, told)
+        if not self.is_whole:
+            return self._fill_share(work, cells, context, machine)
         if self.name != SERIAL and work.waiting:
             _with_helpers(self, work, context, machine)
         while work.waiting:
             if not work.do_one(context, machine):
                 time.sleep(WAIT)
-        if self.is_whole:
-            return work.results
-        rest = _Work(cells, store, lambda cell, content: None)
-        done = len(cells) - len(rest.waiting)
+        return work.results
+
+    def _fill_share(self, work: _Work, cells: Sequence[Cell], context: Any, machine: Any) -> Results | None:
+        """Do every so-manieth of the cells that need no other, and of those that do all for which that is there."""
+        mine = {cell.id for cell in [cell for cell in cells if not cell.needs][self.share - 1 :: self.shares]}
+
+        def suits(cell: Cell) -> bool:
+            return cell.id in mine or bool(cell.needs)
+
+        while True:
+            if work.do_one(context, machine, suits):
+                continue
+            if not mine & work.waiting.keys():
+                break
+            time.sleep(WAIT)
+        done = len(work.results)
         machine.reporter.say(f"Share {self.share} of {self.shares} is done; {done} of {len(cells)} cells are there.")
-        return None if rest.waiting else rest.results
-
-
-def _share(cells: Sequence[Cell], share: int, shares: int) -> list[Cell]:
-    """Every so-manieth cell, and behind those that they need."""
-    kept: dict[str, Cell] = {}
-
-    def keep(cell: Cell) -> None:
-        for needed in cell.needs:
-            keep(needed)
-        kept.setdefault(cell.id, cell)
-
-    for place, cell in enumerate(cells):
-        if place % shares == share - 1:
-            keep(cell)
-    return list(kept.values())
+        return None if work.waiting else work.results
 
 
 class _Work:

@@ -103,8 +103,8 @@ class Store:
         contents = [content for content in found if content is not None]
         if len(contents) < len(planned):
             raise InputError(
-                f"{run}: {len(planned) - len(contents)} of {len(planned)} cells are not done; the command that made the "
-                "folder goes on with them"
+                f"{run}: {len(planned) - len(contents)} of {len(planned)} cells are not done; the command that made "
+                "the folder goes on with them"
             )
         return contents
 

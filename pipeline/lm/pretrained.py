@@ -14,16 +14,13 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import InputError
 from pipeline.files import sha256, shipped_folder
-from pipeline.lm.weights import DEFAULT_MODEL
-from pipeline.prompts.templates import ATOMWISE, PromptTemplate
+from pipeline.prompts.templates import PromptTemplate
+from pipeline.settings.defaults import ATOMWISE, AUTO, DEFAULT_MODEL, PLAIN
 
 if TYPE_CHECKING:
     import torch
 
     from pipeline.lm.training import TrainingSettings
-
-AUTO, PLAIN = "auto", "plain"
-STARTS = (AUTO, PLAIN)
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ from pathlib import Path
 
 from pipeline.errors import InputError, nearest
 from pipeline.files import cache_folder, sha256
-
-DEFAULT_MODEL = "smollm2-135m"
+from pipeline.settings.defaults import DEFAULT_MODEL
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pipeline.arms.catalogue import ARMS
 from pipeline.arms.inputs import ReactionInput
 from pipeline.evaluation.intervals import METHODS, ONE_RADIUS
 from pipeline.evaluation.verdict import number
-from pipeline.prompts.templates import ATOMWISE
+from pipeline.settings.defaults import ATOMWISE
 from pipeline.tables.measurements import CENSORED
 from pipeline.tables.scales import Scale
 

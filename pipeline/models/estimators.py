@@ -13,11 +13,10 @@ from pipeline.arms.catalogue import ARMS
 from pipeline.arms.inputs import canonical_frame
 from pipeline.evaluation.domain import Domain
 from pipeline.lm.defaults import LAYERS
-from pipeline.lm.pretrained import AUTO, STARTS
 from pipeline.lm.training import POOLINGS, TrainingSettings
-from pipeline.lm.weights import DEFAULT_MODEL
 from pipeline.models.folder import SavedModel, about_language_model, about_model, load_model
-from pipeline.prompts.templates import ATOMWISE, DEFAULT_TEMPLATE, PromptTemplate
+from pipeline.prompts.templates import PromptTemplate
+from pipeline.settings.defaults import ATOMWISE, AUTO, DEFAULT_MODEL, DEFAULT_TEMPLATE, STARTS
 from pipeline.tables.targets import CLASSES, REGRESSION
 
 READOUTS = ("head", "text")

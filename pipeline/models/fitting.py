@@ -16,7 +16,6 @@ from pipeline.arms.features import nearest_neighbours
 from pipeline.arms.inputs import ReactionInput
 from pipeline.arms.ladder import MEANS, ORDER, REACTION_ORDER, fit_arm, is_language_model, mean_of
 from pipeline.arms.own import is_own
-from pipeline.config import RunConfig
 from pipeline.errors import InputError, unknown
 from pipeline.evaluation.domain import Domain
 from pipeline.evaluation.intervals import (
@@ -35,6 +34,7 @@ from pipeline.runs.context import Context, Machine, binned_all, this_machine
 from pipeline.runs.fits import new_arm, starting_adapter
 from pipeline.runs.held_out import held_out_predictions, validation_score
 from pipeline.runs.prepare import cleaned
+from pipeline.settings.run import RunConfig
 from pipeline.splits.groups import twin_groups
 from pipeline.splits.splitters import fold_numbers, hold_out
 from pipeline.tables.reaction_table import component_column

@@ -27,7 +27,8 @@ from pipeline.lm.weights import PACKAGED, resolve, weights_identity
 from pipeline.models.arm_files import ArmSetting, read_arm, write_arm
 from pipeline.models.card import model_card, rows_are
 from pipeline.models.conditions import Conditions
-from pipeline.prompts.templates import WHOLE, PromptTemplate
+from pipeline.prompts.templates import PromptTemplate
+from pipeline.settings.defaults import WHOLE
 from pipeline.tables.measurements import REFUSE
 from pipeline.tables.scales import Scale
 from pipeline.tables.table import STRUCTURE

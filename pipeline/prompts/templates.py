@@ -18,15 +18,11 @@ import pandas as pd
 
 from pipeline.arms.inputs import as_frame
 from pipeline.errors import InputError, nearest
+from pipeline.settings.defaults import ATOMWISE, DEFAULT_TEMPLATE
 
-DEFAULT_TEMPLATE = "What is the {property} of {molecule}{context}?"
-REACTION_TEMPLATE = "What is the {property} of the reaction {reaction}{context}?"
-COMPONENTS_TEMPLATE = "What is the {property} of the reaction of {components}{context}?"
 _ROWS = ("molecule", "reaction", "components")  # the fields for what differs from row to row
 _FIELDS = ("property", *_ROWS, "context")
 ABSENT = "none"  # what is said of a component that a reaction does not have
-ATOMWISE, WHOLE = "atomwise", "model"
-TOKENIZATIONS = (ATOMWISE, WHOLE)
 
 
 class Piece(NamedTuple):

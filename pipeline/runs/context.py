@@ -16,12 +16,12 @@ import pandas as pd
 
 from pipeline.arms.inputs import ReactionColumns
 from pipeline.arms.ladder import is_language_model, layers_of
-from pipeline.config import RunConfig
 from pipeline.errors import InputError
 from pipeline.files import write_atomically
 from pipeline.lm.weights import weights_identity
 from pipeline.prompts.templates import PromptTemplate
 from pipeline.reporter import Reporter
+from pipeline.settings.run import RunConfig
 from pipeline.splits.splitters import Fold, Split
 from pipeline.tables.table import Table
 from pipeline.tables.targets import CLASSES

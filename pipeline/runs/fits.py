@@ -34,7 +34,7 @@ from pipeline.cells.reach import code_of
 from pipeline.cells.store import Store
 from pipeline.files import write_atomically
 from pipeline.lm.defaults import training_settings
-from pipeline.lm.pretrained import PLAIN, PretrainedAdapter, pretrained_adapter
+from pipeline.lm.pretrained import PretrainedAdapter, pretrained_adapter
 from pipeline.runs.context import Context, Machine, language_model_inputs
 from pipeline.runs.held_out import (
     held_out_predictions,
@@ -45,6 +45,7 @@ from pipeline.runs.held_out import (
     training_groups,
     training_parts,
 )
+from pipeline.settings.defaults import PLAIN
 from pipeline.splits.splitters import Fold, Split
 from pipeline.tables.table import Table
 from pipeline.tables.targets import CLASSES, REGRESSION

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from pipeline.config import write_yaml
 from pipeline.files import write_atomically, write_csv
 from pipeline.runs.context import Context
+from pipeline.settings.reading import write_yaml
 from pipeline.tables.table import Table
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.arms.ladder import is_language_model, resolve_arms
-from pipeline.config import RunConfig, config_per_target, merge_settings
 from pipeline.errors import InputError, unknown
 from pipeline.prompts.numbers import NumberFormat
 from pipeline.reporter import Reporter
 from pipeline.runs.context import Context
+from pipeline.settings.reading import config_per_target, merge_settings
+from pipeline.settings.run import RunConfig
 from pipeline.splits.build import build_splits
 from pipeline.splits.catalogue import columns_needed, expand_names
 from pipeline.splits.splitters import Split

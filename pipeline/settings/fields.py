@@ -47,7 +47,7 @@ def setting(
         "choices": tuple(choices),
         "least": least,
         "option": option,
-        **{name: text for name, text in per_verb.items()},
+        **per_verb,
     }
     if quick is not MISSING:
         metadata["quick"] = quick

@@ -9,12 +9,12 @@ from typing import Any
 import yaml
 
 from pipeline.cells.store import Store
-from pipeline.config import STRESS, make_config
 from pipeline.errors import InputError
 from pipeline.reporter import Reporter
 from pipeline.runs.budget import as_reduced
 from pipeline.runs.context import Context
 from pipeline.runs.prepare import open_job, prepare
+from pipeline.settings.reading import STRESS, make_config
 from pipeline.studies.compare import Outcome, conclude
 from pipeline.studies.compare_page import write_report
 from pipeline.studies.study import Conclusion, study_named, written

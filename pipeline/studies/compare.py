@@ -15,7 +15,6 @@ from pipeline.arms.ladder import CONTROLS, REACTION_CONTROLS, is_language_model
 from pipeline.cells.cell import Cell, versions
 from pipeline.cells.executors import Executor
 from pipeline.cells.store import Store
-from pipeline.config import RunConfig
 from pipeline.evaluation.comparison import (
     REFERENCE,
     Comparisons,
@@ -37,6 +36,7 @@ from pipeline.runs.fits import Fits, compute_features, plan_fits, primary_arm
 from pipeline.runs.folder import with_origins, write_inputs
 from pipeline.runs.held_out import validation_score
 from pipeline.runs.training_seeds import SeedSpread, spreads, with_seeds
+from pipeline.settings.run import RunConfig
 from pipeline.splits.card import split_card
 from pipeline.splits.catalogue import makes_folds
 from pipeline.splits.splitters import Fold, Split

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from pipeline.arms.catalogue import ARMS, REACTIONS
-from pipeline.arms.ladder import LANGUAGE_MODELS, REACTION_ORDER, code_behind
+from pipeline.arms.ladder import LANGUAGE_MODELS, REACTION_GROUPS, REACTION_ORDER, code_behind
 from pipeline.cells.reach import code_of
 from pipeline.errors import InputError, unknown
 from pipeline.runs.context import Context, Machine
@@ -15,20 +15,21 @@ from pipeline.runs.fits import OBJECTS, new_arm
 from pipeline.tables.table import Table
 from pipeline.tables.targets import REGRESSION
 
-LANGUAGE_MODEL = "lm-head"
 LM_BATCH = 8  # rows a step: half as long a step as with 16, and better after as long a time
 
 
 def resolve_learners(arms: Sequence[str], classical: Sequence[str]) -> tuple[str, ...]:
-    """Names of arms, ``baselines``, ``lm`` and ``all`` as the learners of an experiment.
+    """Names of arms and groups as the learners of a study of reactions.
 
     Parameters
     ----------
     classical : sequence of str
-        What ``baselines`` stands for.
+        What ``classical`` stands for; ``baselines``, ``lm`` and ``all`` are those of a run, as far as they can be
+        trained here.
     """
-    groups = {"baselines": tuple(classical), "lm": (LANGUAGE_MODEL,), "all": (*classical, LANGUAGE_MODEL)}
     allowed = [arm for arm in REACTION_ORDER if arm not in ("mean", "majority", "lm-frozen")]
+    groups = {name: tuple(arm for arm in members if arm in allowed) for name, members in REACTION_GROUPS.items()}
+    groups = {"classical": tuple(classical), **groups}
     chosen: list[str] = []
     for name in arms:
         if name not in groups and name not in allowed:

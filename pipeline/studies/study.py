@@ -18,22 +18,16 @@ import pandas as pd
 from pipeline.cells.cell import Cell, versions
 from pipeline.cells.executors import Executor, Results
 from pipeline.cells.store import Store
-from pipeline.config import STRESS, RunConfig, write_yaml
 from pipeline.files import write_atomically, write_csv
 from pipeline.report.sections import Section, write_page
 from pipeline.reporter import Reporter
 from pipeline.runs.budget import check_room
 from pipeline.runs.context import Context, Machine, hardware, settled
 from pipeline.runs.folder import refused_rows
-from pipeline.studies.settings import StudySettings
-
-# By the name on the command line. Those of failure modes stand under ``stress``, all others under ``study``.
-STUDIES = {
-    "negatives": "pipeline.studies.negatives",
-    "published-only": "pipeline.studies.published_only",
-    "verifier": "pipeline.studies.verifier",
-}
-FAILURE_MODES = ("negatives", "published-only", "verifier")
+from pipeline.settings.reading import STRESS, write_yaml
+from pipeline.settings.run import RunConfig
+from pipeline.settings.studies import STUDIES
+from pipeline.settings.study import StudySettings
 
 
 @dataclass(frozen=True)
@@ -67,13 +61,11 @@ class Conclusion:
 class Study(Protocol):
     """What a module of a study has.
 
-    ``QUICK`` are the settings of ``--quick``; ``title`` and ``facts`` stand over the page; ``prepare`` makes the table
+    ``title`` and ``facts`` stand over the page; ``prepare`` makes the table
     and the splits; ``described`` are lines in front of the work, and ``line`` is said of each finished cell.
     """
 
     NAME: str
-    QUESTION: str
-    QUICK: Mapping[str, Any]
     Settings: type[StudySettings]
 
     def prepare(self, config: RunConfig, settings: Any, reporter: Reporter) -> Context: ...
@@ -87,7 +79,7 @@ class Study(Protocol):
 
 def study_named(name: str) -> Study:
     """The study of a name on the command line."""
-    return cast(Study, import_module(STUDIES[name]))
+    return cast(Study, import_module(STUDIES[name].module))
 
 
 def run_study(
@@ -144,7 +136,7 @@ def written(study: Study, context: Context, contents: Sequence[Mapping[str, Any]
         "hardware": hardware(),
         "sentences": list(found.sentences),
     }
-    verb = STRESS if study.NAME in FAILURE_MODES else "study"
+    verb = STRESS if STUDIES[study.NAME].failure_mode else "study"
     page = write_page(
         context,
         study.title(context),

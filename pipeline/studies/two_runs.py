@@ -76,8 +76,8 @@ def compare_runs(first: Finished, second: Finished) -> list[Pair]:
     joined = joined[joined["truth_1"] == joined["truth_2"]]
     if joined.empty:
         raise InputError(
-            f"{first.folder} and {second.folder} tested no row with the same measured value by the same arm on the same "
-            "split: there is nothing to compare"
+            f"{first.folder} and {second.folder} tested no row with the same measured value by the same arm on the "
+            "same split: there is nothing to compare"
         )
     return [
         _pair(str(split), str(arm), part, first, task)
@@ -110,7 +110,8 @@ def _pair(split: str, arm: str, part: pd.DataFrame, first: Finished, task: str) 
         arm,
         part["row_id"].nunique(),
         len(sizes),
-        *(float(_mean(score, division)) for score in scores),
+        _mean(scores[0], division),
+        _mean(scores[1], division),
         low,
         high,
         _answer(low, high, task) if told else "cannot tell",

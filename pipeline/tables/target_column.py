@@ -32,7 +32,7 @@ MOST_UNITS = 12  # different ones in a column that is thought to hold units
 
 @dataclass(frozen=True)
 class TargetSettings:
-    """What the user says of the target column; see `pipeline.config.RunConfig` for the fields."""
+    """What the user says of the target column; see `pipeline.settings.run.RunConfig` for the fields."""
 
     task: str = "auto"
     units: str = ""

@@ -11,10 +11,10 @@ from pipeline.arms.features import differential_bits, nearest_neighbours
 from pipeline.arms.inputs import ReactionColumns
 from pipeline.arms.ladder import REACTION_CONTROLS, make_arm, make_whole, resolve_arms
 from pipeline.arms.reactions import BARCODE_LENGTH, Popularity, ReactionFeatures, barcode
-from pipeline.config import make_config
 from pipeline.errors import InputError
 from pipeline.reporter import Reporter
 from pipeline.runs.prepare import load_table
+from pipeline.settings.reading import make_config
 
 COLUMNS = ReactionColumns(("halide", "amine", "base", "solvent"), ("solvent",))
 

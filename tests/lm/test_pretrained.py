@@ -18,9 +18,10 @@ from pipeline.files import sha256
 from pipeline.lm import pretrained
 from pipeline.lm.defaults import LAYERS, training_settings
 from pipeline.lm.engine import Engine
-from pipeline.lm.pretrained import ADAPTERS, AUTO, PLAIN, PretrainedAdapter, pretrained_adapter
-from pipeline.lm.weights import DEFAULT_MODEL, weights_identity
-from pipeline.prompts.templates import REACTION_TEMPLATE, WHOLE, PromptTemplate
+from pipeline.lm.pretrained import ADAPTERS, PretrainedAdapter, pretrained_adapter
+from pipeline.lm.weights import weights_identity
+from pipeline.prompts.templates import PromptTemplate
+from pipeline.settings.defaults import AUTO, DEFAULT_MODEL, PLAIN, REACTION_TEMPLATE, WHOLE
 from scripts.pretrain_adapter import without_variants
 from tests.conftest import SMILES
 

@@ -12,13 +12,13 @@ from safetensors.numpy import load_file, save_file
 
 from pipeline.arms.features import nearest_neighbours
 from pipeline.arms.ladder import MeanArm
-from pipeline.config import make_config
 from pipeline.evaluation.intervals import conformal_radius
 from pipeline.files import sha256
 from pipeline.models.fitting import fit_model
 from pipeline.models.folder import load_model
 from pipeline.models.predicting import predict_file
 from pipeline.reporter import Reporter
+from pipeline.settings.reading import make_config
 from pipeline.tables.catalogue import card
 from tests.conftest import write_table
 from tests.test_run import chemtune

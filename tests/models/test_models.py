@@ -12,7 +12,6 @@ import pytest
 
 from pipeline import LoraRegressor
 from pipeline.arms.ladder import CONTROLS, ORDER
-from pipeline.config import make_config
 from pipeline.errors import InputError
 from pipeline.evaluation.domain import Domain
 from pipeline.evaluation.intervals import conformal_radius
@@ -20,6 +19,7 @@ from pipeline.models.fitting import FinishedRun, fit_model
 from pipeline.models.folder import describe_folder, load_model
 from pipeline.models.predicting import predict_file
 from pipeline.reporter import Reporter
+from pipeline.settings.reading import make_config
 from pipeline.tables.targets import CLASSES, REGRESSION
 from tests.conftest import SMILES, write_table
 from tests.test_run import chemtune

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from pipeline.arms.ladder import CONTROLS, REACTION_ORDER
-from pipeline.config import make_config
 from pipeline.models.fitting import fit_model
 from pipeline.models.folder import load_model
 from pipeline.reporter import Reporter
+from pipeline.settings.reading import make_config
 from pipeline.tables.targets import CLASSES, REGRESSION
 from tests.models.test_models import predicted, predicted_afresh, uncalibrated
 from tests.test_run import chemtune

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from pipeline.errors import InputError
 from pipeline.prompts.numbers import MARGIN, MAX_ANSWERS, NumberFormat
-from pipeline.prompts.templates import COMPONENTS_TEMPLATE, REACTION_TEMPLATE, PromptTemplate, completion, joined, pairs
+from pipeline.prompts.templates import PromptTemplate, completion, joined, pairs
+from pipeline.settings.defaults import COMPONENTS_TEMPLATE, REACTION_TEMPLATE
 
 
 def test_the_default_prompt_and_its_answer():

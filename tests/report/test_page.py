@@ -11,13 +11,13 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from pipeline.config import make_config
 from pipeline.evaluation import noise
 from pipeline.lm.pretrained import ADAPTERS
 from pipeline.report import environment
 from pipeline.reporter import Reporter
 from pipeline.runs import certainty, training_seeds
 from pipeline.runs.prepare import prepare
+from pipeline.settings.reading import make_config
 from pipeline.studies import compare_page as page
 from pipeline.studies.compare import Outcome, execute
 from tests.branches import Branches

@@ -22,12 +22,12 @@ from hypothesis import strategies as st
 from rdkit import Chem
 
 from pipeline.arms.features import compute_features
-from pipeline.config import make_config
 from pipeline.errors import InputError
 from pipeline.models.fitting import fit_model
 from pipeline.models.predicting import predict_file
 from pipeline.reporter import Reporter
 from pipeline.runs.prepare import load_table, prepare
+from pipeline.settings.reading import make_config
 from pipeline.tables.audit import audit_lines, audit_table
 from pipeline.tables.catalogue import cards
 from pipeline.tables.molecules import MoleculeError, parse_molecule

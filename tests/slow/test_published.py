@@ -9,10 +9,10 @@ from sklearn.metrics import r2_score, roc_auc_score
 
 from pipeline.arms.inputs import ReactionColumns
 from pipeline.arms.ladder import make_arm
-from pipeline.config import make_config
 from pipeline.reporter import Reporter
 from pipeline.runs.context import Machine
 from pipeline.runs.prepare import load_table
+from pipeline.settings.reading import make_config
 from pipeline.studies.negatives.experiment import (
     DOSE,
     FIXED_POSITIVES,

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.config import make_config
+from pipeline.settings.reading import make_config
 from tests.conftest import SMILES
 from tests.test_run import chemtune
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.config import make_config
 from pipeline.errors import InputError
 from pipeline.reporter import Reporter
 from pipeline.runs.prepare import load_table
+from pipeline.settings.reading import make_config
 from pipeline.splits.build import build_splits
 from pipeline.splits.card import split_card
 from pipeline.splits.catalogue import FORMS, RUNGS, expand_names, makes_folds, rung_of

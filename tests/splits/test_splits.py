@@ -213,9 +213,9 @@ def test_too_few_training_rows_for_the_classes_are_refused(tmp_path):
 
 @pytest.fixture
 def reactions(couplings):
-    from pipeline.config import make_config
     from pipeline.reporter import Reporter
     from pipeline.runs.prepare import load_table
+    from pipeline.settings.reading import make_config
 
     given = {"components": ["halide", "amine", "base", "solvent"], "yield": "yield", "split": ["group:halide"]}
     return load_table(make_config(str(couplings), given), Reporter())
@@ -272,9 +272,9 @@ def test_component_splits_are_for_reactions(photoswitch):
 
 def test_a_published_division_counts_what_it_holds_out():
     """Five additives are tested, not nine hundred reactions."""
-    from pipeline.config import make_config
     from pipeline.reporter import Reporter
     from pipeline.runs.prepare import load_table
+    from pipeline.settings.reading import make_config
 
     table = load_table(make_config("buchwald_hartwig", {"split": ["column:test1"]}), Reporter())
     made = split(table, "column:test1")

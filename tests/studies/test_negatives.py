@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.config import make_config
 from pipeline.errors import InputError
 from pipeline.evaluation.detection import (
     Scored,
@@ -24,8 +23,9 @@ from pipeline.evaluation.detection import (
 from pipeline.lm.defaults import LAYERS, WRITER
 from pipeline.reporter import Reporter
 from pipeline.runs.context import Machine, settled
-from pipeline.studies import negatives
+from pipeline.settings.reading import make_config
 from pipeline.studies.negatives import decoys, work
+from pipeline.studies.negatives import study as negatives
 from pipeline.studies.negatives.doses import RANKING, REFUSING, Enough
 from pipeline.studies.negatives.experiment import (
     ALL_ROWS,

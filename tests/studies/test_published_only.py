@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.config import make_config
 from pipeline.reporter import Reporter
 from pipeline.runs.context import Machine
-from pipeline.studies import published_only
+from pipeline.settings.reading import make_config
+from pipeline.studies.published_only import study as published_only
 from pipeline.studies.published_only.experiment import (
     EVERYTHING,
     EXPLAINED,
@@ -180,7 +180,7 @@ def test_the_command_leaves_all_that_is_promised_and_resumes(papers):
         (("--tested", "Scope"), "must differ"),
         (("--success", 0), "above 0"),
         (("--folds", 40), "40 folds need at least 40 groups"),
-        (("--rows", -1), "at least 0"),
+        (("--rows", -1), "must not be negative"),
         (("--arms", "gp"), "unknown arm 'gp'"),
     ],
 )

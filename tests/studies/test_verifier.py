@@ -11,14 +11,14 @@ import pytest
 import torch
 from transformers import AutoConfig
 
-from pipeline.config import make_config
 from pipeline.lm.defaults import LAYERS
 from pipeline.prompts.templates import PromptTemplate
 from pipeline.report.sections import write_page
 from pipeline.reporter import Reporter
 from pipeline.runs.context import Machine
-from pipeline.studies import verifier
+from pipeline.settings.reading import make_config
 from pipeline.studies.negatives.trainings import draw
+from pipeline.studies.verifier import study as verifier
 from pipeline.studies.verifier import work
 from pipeline.studies.verifier.experiment import Check, Experiment, checks, known_successes, prepare
 from pipeline.studies.verifier.findings import (

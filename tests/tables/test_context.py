@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 
 from pipeline.arms.inputs import MoleculeFeatures
-from pipeline.config import make_config
 from pipeline.errors import InputError
 from pipeline.models.fitting import fit_model
 from pipeline.models.folder import load_model
 from pipeline.models.predicting import predict_file
 from pipeline.reporter import Reporter
 from pipeline.runs.prepare import load_table
+from pipeline.settings.reading import make_config
 from pipeline.tables.context import ContextColumn, read_column
 from pipeline.tables.notation import Notation
 from tests.conftest import SMILES, reaction_rows

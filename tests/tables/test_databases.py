@@ -9,12 +9,12 @@ import selfies
 from rdkit import Chem
 from rdkit.Chem.Descriptors import MolWt
 
-from pipeline.config import make_config
 from pipeline.errors import InputError
 from pipeline.models.fitting import fit_model
 from pipeline.models.predicting import predict_file
 from pipeline.reporter import Reporter
 from pipeline.runs.prepare import load_table, prepare
+from pipeline.settings.reading import make_config
 from pipeline.splits.build import build_splits
 from pipeline.studies.compare import execute
 from pipeline.tables.audit import audit_lines, audit_table

@@ -7,10 +7,10 @@ import hashlib
 
 import pytest
 
-from pipeline.config import make_config
 from pipeline.errors import InputError
 from pipeline.reporter import Reporter
 from pipeline.runs.prepare import load_table
+from pipeline.settings.reading import make_config
 from pipeline.tables.catalogue import cards
 from pipeline.tables.fetched import Origin, fetched_table
 from tests.conftest import shared_file

@@ -14,11 +14,11 @@ import pytest
 from pyarrow import parquet
 from rdkit import Chem
 
-from pipeline.config import make_config
 from pipeline.errors import InputError
 from pipeline.models.fitting import fit_model
 from pipeline.models.predicting import predict_file, smiles_column
 from pipeline.reporter import Reporter
+from pipeline.settings.reading import make_config
 from pipeline.tables.reading import find_smiles_column, read_table, require_column
 from pipeline.tables.streaming import encode_chunk, join_chunks, open_stream
 from tests.conftest import SMILES, write_table

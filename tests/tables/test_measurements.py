@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.config import config_per_target, make_config
 from pipeline.errors import InputError
 from pipeline.reporter import Reporter
+from pipeline.settings.reading import config_per_target, make_config
 from pipeline.tables.measurements import (
     MeasurementReader,
     TargetError,

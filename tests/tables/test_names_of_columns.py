@@ -6,9 +6,9 @@ import csv
 
 import pytest
 
-from pipeline.config import make_config
 from pipeline.reporter import Reporter
 from pipeline.runs.prepare import load_table, prepare
+from pipeline.settings.reading import make_config
 from pipeline.studies.compare import execute
 from pipeline.studies.negatives.experiment import with_product
 from pipeline.tables.table import FRAME_COLUMNS

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from rdkit import Chem
 
-from pipeline.config import make_config
 from pipeline.errors import InputError
 from pipeline.reporter import Reporter
 from pipeline.runs.prepare import load_table
+from pipeline.settings.reading import make_config
 from pipeline.tables.audit import audit_lines, audit_table
 from pipeline.tables.molecules import MoleculeError
 from pipeline.tables.reaction_table import build_reaction_table

@@ -16,16 +16,17 @@ import numpy as np
 import pandas as pd
 
 from pipeline.arms.ladder import is_language_model
-from pipeline.config import RunConfig, make_config
 from pipeline.errors import InputError
 from pipeline.reporter import Reporter
 from pipeline.runs.context import Context
 from pipeline.runs.prepare import load_raw, load_table, with_rows, with_splits
+from pipeline.settings.reading import make_config
+from pipeline.settings.run import RunConfig
+from pipeline.settings.study import require_reactions
 from pipeline.splits.splitters import Split
 from pipeline.studies.learners import resolve_learners
 from pipeline.studies.negatives import decoys, judges
 from pipeline.studies.negatives.settings import NegativesSettings
-from pipeline.studies.settings import require_reactions
 from pipeline.tables.catalogue import cards
 from pipeline.tables.reactions import FAILURE, SUCCESS, split_reaction
 from pipeline.tables.table import Table

@@ -5,75 +5,86 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.errors import InputError
-from pipeline.studies.settings import StudySettings
+from pipeline.settings.fields import setting
+from pipeline.settings.study import STUDY, StudySettings
 
 
 @dataclass(frozen=True)
 class NegativesSettings(StudySettings):
-    """The settings of the experiment, under ``stress: negatives:`` in a YAML file.
+    """Under ``stress: negatives:`` in a YAML file.
 
-    Attributes
-    ----------
-    arms : tuple of str
-        What is trained: ``baselines``, ``lm``, ``all``, or names of arms.
-    split : tuple of str
-        Each has one fixed test set.
-    success : float
-        A yield from which on a reaction is a success, in percent.
-    sensitivity : tuple of float
-        Other thresholds of success at which the classical models are trained and tested as well.
-    seeds : int
-        Training seeds; each draws its own training rows.
-    doses, lm_doses : tuple of float
-        Percent of the failures of the training rows, for the classical models and the language model.
-    positives : int
-        Successes to train on; 0 for all. With a language model, classical models are shown on all rows as well. Where
-        a way of training must do with fewer, its control with real failures does too.
-    test_rows : int
-        At most this many test rows, drawn by seed; 0 for all.
-    base_rate : float
-        Share of successes that the user expects where the model will be used; 0 if not stated.
-    published_from, published_width : float
-        A reaction is published with probability ``1 / (1 + exp(-(yield - from) / width))``, yields in percent.
-    lm_steps : int
-        Optimiser steps of each training of the language model, 8 rows each.
-    lm_extras : bool
-        Also train the language model to write reactions (each seed), and with the other decoys, unlabelled rows,
-        published rows and a fixed number of rows (first seed).
+    A reaction is published with probability ``1 / (1 + exp(-(yield - published_from) / published_width))``, yields in
+    percent.
     """
 
-    arms: tuple[str, ...] = ("all",)
-    split: tuple[str, ...] = ("random",)
-    success: float = 20.0
-    sensitivity: tuple[float, ...] = (5.0, 50.0)
-    seeds: int = 3
-    doses: tuple[float, ...] = (1.0, 5.0, 10.0, 25.0, 50.0, 100.0)
-    lm_doses: tuple[float, ...] = (1.0, 10.0, 100.0)
-    positives: int = 300
-    test_rows: int = 300
-    base_rate: float = 0.0
-    published_from: float = 50.0
-    published_width: float = 10.0
-    lm_steps: int = 150
-    lm_extras: bool = True
+    arms: tuple[str, ...] = setting(
+        ("classical", "lm-head"),
+        "What is trained: names of arms, classical (a few good baselines), or the groups baselines, lm, all.",
+        "study",
+        panel=STUDY,
+    )
+    split: tuple[str, ...] = setting(
+        ("random",), "Splits as for [b]run[/b] (default random); each has one fixed test set.", "study", panel=STUDY
+    )
+    success: float = setting(20.0, "Yield in percent from which on a reaction is a success.", "study", panel=STUDY)
+    sensitivity: tuple[float, ...] = setting(
+        (5.0, 50.0),
+        "Other thresholds of success at which the classical models are trained and tested as well.",
+        "study",
+        panel=STUDY,
+        quick=(),
+    )
+    seeds: int = setting(3, "Training seeds; each draws its own training rows.", "study", panel=STUDY, least=1, quick=1)
+    doses: tuple[float, ...] = setting(
+        (1.0, 5.0, 10.0, 25.0, 50.0, 100.0),
+        "Percent of the failures of the training rows that the classical models are given.",
+        "study",
+        panel=STUDY,
+        quick=(1, 10, 100),
+    )
+    lm_doses: tuple[float, ...] = setting(
+        (1.0, 10.0, 100.0), "The same for the language model.", "study", panel=STUDY, quick=(10, 100)
+    )
+    positives: int = setting(
+        300,
+        "Successes to train on, where a language model is among the arms; 0 for all. Classical models are shown on all "
+        "rows as well.",
+        "study",
+        panel=STUDY,
+        least=0,
+        quick=150,
+    )
+    test_rows: int = setting(
+        300, "At most this many test rows, drawn by seed; 0 for all.", "study", panel=STUDY, least=0, quick=200
+    )
+    base_rate: float = setting(
+        0.0, "Share of successes expected in use: decisions are shown for it too.", "study", panel=STUDY
+    )
+    published_from: float = setting(
+        50.0, "Yield in percent at which a reaction is as likely published as not.", "study", panel=STUDY
+    )
+    published_width: float = setting(10.0, "How gradually that changes, in percent.", "study", panel=STUDY)
+    lm_steps: int = setting(
+        150,
+        "Optimiser steps of each training of the language model, 8 rows each.",
+        "study",
+        panel=STUDY,
+        least=1,
+        quick=100,
+    )
+    lm_extras: bool = setting(
+        True,
+        "Also train the language model to write reactions (each seed), and with the other decoys, unlabelled rows, "
+        "published rows and a fixed number of rows (first seed).",
+        "study",
+        panel=STUDY,
+        quick=False,
+    )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for threshold in (self.success, *self.sensitivity):
             self.check_success(threshold)
-        self.check_counts("seeds", "lm_steps")
         self.check_doses((*self.doses, *self.lm_doses))
         if not 0 <= self.base_rate < 1:
             raise InputError(f"base_rate is {self.base_rate}; it is a share of successes, between 0 and 1")
-        self.check_counts("positives", "test_rows", least=0)
-
-
-QUICK = {
-    "seeds": 1,
-    "lm_doses": (10, 100),
-    "doses": (1, 10, 100),
-    "positives": 150,
-    "test_rows": 200,
-    "lm_steps": 100,
-    "lm_extras": False,
-    "sensitivity": (),
-}

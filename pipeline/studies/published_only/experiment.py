@@ -17,14 +17,15 @@ import pandas as pd
 
 from pipeline.arms.ladder import is_language_model
 from pipeline.cells.cell import Cell, digest, measured
-from pipeline.config import RunConfig
 from pipeline.errors import InputError, unknown
 from pipeline.reporter import Reporter
 from pipeline.runs.context import Context, Machine, language_model_inputs
 from pipeline.runs.prepare import load_raw, load_table, with_rows, with_splits
+from pipeline.settings.run import RunConfig
+from pipeline.settings.study import require_reactions
 from pipeline.splits.splitters import Fold, Split
 from pipeline.studies.learners import code_of_learner, resolve_learners, short_arm
-from pipeline.studies.settings import StudySettings, require_reactions
+from pipeline.studies.published_only.settings import PublishedSettings
 from pipeline.tables.reading import RawTable, require_column
 from pipeline.tables.table import Table
 
@@ -38,56 +39,6 @@ EXPLAINED = {
     EVERYTHING: "rows of either origin, failures among them",
 }
 MIN_TRAINED = 10
-
-
-@dataclass(frozen=True)
-class PublishedSettings(StudySettings):
-    """The settings of the experiment, under ``stress: published-only:`` in a YAML file.
-
-    Attributes
-    ----------
-    arms : tuple of str
-        What is trained: ``baselines``, ``lm``, ``all``, or names of arms.
-    origin : str
-        Column that says where in its paper a reaction stands.
-    published, tested : str
-        What it says of the published tables, and of the rows that are tested on.
-    paper : str
-        Column that names the paper; rows of one paper are never on both sides.
-    success : float
-        A yield from which on a reaction is a success, in percent.
-    folds : int
-        Into which the papers are dealt.
-    seeds, lm_seeds : int
-        Training seeds of the classical models and of the language model; each draws its own training rows.
-    rows : int
-        Train on at most this many rows; 0 for as many as the smallest of the three sets has.
-    lm_steps : int
-        Optimiser steps of each training of the language model, 8 rows each.
-    """
-
-    arms: tuple[str, ...] = ("all",)
-    origin: str = "origin"
-    published: str = "Scope"
-    tested: str = "Optimisation"
-    paper: str = "doi"
-    success: float = 20.0
-    folds: int = 5
-    seeds: int = 3
-    lm_seeds: int = 1
-    rows: int = 0
-    lm_steps: int = 150
-
-    def __post_init__(self) -> None:
-        self.check_success(self.success)
-        self.check_counts("folds", least=2)
-        self.check_counts("seeds", "lm_seeds", "lm_steps")
-        self.check_counts("rows", least=0)
-        if self.published == self.tested:
-            raise InputError(f"published and tested are both {self.tested!r}; they must differ")
-
-
-QUICK = {"folds": 3, "seeds": 1, "rows": 200, "lm_steps": 60}
 
 
 @dataclass(frozen=True)

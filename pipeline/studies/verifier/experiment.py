@@ -17,11 +17,12 @@ from functools import cached_property
 import numpy as np
 
 from pipeline.arms.ladder import is_language_model
-from pipeline.config import RunConfig
 from pipeline.errors import InputError, unknown
 from pipeline.reporter import Reporter
 from pipeline.runs.context import Context
 from pipeline.runs.prepare import load_table, with_rows, with_splits
+from pipeline.settings.run import RunConfig
+from pipeline.settings.study import require_reactions
 from pipeline.studies.learners import resolve_learners
 from pipeline.studies.negatives import decoys
 from pipeline.studies.negatives.experiment import (
@@ -35,7 +36,6 @@ from pipeline.studies.negatives.experiment import Experiment as NegativesExperim
 from pipeline.studies.negatives.experiment import Training as NegativesTraining
 from pipeline.studies.negatives.settings import NegativesSettings
 from pipeline.studies.negatives.trainings import draw, heading, left_out
-from pipeline.studies.settings import require_reactions
 from pipeline.studies.verifier.settings import VerifierSettings
 from pipeline.tables.reactions import SUCCESS
 from pipeline.tables.table import Table

@@ -1,4 +1,4 @@
-"""Settings that an experiment has beside those of a run."""
+"""Settings that a study has beside those of a run."""
 
 from __future__ import annotations
 
@@ -6,13 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Self, get_type_hints
 
-from pipeline.coerce import coerced
-from pipeline.config import RunConfig
 from pipeline.errors import InputError, unknown
+from pipeline.settings.coerce import coerced
+from pipeline.settings.fields import check
+from pipeline.settings.run import RunConfig
+
+STUDY = "The study"  # panel of the help
 
 
 class StudySettings:
     """Base of the frozen dataclasses of settings; each is read from a mapping of its own under ``stress`` in a YAML."""
+
+    def __post_init__(self) -> None:
+        check(self)
 
     @classmethod
     def read(cls, given: Mapping[str, Any], where: str) -> Self:
@@ -41,18 +47,10 @@ class StudySettings:
             if not 0 < dose <= 100:
                 raise InputError(f"a dose is {dose}; doses are percent of the failures, above 0 and up to 100")
 
-    def check_counts(self, *names: str, least: int = 1) -> None:
-        """Raise `InputError` unless the settings of these names are at least so large."""
-        for name in names:
-            if getattr(self, name) < least:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be at least {least}")
-
 
 def require_reactions(config: RunConfig) -> None:
     """Raise `InputError` unless the table of a run holds reactions."""
     if not config.has_reactions:
-        raise InputError(
-            f"{config.table}: the experiment is about reactions; name them with --reaction or --components"
-        )
+        raise InputError(f"{config.table}: the study is about reactions; name them with --reaction or --components")
     if not config.yield_unit:
-        raise InputError(f"{config.table}: the experiment is about yields; name their column with --yield")
+        raise InputError(f"{config.table}: the study is about yields; name their column with --yield")

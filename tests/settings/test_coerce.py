@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.coerce import coerced
-from pipeline.config import make_config
 from pipeline.errors import InputError
+from pipeline.settings.coerce import coerced
+from pipeline.settings.reading import make_config
 from pipeline.studies.negatives.experiment import NegativesSettings
 from pipeline.studies.published_only.experiment import PublishedSettings
 from pipeline.studies.verifier.experiment import VerifierSettings

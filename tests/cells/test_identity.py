@@ -14,12 +14,12 @@ from pipeline.arms.ladder import code_behind
 from pipeline.cells import cell as cell_module
 from pipeline.cells import reach
 from pipeline.cells.cell import pinned, work_on
-from pipeline.config import make_config
 from pipeline.reporter import Reporter
 from pipeline.runs import context, fits
 from pipeline.runs.context import Machine, settled
 from pipeline.runs.fits import WORKERS, fit_cell
 from pipeline.runs.prepare import prepare
+from pipeline.settings.reading import make_config
 
 NAMES = [(name, kind) for name in ARMS for kind in (MOLECULES, REACTIONS) if ARMS[name].is_for(kind)]
 

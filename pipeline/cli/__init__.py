@@ -1,0 +1,29 @@
+"""The command line: thin, every verb one function of the package."""
+
+from __future__ import annotations
+
+import sys
+
+from pipeline.cli import models, runs, studies, tables  # they register their verbs
+from pipeline.cli.app import app
+from pipeline.cli.terminal import console, errors
+from pipeline.errors import InputError
+
+__all__ = ["app", "console", "entry", "models", "runs", "studies", "tables"]
+
+
+def entry() -> None:
+    """The ``chemtune`` command: exit status 0, or 2 with one clear line for bad input."""
+    try:
+        app()
+    except InputError as error:
+        errors.print(f"chemtune: {error}", markup=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        errors.print("chemtune: stopped; finished cells are kept, the same command goes on from here", markup=False)
+        sys.exit(130)
+    except OSError as error:
+        if error.errno != 28:  # ENOSPC
+            raise
+        errors.print("chemtune: the disk is full; finished cells are kept, free some space and run again", markup=False)
+        sys.exit(2)

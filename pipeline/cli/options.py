@@ -1,0 +1,96 @@
+"""Options of the command line, made from the dataclasses of settings: no command can forget one."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import Field, fields
+from functools import wraps
+from keyword import iskeyword
+from typing import Annotated, Any, Optional, get_type_hints
+
+import typer
+
+from pipeline.settings.fields import help_of
+from pipeline.settings.run import ALIASES, TABLE, RunConfig
+
+GIVEN = "given"  # the parameter of a command in whose place the options stand
+ExecutorOption = Annotated[
+    Optional[str],
+    typer.Option(
+        help="Who computes: serial (default), processes, ray or slurm; the results are the same.",
+        rich_help_panel="Who computes",
+    ),
+]
+WorkersOption = Annotated[
+    Optional[int],
+    typer.Option(help="Helpers of the executor; one per core if not given.", rich_help_panel="Who computes"),
+]
+ShardOption = Annotated[
+    Optional[str],
+    typer.Option(
+        help="Do this share of the work, such as 2/5, under a scheduler of your own; the last one reports.",
+        rich_help_panel="Who computes",
+    ),
+]
+
+
+def with_settings(verb: str, *kinds: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command an option for each setting of these dataclasses that belongs to it.
+
+    They stand in place of its parameter ``given``, which gets those that were named, by the name of the setting. A
+    setting of a later class hides that of the same name in an earlier one.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        made = {name: parameter for kind in kinds for name, parameter in _parameters(kind, verb).items()}
+        own = inspect.signature(command, eval_str=True).parameters
+        order: list[inspect.Parameter] = []
+        for name, parameter in own.items():
+            order += made.values() if name == GIVEN else [parameter]
+
+        @wraps(command)
+        def called(**values: Any) -> None:
+            given = {_setting(name): values.pop(name) for name in made}
+            command(**values, given={name: value for name, value in given.items() if value is not None})
+
+        by_keyword = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in order]
+        called.__signature__ = inspect.Signature(by_keyword)  # type: ignore[attr-defined]
+        called.__annotations__ = {one.name: one.annotation for one in by_keyword}
+        del called.__wrapped__  # type: ignore[attr-defined]
+        return called
+
+    return decorate
+
+
+def _setting(parameter: str) -> str:
+    return parameter.removesuffix("_")
+
+
+def _parameter(name: str) -> str:
+    return f"{name}_" if iskeyword(name) else name
+
+
+def _parameters(kind: type, verb: str) -> dict[str, inspect.Parameter]:
+    """A parameter for each field that the verb has an option for, and for each further name of one."""
+    hints, found = get_type_hints(kind), {}
+    for one in fields(kind):  # type: ignore[arg-type]
+        if verb in one.metadata.get("verbs", ()):
+            found[one.name] = _option(one, one.name, hints[one.name], verb)
+        if kind is RunConfig and one.name == ALIASES["yield"]:
+            found["yield_"] = _yield_option()
+    return {name: parameter for name, parameter in found.items() if parameter is not None}
+
+
+def _option(one: Field[Any], name: str, kind: Any, verb: str) -> inspect.Parameter:
+    shown = f"--{name.replace('_', '-')}"
+    plain = kind if kind in (bool, int, float, str) else str  # a list is written with commas
+    declared = typer.Option(shown, help=help_of(one, verb), rich_help_panel=one.metadata["panel"] or None)
+    annotation = Annotated[Optional[plain], declared]  # type: ignore[valid-type]
+    return inspect.Parameter(_parameter(name), inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _yield_option() -> inspect.Parameter:
+    declared = typer.Option("--yield", help="Column that holds the yields of reactions.", rich_help_panel=TABLE)
+    annotation = Annotated[Optional[str], declared]
+    return inspect.Parameter("yield_", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)

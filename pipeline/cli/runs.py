@@ -1,0 +1,199 @@
+"""Runs: comparing arms, reporting a finished folder again, comparing two, and how far one is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+from rich.table import Table as Grid
+
+from pipeline.cli import terminal
+from pipeline.cli.app import app
+from pipeline.cli.options import ExecutorOption, ShardOption, WorkersOption, with_settings
+from pipeline.cli.terminal import TerminalReporter, console
+from pipeline.reporter import Reporter
+from pipeline.settings.run import RunConfig
+
+_DEFAULTS = (
+    "The defaults are meant to be left alone; those that matter were chosen on validation parts of training rows. "
+    "lm-head trains the first 5 layers of the model, from adapters that know RDKit's descriptors where there are some "
+    "(--start), and a linear head; it had the smaller errors. lm-text trains the first 10 and writes the answer as "
+    "text, with a probability for every answer; more layers made it slower and not measurably better. Both take so "
+    "many layers of any --model. Steps follow the number of training rows, 16 rows a step. Each symbol of a SMILES has "
+    "tokens of its own, since rings and chains are otherwise cut differently wherever they stand. Why, and what else "
+    "was tried: docs/engine.md."
+)
+
+
+@app.command(epilog=_DEFAULTS)
+@with_settings("run", RunConfig)
+def run(
+    source: Annotated[str, typer.Argument(help="A YAML file of settings, or a table as for [b]audit[/b].")],
+    given: dict[str, Any],
+    executor: ExecutorOption = None,
+    workers: WorkersOption = None,
+    shard: ShardOption = None,
+    out: Annotated[Optional[str], typer.Option(help="Folder of the run; runs/<table> if not given.")] = None,
+) -> None:
+    """Compare a fine-tuned language model with classical baselines on random and shifted splits."""
+    given = {**given, "out": out}
+    terminal.begin(source)
+    from pipeline.cells.executors import Executor
+    from pipeline.files import write_atomically
+    from pipeline.runs.budget import check_room
+    from pipeline.runs.context import settled
+    from pipeline.runs.prepare import open_job, prepare
+    from pipeline.settings.reading import write_yaml
+    from pipeline.settings.run import budget_seconds
+    from pipeline.studies.compare_page import write_report
+
+    how = Executor.of(executor or "", workers or 0, shard or "")
+    job = open_job(source, given)
+    configs, folder = job.configs, Path(job.settings["out"])
+    share = budget_seconds(configs[0].budget) / len(configs) if configs[0].budget else 0.0
+    reporter = TerminalReporter()
+    with reporter.running():
+        prepared = []
+        for config in configs:
+            made = prepare(config, reporter, job.raw)
+            check_room(made)
+            prepared.append((made, settled(made, reporter)))
+            _say_plan(reporter, made)
+        outcomes = [_within_budget(*one, share, how) for one in prepared]
+        if None in outcomes:
+            console.print("Other shares are still to be done; the command that does the last one writes the report.")
+            return
+        if len(configs) > 1:
+            write_atomically(folder / "config.yaml", write_yaml(job.settings))
+        report = write_report(outcomes, folder)
+    _say_outcomes(outcomes, report)
+
+
+def _say_outcomes(outcomes: Sequence[Any], report: Path) -> None:
+    """The verdicts of the targets, and where the page is."""
+    from pipeline.evaluation.verdict import ladder_sentence
+    from pipeline.runs.certainty import sentences
+
+    for outcome in outcomes:
+        name = f"{outcome.config.target}: " if len(outcomes) > 1 else ""
+        for sentence in (
+            *(verdict.sentence for verdict in outcome.verdicts),
+            ladder_sentence(outcome.verdicts, outcome.comparisons),
+            *sentences(outcome.certainty, outcome.evaluations),
+        ):
+            if sentence:
+                console.print()
+                console.print(f"{name}{sentence}", markup=False)
+    console.print(f"\nReport: {report}", markup=False)
+
+
+def _within_budget(context: Any, machine: Any, seconds: float, how: Any) -> Any:
+    """Fill the cells of a run, after a probe and what follows from it for the budget (0 for none)."""
+    from pipeline.cells.store import Store
+    from pipeline.runs.budget import duration, estimate, fit_budget, probe
+    from pipeline.runs.fits import missing_fits
+    from pipeline.studies.compare import execute
+
+    if missing_fits(context, machine, Store(context.folder)):
+        measured = probe(context, machine)
+        if seconds:
+            context = fit_budget(context, machine, measured, seconds)
+        for note in context.left_out:
+            machine.reporter.say(f"Left out for the budget of {context.config.budget}: {note}.")
+        total = sum(estimate(context, machine, measured).values())
+        machine.reporter.say(f"Estimated time on this machine, from a short probe: {duration(total)}.")
+    return execute(context, machine, how)
+
+
+def _say_plan(reporter: Reporter, prepared: Any) -> None:
+    table, config = prepared.table, prepared.config
+    refused = f", {len(table.refused)} refused (see refused.csv)" if len(table.refused) else ""
+    reporter.say(f"{table.name}: {len(table)} {table.rows_are} from {table.n_read} rows{refused}.")
+    task = f"{config.bins} classes by training quantiles" if config.bins else table.task
+    reporter.say(
+        f"Task: {task} of {table.property_name!r}{f' in {table.units}' if table.units else ''} ({table.task_reason})."
+    )
+    if table.scale.transform:
+        reporter.say(f"The target is {table.scale.explained()}.")
+    bounds = int((~table.exact).sum())
+    if bounds:
+        reporter.say(f"{bounds} targets are bounds (such as >10): trained on, not scored.")
+    for remark in table.remarks:
+        reporter.say(f"Read: {remark}.")
+    for warning in table.warnings:
+        reporter.say(f"Warning: {warning}.")
+    for split in prepared.splits:
+        reporter.say(
+            f"Split {split.name} ({split.asked}): train/test {split.sizes()}, {len(set(split.groups.values()))} groups."
+        )
+        for note in split.notes:
+            reporter.say(f"  Note: {note}.")
+    reporter.say(f"Arms: {', '.join(prepared.arms)}. Seed {config.seed}. Folder: {prepared.folder}")
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(help="Folder of a finished run or study.")]) -> None:
+    """Make tables and page of a finished folder again, without fitting anything."""
+    terminal.begin(folder)
+    from pipeline.studies.again import report_again
+
+    reporter = TerminalReporter()
+    with reporter.running():
+        found, page = report_again(folder, reporter)
+    if isinstance(found, list):
+        _say_outcomes(found, page)
+        return
+    say_conclusion(found, page)
+
+
+def say_conclusion(found: Any, page: Path) -> None:
+    """The sentences of a study, and where its page is."""
+    console.print()
+    for sentence in found.sentences:
+        console.print(sentence, markup=False)
+    console.print(f"\nReport: {page}", markup=False)
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    second: Annotated[Path, typer.Argument(help="Folder of another one.")],
+) -> None:
+    """Compare two finished runs on the rows that both tested, arm by arm, and say what differs in their settings."""
+    from pipeline.studies.two_runs import Finished, compare_runs, differences, pair_rows
+
+    one, two = Finished.read(first), Finished.read(second)
+    pairs = compare_runs(one, two)
+    header, rows = pair_rows(pairs, one.info["task"])
+    grid = Grid(*header, title=f"{second} against {first}")
+    for row in rows:
+        grid.add_row(*row)
+    console.print(grid)
+    console.print(
+        "Differences are of the second to the first on the same rows, with 95 % intervals by whole groups, each for "
+        "itself: of many arms some differ by chance.",
+        markup=False,
+    )
+    for said in differences(one, two) or ["nothing in their settings"]:
+        console.print(f"They differ in {said}.", markup=False)
+
+
+@app.command()
+def status(folder: Annotated[Path, typer.Argument(help="Folder of a run or study, under way or finished.")]) -> None:
+    """Say what of a run is done, what is worked on, what failed, and how long the rest may take."""
+    from pipeline.cells.status import statuses
+    from pipeline.runs.budget import duration
+
+    for one in statuses(folder):
+        line = f"{one.folder}: {one.done} of {one.total} cells done, {len(one.running)} worked on"
+        if one.failed:
+            line += f", {len(one.failed)} failed"
+        if not one.finished and one.seconds_left is not None:
+            line += f"; about {duration(one.seconds_left)} left at this pace"
+        console.print(f"{line}.", markup=False)
+        for label in one.running:
+            console.print(f"  now: {label}", markup=False)
+        for said in one.failed:
+            console.print(f"  failed: {said}", markup=False)

@@ -1,0 +1,100 @@
+"""Studies: one command for each of the catalogue, loaded when it is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from functools import cached_property
+from typing import Annotated, Any, Optional
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command_from_info
+from typer.models import CommandInfo
+
+from pipeline.cli import terminal
+from pipeline.cli.app import app
+from pipeline.cli.options import ExecutorOption, ShardOption, WorkersOption, with_settings
+from pipeline.cli.runs import say_conclusion
+from pipeline.cli.terminal import TerminalReporter, console
+from pipeline.settings.run import RunConfig
+from pipeline.settings.studies import STUDIES
+
+OutOption = Annotated[Optional[str], typer.Option(help="Folder; runs/<table>-<name of the study> if not given.")]
+
+
+class StudyCommand(TyperCommand):
+    """The command of a study; its options are those of its settings, which are read when they are needed."""
+
+    @cached_property
+    def real(self) -> Any:
+        from pipeline.studies.study import study_named
+
+        name = str(self.name)
+        study = study_named(name)
+
+        @with_settings("study", RunConfig, study.Settings)
+        def command(
+            source: Annotated[str, typer.Argument(help="A YAML file of settings, or a table.")],
+            given: dict[str, Any],
+            quick: Annotated[bool, typer.Option("--quick", help="Fewer rows, seeds and steps: a first look.")] = False,
+            executor: ExecutorOption = None,
+            workers: WorkersOption = None,
+            shard: ShardOption = None,
+            out: OutOption = None,
+        ) -> None:
+            run_named(name, source, given, quick, (executor or "", workers or 0, shard or ""), out)
+
+        return get_command_from_info(
+            CommandInfo(name=name, callback=command, help=self.help),
+            pretty_exceptions_short=True,
+            rich_markup_mode="rich",
+        )
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return list(self.real.get_params(ctx))
+
+    def invoke(self, ctx: Any) -> Any:
+        return self.real.invoke(ctx)
+
+
+def run_named(
+    name: str, source: str, given: dict[str, Any], quick: bool, who: tuple[str, int, str], out: str | None
+) -> None:
+    """Run a study with what a YAML file or a table and the options say.
+
+    Options that the study has a setting for are its own, all others those of the run.
+    """
+    terminal.begin(source)
+    from pipeline.cells.executors import Executor
+    from pipeline.settings.fields import quick_values
+    from pipeline.settings.reading import make_config, read_stress
+    from pipeline.studies.study import run_study, study_named
+
+    study, how = study_named(name), Executor.of(*who)
+    own = {field.name for field in fields(study.Settings)}  # type: ignore[arg-type]
+    said = read_stress(source, name) | (quick_values(study.Settings) if quick else {})
+    settings = study.Settings.read(
+        said | {key: value for key, value in given.items() if key in own}, f"settings of {name}"
+    )
+    config = make_config(source, {key: value for key, value in given.items() if key not in own} | {"out": out})
+    if out is None:
+        config = replace(config, out=f"{config.out}-{name}")
+    reporter = TerminalReporter()
+    with reporter.running():
+        done = run_study(study, config, settings, reporter, how)
+    if done is None:
+        console.print("Other shares are still to be done; the command that does the last one writes the report.")
+        return
+    say_conclusion(*done)
+
+
+def _group(name: str, about: str, failure_modes: bool) -> None:
+    group = TyperGroup(name=name, help=about, no_args_is_help=True, rich_markup_mode="rich")
+    for study, row in STUDIES.items():
+        if row.failure_mode is failure_modes:
+            group.add_command(StudyCommand(study, help=row.question, rich_markup_mode="rich"))
+    app.groups[name] = group
+
+
+_group("stress", "Studies that show where a model fails, and what mends it.", True)
+_group("study", "Other studies of a table.", False)

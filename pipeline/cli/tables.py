@@ -1,0 +1,118 @@
+"""Tables: looking at one before training, what a model reads of it, and those that come with chemtune."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+from rich.table import Column
+from rich.table import Table as Grid
+
+from pipeline.cli import terminal
+from pipeline.cli.app import app
+from pipeline.cli.options import with_settings
+from pipeline.cli.terminal import TerminalReporter, console
+from pipeline.settings.run import RunConfig
+
+END_MARK = "<|end|>"
+Source = Annotated[
+    str,
+    typer.Argument(help="A CSV, TSV (also .gz), Parquet, Excel or SDF file, a built-in table, or a Hugging Face id."),
+]
+
+
+@app.command()
+@with_settings("audit", RunConfig)
+def audit(
+    source: Source,
+    given: dict[str, Any],
+    out: Annotated[Optional[str], typer.Option(help="Folder for audit.json and refused.csv.")] = None,
+) -> None:
+    """Look at a table before training: refusals, duplicates, labels, scaffolds, leaks of the notation."""
+    terminal.begin(source)
+    from pipeline.files import write_atomically, write_csv
+    from pipeline.runs.folder import refused_rows
+    from pipeline.runs.prepare import load_table, open_job
+    from pipeline.tables.audit import audit_lines, audit_table
+
+    job = open_job(source, given)
+    reporter = TerminalReporter()
+    for config in job.configs:
+        with reporter.running():
+            table = load_table(config, reporter, job.raw)
+            found = audit_table(table)
+        for line in audit_lines(found):
+            console.print(line, markup=False)
+        if not out:
+            continue
+        folder = job.folder(config, Path(out))
+        write_atomically(folder / "audit.json", json.dumps(found, indent=1, ensure_ascii=False))
+        write_csv(folder / "refused.csv", refused_rows(table))
+        console.print(f"Written: {folder / 'audit.json'}, {folder / 'refused.csv'}", markup=False)
+
+
+@app.command()
+@with_settings("prompts", RunConfig)
+def prompts(
+    source: Source,
+    given: dict[str, Any],
+    out: Annotated[Optional[Path], typer.Option(help="Write all pairs as JSON lines to this file.")] = None,
+    rows: Annotated[int, typer.Option(help="How many to show.")] = 5,
+) -> None:
+    """Show what the language model will read and write."""
+    from pipeline.files import write_atomically
+    from pipeline.prompts.numbers import NumberFormat
+    from pipeline.prompts.templates import pairs
+    from pipeline.runs.context import template_of
+    from pipeline.runs.prepare import load_table, open_job
+    from pipeline.tables.targets import CLASSES
+
+    job = open_job(source, given)
+    reporter, lines = TerminalReporter(), []
+    for config in job.configs:
+        with reporter.running():
+            table = load_table(config, reporter, job.raw)
+        template_used = template_of(table, config)
+        values = table.targets.to_numpy()
+        form = None if table.task == CLASSES else NumberFormat.fit(values)
+        answers = [str(value) if form is None else form.write(value) for value in values]
+        dataset = pairs(template_used.render_all(table.inputs), answers, END_MARK)
+        lines += [json.dumps(row, ensure_ascii=False) for row in dataset]
+        for row in dataset.select(range(min(rows, len(dataset)))):
+            console.print(
+                f"{row['prompt']}[bold]{_escaped(row['completion'])}[/bold]"
+                if console.is_terminal
+                else f"{row['prompt']}{row['completion']}",
+                markup=console.is_terminal,
+            )
+        if form is not None:
+            console.print(
+                f"\nNumbers are written in steps of {form.resolution:g}, fitted on these {len(values)} rows; "
+                f"a run fits them on its training rows.",
+                markup=False,
+            )
+    console.print(f"{END_MARK} stands for the end-of-text token of the model in use.", markup=False)
+    if out:
+        write_atomically(out, "\n".join(lines) + "\n")
+        console.print(f"Written: {out} ({len(lines)} pairs)", markup=False)
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+@app.command()
+def data() -> None:
+    """List the built-in tables."""
+    from pipeline.tables.catalogue import cards
+
+    grid = Grid(
+        Column("name", no_wrap=True), "rows", "task", "target", "units", "licence", "citation", title="Built-in tables"
+    )
+    for card in cards().values():
+        grid.add_row(card.name, str(card.rows), card.task, card.property_name, card.units, card.licence, card.citation)
+    console.print(grid)

@@ -1,0 +1,240 @@
+"""Settings from YAML files, cards of tables and the command line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import yaml
+
+from pipeline.errors import InputError, nearest, unknown
+from pipeline.files import shipped_folder
+from pipeline.settings.coerce import coerced
+from pipeline.settings.defaults import COMPONENTS_TEMPLATE, REACTION_TEMPLATE
+from pipeline.settings.run import ALIASES, PER_TARGET, RunConfig
+from pipeline.settings.studies import STUDIES
+from pipeline.tables.catalogue import card, is_built_in
+from pipeline.tables.reactions import PERCENT
+from pipeline.tables.reading import table_name
+
+STRESS = "stress"  # the key of a YAML file under which studies have their settings
+
+
+def _coerce(name: str, value: Any, kind: Any, where: str) -> Any:
+    if name in ("target", *PER_TARGET) and isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return ",".join(value)
+    if kind == tuple[str, ...] and not isinstance(value, (str, list, tuple)):
+        raise InputError(f"{where}: {name} is {value!r}; expected a list of names")
+    return coerced(value, kind, f"{where}: {name}")
+
+
+def _load_yaml(path: Path) -> Mapping[str, Any]:
+    """The keys and values of a YAML file, not yet understood."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(content, Mapping):
+        raise InputError(f"{path}: expected settings as 'key: value' lines")
+    return content
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Settings from a YAML file, their names and types checked."""
+    content = _load_yaml(path)
+    kinds = get_type_hints(RunConfig)
+    content = _without_aliases({key: value for key, value in content.items() if key != STRESS}, str(path))
+    for key in content:
+        if key not in kinds:
+            names = [*(field.name for field in fields(RunConfig)), *ALIASES]
+            raise InputError(f"{path}: unknown key {key!r}{nearest(str(key), names)}; the keys are {', '.join(names)}")
+    return {key: _coerce(key, value, kinds[key], str(path)) for key, value in content.items()}
+
+
+def read_stress(source: str, study: str) -> dict[str, Any]:
+    """What a YAML file says under ``stress`` of a study; nothing for another source."""
+    if not source.lower().endswith((".yaml", ".yml")):
+        return {}
+    path = _config_path(source)
+    found = _load_yaml(path).get(STRESS) or {}
+    if not isinstance(found, Mapping):
+        raise InputError(f"{path}: {STRESS} is {found!r}; expected the name of a study and settings below it")
+    for name in found:
+        if name not in STUDIES:
+            raise unknown(f"study under {STRESS} in {path}", str(name), STUDIES)
+    settings = found.get(study) or {}
+    if not isinstance(settings, Mapping):
+        raise InputError(f"{path}: {STRESS}: {study} is {settings!r}; expected settings as 'key: value' lines")
+    return dict(settings)
+
+
+def _config_path(source: str) -> Path:
+    """A YAML file of the user's, or one that comes with chemtune."""
+    path = Path(source)
+    folder = shipped_folder("configs")
+    if not path.exists():
+        path = folder / source.removeprefix("configs/")
+    if not path.exists():
+        shipped = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*.yaml"))
+        raise InputError(
+            f"no such file: {source}{nearest(Path(source).name, shipped)}; configs that come with chemtune: "
+            f"{', '.join(shipped)}"
+        )
+    return path
+
+
+def _without_aliases(given: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The settings under their own names, none given twice."""
+    settings = {key: value for key, value in given.items() if key not in ALIASES}
+    for alias, name in ALIASES.items():
+        if given.get(alias) is None:
+            continue
+        if settings.get(name) is not None:
+            raise InputError(f"{where}: {alias} and {name} are the same setting; give one of the two")
+        settings[name] = given[alias]
+    return settings
+
+
+def merge_settings(source: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings from the card of a built-in table, a YAML file and the command line, in that order.
+
+    Parameters
+    ----------
+    source : str
+        A YAML file, or what its key ``table`` may hold.
+    given : mapping
+        Options of the command line; those that are None were not given.
+    """
+    settings: dict[str, Any] = {}
+    content: Mapping[str, Any] = {}
+    if source.lower().endswith((".yaml", ".yml")):
+        path = _config_path(source)
+        settings, content = read_yaml(path), _load_yaml(path)
+        beside = path.parent / str(settings.get("table", ""))
+        if not Path(settings.get("table", "")).exists() and beside.is_file():
+            settings["table"] = str(beside)
+    else:
+        settings["table"] = source
+    kinds = get_type_hints(RunConfig)
+    named = {key: value for key, value in given.items() if value is not None}
+    settings |= {
+        key: _coerce(key, value, kinds[key], "command line")
+        for key, value in _without_aliases(named, "command line").items()
+    }
+    if not settings.get("table"):
+        raise InputError(f"{source}: no table is named; add a line such as 'table: my.csv'")
+    settings = _from_card(settings) | settings
+    settings = _of_reactions(settings) | settings
+    if "yield_unit" not in settings and _names_yields(settings, {**content, **named}):
+        settings["yield_unit"] = PERCENT
+    if not settings.get("target"):
+        option = "--yield" if settings.get("reaction") or settings.get("components") else "--target"
+        raise InputError(f"{settings['table']}: which column is the target? Name it with {option}")
+    settings["out"] = settings.get("out") or str(Path("runs") / table_name(settings["table"]))
+    return settings
+
+
+def _names_yields(settings: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
+    """Whether the target of a table of reactions is a yield: named as such, or by a name that says so."""
+    if not (settings.get("reaction") or settings.get("components")):
+        return False
+    named = str(settings.get("target") or "").lower()
+    return given.get("yield") is not None or not named or "yield" in named
+
+
+def make_config(source: str, given: Mapping[str, Any]) -> RunConfig:
+    """The settings of a run over one target; see `merge_settings`."""
+    return RunConfig(**merge_settings(source, given))
+
+
+def config_per_target(settings: Mapping[str, Any], columns: Sequence[str]) -> list[RunConfig]:
+    """One run per target where ``target`` names several columns, separated by commas.
+
+    Each has a folder of its own below ``out``. What differs between targets (`PER_TARGET`) may be
+    given once for all of them, or once for each, separated by commas as well.
+
+    Parameters
+    ----------
+    settings : mapping
+        As `merge_settings` gives them.
+    columns : sequence of str
+        Of the table: a column whose own name has a comma in it is one target.
+
+    Raises
+    ------
+    InputError
+        If a setting is given for some targets but not for all.
+    """
+    wanted = settings["target"]
+    names = [wanted] if wanted in columns else [name.strip() for name in wanted.split(",") if name.strip()]
+    if len(names) == 1:
+        return [RunConfig(**{**settings, "target": names[0]})]
+    if len(set(names)) < len(names):
+        raise InputError(f"target {wanted!r} names a column twice")
+    each = {key: _one_each(key, settings[key], names) for key in PER_TARGET if settings.get(key)}
+    configs = []
+    for number, name in enumerate(names):
+        out = Path(settings["out"]) / _folder_name(name, names)
+        own = {key: values[number] for key, values in each.items()}
+        configs.append(RunConfig(**{**settings, **own, "target": name, "out": str(out)}))
+    return configs
+
+
+def _folder_name(target: str, targets: Sequence[str]) -> str:
+    """A name for the folder of a target that no other target of the table gets."""
+    slugs = [re.sub(r"[^\w.-]+", "_", name).strip("._") or "target" for name in targets]
+    position = list(targets).index(target)
+    lowered = [slug.lower() for slug in slugs]
+    return slugs[position] if lowered.count(lowered[position]) == 1 else f"{slugs[position]}_{position + 1}"
+
+
+def _one_each(key: str, value: str, names: Sequence[str]) -> list[str]:
+    parts = [part.strip() for part in value.split(",")]
+    if len(parts) == 1 and key != "property_name":
+        return parts * len(names)
+    if len(parts) != len(names):
+        raise InputError(
+            f"{key} is {value!r}: {len(parts)} for {len(names)} targets ({', '.join(names)}); give one for each, "
+            "separated by commas"
+        )
+    return parts
+
+
+def _from_card(settings: dict[str, Any]) -> dict[str, Any]:
+    """What the card of a built-in table says, if the table is one and its own target is meant."""
+    name = settings["table"]
+    if not is_built_in(name):
+        return {}
+    about = card(name)
+    if about.reaction or about.components:
+        return {
+            "reaction": about.reaction,
+            "components": about.components,
+            "target": about.target,
+            "yield_unit": about.yield_unit,
+        }
+    if settings.get("target", about.target) != about.target:
+        return {"smiles": about.smiles}
+    return {
+        "smiles": about.smiles,
+        "target": about.target,
+        "task": "auto" if settings.get("bins") else about.task,
+        "property_name": about.property_name,
+        "units": about.units,
+    }
+
+
+def _of_reactions(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What is usual for a table of reactions, if the table is one."""
+    if settings.get("components"):
+        return {"split": ("random", "components"), "template": COMPONENTS_TEMPLATE}
+    return {"split": ("random", "components"), "template": REACTION_TEMPLATE} if settings.get("reaction") else {}
+
+
+def write_yaml(settings: Mapping[str, Any]) -> str:
+    """Settings as YAML, as stored with the run."""
+    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}
+    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)

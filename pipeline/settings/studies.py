@@ -1,0 +1,40 @@
+"""The studies by their name on the command line, without loading them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class StudyRow:
+    """A study of the catalogue.
+
+    Attributes
+    ----------
+    module : str
+        Where it stands; `pipeline.studies.study.Study` says what is in it.
+    question : str
+        For the list of commands.
+    failure_mode : bool
+        Whether it stands under ``chemtune stress``, or under ``chemtune study``.
+    """
+
+    module: str
+    question: str
+    failure_mode: bool = True
+
+
+STUDIES = {
+    "negatives": StudyRow(
+        "pipeline.studies.negatives.study",
+        "What happens when only successes were published, and what dose of failures mends it.",
+    ),
+    "published-only": StudyRow(
+        "pipeline.studies.published_only.study",
+        "How wrong models of published tables are about the reactions of unseen papers that also failed.",
+    ),
+    "verifier": StudyRow(
+        "pipeline.studies.verifier.study",
+        "Generate conditions for held-out reactions, filter them by models that check, and look the truth up.",
+    ),
+}
