@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipeline.arms.inputs import MolecularFeatures
+    from pipeline.features.inputs import MolecularFeatures
     from pipeline.models.estimators import LoraClassifier, LoraRegressor, load
     from pipeline.splits.cross_validators import MoleculeKFold, ScaffoldHoldOut, ScaffoldKFold
 
@@ -23,7 +23,7 @@ __all__ = [
 _HOMES = {
     "LoraClassifier": "pipeline.models.estimators",
     "LoraRegressor": "pipeline.models.estimators",
-    "MolecularFeatures": "pipeline.arms.inputs",
+    "MolecularFeatures": "pipeline.features.inputs",
     "MoleculeKFold": "pipeline.splits.cross_validators",
     "ScaffoldHoldOut": "pipeline.splits.cross_validators",
     "ScaffoldKFold": "pipeline.splits.cross_validators",

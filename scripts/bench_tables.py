@@ -39,10 +39,10 @@ def job(path: str) -> dict[str, Any]:
     """Clean, audit and split one table in this process."""
     from pipeline.cells.cell import measured
     from pipeline.reporter import Reporter
+    from pipeline.runs.audit import audit_table
     from pipeline.runs.prepare import load_table
     from pipeline.settings.run import RunConfig
     from pipeline.splits.build import build_splits
-    from pipeline.tables.audit import audit_table
 
     stages: dict[str, dict[str, Any]] = {name: {} for name in STAGES}
     with measured(stages["clean"]):

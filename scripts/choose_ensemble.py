@@ -34,9 +34,9 @@ import numpy as np
 import pandas as pd
 from power import corrected_t
 
-from pipeline.arms.features import descriptors, morgan_counts
 from pipeline.arms.ladder import class_chances, make_arm, mean_of
 from pipeline.evaluation.estimates import Estimate
+from pipeline.features.structures import descriptors, morgan_counts
 from pipeline.reporter import Reporter
 from pipeline.runs.prepare import load_table
 from pipeline.settings.reading import make_config

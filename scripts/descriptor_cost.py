@@ -3,10 +3,10 @@
     python scripts/descriptor_cost.py                        # seconds by kind and size of molecule
     python scripts/descriptor_cost.py --errors               # errors of the baselines with and without them
 
-The seconds are those of all descriptors of RDKit and of `pipeline.arms.features.descriptors`, then the dearest single
-ones; what several share (distances, BCUT2D) counts for the first of them. RDKit's AvgIpc stands beside its exact value,
-by whole numbers. Errors are mean absolute ones of five random folds per seed, then what each choice of descriptors adds
-to them, and the standard deviation of that over folds.
+The seconds are those of all descriptors of RDKit and of `pipeline.features.structures.descriptors`, then the dearest
+single ones; what several share (distances, BCUT2D) counts for the first of them. RDKit's AvgIpc stands beside its exact
+value, by whole numbers. Errors are mean absolute ones of five random folds per seed, then what each choice of
+descriptors adds to them, and the standard deviation of that over folds.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from rdkit import Chem, rdBase
 from rdkit.Chem import Descriptors, GraphDescriptors
 from sklearn.model_selection import KFold
 
-from pipeline.arms import features
 from pipeline.arms.ladder import make_arm
+from pipeline.features import structures as features
 from pipeline.reporter import Reporter
 from pipeline.runs.prepare import load_table
 from pipeline.settings.reading import make_config

@@ -18,7 +18,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from pipeline.arms.features import nearest_neighbours
 from pipeline.arms.ladder import make_whole
 from pipeline.evaluation.intervals import (
     DISTANCE,
@@ -29,6 +28,7 @@ from pipeline.evaluation.intervals import (
     interval_score,
     quarters_of,
 )
+from pipeline.features.structures import nearest_neighbours
 from pipeline.models.fitting import calibrate
 from pipeline.models.folder import prediction_and_spread
 from pipeline.reporter import Reporter

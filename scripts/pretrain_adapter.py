@@ -22,9 +22,10 @@ import pandas as pd
 import torch
 from torch import nn
 
-from pipeline.arms.features import descriptors
 from pipeline.arms.language_model import HeadRegressor
 from pipeline.cells.cell import versions
+from pipeline.defaults import DEFAULT_MODEL
+from pipeline.features.structures import descriptors
 from pipeline.files import sha256, write_atomically
 from pipeline.lm.defaults import LAYERS
 from pipeline.lm.engine import Engine, Rows
@@ -33,7 +34,6 @@ from pipeline.lm.weights import weights_identity
 from pipeline.prompts.templates import PromptTemplate
 from pipeline.reporter import Reporter
 from pipeline.runs.prepare import load_table
-from pipeline.settings.defaults import DEFAULT_MODEL
 from pipeline.settings.reading import make_config
 from pipeline.tables.molecules import parse_molecule
 from pipeline.tables.table import twin_labels

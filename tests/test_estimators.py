@@ -235,7 +235,7 @@ def test_reactions_are_described_as_they_are_predicted(couplings):
 WARNED = """
 import sys
 from pipeline import LoraClassifier, LoraRegressor, load
-from pipeline.arms.inputs import canonical_frame
+from pipeline.features.inputs import canonical_frame
 from pipeline.arms.ladder import class_chances, fit_arm, make_whole
 from tests.conftest import SMILES
 import numpy as np, pandas as pd

@@ -19,10 +19,10 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from pipeline.arms.features import CleanDescriptors, descriptors, morgan_bits, morgan_counts, tanimoto
 from pipeline.arms.gaussian_process import GaussianProcess, GaussianProcessLabels
-from pipeline.arms.inputs import MoleculeFeatures, as_frame, smiles_of
 from pipeline.arms.support_vectors import SupportVectorLabels, SupportVectors
+from pipeline.features.inputs import MoleculeFeatures, as_frame, smiles_of
+from pipeline.features.structures import CleanDescriptors, descriptors, morgan_bits, morgan_counts, tanimoto
 from pipeline.tables.targets import CLASSES
 
 ALPHAS = np.logspace(-3, 4, 15)

@@ -54,7 +54,7 @@ class Arm:
     tasks : tuple of str
         The kinds of target that it is for.
     features : tuple of str
-        Which of `pipeline.arms.features` a fitted arm asks for.
+        Which of `pipeline.features.structures` a fitted arm asks for.
     growth : Growth, optional
         Where the cost of a fit does not grow about linearly with the rows.
     note : str

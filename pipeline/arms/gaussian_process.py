@@ -10,8 +10,8 @@ from scipy.optimize import minimize
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.linear_model import LogisticRegression
 
-from pipeline.arms.features import CleanDescriptors, descriptors, morgan_counts, tanimoto
-from pipeline.arms.inputs import MoleculeFeatures
+from pipeline.features.inputs import MoleculeFeatures
+from pipeline.features.structures import CleanDescriptors, descriptors, morgan_counts, tanimoto
 
 EXACT_ROWS = 5_000
 HYPERPARAMETER_ROWS = 1_500
@@ -114,7 +114,7 @@ class GaussianProcess(RegressorMixin, BaseEstimator):
         return MoleculeFeatures((descriptors,), (CleanDescriptors(),))
 
     def _blocks(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
-        from pipeline.arms.inputs import smiles_of
+        from pipeline.features.inputs import smiles_of
 
         return morgan_counts(smiles_of(X)), self.features_.transform(X)
 
@@ -167,7 +167,7 @@ class GaussianProcessLabels(ClassifierMixin, BaseEstimator):
         self.seed = seed
 
     def fit(self, X: Any, y: np.ndarray, groups: Any = None) -> GaussianProcessLabels:
-        from pipeline.arms.inputs import as_frame
+        from pipeline.features.inputs import as_frame
         from pipeline.splits.splitters import inner_fold_numbers
 
         frame, y = as_frame(X), np.asarray(y)

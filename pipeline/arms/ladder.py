@@ -17,9 +17,9 @@ from pipeline.arms.catalogue import (
     REACTIONS,
     arms_of,
 )
-from pipeline.arms.inputs import ReactionColumns
 from pipeline.arms.own import add_own, is_own
 from pipeline.errors import InputError, unknown
+from pipeline.features.inputs import ReactionColumns
 from pipeline.lm.defaults import LAYERS
 
 CONTROLS = {task: name for name in arms_of(MOLECULES, CONTROL) for task in ARMS[name].tasks}

@@ -14,6 +14,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pipeline.arms.baselines import ALPHAS
+from pipeline.defaults import PLAIN
 from pipeline.lm.answers import AnswerTree, Reading, read_answers
 from pipeline.lm.defaults import KEPT_OF_START, LABEL_SMOOTHING, training_settings
 from pipeline.lm.engine import Engine, Rows, shared_tokens
@@ -21,7 +22,6 @@ from pipeline.lm.pretrained import pretrained_adapter
 from pipeline.lm.training import Head, Labels, Loss, pooled, train
 from pipeline.prompts.numbers import NumberFormat
 from pipeline.prompts.templates import PromptTemplate, completion
-from pipeline.settings.defaults import PLAIN
 from pipeline.tables.targets import CLASSES
 
 Progress = Callable[[int, int], None]

@@ -20,9 +20,9 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 
 from pipeline.arms.baselines import ClassifierOverFeatures, RegressorOverFeatures
 from pipeline.arms.catalogue import ARMS, BASELINE, MOLECULES, REACTIONS, Arm
-from pipeline.arms.features import CleanDescriptors, descriptors, morgan_bits, morgan_counts
-from pipeline.arms.inputs import MoleculeFeatures, smiles_of
 from pipeline.errors import InputError, first_line, unknown
+from pipeline.features.inputs import MoleculeFeatures, smiles_of
+from pipeline.features.structures import CleanDescriptors, descriptors, morgan_bits, morgan_counts
 from pipeline.tables.targets import CLASSES
 
 FEATURES: dict[str, tuple[Callable[[list[str]], np.ndarray], Any]] = {

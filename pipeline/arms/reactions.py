@@ -15,9 +15,9 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 from pipeline.arms import baselines
 from pipeline.arms.baselines import ClassifierOverFeatures, RegressorOverFeatures
-from pipeline.arms.features import differential_bits, morgan_counts, tanimoto
 from pipeline.arms.gaussian_process import GaussianProcess, GaussianProcessLabels, squared_distances
-from pipeline.arms.inputs import MoleculeFeatures, ReactionColumns, as_frame, smiles_of
+from pipeline.features.inputs import MoleculeFeatures, ReactionColumns, as_frame, smiles_of
+from pipeline.features.structures import differential_bits, morgan_counts, tanimoto
 from pipeline.tables.targets import CLASSES
 
 BARCODE_LENGTH = 8

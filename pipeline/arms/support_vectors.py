@@ -12,9 +12,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.svm import SVC, SVR
 
-from pipeline.arms.features import CleanDescriptors, descriptors
 from pipeline.arms.gaussian_process import squared_distances
-from pipeline.arms.inputs import MoleculeFeatures, as_frame
+from pipeline.features.inputs import MoleculeFeatures, as_frame
+from pipeline.features.structures import CleanDescriptors, descriptors
 from pipeline.splits.splitters import inner_fold_numbers
 
 GAMMAS = (0.1, 0.3, 1.0, 2.0)  # of the mean squared difference per descriptor, about 2 between two molecules

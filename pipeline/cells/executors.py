@@ -17,10 +17,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from pipeline.arms import features
 from pipeline.cells.cell import Cell, work_on
 from pipeline.cells.store import Store
 from pipeline.errors import InputError, unknown
+from pipeline.features import structures as features
 from pipeline.reporter import Reporter
 
 SERIAL, PROCESSES, RAY, SLURM = "serial", "processes", "ray", "slurm"

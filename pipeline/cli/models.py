@@ -18,7 +18,7 @@ from pipeline.settings.run import RunConfig
 
 
 @app.command()
-@with_settings("fit", RunConfig)
+@with_settings((RunConfig, "fit"))
 def fit(
     source: Annotated[
         Optional[str], typer.Argument(help="A table or YAML file as for [b]run[/b]; with --run, that run's own table.")
@@ -215,7 +215,7 @@ def show(model: Annotated[Path, typer.Argument(help="Folder of a model made by [
 
 
 def _model_lines(about: dict[str, Any], folder: Path) -> list[str]:
-    from pipeline.arms.inputs import ReactionInput
+    from pipeline.features.inputs import ReactionInput
     from pipeline.models.card import rows_are, score_lines
 
     reactions = ReactionInput.stored(about["reactions"])

@@ -35,15 +35,15 @@ ShardOption = Annotated[
 ]
 
 
-def with_settings(verb: str, *kinds: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command an option for each setting of these dataclasses that belongs to it.
+def with_settings(*kinds: tuple[type, str]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command an option for each setting of these dataclasses that belongs to the verb beside it.
 
     They stand in place of its parameter ``given``, which gets those that were named, by the name of the setting. A
     setting of a later class hides that of the same name in an earlier one.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        made = {name: parameter for kind in kinds for name, parameter in _parameters(kind, verb).items()}
+        made = {name: parameter for kind, verb in kinds for name, parameter in _parameters(kind, verb).items()}
         own = inspect.signature(command, eval_str=True).parameters
         order: list[inspect.Parameter] = []
         for name, parameter in own.items():

@@ -28,7 +28,7 @@ _DEFAULTS = (
 
 
 @app.command(epilog=_DEFAULTS)
-@with_settings("run", RunConfig)
+@with_settings((RunConfig, "run"))
 def run(
     source: Annotated[str, typer.Argument(help="A YAML file of settings, or a table as for [b]audit[/b].")],
     given: dict[str, Any],

@@ -32,7 +32,7 @@ class StudyCommand(TyperCommand):
         name = str(self.name)
         study = study_named(name)
 
-        @with_settings("study", RunConfig, study.Settings)
+        @with_settings((RunConfig, STUDIES[name].options), (study.Settings, "study"))
         def command(
             source: Annotated[str, typer.Argument(help="A YAML file of settings, or a table.")],
             given: dict[str, Any],

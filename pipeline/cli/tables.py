@@ -24,7 +24,7 @@ Source = Annotated[
 
 
 @app.command()
-@with_settings("audit", RunConfig)
+@with_settings((RunConfig, "audit"))
 def audit(
     source: Source,
     given: dict[str, Any],
@@ -33,9 +33,9 @@ def audit(
     """Look at a table before training: refusals, duplicates, labels, scaffolds, leaks of the notation."""
     terminal.begin(source)
     from pipeline.files import write_atomically, write_csv
+    from pipeline.runs.audit import audit_lines, audit_table
     from pipeline.runs.folder import refused_rows
     from pipeline.runs.prepare import load_table, open_job
-    from pipeline.tables.audit import audit_lines, audit_table
 
     job = open_job(source, given)
     reporter = TerminalReporter()
@@ -54,7 +54,7 @@ def audit(
 
 
 @app.command()
-@with_settings("prompts", RunConfig)
+@with_settings((RunConfig, "prompts"))
 def prompts(
     source: Source,
     given: dict[str, Any],

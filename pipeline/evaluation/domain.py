@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.arms.features import nearest_rows, structure_bits
+from pipeline.features.structures import nearest_rows, structure_bits
 
 DOMAIN_SHARE = 0.05  # of the training molecules lie outside by construction
 

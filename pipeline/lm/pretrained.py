@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.defaults import ATOMWISE, AUTO, DEFAULT_MODEL, PLAIN
 from pipeline.errors import InputError
 from pipeline.files import sha256, shipped_folder
 from pipeline.prompts.templates import PromptTemplate
-from pipeline.settings.defaults import ATOMWISE, AUTO, DEFAULT_MODEL, PLAIN
 
 if TYPE_CHECKING:
     import torch

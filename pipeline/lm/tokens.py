@@ -11,8 +11,8 @@ import re
 from itertools import groupby
 from typing import Any
 
+from pipeline.defaults import ATOMWISE
 from pipeline.prompts.templates import Pieces, joined
-from pipeline.settings.defaults import ATOMWISE
 
 _SYMBOL = re.compile(r"\[[^\]]*\]|Br|Cl|%\d\d|.", re.DOTALL)
 _REMEMBERED = 100_000

@@ -11,9 +11,9 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.defaults import DEFAULT_MODEL
 from pipeline.errors import InputError, nearest
 from pipeline.files import cache_folder, sha256
-from pipeline.settings.defaults import DEFAULT_MODEL
 
 
 @dataclass(frozen=True)

@@ -36,15 +36,15 @@ _TRUSTED = {
     "pipeline.arms.baselines._SparseRidge",
     "pipeline.arms.baselines._by_similarity",
     "pipeline.arms.baselines._nothing",
-    "pipeline.arms.features.CleanDescriptors",
-    "pipeline.arms.features.descriptors",
-    "pipeline.arms.features.morgan_bits",
-    "pipeline.arms.features.morgan_counts",
+    "pipeline.features.structures.CleanDescriptors",
+    "pipeline.features.structures.descriptors",
+    "pipeline.features.structures.morgan_bits",
+    "pipeline.features.structures.morgan_counts",
     "pipeline.arms.gaussian_process.GaussianProcess",
     "pipeline.arms.gaussian_process.GaussianProcessLabels",
-    "pipeline.arms.inputs.MoleculeFeatures",
-    "pipeline.arms.inputs.ReactionColumns",
-    "pipeline.arms.inputs.ReactionColumns.without",
+    "pipeline.features.inputs.MoleculeFeatures",
+    "pipeline.features.inputs.ReactionColumns",
+    "pipeline.features.inputs.ReactionColumns.without",
     "pipeline.arms.reactions.PopularityClassifier",
     "pipeline.arms.reactions.PopularityRegressor",
     "pipeline.arms.reactions.ReactionFeatures",
@@ -55,6 +55,9 @@ _TRUSTED = {
     "pipeline.arms.support_vectors.SupportVectors",
     "sklearn.tree._tree.Tree",
 }
+# What models name that were saved when these stood elsewhere.
+_TRUSTED |= {name.replace("pipeline.features.structures", "pipeline.arms.features") for name in _TRUSTED}
+_TRUSTED |= {name.replace("pipeline.features.inputs", "pipeline.arms.inputs") for name in _TRUSTED}
 
 
 def write_arm(folder: Path, name: str, model: Any) -> dict[str, Any]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.arms.catalogue import ARMS
-from pipeline.arms.inputs import ReactionInput
+from pipeline.defaults import ATOMWISE
 from pipeline.evaluation.intervals import METHODS, ONE_RADIUS
 from pipeline.evaluation.verdict import number
-from pipeline.settings.defaults import ATOMWISE
+from pipeline.features.inputs import ReactionInput
 from pipeline.tables.measurements import CENSORED
 from pipeline.tables.scales import Scale
 

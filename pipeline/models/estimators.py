@@ -10,13 +10,13 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from pipeline.arms.catalogue import ARMS
-from pipeline.arms.inputs import canonical_frame
+from pipeline.defaults import ATOMWISE, AUTO, DEFAULT_MODEL, DEFAULT_TEMPLATE, STARTS
 from pipeline.evaluation.domain import Domain
+from pipeline.features.inputs import canonical_frame
 from pipeline.lm.defaults import LAYERS
 from pipeline.lm.training import POOLINGS, TrainingSettings
 from pipeline.models.folder import SavedModel, about_language_model, about_model, load_model
 from pipeline.prompts.templates import PromptTemplate
-from pipeline.settings.defaults import ATOMWISE, AUTO, DEFAULT_MODEL, DEFAULT_TEMPLATE, STARTS
 from pipeline.tables.targets import CLASSES, REGRESSION
 
 READOUTS = ("head", "text")

@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.arms.features import nearest_neighbours
-from pipeline.arms.inputs import ReactionInput
 from pipeline.arms.ladder import MEANS, ORDER, REACTION_ORDER, fit_arm, is_language_model, mean_of
 from pipeline.arms.own import is_own
 from pipeline.errors import InputError, unknown
@@ -27,6 +25,8 @@ from pipeline.evaluation.intervals import (
     interval_method,
 )
 from pipeline.evaluation.metrics import LABELS, PRIMARY
+from pipeline.features.inputs import ReactionInput
+from pipeline.features.structures import nearest_neighbours
 from pipeline.models.conditions import Conditions
 from pipeline.models.folder import SavedModel, about_language_model, about_model
 from pipeline.reporter import Reporter

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.arms.features import forget_features
-from pipeline.arms.inputs import ReactionInput, as_frame, canonical_frame, smiles_if_mol
 from pipeline.arms.ladder import TUNED, MeanArm, class_chances, engines, fitted_arms, mean_of
 from pipeline.cells.cell import versions
+from pipeline.defaults import WHOLE
 from pipeline.errors import InputError
 from pipeline.evaluation.domain import Domain
 from pipeline.evaluation.intervals import DEFAULT_LEVEL, DISTANCE, ONE_RADIUS, SPREAD, adaptive_radius, conformal_radius
+from pipeline.features.inputs import ReactionInput, as_frame, canonical_frame, smiles_if_mol
+from pipeline.features.structures import forget_features
 from pipeline.files import sha256, write_atomically
 from pipeline.lm.engine import shared_engine
 from pipeline.lm.pretrained import PretrainedAdapter
@@ -28,7 +29,6 @@ from pipeline.models.arm_files import ArmSetting, read_arm, write_arm
 from pipeline.models.card import model_card, rows_are
 from pipeline.models.conditions import Conditions
 from pipeline.prompts.templates import PromptTemplate
-from pipeline.settings.defaults import WHOLE
 from pipeline.tables.measurements import REFUSE
 from pipeline.tables.scales import Scale
 from pipeline.tables.table import STRUCTURE

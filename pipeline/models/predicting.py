@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 
 from pipeline.arms.catalogue import ARMS
-from pipeline.arms.features import compute_features, remember_features
 from pipeline.arms.ladder import fitted_arms, is_language_model
 from pipeline.errors import InputError
+from pipeline.features.structures import compute_features, remember_features
 from pipeline.files import write_atomically
 from pipeline.lm.engine import prompt_limit
 from pipeline.models.folder import SavedModel, prompt_template

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.arms.inputs import as_frame
+from pipeline.defaults import ATOMWISE, DEFAULT_TEMPLATE
 from pipeline.errors import InputError, nearest
-from pipeline.settings.defaults import ATOMWISE, DEFAULT_TEMPLATE
+from pipeline.features.inputs import as_frame
 
 _ROWS = ("molecule", "reaction", "components")  # the fields for what differs from row to row
 _FIELDS = ("property", *_ROWS, "context")

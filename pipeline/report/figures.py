@@ -55,7 +55,8 @@ def colour_of(arm: str, otherwise: str = "#277da1") -> str:
     return ARMS[arm].colour if arm in ARMS else otherwise
 
 
-def _svg(figure: Any) -> str:
+def svg(figure: Any) -> str:
+    """A drawing of matplotlib as text; it is closed."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", dpi=110, metadata={"Date": None})
     plt.close(figure)
@@ -96,7 +97,7 @@ def leaderboard(evaluations: Sequence[Evaluation], metrics: Any, arms: Sequence[
         axis.set_xlabel(_axis_name(evaluation, units))
         axis.set_title(f"{evaluation.split} (n = {len(set(evaluation.row_ids))})")
         axis.grid(axis="x", alpha=0.25)
-    return _svg(figure)
+    return svg(figure)
 
 
 def comparison_matrix(
@@ -128,7 +129,7 @@ def comparison_matrix(
         axis.set_title(f"{evaluation.split}: row minus column, {_axis_name(evaluation, units)}", fontsize=8)
         axis.spines[:].set_visible(False)
         axis.tick_params(length=0)
-    return _svg(figure)
+    return svg(figure)
 
 
 def two_digits(value: float, largest: float) -> str:
@@ -162,7 +163,7 @@ def certainty_by_split(intervals: Any, evaluations: Sequence[Evaluation], arms: 
         axis.grid(axis="y", alpha=0.25)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=7)
-    return _svg(figure)
+    return svg(figure)
 
 
 def _name_splits(axis: Any, evaluations: Sequence[Evaluation], crowded: int) -> None:
@@ -191,7 +192,7 @@ def error_auroc_by_signal(signals: Any, evaluations: Sequence[Evaluation]) -> st
         axis.set_xlabel("error AUROC")
     handles = [plt.Line2D([], [], color=colour_of(arm), marker="o", ls="", label=_who(arm)) for arm in arms]
     figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
-    return _svg(figure)
+    return svg(figure)
 
 
 def _who(arm: str) -> str:
@@ -218,7 +219,7 @@ def risk_coverage(
         axis.set_ylabel("share wrong" if evaluations[0].task == "classes" else _axis_name(evaluations[0], units))
     handles, labels = axes[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
-    return _svg(figure)
+    return svg(figure)
 
 
 def slopes(evaluations: Sequence[Evaluation], arms: Sequence[str], units: str) -> str:
@@ -240,7 +241,7 @@ def slopes(evaluations: Sequence[Evaluation], arms: Sequence[str], units: str) -
     _name_splits(axis, evaluations, crowded=4)
     axis.set_xlim(-0.2, len(evaluations) - 0.25)
     axis.set_ylabel(_axis_name(evaluations[0], units))
-    return _svg(figure)
+    return svg(figure)
 
 
 def _spread_out(heights: list[float], gap: float) -> list[float]:
@@ -264,7 +265,7 @@ def parity(evaluation: Evaluation, arms: Sequence[str], units: str) -> str:
         axis.set_title(f"{arm}, {evaluation.split}")
         axis.set_xlabel(f"measured{f' ({units})' if units else ''}")
     axes[0][0].set_ylabel("predicted")
-    return _svg(figure)
+    return svg(figure)
 
 
 def class_curves(evaluation: Evaluation, arms: Sequence[str]) -> str:
@@ -292,7 +293,7 @@ def class_curves(evaluation: Evaluation, arms: Sequence[str]) -> str:
     for axis, (x, y, title) in zip(axes, names, strict=True):
         axis.set(xlabel=x, ylabel=y, title=title, xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     axes[0].legend(frameon=False, fontsize=7)
-    return _svg(figure)
+    return svg(figure)
 
 
 def row_errors(evaluation: Evaluation, arm: str) -> np.ndarray:
@@ -327,7 +328,7 @@ def error_by_similarity(evaluation: Evaluation, similarity: np.ndarray, arms: Se
     axis.set_ylabel(what)
     axis.set_title(evaluation.split)
     axis.legend(frameon=False, fontsize=7)
-    return _svg(figure)
+    return svg(figure)
 
 
 def training_curves(cells: Sequence[Mapping[str, Any]]) -> str:
@@ -345,7 +346,7 @@ def training_curves(cells: Sequence[Mapping[str, Any]]) -> str:
     axis.yaxis.set_major_formatter("{x:g}")  # by default a log axis writes formulas, and formulas are not drawn here
     axis.yaxis.set_minor_formatter(NullFormatter())
     axis.legend(frameon=False, fontsize=7)
-    return _svg(figure)
+    return svg(figure)
 
 
 def dose_curves(curves: Sequence[dict[str, Any]], flat: Sequence[dict[str, Any]]) -> str:
@@ -379,7 +380,7 @@ def dose_curves(curves: Sequence[dict[str, Any]], flat: Sequence[dict[str, Any]]
     handles, labels = axes[1].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     axes[1].set_ylim(-0.02, 1.02)
-    return _svg(figure)
+    return svg(figure)
 
 
 def precision_points(panels: Sequence[tuple[str, Sequence[dict[str, Any]]]]) -> str:
@@ -404,7 +405,7 @@ def precision_points(panels: Sequence[tuple[str, Sequence[dict[str, Any]]]]) -> 
         axis.set_yticks(range(count), [row["label"] for row in reversed(rows)])
         axis.set(xlabel="share of successes", title=title, xlim=(-0.02, 1.02))
         axis.grid(axis="x", alpha=0.25)
-    return _svg(figure)
+    return svg(figure)
 
 
 def parity_by_origin(panels: Sequence[dict[str, Any]], origins: Sequence[str], columns: int) -> str:
@@ -434,7 +435,7 @@ def parity_by_origin(panels: Sequence[dict[str, Any]], origins: Sequence[str], c
         axis.set_ylabel("predicted yield (%)")
     handles, labels = axes[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=8, markerscale=2)
-    return _svg(figure)
+    return svg(figure)
 
 
 def structure(smiles: str, width: int = 210, height: int = 140) -> str:

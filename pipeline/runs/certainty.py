@@ -19,7 +19,6 @@ import pandas as pd
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
-from pipeline.arms.features import nearest_neighbours
 from pipeline.arms.ladder import LANGUAGE_MODEL_CODE, MEANS, is_language_model
 from pipeline.arms.language_model import FrozenRegressor
 from pipeline.cells.cell import Cell, digest, measured
@@ -39,6 +38,7 @@ from pipeline.evaluation.intervals import (
     temperature,
 )
 from pipeline.evaluation.metrics import divide, squared_errors
+from pipeline.features.structures import nearest_neighbours
 from pipeline.runs.context import Context, Machine, language_model_inputs
 from pipeline.runs.fits import Fits
 from pipeline.runs.held_out import EDGE, TWINS, training_folds

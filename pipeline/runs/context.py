@@ -14,9 +14,9 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from pipeline.arms.inputs import ReactionColumns
 from pipeline.arms.ladder import is_language_model, layers_of
 from pipeline.errors import InputError
+from pipeline.features.inputs import ReactionColumns
 from pipeline.files import write_atomically
 from pipeline.lm.weights import weights_identity
 from pipeline.prompts.templates import PromptTemplate

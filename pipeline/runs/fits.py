@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.arms.features import descriptors, differential_bits
 from pipeline.arms.ladder import (
     CONTROLS,
     HEAD,
@@ -32,6 +31,8 @@ from pipeline.arms.own import is_own
 from pipeline.cells.cell import Cell, digest, measured
 from pipeline.cells.reach import code_of
 from pipeline.cells.store import Store
+from pipeline.defaults import PLAIN
+from pipeline.features.structures import descriptors, differential_bits
 from pipeline.files import write_atomically
 from pipeline.lm.defaults import training_settings
 from pipeline.lm.pretrained import PretrainedAdapter, pretrained_adapter
@@ -45,7 +46,6 @@ from pipeline.runs.held_out import (
     training_groups,
     training_parts,
 )
-from pipeline.settings.defaults import PLAIN
 from pipeline.splits.splitters import Fold, Split
 from pipeline.tables.table import Table
 from pipeline.tables.targets import CLASSES, REGRESSION

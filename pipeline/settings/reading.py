@@ -10,10 +10,10 @@ from typing import Any, get_type_hints
 
 import yaml
 
+from pipeline.defaults import COMPONENTS_TEMPLATE, REACTION_TEMPLATE
 from pipeline.errors import InputError, nearest, unknown
 from pipeline.files import shipped_folder
 from pipeline.settings.coerce import coerced
-from pipeline.settings.defaults import COMPONENTS_TEMPLATE, REACTION_TEMPLATE
 from pipeline.settings.run import ALIASES, PER_TARGET, RunConfig
 from pipeline.settings.studies import STUDIES
 from pipeline.tables.catalogue import card, is_built_in

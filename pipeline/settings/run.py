@@ -6,8 +6,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipeline.errors import InputError
-from pipeline.settings.defaults import (
+from pipeline.defaults import (
     ATOMWISE,
     AUTO,
     DEFAULT_MODEL,
@@ -15,6 +14,7 @@ from pipeline.settings.defaults import (
     STARTS,
     TOKENIZATIONS,
 )
+from pipeline.errors import InputError
 from pipeline.settings.fields import check, setting
 from pipeline.tables.measurements import ANNOTATED, BOUNDS, CENSORED
 from pipeline.tables.notation import DECIMALS, THOUSANDS
@@ -37,26 +37,35 @@ class RunConfig:
         "Path of a CSV, TSV (or .gz), Parquet, Excel or SDF file, a Hugging Face dataset id, or the name of a "
         "built-in table.",
     )
-    smiles: str = setting("", "Column that holds the SMILES.", "run fit audit prompts", panel=TABLE)
+    smiles: str = setting("", "Column that holds the SMILES.", "run fit audit prompts study", panel=TABLE)
     target: str = setting(
-        "", "Column that holds the measured value or class; several with commas.", "run fit audit prompts", panel=TABLE
+        "",
+        "Column that holds the measured value or class; several with commas.",
+        "run fit audit prompts study",
+        panel=TABLE,
     )
     id: str = setting(
-        "", "Column with your own name of each row; it stands in all outputs.", "run fit audit prompts", panel=TABLE
+        "",
+        "Column with your own name of each row; it stands in all outputs.",
+        "run fit audit prompts study",
+        panel=TABLE,
     )
     reaction: str = setting(
-        "", "Column that holds reaction SMILES, for a table of reactions.", "run fit audit prompts study", panel=TABLE
+        "",
+        "Column that holds reaction SMILES, for a table of reactions.",
+        "run fit audit prompts reactions study",
+        panel=TABLE,
     )
     components: tuple[str, ...] = setting(
         (),
         "Columns that hold one component of a reaction each, such as halide,ligand,base; NAME:name for names.",
-        "run fit audit prompts study",
+        "run fit audit prompts reactions study",
         panel=TABLE,
     )
     yield_unit: str = setting(
         "",
         "percent (default) or fraction.",
-        "run fit audit prompts study",
+        "run fit audit prompts reactions study",
         panel=TABLE,
         choices=("percent", "fraction"),
     )
@@ -64,30 +73,30 @@ class RunConfig:
         (),
         "Words in the column of yields that stand for 0, such as 'trace,NR', instead of the usual list; +n.d. "
         "adds a word to it.",
-        "run fit audit prompts study",
+        "run fit audit prompts reactions study",
         panel=TABLE,
     )
     success: float = setting(
         0.0,
         "Predict whether the yield reaches this many percent, instead of the yield.",
-        "run fit audit prompts",
+        "run fit audit prompts study",
         panel=TABLE,
     )
-    property_name: str = setting("", "What the prompt calls the target.", "run fit prompts", panel=TABLE)
+    property_name: str = setting("", "What the prompt calls the target.", "run fit prompts study", panel=TABLE)
     units: str = setting(
-        "", "Units of the target, stated in the prompt and the report.", "run fit audit prompts", panel=TABLE
+        "", "Units of the target, stated in the prompt and the report.", "run fit audit prompts study", panel=TABLE
     )
     task: str = setting(
         "auto",
         "auto, regression or classes; auto looks at the column.",
-        "run fit audit prompts",
+        "run fit audit prompts study",
         panel=TABLE,
         choices=("auto", "regression", "classes"),
     )
     transform: str = setting(
         "",
         "Model the target as log10 or pIC50 (needs its units); predictions come back in its units.",
-        "run fit audit prompts",
+        "run fit audit prompts study",
         panel=TABLE,
         choices=TRANSFORMS,
     )
@@ -95,7 +104,7 @@ class RunConfig:
         "",
         "Values such as >10: refuse (default, but for yields limit), limit (train on the limit), or censored "
         "(one-sided where the arm can, lm-head and blend; others take the limit). Bounds are never scored.",
-        "run fit audit prompts",
+        "run fit audit prompts study",
         panel=TABLE,
         choices=BOUNDS,
     )
@@ -103,35 +112,38 @@ class RunConfig:
         "",
         "Values such as 1.2±0.3, 5 µM, ~5: refuse (default, but for yields accept) or accept (the number; "
         "units converted).",
-        "run fit audit prompts",
+        "run fit audit prompts study",
         panel=TABLE,
         choices=ANNOTATED,
     )
     decimal: str = setting(
         "",
         "Mark before decimals, . or , ; decided from the column if not given.",
-        "run fit audit prompts",
+        "run fit audit prompts study",
         panel=TABLE,
         choices=DECIMALS,
     )
     thousands: str = setting(
         "",
         "Mark between thousands: , . ' space or none; decided from the column if not given.",
-        "run fit audit prompts",
+        "run fit audit prompts study",
         panel=TABLE,
         choices=THOUSANDS,
     )
     relation: str = setting(
         "",
         "Column that says =, > or < of each value, as in exports of databases.",
-        "run fit audit prompts",
+        "run fit audit prompts study",
         panel=TABLE,
     )
     units_column: str = setting(
-        "", "Column with the unit of each value; all are converted to --units.", "run fit audit prompts", panel=TABLE
+        "",
+        "Column with the unit of each value; all are converted to --units.",
+        "run fit audit prompts study",
+        panel=TABLE,
     )
     min_class_rows: int = setting(
-        0, "Leave out classes with fewer rows than this.", "run fit audit prompts", panel=TABLE, least=0
+        0, "Leave out classes with fewer rows than this.", "run fit audit prompts study", panel=TABLE, least=0
     )
     bins: int = setting(
         0,
@@ -145,17 +157,19 @@ class RunConfig:
         (),
         "Columns the prompt states and the baselines get, such as solvent,temperature; NAME:number or "
         "NAME:name says what one holds.",
-        "run fit audit prompts study",
+        "run fit audit prompts reactions study",
         panel=TABLE,
     )
     largest_fragment: bool = setting(
-        False, "Keep only the largest fragment of each structure.", "run fit audit prompts", panel=TABLE
+        False, "Keep only the largest fragment of each structure.", "run fit audit prompts study", panel=TABLE
     )
-    max_rows: int = setting(0, "Use at most this many rows, drawn by seed.", "run fit study", panel=TABLE, least=0)
+    max_rows: int = setting(
+        0, "Use at most this many rows, drawn by seed.", "run fit reactions study", panel=TABLE, least=0
+    )
     data_dir: str = setting(
         "",
         "Folder with the files of built-in tables that are not shipped (nicolit, hitea_buchwald).",
-        "run fit audit prompts study",
+        "run fit audit prompts reactions study",
         panel=TABLE,
     )
     split: tuple[str, ...] = setting(
@@ -169,7 +183,7 @@ class RunConfig:
     n_train: int = setting(
         0, "Train on at most this many rows of each fold, drawn by seed; test rows stay.", "run", panel=SPLITS, least=0
     )
-    test_size: float = setting(0.2, "Share of rows in a hold-out.", "run", panel=SPLITS)
+    test_size: float = setting(0.2, "Share of rows in a hold-out.", "run study", panel=SPLITS)
     folds: int = setting(0, "Number of folds; 0 for a hold-out.", "run", panel=SPLITS, least=0)
     repeats: int = setting(
         1, "How often to deal the rows anew, each time with another seed of every arm.", "run", panel=SPLITS, least=1
@@ -190,42 +204,44 @@ class RunConfig:
     positive: str = setting(
         "", "Of two classes the one that AUPRC is about; the rarer one if not given.", "run", panel=ARMS
     )
-    model: str = setting(DEFAULT_MODEL, "Known model, Hugging Face id, or local folder.", "run fit study", panel=MODEL)
+    model: str = setting(
+        DEFAULT_MODEL, "Known model, Hugging Face id, or local folder.", "run fit reactions study", panel=MODEL
+    )
     dtype: str = setting(
         "auto",
         "auto (bfloat16 where it is faster here), float32 or bfloat16.",
-        "run fit study",
+        "run fit reactions study",
         panel=MODEL,
         choices=("auto", "float32", "bfloat16"),
     )
     template: str = setting(
         DEFAULT_TEMPLATE,
         "Prompt with the fields {property}, {context} and {molecule}, {reaction} or {components}.",
-        "run fit prompts study",
+        "run fit prompts reactions study",
         panel=MODEL,
     )
     tokenization: str = setting(
         ATOMWISE,
         "atomwise: each symbol of a SMILES has tokens of its own; model: cut like any text.",
-        "run fit",
+        "run fit study",
         panel=MODEL,
         choices=TOKENIZATIONS,
     )
     shuffle_components: bool = setting(
         False,
         "State the components of each training reaction in a random order of its own.",
-        "run fit study",
+        "run fit reactions study",
         panel=MODEL,
     )
     start: str = setting(
         AUTO,
         "What lm-head starts from: auto (adapters that know RDKit's descriptors, where shipped) or plain (none).",
-        "run fit",
+        "run fit study",
         panel=MODEL,
         choices=STARTS,
     )
     steps: int = setting(
-        0, "Optimiser steps of the LM arms, 16 rows each; 0 follows the rows.", "run fit", panel=MODEL, least=0
+        0, "Optimiser steps of the LM arms, 16 rows each; 0 follows the rows.", "run fit study", panel=MODEL, least=0
     )
     lm_seeds: int = setting(
         0,
@@ -240,10 +256,11 @@ class RunConfig:
     seed: int = setting(
         0,
         "Seed of the splits and of every arm.",
-        "run fit study",
+        "run fit reactions study",
         panel=RUN,
         least=0,
         help_fit="Seed of the arm and of its calibration.",
+        help_reactions="Seed of the splits, and the first of the training seeds.",
         help_study="Seed of the splits, and the first of the training seeds.",
     )
     budget: str = setting("", "Time to keep within, such as 10m; says what it left out.", "run", panel=RUN)

@@ -17,11 +17,14 @@ class StudyRow:
         For the list of commands.
     failure_mode : bool
         Whether it stands under ``chemtune stress``, or under ``chemtune study``.
+    options : str
+        The verb whose options of a run it has: ``reactions`` for a study of reactions alone, else ``study``.
     """
 
     module: str
     question: str
     failure_mode: bool = True
+    options: str = "reactions"
 
 
 STUDIES = {
@@ -36,5 +39,11 @@ STUDIES = {
     "verifier": StudyRow(
         "pipeline.studies.verifier.study",
         "Generate conditions for held-out reactions, filter them by models that check, and look the truth up.",
+    ),
+    "learning-curve": StudyRow(
+        "pipeline.studies.learning_curve",
+        "How the error falls with the number of measurements.",
+        failure_mode=False,
+        options="study",
     ),
 }

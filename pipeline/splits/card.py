@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import ks_2samp
 
-from pipeline.arms.features import PROPERTIES, nearest_neighbours, properties
+from pipeline.features.structures import PROPERTIES, nearest_neighbours, properties
 from pipeline.splits.catalogue import RUNGS
 from pipeline.splits.splitters import ORDERS, Split
 from pipeline.tables.table import Table

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator
 
-from pipeline.arms.inputs import smiles_of
+from pipeline.features.inputs import smiles_of
 from pipeline.splits.groups import scaffold_labels
 from pipeline.splits.splitters import fold_numbers, hold_out
 from pipeline.tables.molecules import parse_molecule

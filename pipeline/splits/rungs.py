@@ -12,8 +12,8 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from sklearn.cluster import MiniBatchKMeans
 
-from pipeline.arms.features import structure_bits, tanimoto
 from pipeline.errors import InputError
+from pipeline.features.structures import structure_bits, tanimoto
 from pipeline.splits.groups import scaffold_labels, twin_groups
 from pipeline.splits.splitters import TIMES, TOLERANCE, Fold, Order, Split, edge_at, hold_out
 from pipeline.tables.measurements import TargetError, parse_number

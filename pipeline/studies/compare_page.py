@@ -13,12 +13,12 @@ from markupsafe import Markup
 
 from pipeline import __version__
 from pipeline.arms.catalogue import ARMS
-from pipeline.arms.features import nearest_neighbours
 from pipeline.arms.ladder import TUNED, is_language_model
 from pipeline.evaluation.comparison import CONTROL, FIRST, REFERENCE, Evaluation
 from pipeline.evaluation.metrics import CLASS_METRICS, LABELS, PRIMARY, REGRESSION_METRICS
 from pipeline.evaluation.noise import measurement_noise, noise_sentence
 from pipeline.evaluation.verdict import drop_sentence, ladder_sentence, number, reference_name
+from pipeline.features.structures import nearest_neighbours
 from pipeline.files import write_atomically
 from pipeline.lm.pretrained import described_start, has_seen
 from pipeline.report import figures

@@ -5,10 +5,10 @@ import pytest
 from sklearn.base import clone
 
 from pipeline.arms.catalogue import BASELINE, MOLECULES, arms_of
-from pipeline.arms.features import CleanDescriptors, descriptors, morgan_bits, nearest_neighbours, tanimoto
 from pipeline.arms.gaussian_process import GaussianProcess, GaussianProcessLabels
 from pipeline.arms.ladder import fitted_arms, is_language_model, make_arm, resolve_arms
 from pipeline.errors import InputError
+from pipeline.features.structures import CleanDescriptors, descriptors, morgan_bits, nearest_neighbours, tanimoto
 from tests.conftest import SMILES
 
 Y = np.array([len(s) + 0.1 * (i % 3) for i, s in enumerate(SMILES)])
@@ -73,8 +73,8 @@ def test_nearest_neighbour_of_itself_is_itself():
 def test_the_gp_gradient_is_that_of_the_evidence():
     from scipy.optimize import check_grad
 
-    from pipeline.arms.features import morgan_counts
     from pipeline.arms.gaussian_process import _negative_evidence, squared_distances
+    from pipeline.features.structures import morgan_counts
 
     counts = morgan_counts(SMILES)
     similarity = tanimoto(counts, counts).astype(float)

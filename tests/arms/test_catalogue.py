@@ -7,9 +7,9 @@ import re
 import pandas as pd
 import pytest
 
-from pipeline.arms import features
 from pipeline.arms.catalogue import ARMS, BASELINE, CONTROL, LANGUAGE_MODEL, MOLECULES, REACTIONS
 from pipeline.arms.ladder import fitted_arms, is_language_model
+from pipeline.features import structures as features
 from pipeline.tables.targets import CLASSES, REGRESSION
 from tests.test_run import chemtune, run_small
 

@@ -7,8 +7,8 @@ import pytest
 from rdkit import Chem, rdBase
 from rdkit.Chem import Descriptors
 
-from pipeline.arms.features import compute_features, descriptors
 from pipeline.arms.ladder import make_arm
+from pipeline.features.structures import compute_features, descriptors
 from pipeline.tables.molecules import MAX_SMILES_LENGTH
 from tests.conftest import SMILES
 

@@ -7,11 +7,11 @@ import pytest
 from sklearn.base import clone
 
 from pipeline.arms.catalogue import BASELINE, REACTIONS, arms_of
-from pipeline.arms.features import differential_bits, nearest_neighbours
-from pipeline.arms.inputs import ReactionColumns
 from pipeline.arms.ladder import REACTION_CONTROLS, make_arm, make_whole, resolve_arms
 from pipeline.arms.reactions import BARCODE_LENGTH, Popularity, ReactionFeatures, barcode
 from pipeline.errors import InputError
+from pipeline.features.inputs import ReactionColumns
+from pipeline.features.structures import differential_bits, nearest_neighbours
 from pipeline.reporter import Reporter
 from pipeline.runs.prepare import load_table
 from pipeline.settings.reading import make_config
@@ -59,7 +59,7 @@ def test_the_fingerprint_is_that_of_the_package(table):
 def test_without_the_package_the_way_out_is_said(monkeypatch):
     import sys
 
-    from pipeline.arms import features
+    from pipeline.features import structures as features
 
     monkeypatch.setitem(sys.modules, "drfp", None)
     features._drfp.cache_clear()

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from pipeline.evaluation.noise import best_scores, measurement_noise, noise_sentence
-from pipeline.tables.audit import audit_lines, audit_table
+from pipeline.runs.audit import audit_lines, audit_table
 from pipeline.tables.reading import read_table
 from pipeline.tables.table import build_table
 from tests.conftest import write_table

@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from pipeline.arms import language_model
 from pipeline.arms.language_model import HeadClassifier, HeadRegressor
+from pipeline.defaults import AUTO, DEFAULT_MODEL, PLAIN, REACTION_TEMPLATE, WHOLE
 from pipeline.errors import InputError
 from pipeline.files import sha256
 from pipeline.lm import pretrained
@@ -21,7 +22,6 @@ from pipeline.lm.engine import Engine
 from pipeline.lm.pretrained import ADAPTERS, PretrainedAdapter, pretrained_adapter
 from pipeline.lm.weights import weights_identity
 from pipeline.prompts.templates import PromptTemplate
-from pipeline.settings.defaults import AUTO, DEFAULT_MODEL, PLAIN, REACTION_TEMPLATE, WHOLE
 from scripts.pretrain_adapter import without_variants
 from tests.conftest import SMILES
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from pipeline import LoraRegressor, load
+from pipeline.defaults import ATOMWISE, WHOLE
 from pipeline.lm.engine import Engine, layers_within
 from pipeline.lm.tokens import PromptTokens
 from pipeline.models.folder import describe_folder
 from pipeline.prompts.templates import PromptTemplate, joined
-from pipeline.settings.defaults import ATOMWISE, WHOLE
 from tests.conftest import SMILES
 from tests.lm.test_engine import TEMPLATE, Y
 

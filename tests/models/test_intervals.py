@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from pipeline.arms.features import nearest_neighbours
 from pipeline.arms.ladder import MeanArm
 from pipeline.evaluation.intervals import conformal_radius
+from pipeline.features.structures import nearest_neighbours
 from pipeline.files import sha256
 from pipeline.models.fitting import fit_model
 from pipeline.models.folder import load_model

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.defaults import COMPONENTS_TEMPLATE, REACTION_TEMPLATE
 from pipeline.errors import InputError
 from pipeline.prompts.numbers import MARGIN, MAX_ANSWERS, NumberFormat
 from pipeline.prompts.templates import PromptTemplate, completion, joined, pairs
-from pipeline.settings.defaults import COMPONENTS_TEMPLATE, REACTION_TEMPLATE
 
 
 def test_the_default_prompt_and_its_answer():

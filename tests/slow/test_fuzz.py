@@ -21,14 +21,14 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from rdkit import Chem
 
-from pipeline.arms.features import compute_features
 from pipeline.errors import InputError
+from pipeline.features.structures import compute_features
 from pipeline.models.fitting import fit_model
 from pipeline.models.predicting import predict_file
 from pipeline.reporter import Reporter
+from pipeline.runs.audit import audit_lines, audit_table
 from pipeline.runs.prepare import load_table, prepare
 from pipeline.settings.reading import make_config
-from pipeline.tables.audit import audit_lines, audit_table
 from pipeline.tables.catalogue import cards
 from pipeline.tables.molecules import MoleculeError, parse_molecule
 from tests.conftest import SMILES, write_table

@@ -7,8 +7,8 @@ import pytest
 from rdkit import Chem
 from sklearn.metrics import r2_score, roc_auc_score
 
-from pipeline.arms.inputs import ReactionColumns
 from pipeline.arms.ladder import make_arm
+from pipeline.features.inputs import ReactionColumns
 from pipeline.reporter import Reporter
 from pipeline.runs.context import Machine
 from pipeline.runs.prepare import load_table

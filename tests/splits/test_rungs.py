@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from rdkit import Chem
 
-from pipeline.arms.features import morgan_bits, tanimoto
 from pipeline.errors import InputError
 from pipeline.evaluation.comparison import BETTER, CANNOT_TELL, Comparisons, Difference
 from pipeline.evaluation.verdict import Verdict, ladder_sentence
+from pipeline.features.structures import morgan_bits, tanimoto
 from pipeline.files import write_csv
 from pipeline.splits import rungs
 from pipeline.splits.build import build_splits

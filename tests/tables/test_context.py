@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.arms.inputs import MoleculeFeatures
 from pipeline.errors import InputError
+from pipeline.features.inputs import MoleculeFeatures
 from pipeline.models.fitting import fit_model
 from pipeline.models.folder import load_model
 from pipeline.models.predicting import predict_file

@@ -13,11 +13,11 @@ from pipeline.errors import InputError
 from pipeline.models.fitting import fit_model
 from pipeline.models.predicting import predict_file
 from pipeline.reporter import Reporter
+from pipeline.runs.audit import audit_lines, audit_table
 from pipeline.runs.prepare import load_table, prepare
 from pipeline.settings.reading import make_config
 from pipeline.splits.build import build_splits
 from pipeline.studies.compare import execute
-from pipeline.tables.audit import audit_lines, audit_table
 from pipeline.tables.structures import SELFIES, structure_notation
 from pipeline.tables.structures import SMILES as AS_SMILES
 from tests.conftest import SMILES, write_table

@@ -9,9 +9,9 @@ from rdkit import Chem
 
 from pipeline.errors import InputError
 from pipeline.reporter import Reporter
+from pipeline.runs.audit import audit_lines, audit_table
 from pipeline.runs.prepare import load_table
 from pipeline.settings.reading import make_config
-from pipeline.tables.audit import audit_lines, audit_table
 from pipeline.tables.molecules import MoleculeError
 from pipeline.tables.reaction_table import build_reaction_table
 from pipeline.tables.reactions import appearing_elements, reaction_roles

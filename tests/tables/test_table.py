@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.errors import InputError
 from pipeline.files import sha256, spreadsheet_safe
-from pipeline.tables.audit import audit_lines, audit_table, notation_leak
+from pipeline.runs.audit import audit_lines, audit_table, notation_leak
 from pipeline.tables.catalogue import cards
 from pipeline.tables.measurements import TargetError, parse_number
 from pipeline.tables.molecules import MoleculeError, parse_molecule

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 from rdkit.Chem import rdChemReactions
 
-from pipeline.arms.features import differential_bits, structure_bits
 from pipeline.arms.ladder import REACTION_GROUPS
 from pipeline.errors import InputError
+from pipeline.features.structures import differential_bits, structure_bits
 from pipeline.models.fitting import fit_model
 from pipeline.models.folder import load_model
 from pipeline.models.predicting import predict_file
 from pipeline.reporter import Reporter
+from pipeline.runs.audit import audit_lines, audit_table, notation_leak
 from pipeline.runs.prepare import load_table, prepare
 from pipeline.settings.reading import make_config
 from pipeline.studies.compare import execute
 from pipeline.studies.negatives.decoys import assembled
-from pipeline.tables.audit import audit_lines, audit_table, notation_leak
 from pipeline.tables.reactions import is_reaction, reaction_roles, split_reaction
 from pipeline.tables.yields import plain_word, words_of_failure
 

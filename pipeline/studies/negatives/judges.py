@@ -11,10 +11,10 @@ import pandas as pd
 from sklearn.ensemble import IsolationForest, RandomForestClassifier
 from sklearn.svm import OneClassSVM
 
-from pipeline.arms.features import differential_bits, tanimoto
-from pipeline.arms.inputs import smiles_of
 from pipeline.arms.language_model import _TunedText
 from pipeline.evaluation.detection import Scored
+from pipeline.features.inputs import smiles_of
+from pipeline.features.structures import differential_bits, tanimoto
 from pipeline.tables.reactions import FAILURE, SUCCESS
 
 HELD_BACK = 0.2  # of the successes, to find where a one-class model draws its line
