@@ -62,7 +62,7 @@ def without_variants(smiles: list[str], left_out: list[str]) -> list[str]:
     """The distinct structures of which no variant (salt, charged form, tautomer, stereoisomer) is left out."""
     found = list(dict.fromkeys(smiles))
     molecules = [parse_molecule(text) for text in [*found, *left_out]]
-    labels = twin_labels([molecule.parent for molecule in molecules], [molecule.inchikey for molecule in molecules])
+    labels = twin_labels([molecule.parent for molecule in molecules], [molecule.identity for molecule in molecules])
     closed = set(labels[len(found) :])
     return [text for text, label in zip(found, labels, strict=False) if label not in closed]
 

@@ -220,7 +220,7 @@ def test_a_test_label_changes_no_prediction_and_no_choice(alcohols):
     from pipeline.tables.molecules import parse_molecule
 
     rows = [line.split(",") for line in alcohols.read_text().splitlines()[1:]]
-    shifted = [(s, float(v) + (50 if parse_molecule(s).inchikey in tested else 0)) for s, v in rows]
+    shifted = [(s, float(v) + (50 if parse_molecule(s).identity in tested else 0)) for s, v in rows]
     other = write_table(alcohols.parent / "shifted.csv", shifted)
     assert run_small(other, alcohols.parent / "two", "--split", "random").returncode == 0
     one, two = (pd.read_parquet(alcohols.parent / n / "predictions.parquet") for n in ("one", "two"))

@@ -13,7 +13,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-from pipeline.tables.kinds import MOLECULES, REACTIONS
+from pipeline.tables.kinds import MOLECULES, REACTIONS, Kind
 from pipeline.tables.targets import CLASSES, REGRESSION
 
 CONTROL, BASELINE, LANGUAGE_MODEL = "control", "baseline", "language model"
@@ -70,7 +70,7 @@ class Arm:
     does: str
     colour: str
     role: str
-    builders: Mapping[str, str] | None = None
+    builders: Mapping[Kind, str] | None = None
     members: tuple[str, ...] = ()
     tasks: tuple[str, ...] = (REGRESSION, CLASSES)
     features: tuple[str, ...] = ()
@@ -79,28 +79,28 @@ class Arm:
     structureless: bool = False
     reads_text: bool = False
     tuned: bool = False
-    kinds: tuple[str, ...] = ()  # of a mean; those of its builders otherwise
+    kinds: tuple[Kind, ...] = ()  # of a mean; those of its builders otherwise
     own: str = ""
 
-    def is_for(self, kind: str) -> bool:
+    def is_for(self, kind: Kind) -> bool:
         return kind in (self.builders or self.kinds)
 
-    def builder(self, kind: str = MOLECULES) -> Callable[..., Any]:
+    def builder(self, kind: Kind = MOLECULES) -> Callable[..., Any]:
         """The function that builds it over rows of a kind."""
         module, _, function = (self.builders or {})[kind].partition(":")
         found = getattr(import_module(module), function)
         return partial(found, self.own) if self.own else found
 
 
-def _over_molecules(function: str) -> dict[str, str]:
+def _over_molecules(function: str) -> dict[Kind, str]:
     return {MOLECULES: f"{_OVER_MOLECULES}:{function}"}
 
 
-def _over_reactions(function: str) -> dict[str, str]:
+def _over_reactions(function: str) -> dict[Kind, str]:
     return {REACTIONS: f"{_OVER_REACTIONS}:{function}"}
 
 
-def _over_both(function: str) -> dict[str, str]:
+def _over_both(function: str) -> dict[Kind, str]:
     return dict.fromkeys((MOLECULES, REACTIONS), f"{_LANGUAGE_MODELS}:{function}")
 
 
@@ -311,6 +311,6 @@ _ROWS = (
 ARMS = {row.name: row for row in _ROWS}  # in the order of the ladder
 
 
-def arms_of(kind: str, *roles: str) -> tuple[str, ...]:
+def arms_of(kind: Kind, *roles: str) -> tuple[str, ...]:
     """The names of the arms for rows of a kind, of these roles, in the order of the ladder."""
     return tuple(row.name for row in _ROWS if row.is_for(kind) and row.role in (roles or (row.role,)))

@@ -13,14 +13,13 @@ from pipeline.arms.catalogue import (
     BASELINE,
     CONTROL,
     LANGUAGE_MODEL,
-    MOLECULES,
-    REACTIONS,
     arms_of,
 )
 from pipeline.arms.own import add_own, is_own
 from pipeline.errors import InputError, unknown
 from pipeline.features.inputs import ReactionColumns
 from pipeline.lm.defaults import LAYERS
+from pipeline.tables.kinds import KINDS, MOLECULES, REACTIONS, Kind
 
 CONTROLS = {task: name for name in arms_of(MOLECULES, CONTROL) for task in ARMS[name].tasks}
 LANGUAGE_MODELS = tuple(name for name in arms_of(MOLECULES, LANGUAGE_MODEL) if not ARMS[name].members)
@@ -34,20 +33,19 @@ LANGUAGE_MODEL_CODE = (  # what is reached through the engine and the template t
     "pipeline.prompts.templates:PromptTemplate",
     "pipeline.prompts.numbers:NumberFormat",
 )
-ORDER, REACTION_ORDER = arms_of(MOLECULES), arms_of(REACTIONS)
 REACTION_CONTROLS = tuple(name for name, arm in ARMS.items() if arm.structureless)
 
 
-def _groups(kind: str) -> dict[str, tuple[str, ...]]:
+def _groups(kind: Kind) -> dict[str, tuple[str, ...]]:
     """What names of several arms stand for."""
     baselines, language_models = arms_of(kind, BASELINE), arms_of(kind, LANGUAGE_MODEL)
     return {"baselines": baselines, "lm": language_models, "all": (*baselines, *language_models)}
 
 
-GROUPS, REACTION_GROUPS = _groups(MOLECULES), _groups(REACTIONS)
+GROUPS = {kind: _groups(kind) for kind in KINDS.values()}
 
 
-def resolve_arms(names: Sequence[str], task: str, of_reactions: bool = False) -> list[str]:
+def resolve_arms(names: Sequence[str], task: str, kind: Kind = MOLECULES) -> list[str]:
     """Expand groups, add the trivial controls, and put the arms in the order of the ladder.
 
     Arms of the user's own (``module:function``) stand behind the baselines.
@@ -55,15 +53,15 @@ def resolve_arms(names: Sequence[str], task: str, of_reactions: bool = False) ->
     Raises
     ------
     InputError
-        For a name that is neither an arm nor a group for molecules, or for reactions.
+        For a name that is neither an arm nor a group for rows of this kind.
     """
-    order, groups = (REACTION_ORDER, REACTION_GROUPS) if of_reactions else (ORDER, GROUPS)
-    chosen = {CONTROLS[task], *(REACTION_CONTROLS if of_reactions else ())}
+    order, groups = arms_of(kind), GROUPS[kind]
+    chosen = {CONTROLS[task], *(name for name in order if ARMS[name].structureless)}
     own = tuple(dict.fromkeys(filter(is_own, names)))
     for name in own:
         add_own(name)
-        if not ARMS[name].is_for(REACTIONS if of_reactions else MOLECULES):
-            raise InputError(f"arm {name!r} asks for features of molecules; this table holds reactions")
+        if not ARMS[name].is_for(kind):
+            raise InputError(f"arm {name!r} asks for features of molecules; this table holds {kind}")
     for name in names:
         if name in groups:
             chosen.update(groups[name])
@@ -71,9 +69,9 @@ def resolve_arms(names: Sequence[str], task: str, of_reactions: bool = False) ->
             continue
         elif name in order:
             chosen.add(name)
-        elif name in (*ORDER, *REACTION_ORDER):
-            here, there = ("reactions", "molecules") if of_reactions else ("molecules", "reactions")
-            raise InputError(f"arm {name!r} is for {there}; the arms for {here} are {', '.join(order[2:])}")
+        elif name in ARMS:
+            there = ", ".join(other.name for other in KINDS.values() if ARMS[name].is_for(other))
+            raise InputError(f"arm {name!r} is for {there}; the arms for {kind} are {', '.join(order[2:])}")
         else:
             raise unknown("arm", name, [*order, *groups, "MODULE:FUNCTION"])
     found = [name for name in order if name in chosen]
@@ -97,7 +95,7 @@ def layers_of(arm: str) -> tuple[int | None, int]:
     return next(LAYERS[leaf] for leaf in fitted_arms(arm) if leaf in LAYERS)
 
 
-def code_behind(arm: str, kind: str) -> tuple[str, ...]:
+def code_behind(arm: str, kind: Kind) -> tuple[str, ...]:
     """The definitions behind the predictions of an arm over rows of a kind, for `pipeline.cells.reach.code_of`."""
     leaves = fitted_arms(arm)
     roots = [root for leaf in leaves for root in ((ARMS[leaf].builders or {})[kind], ARMS[leaf].own) if root]

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.arms.ladder import MEANS, ORDER, REACTION_ORDER, fit_arm, is_language_model, mean_of
+from pipeline.arms.catalogue import arms_of
+from pipeline.arms.ladder import MEANS, fit_arm, is_language_model, mean_of
 from pipeline.arms.own import is_own
 from pipeline.errors import InputError, unknown
 from pipeline.evaluation.domain import Domain
@@ -65,7 +66,7 @@ def fit_model(
     InputError
         For an unknown arm or a table from which nothing can be learned.
     """
-    order = REACTION_ORDER if config.has_reactions else ORDER
+    order = arms_of(config.kind)
     if is_own(arm):
         raise InputError(f"arm {arm!r} is your own: it is compared in a run, and not kept in a file")
     if arm not in order:
@@ -115,7 +116,7 @@ def fit_model(
         calibration=calibration,
         scores=scores,
         bin_edges=edges,
-        reactions=_reaction_input(config, table) if table.has_reactions else None,
+        reactions=_reaction_input(config, table) if table.components else None,
     )
     return SavedModel(model, about, Domain.fit(list(X[STRUCTURE]), groups), residuals, difficulty)
 

@@ -56,7 +56,7 @@ def audit_table(table: Table) -> dict[str, Any]:
         "scale": table.scale.explained(),
         **(
             {"reactions": _reactions(table)}
-            if table.has_reactions
+            if not table.kind.has_scaffolds
             else {"scaffolds": _scaffolds(frame, scaffold_groups(table))}
         ),
         "notation": notation_leak(table),

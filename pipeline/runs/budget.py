@@ -221,7 +221,7 @@ def _without(*arms: str) -> Reduction:
         kept = [arm for arm in context.arms if not set(arms) & {arm, *fitted_arms(arm)}]
         if kept == list(context.arms) or set(kept) <= set(CONTROLS.values()):
             return None
-        return replace(context, arms=tuple(resolve_arms(kept, context.task, context.table.has_reactions)))
+        return replace(context, arms=tuple(resolve_arms(kept, context.task, context.table.kind)))
 
     return reduce
 

@@ -82,7 +82,7 @@ class Context:
     @property
     def columns(self) -> ReactionColumns | None:
         """Where the components stand in what an arm is given; None for molecules."""
-        return ReactionColumns(self.table.components, self.table.names) if self.table.has_reactions else None
+        return ReactionColumns(self.table.components, self.table.names) if self.table.components else None
 
     def targets(self, fold: Fold) -> pd.Series:
         """The targets as the arms of this fold see them, by ``row_id``."""

@@ -47,6 +47,7 @@ from pipeline.runs.held_out import (
     training_parts,
 )
 from pipeline.splits.splitters import Fold, Split
+from pipeline.tables.kinds import MOLECULES, REACTIONS
 from pipeline.tables.table import Table
 from pipeline.tables.targets import CLASSES, REGRESSION
 
@@ -55,6 +56,7 @@ MOST_TRAINED_AGAIN = 1_000  # training rows up to which a language model is trai
 OBJECTS = ("pipeline.tables.table:Table", "pipeline.splits.splitters:Split")  # that every worker is given
 FIT, MEAN = "pipeline.runs.fits:fit", "pipeline.runs.fits:mean"
 WORKERS = (FIT, MEAN, *OBJECTS)
+SHARED = {MOLECULES: ("descriptors", descriptors), REACTIONS: ("fingerprints", differential_bits)}
 
 
 # -- which there are --
@@ -144,7 +146,7 @@ class Fits:
 
 def shared_features(table: Table) -> tuple[str, Callable[[Any], np.ndarray]]:
     """What takes longest to compute of what several arms share, by name, and the function of the structures."""
-    return ("fingerprints", differential_bits) if table.has_reactions else ("descriptors", descriptors)
+    return SHARED[table.kind]
 
 
 def compute_features(context: Context, machine: Machine, store: Store) -> None:

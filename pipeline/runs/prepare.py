@@ -19,6 +19,7 @@ from pipeline.splits.catalogue import columns_needed, expand_names
 from pipeline.splits.splitters import Split
 from pipeline.tables.catalogue import card, is_built_in
 from pipeline.tables.context import context_column_name
+from pipeline.tables.kinds import MOLECULES, REACTIONS
 from pipeline.tables.reaction_table import build_reaction_table, component_column
 from pipeline.tables.reading import RawTable, read_table, require_column
 from pipeline.tables.table import Table, build_table, check_enough
@@ -45,7 +46,7 @@ def open_job(source: str, given: Mapping[str, Any]) -> Job:
     raw = load_raw(settings["table"], settings.get("data_dir", ""))
     configs = config_per_target(settings, list(raw.frame.columns))
     for config in configs:
-        require_column(raw, config.target, "--yield" if config.has_reactions else "--target")
+        require_column(raw, config.target, config.kind.target_option)
     return Job(settings, raw, configs)
 
 
@@ -79,27 +80,28 @@ def load_table(config: RunConfig, reporter: Reporter, raw: RawTable | None = Non
     }
     if config.bins:
         settings["task"] = REGRESSION
-    if config.has_reactions:
-        return build_reaction_table(
-            raw,
-            reaction=config.reaction,
-            components=config.components,
-            yield_unit=config.yield_unit,
-            failure_words=config.failure_words,
-            success=config.success,
-            apart=apart,
-            progress=reporter.each("reading reactions"),
-            **common,
-            **settings,
-        )
-    return build_table(
+    progress = reporter.each(f"reading {config.kind}")
+    return _BUILDERS[config.kind](raw, config, apart, progress=progress, **common, **settings)
+
+
+def _molecules(raw: RawTable, config: RunConfig, apart: Sequence[str], **common: Any) -> Table:
+    return build_table(raw, smiles=config.smiles or None, largest_fragment=config.largest_fragment, **common)
+
+
+def _reactions(raw: RawTable, config: RunConfig, apart: Sequence[str], **common: Any) -> Table:
+    return build_reaction_table(
         raw,
-        smiles=config.smiles or None,
-        largest_fragment=config.largest_fragment,
-        progress=reporter.each("reading molecules"),
+        reaction=config.reaction,
+        components=config.components,
+        yield_unit=config.yield_unit,
+        failure_words=config.failure_words,
+        success=config.success,
+        apart=apart,
         **common,
-        **settings,
     )
+
+
+_BUILDERS = {MOLECULES: _molecules, REACTIONS: _reactions}
 
 
 def prepare(config: RunConfig, reporter: Reporter, raw: RawTable | None = None) -> Context:
@@ -110,7 +112,7 @@ def prepare(config: RunConfig, reporter: Reporter, raw: RawTable | None = None) 
 def cleaned(config: RunConfig, arms: Sequence[str], reporter: Reporter, raw: RawTable | None = None) -> Context:
     """The cleaned table with the rows that all of the arms can take; no split yet."""
     table = load_table(config, reporter, raw)
-    names = resolve_arms(arms, CLASSES if config.bins else table.task, table.has_reactions)
+    names = resolve_arms(arms, CLASSES if config.bins else table.task, table.kind)
     if config.primary and config.primary not in names:
         raise unknown("primary", config.primary, names)
     if config.positive and config.positive not in table.classes:

@@ -16,6 +16,7 @@ from pipeline.defaults import (
 )
 from pipeline.errors import InputError
 from pipeline.settings.fields import check, setting
+from pipeline.tables.kinds import MOLECULES, REACTIONS, Kind
 from pipeline.tables.measurements import ANNOTATED, BOUNDS, CENSORED
 from pipeline.tables.notation import DECIMALS, THOUSANDS
 from pipeline.tables.scales import TRANSFORMS
@@ -293,13 +294,14 @@ class RunConfig:
             budget_seconds(self.budget)
 
     @property
-    def has_reactions(self) -> bool:
-        return bool(self.reaction or self.components)
+    def kind(self) -> Kind:
+        """What a row of the table is."""
+        return REACTIONS if self.reaction or self.components else MOLECULES
 
     def _check_reactions(self) -> None:
         if self.shuffle_components and "{components}" not in self.template:
             raise InputError("shuffle_components is for prompts that state {components}; name them with --components")
-        if not self.has_reactions:
+        if self.kind is not REACTIONS:
             for name in ("success", "yield_unit", "failure_words"):
                 if getattr(self, name):
                     raise InputError(f"{name} is about yields; name the reactions with --reaction or --components")

@@ -10,6 +10,7 @@ from pipeline.errors import InputError, unknown
 from pipeline.settings.coerce import coerced
 from pipeline.settings.fields import check
 from pipeline.settings.run import RunConfig
+from pipeline.tables.kinds import REACTIONS
 
 STUDY = "The study"  # panel of the help
 
@@ -50,7 +51,7 @@ class StudySettings:
 
 def require_reactions(config: RunConfig) -> None:
     """Raise `InputError` unless the table of a run holds reactions."""
-    if not config.has_reactions:
+    if config.kind is not REACTIONS:
         raise InputError(f"{config.table}: the study is about reactions; name them with --reaction or --components")
     if not config.yield_unit:
         raise InputError(f"{config.table}: the study is about yields; name their column with --yield")

@@ -43,7 +43,7 @@ def split_card(table: Table, split: Split) -> dict[str, Any]:
     )
     sizes = np.unique([split.groups[row_id] for row_id in frame.index], return_counts=True)[1]
     tested = [row_id for fold in split.folds for row_id in fold.test]
-    shared = None if table.has_reactions else _shared_scaffolds(frame["scaffold"], split)
+    shared = None if not table.kind.has_scaffolds else _shared_scaffolds(frame["scaffold"], split)
     return {
         "name": split.name,
         "asked": split.asked,
@@ -53,11 +53,11 @@ def split_card(table: Table, split: Split) -> dict[str, Any]:
         "groups": len(sizes),
         "test_groups": len({split.groups[row_id] for row_id in tested}),
         "largest_group": int(sizes.max()),
-        "acyclic": None if table.has_reactions else float((frame["scaffold"] == "").mean()),
-        "acyclic_test": None if table.has_reactions else float((frame.loc[tested, "scaffold"] == "").mean()),
+        "acyclic": None if not table.kind.has_scaffolds else float((frame["scaffold"] == "").mean()),
+        "acyclic_test": None if not table.kind.has_scaffolds else float((frame.loc[tested, "scaffold"] == "").mean()),
         "unseen": {column: _unseen(table.cells[column], split) for column in table.components},
         "label_shift": _label_shift(table, split),
-        "properties": {} if table.has_reactions else _property_shift(frame["smiles"], split),
+        "properties": {} if not table.kind.has_scaffolds else _property_shift(frame["smiles"], split),
         "shared_scaffolds": shared,
         "similarity": [float(q) for q in np.quantile(similarity, [0.25, 0.5, 0.75])],
         "order": ORDERS[split.order.of] if split.order else None,

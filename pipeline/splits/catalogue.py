@@ -11,7 +11,7 @@ from pipeline.errors import InputError, unknown
 from pipeline.splits import rungs
 from pipeline.splits.groups import column_groups, scaffold_groups, twin_groups
 from pipeline.splits.splitters import LABELS_DOWN, LABELS_UP, SIZES, Split
-from pipeline.tables.kinds import MOLECULES, REACTIONS
+from pipeline.tables.kinds import MOLECULES, REACTIONS, Kind
 from pipeline.tables.table import Table
 from pipeline.tables.targets import CLASSES, REGRESSION
 
@@ -68,7 +68,7 @@ class Rung:
     does: str
     behind: str = ""
     optional: bool = False
-    kinds: tuple[str, ...] = (MOLECULES, REACTIONS)
+    kinds: tuple[Kind, ...] = (MOLECULES, REACTIONS)
     tasks: tuple[str, ...] = (REGRESSION, CLASSES)
     groups: Groups | None = None
     edge: Edge | None = None

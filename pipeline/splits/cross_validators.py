@@ -18,7 +18,7 @@ from pipeline.tables.table import twin_labels
 def molecule_groups(X: Any, scaffold: bool) -> np.ndarray:
     """Group labels of SMILES: twins (salts, tautomers, stereoisomers) joined, and scaffolds if asked. Shape (n,)."""
     molecules = [parse_molecule(text) for text in smiles_of(X)]
-    twins = twin_labels([molecule.parent for molecule in molecules], [molecule.inchikey for molecule in molecules])
+    twins = twin_labels([molecule.parent for molecule in molecules], [molecule.identity for molecule in molecules])
     if not scaffold:
         return twins
     return scaffold_labels(np.array([molecule.scaffold for molecule in molecules], dtype=object), twins)

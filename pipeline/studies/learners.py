@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from pipeline.arms.catalogue import ARMS, REACTIONS
-from pipeline.arms.ladder import LANGUAGE_MODELS, REACTION_GROUPS, REACTION_ORDER, code_behind
+from pipeline.arms.catalogue import ARMS, arms_of
+from pipeline.arms.ladder import GROUPS, LANGUAGE_MODELS, code_behind
 from pipeline.cells.reach import code_of
 from pipeline.errors import InputError, unknown
 from pipeline.runs.context import Context, Machine
 from pipeline.runs.fits import OBJECTS, new_arm
+from pipeline.tables.kinds import REACTIONS
 from pipeline.tables.table import Table
 from pipeline.tables.targets import REGRESSION
 
@@ -27,8 +28,8 @@ def resolve_learners(arms: Sequence[str], classical: Sequence[str]) -> tuple[str
         What ``classical`` stands for; ``baselines``, ``lm`` and ``all`` are those of a run, as far as they can be
         trained here.
     """
-    allowed = [arm for arm in REACTION_ORDER if arm not in ("mean", "majority", "lm-frozen")]
-    groups = {name: tuple(arm for arm in members if arm in allowed) for name, members in REACTION_GROUPS.items()}
+    allowed = [arm for arm in arms_of(REACTIONS) if arm not in ("mean", "majority", "lm-frozen")]
+    groups = {name: tuple(arm for arm in members if arm in allowed) for name, members in GROUPS[REACTIONS].items()}
     groups = {"classical": tuple(classical), **groups}
     chosen: list[str] = []
     for name in arms:

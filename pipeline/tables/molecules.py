@@ -38,7 +38,7 @@ class Molecule:
     """
 
     smiles: str
-    inchikey: str
+    identity: str
     parent: Parent
     scaffold: str
 
@@ -65,10 +65,10 @@ def parse_molecule(text: str, largest_fragment: bool = False) -> Molecule:
     with rdBase.BlockLogs():
         molecule = _parse(text, largest_fragment)
         smiles = Chem.MolToSmiles(molecule)
-        inchikey = Chem.MolToInchiKey(molecule) or f"SMILES={smiles}"
+        identity = Chem.MolToInchiKey(molecule) or f"SMILES={smiles}"
         fragment = _neutral_fragment(molecule)
         framework = _UNCHARGER.uncharge(MurckoScaffold.GetScaffoldForMol(fragment))
-        return Molecule(smiles, inchikey, _parent(fragment), Chem.MolToSmiles(framework, isomericSmiles=False))
+        return Molecule(smiles, identity, _parent(fragment), Chem.MolToSmiles(framework, isomericSmiles=False))
 
 
 def canonical_smiles(text: str, largest_fragment: bool = False) -> str:

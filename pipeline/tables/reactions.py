@@ -31,18 +31,18 @@ class Reaction:
     ``smiles`` is the canonical reaction SMILES without atom maps, ``components`` holds each component by
     name: a canonical SMILES (several molecules joined by dots), a name as written, or nothing where
     the reaction has none. ``restated`` is in canonical form what a table gives as the reaction: its SMILES, or its
-    components one after the other. ``inchikey``, ``parent`` and ``scaffold`` play the part they play for a
+    components one after the other. ``identity``, ``parent`` and ``scaffold`` play the part they play for a
     molecule: the first names the reaction, and no two reactions share a name by being alike.
     """
 
     smiles: str
-    inchikey: str
+    identity: str
     components: dict[str, str]
     restated: str = ""
 
     @property
     def parent(self) -> Parent:
-        return Parent(self.smiles, (self.inchikey, self.inchikey))
+        return Parent(self.smiles, (self.identity, self.identity))
 
     @property
     def scaffold(self) -> str:

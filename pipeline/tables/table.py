@@ -16,7 +16,7 @@ from scipy.sparse.csgraph import connected_components
 
 from pipeline.errors import InputError
 from pipeline.tables.context import ContextColumn, context_column_name, read_column
-from pipeline.tables.kinds import MOLECULES, REACTIONS
+from pipeline.tables.kinds import MOLECULES, REACTIONS, Kind
 from pipeline.tables.measurements import ABOVE, BELOW, CENSORED, REFUSE, TargetError
 from pipeline.tables.molecules import Molecule, MoleculeError, Parent, molecular_weight, parse_molecule
 from pipeline.tables.notation import decimal_of_file
@@ -33,7 +33,7 @@ SPREAD_WARNING = 0.5  # of the target's standard deviation
 STRUCTURE = " structure"  # the first column of what an arm is given; no header has a name that begins with a space
 REFUSED_COLUMNS = ["line", "column", "value", "reason", "structure", "id"]
 FRAME_COLUMNS = [
-    *("row_id", "line", "id", "given", "restated", "smiles", "inchikey", "parent", "scaffold", "target", "bound"),
+    *("row_id", "line", "id", "given", "restated", "smiles", "identity", "parent", "scaffold", "target", "bound"),
     *("n_merged", "spread", "n_values", "variance"),
 ]
 
@@ -45,7 +45,7 @@ class Table:
     ``frame`` has one row per molecule (per molecule and context, where there is context), sorted
     by ``row_id``, with columns ``row_id``, ``line`` (of the first source row), ``id`` (the user's), ``given`` (its
     structure as written), ``restated`` (the same in canonical form, for comparison with it), ``smiles`` (canonical),
-    ``inchikey``, ``twins`` (leakage group),
+    ``identity``, ``twins`` (leakage group),
     ``scaffold`` (empty if acyclic), ``target``, ``bound`` (``<`` or ``>`` where the truth lies below
     or above the target, else empty), ``n_merged``, ``spread`` (largest minus smallest merged value),
     ``n_values`` and ``variance`` (how many values the target is the mean of, and theirs; 0 for a single one).
@@ -56,7 +56,7 @@ class Table:
     of values such as ``>10``. ``remarks`` say how columns were taken and which rules were applied.
 
     A table of reactions names the columns of its ``components`` (in ``names`` those that hold names instead of
-    structures). Its ``smiles`` are canonical reaction SMILES, ``inchikey`` and ``twins`` stand for the whole
+    structures). Its ``smiles`` are canonical reaction SMILES, ``identity`` and ``twins`` stand for the whole
     reaction without its context, and where the target was made of yields a column ``yield`` of ``frame`` holds them in
     percent.
     """
@@ -85,18 +85,14 @@ class Table:
         return len(self.frame)
 
     @property
-    def has_reactions(self) -> bool:
-        return bool(self.components)
-
-    @property
     def rows_are(self) -> str:
         """What a row of the table is, in the plural."""
-        return self.kind
+        return self.kind.name
 
     @property
-    def kind(self) -> str:
-        """What a row is: one of `pipeline.tables.kinds`."""
-        return REACTIONS if self.has_reactions else MOLECULES
+    def kind(self) -> Kind:
+        """What a row is."""
+        return REACTIONS if self.components else MOLECULES
 
     def column(self, name: str) -> pd.Series:
         """The cells of a column of the user's, in the order of ``frame`` and with its index."""
@@ -475,7 +471,7 @@ def _parse_or_reason(text: str, largest_fragment: bool, notation: str) -> Molecu
 def _merge(
     rows: list[_Row], task: str, target: str, beside: Beside
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[tuple[int, str]], list[str]]:
-    """One row per InChIKey, context and kept cells: numbers averaged, conflicts refused."""
+    """One row per identity, context and kept cells: numbers averaged, conflicts refused."""
     merged: list[dict[str, Any]] = []
     cells: list[dict[str, str]] = []
     conflicts: list[tuple[int, str]] = []
@@ -503,13 +499,13 @@ def _members(rows: list[_Row], apart: Sequence[str]) -> dict[str, list[_Row]]:
     """The rows that are merged, by the id of the row that they become."""
     together: dict[tuple[str, ...], list[_Row]] = {}
     for row in rows:
-        key = (row.found.inchikey, *row.context.values(), *(row.kept[column] for column in apart))
+        key = (row.found.identity, *row.context.values(), *(row.kept[column] for column in apart))
         together.setdefault(key, []).append(row)
     found: dict[str, list[_Row]] = {}
-    for (inchikey, *differ), members in together.items():
+    for (identity, *differ), members in together.items():
         for member in members:
             own = list(member.kept.values()) if len({tuple(one.kept.values()) for one in members}) > 1 else []
-            found.setdefault(_row_id(inchikey, [*differ, *own]), []).append(member)
+            found.setdefault(_row_id(identity, [*differ, *own]), []).append(member)
     return found
 
 
@@ -523,7 +519,7 @@ def _merged(members: list[_Row], kept: Molecule | Reaction, task: str) -> dict[s
         "given": members[0].given,
         "restated": kept.restated if isinstance(kept, Reaction) else kept.smiles,
         "smiles": kept.smiles,
-        "inchikey": kept.inchikey,
+        "identity": kept.identity,
         "parent": kept.parent,
         "scaffold": kept.scaffold,
         "target": value,
@@ -574,26 +570,26 @@ def shortened(text: str, width: int = 90) -> str:
     return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
-def _row_id(inchikey: str, apart: list[str]) -> str:
+def _row_id(identity: str, apart: list[str]) -> str:
     if not apart:
-        return inchikey
-    return f"{inchikey}/{hashlib.sha256(repr(apart).encode()).hexdigest()[:8]}"
+        return identity
+    return f"{identity}/{hashlib.sha256(repr(apart).encode()).hexdigest()[:8]}"
 
 
 def _with_twin_groups(frame: pd.DataFrame) -> pd.DataFrame:
     """Replace the parents by one group label per set of twins."""
     if frame.empty:
         return frame.drop(columns="parent").assign(twins="")
-    return frame.drop(columns="parent").assign(twins=twin_labels(list(frame["parent"]), frame["inchikey"]))
+    return frame.drop(columns="parent").assign(twins=twin_labels(list(frame["parent"]), frame["identity"]))
 
 
-def twin_labels(parents: Sequence[Parent], inchikeys: Iterable[str]) -> np.ndarray:
+def twin_labels(parents: Sequence[Parent], identities: Iterable[str]) -> np.ndarray:
     """One label per set of molecules that share any name, those of their tautomers included. Shape (n,).
 
     Tautomers have one skeleton, so they are looked for where molecules of one skeleton have no name in common.
     """
     # A structure whose InChI failed is still its own molecule, so the full key is a third name.
-    labels = joined_labels(*zip(*(parent.names for parent in parents), strict=True), inchikeys)
+    labels = joined_labels(*zip(*(parent.names for parent in parents), strict=True), identities)
     skeletons, smiles = [parent.skeleton for parent in parents], [parent.smiles for parent in parents]
     alike = pd.DataFrame({"skeleton": skeletons, "smiles": smiles, "label": labels}).drop_duplicates()
     alike = alike[(alike["skeleton"] != "") & (alike.groupby("skeleton")["label"].transform("nunique") > 1)]

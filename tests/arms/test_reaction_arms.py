@@ -123,14 +123,14 @@ def test_a_process_over_components_knows_how_they_act_together(table):
 
 
 def test_controls_are_always_on_and_arms_keep_to_their_kind():
-    arms = resolve_arms(["drfp-rf"], "regression", of_reactions=True)
+    arms = resolve_arms(["drfp-rf"], "regression", kind=REACTIONS)
     assert arms == ["mean", *REACTION_CONTROLS, "drfp-rf"]
     with pytest.raises(InputError, match="'extratrees' is for molecules"):
-        resolve_arms(["extratrees"], "regression", of_reactions=True)
+        resolve_arms(["extratrees"], "regression", kind=REACTIONS)
     with pytest.raises(InputError, match="'drfp-gp' is for reactions"):
         resolve_arms(["drfp-gp"], "regression")
     with pytest.raises(InputError, match="did you mean 'drfp-rf'"):
-        resolve_arms(["drfprf"], "regression", of_reactions=True)
+        resolve_arms(["drfprf"], "regression", kind=REACTIONS)
 
 
 def test_the_nearest_reaction_is_found(table):

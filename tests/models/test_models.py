@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from pipeline import LoraRegressor
-from pipeline.arms.ladder import CONTROLS, ORDER
+from pipeline.arms.catalogue import arms_of
+from pipeline.arms.ladder import CONTROLS
 from pipeline.errors import InputError
 from pipeline.evaluation.domain import Domain
 from pipeline.evaluation.intervals import conformal_radius
@@ -20,6 +21,7 @@ from pipeline.models.folder import describe_folder, load_model
 from pipeline.models.predicting import predict_file
 from pipeline.reporter import Reporter
 from pipeline.settings.reading import make_config
+from pipeline.tables.kinds import MOLECULES
 from pipeline.tables.targets import CLASSES, REGRESSION
 from tests.conftest import SMILES, write_table
 from tests.test_run import chemtune
@@ -67,7 +69,7 @@ def uncalibrated(*arguments):
 def test_every_arm_predicts_the_same_in_a_fresh_process(alcohols, tiny_folder, tmp_path, monkeypatch, bins):
     monkeypatch.setattr("pipeline.models.fitting.calibrate", uncalibrated)
     expected = {}
-    for arm in ORDER:
+    for arm in arms_of(MOLECULES):
         if arm == CONTROLS[REGRESSION if bins else CLASSES]:
             continue
         model = fitted(alcohols, arm, model=tiny_folder, bins=bins)

@@ -6,11 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.arms.ladder import CONTROLS, REACTION_ORDER
+from pipeline.arms.catalogue import arms_of
+from pipeline.arms.ladder import CONTROLS
 from pipeline.models.fitting import fit_model
 from pipeline.models.folder import load_model
 from pipeline.reporter import Reporter
 from pipeline.settings.reading import make_config
+from pipeline.tables.kinds import REACTIONS
 from pipeline.tables.targets import CLASSES, REGRESSION
 from tests.models.test_models import predicted, predicted_afresh, uncalibrated
 from tests.test_run import chemtune
@@ -35,7 +37,7 @@ def fitted(path, arm, **more):
 def test_every_arm_predicts_the_same_in_a_fresh_process(couplings, tiny_folder, tmp_path, monkeypatch, success):
     monkeypatch.setattr("pipeline.models.fitting.calibrate", uncalibrated)
     expected = {}
-    for arm in REACTION_ORDER:
+    for arm in arms_of(REACTIONS):
         if arm == CONTROLS[REGRESSION if success else CLASSES]:
             continue
         model = fitted(couplings, arm, model=str(tiny_folder), success=success)

@@ -144,8 +144,8 @@ def test_a_measurement_of_the_test_role_never_reaches_a_training_label(tmp_path,
     assert (table.frame["n_merged"] == 1).all()
     (made,) = build_splits(table, split, test_size=0.3, folds=0, seed=0)
     (fold,) = made.folds
-    inchikeys = table.frame.set_index("row_id")["inchikey"]
-    assert not set(inchikeys.loc[list(fold.train)]) & set(inchikeys.loc[list(fold.test)])
+    identities = table.frame.set_index("row_id")["identity"]
+    assert not set(identities.loc[list(fold.train)]) & set(identities.loc[list(fold.test)])
     assert table.column("split").set_axis(table.frame["row_id"]).loc[list(fold.test)].nunique() == 1
     both = len(range(0, len(SMILES), 5))
     note = next(note for note in made.notes if "on both sides" in note)

@@ -92,6 +92,6 @@ def test_rows_of_another_origin_are_kept_apart():
     config = make_config("nicolit", {"data_dir": str(shared_file("nicolit.csv.gz").parent)})
     merged, apart = (load_table(config, Reporter(), apart=columns) for columns in ((), ("origin", "doi")))
     assert len(apart) > len(merged)
-    both = apart.cells.loc[apart.frame["row_id"]].assign(key=apart.frame["inchikey"].to_numpy())
+    both = apart.cells.loc[apart.frame["row_id"]].assign(key=apart.frame["identity"].to_numpy())
     assert not both.duplicated(["key", "origin", "doi"]).any()
     assert apart.frame["row_id"].is_unique

@@ -92,7 +92,7 @@ def test_a_context_column_of_any_name_gives_the_result_of_another_name(tmp_path,
 
 
 @pytest.mark.parametrize(
-    "name", ["scaffold", "inchikey", "twins", "bound", "spread", "row_id", "line", "target", "smiles"]
+    "name", ["scaffold", "identity", "twins", "bound", "spread", "row_id", "line", "target", "smiles"]
 )
 def test_a_split_column_of_any_name_gives_the_result_of_another_name(tmp_path, expected, name):
     assert outcome_of(tmp_path, name, split=f"group:{name}").equals(expected["split"])

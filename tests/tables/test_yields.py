@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from rdkit.Chem import rdChemReactions
 
-from pipeline.arms.ladder import REACTION_GROUPS
+from pipeline.arms.ladder import GROUPS
 from pipeline.errors import InputError
 from pipeline.features.structures import differential_bits, structure_bits
 from pipeline.models.fitting import fit_model
@@ -18,6 +18,7 @@ from pipeline.runs.prepare import load_table, prepare
 from pipeline.settings.reading import make_config
 from pipeline.studies.compare import execute
 from pipeline.studies.negatives.decoys import assembled
+from pipeline.tables.kinds import REACTIONS
 from pipeline.tables.reactions import is_reaction, reaction_roles, split_reaction
 from pipeline.tables.yields import plain_word, words_of_failure
 
@@ -134,7 +135,7 @@ def test_a_target_that_is_no_yield_keeps_its_negative_values(tmp_path):
     ("arms", "expected"),
     [
         ("components-rf", {"mean", "popularity", "components-rf"}),
-        pytest.param("baselines", set(REACTION_GROUPS["baselines"]), marks=pytest.mark.slow),
+        pytest.param("baselines", set(GROUPS[REACTIONS]["baselines"]), marks=pytest.mark.slow),
     ],
 )
 def test_a_table_of_selectivities_works_from_run_to_predict(tmp_path, arms, expected):
