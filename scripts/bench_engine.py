@@ -92,7 +92,7 @@ class Clock:
 
 def validator(job: dict[str, Any], recipe: str) -> Callable[[dict[str, Any]], float]:
     """From an adapter's weights to the mean absolute error on the validation rows, read like `lm-text` reads."""
-    from pipeline.arms.language_model import TextRegressor
+    from pipeline.arms.text_arms import TextRegressor
     from pipeline.defaults import WHOLE
     from pipeline.lm.defaults import LAYERS
     from pipeline.lm.engine import Engine
@@ -116,7 +116,7 @@ def validator(job: dict[str, Any], recipe: str) -> Callable[[dict[str, Any]], fl
 
 
 def ours(job: dict[str, Any], rate: float, steps: int, every: int, clock: Clock, evaluate: Evaluate | None) -> None:
-    from pipeline.arms.language_model import TextRegressor
+    from pipeline.arms.text_arms import TextRegressor
     from pipeline.lm.defaults import LAYERS
     from pipeline.lm.engine import shared_engine
 
@@ -250,7 +250,7 @@ def sft(job: dict[str, Any], rate: float, steps: int, every: int, clock: Clock, 
 def work(options: argparse.Namespace) -> None:
     """Train one recipe once and print what was seen as a line of JSON."""
     from pipeline.cells.cell import measured
-    from pipeline.lm.engine import tokenizer_and_limit
+    from pipeline.lm.decoders import tokenizer_and_limit
 
     job, clock = load_job(options), Clock()
     tokenizer, _ = tokenizer_and_limit(options.model)

@@ -28,15 +28,16 @@ from pipeline.defaults import DEFAULT_MODEL
 from pipeline.features.structures import descriptors
 from pipeline.files import sha256, write_atomically
 from pipeline.lm.defaults import LAYERS
-from pipeline.lm.engine import Engine, Rows
+from pipeline.lm.engine import Engine
+from pipeline.lm.rows import Rows
 from pipeline.lm.training import TrainingSettings, pooled, train
 from pipeline.lm.weights import weights_identity
 from pipeline.prompts.templates import PromptTemplate
 from pipeline.reporter import Reporter
 from pipeline.runs.prepare import load_table
 from pipeline.settings.reading import make_config
+from pipeline.tables.merging import twin_labels
 from pipeline.tables.molecules import parse_molecule
-from pipeline.tables.table import twin_labels
 
 CORPUS = ("lipophilicity", "b3db")
 LEFT_OUT = ("freesolv", "photoswitch", "esol")

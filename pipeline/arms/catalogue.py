@@ -100,8 +100,8 @@ def _over_reactions(function: str) -> dict[Kind, str]:
     return {REACTIONS: f"{_OVER_REACTIONS}:{function}"}
 
 
-def _over_both(function: str) -> dict[Kind, str]:
-    return dict.fromkeys((MOLECULES, REACTIONS), f"{_LANGUAGE_MODELS}:{function}")
+def _over_both(function: str, module: str = _LANGUAGE_MODELS) -> dict[Kind, str]:
+    return dict.fromkeys((MOLECULES, REACTIONS), f"{module}:{function}")
 
 
 _CONSTANT = {MOLECULES: f"{_OVER_MOLECULES}:constant", REACTIONS: f"{_OVER_REACTIONS}:constant"}
@@ -288,7 +288,7 @@ _ROWS = (
         "first layers of the language model, fine-tuned with LoRA to write the answer as text",
         "#f94144",
         LANGUAGE_MODEL,
-        _over_both("text"),
+        _over_both("text", "pipeline.arms.text_arms"),
         tuned=True,
     ),
     Arm(

@@ -52,7 +52,7 @@ def fit(
     """Fit one arm on all rows and save it as a folder to predict with."""
     terminal.begin(run or source)
     from pipeline.models.fitting import FinishedRun, fit_model
-    from pipeline.models.folder import check_mergeable, write_merged
+    from pipeline.models.merged import check_mergeable, write_merged
     from pipeline.runs.prepare import open_job
 
     finished, best = FinishedRun.read(run) if run else None, arm in ("", "best")

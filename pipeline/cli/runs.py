@@ -74,7 +74,7 @@ def run(
 def _say_outcomes(outcomes: Sequence[Any], report: Path) -> None:
     """The verdicts of the targets, and where the page is."""
     from pipeline.evaluation.verdict import ladder_sentence
-    from pipeline.runs.certainty import sentences
+    from pipeline.runs.certainty_words import sentences
 
     for outcome in outcomes:
         name = f"{outcome.config.target}: " if len(outcomes) > 1 else ""

@@ -9,23 +9,22 @@ architecture does not allow it.
 
 from __future__ import annotations
 
-import copy
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import torch
 from torch import nn
 
-from pipeline.errors import InputError, first_line
 from pipeline.lm.activations import ActivationStore
-from pipeline.lm.packed import Memory, PackedLayers, additive
+from pipeline.lm.answering import Answers, _PackedAnswers
+from pipeline.lm.decoders import _linear_names, _own_tokens, _part, _unloadable, decoder_layers
+from pipeline.lm.packed import PackedLayers, additive
+from pipeline.lm.rows import Rows
 from pipeline.lm.tokens import PromptTokens
 from pipeline.lm.weights import resolve
-from pipeline.prompts.templates import Pieces, PromptTemplate, completion
+from pipeline.prompts.templates import Pieces, PromptTemplate
 
 LENGTH_STEP = 8  # rows are padded to multiples of this, so that a text's batch shape is its own
 WIDTH_STEP, LABEL_STEP = 16, 32  # a GPU's batches are filled up to multiples, so that few shapes have to be recorded
@@ -33,26 +32,6 @@ LOGIT_BYTES = 1_000_000_000  # on a GPU more rows are run at once as far as thei
 UNRECORDED_ROPE = ("dynamic", "longrope")  # positions that ask how long the text is
 FROZEN_BATCH = 16
 GPU_ROWS = 8  # a GPU runs so many times the rows at once, where that is not for the user to say
-_FINAL_NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f")
-_POSITIONS = ("wpe",)  # added to the embeddings before the first layer, and only there
-
-
-@dataclass
-class Rows:
-    """Hidden states of a batch, without the shared prefix.
-
-    ``prefix`` has shape (1, P, d), ``hidden`` (B, T, d), ``lengths`` (B,) counts the valid
-    positions of each row of ``hidden``; rows are padded on the right.
-    """
-
-    prefix: torch.Tensor
-    hidden: torch.Tensor
-    lengths: torch.Tensor
-
-    @property
-    def valid(self) -> torch.Tensor:
-        """Shape (B, T): True where a token stands."""
-        return torch.arange(self.hidden.shape[1], device=self.hidden.device)[None, :] < self.lengths[:, None]
 
 
 def choose_dtype(device: torch.device) -> torch.dtype:
@@ -452,163 +431,9 @@ class Engine:
         return self.model.get_output_embeddings()(hidden).float()
 
 
-def _own_tokens(
-    texts: Sequence[tuple[int, ...]], shared: int, rows: int, width: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The tokens behind the shared ones, padded to (rows, width), and their number; 1 where no text is."""
-    ids, lengths = torch.zeros(rows, width, dtype=torch.long), torch.ones(rows, dtype=torch.long)
-    for row, text in enumerate(texts):
-        lengths[row] = len(text) - shared
-        ids[row, : lengths[row]] = torch.tensor(text[shared:], dtype=torch.long)
-    return ids, lengths
-
-
 def _up_to(length: int, step: int) -> int:
     """The next multiple of ``step``."""
     return -(-length // step) * step
-
-
-class Answers:
-    """What a batch of prompts has been answered so far, in keys and values.
-
-    Parameters
-    ----------
-    engine : Engine
-    texts : sequence of tuples of token ids
-        The prompts; all begin with the same ``shared`` tokens.
-    last : int
-        How many last tokens of each have their hidden states returned; at most as many as follow the shared ones.
-
-    Attributes
-    ----------
-    visible : bool tensor of shape (B, slots)
-        The slots behind the shared tokens that hold a token of the prompt.
-    hidden : tensor of shape (B, last, d)
-        Last hidden states of the last prompt tokens.
-    """
-
-    def __init__(self, engine: Engine, texts: Sequence[tuple[int, ...]], shared: int, last: int) -> None:
-        self.engine, self.shared = engine, shared
-        width = max(len(ids) for ids in texts) - shared
-        ids, lengths = _own_tokens(texts, shared, len(texts), width)
-        self.visible = torch.arange(width)[None, :] < lengths[:, None]
-        self._start(texts[0][:shared], len(texts))
-        causal = torch.ones(width, width).tril().bool()[None] & self.visible[:, None, :]
-        allowed = causal | torch.eye(width).bool()[None]
-        positions = torch.arange(shared, shared + width)[None, :].expand(len(texts), -1)
-        hidden = self._step(ids, self.visible, allowed, positions)
-        places = lengths[:, None] + torch.arange(-last, 0)
-        self.hidden = hidden[torch.arange(len(texts))[:, None].to(hidden.device), places.to(hidden.device)]
-
-    def extend(
-        self, tokens: torch.Tensor, present: torch.Tensor, allowed: torch.Tensor, positions: torch.Tensor
-    ) -> torch.Tensor:
-        """Run further tokens of shape (B, Q), where present, that see the slots in ``allowed`` (B, Q, slots + Q).
-
-        Returns
-        -------
-        tensor of shape (B, Q, d)
-        """
-        hidden = self._step(tokens, present, allowed, positions)
-        # They are visible to their own descendants alone.
-        self.visible = torch.cat([self.visible, torch.zeros_like(present)], dim=1)
-        return hidden
-
-    def _start(self, prefix: tuple[int, ...], rows: int) -> None:
-        from transformers import DynamicCache
-
-        self.cache = DynamicCache()
-        if not prefix:
-            return
-        ids = torch.tensor([prefix], dtype=torch.long)
-        mask = torch.ones(1, len(prefix), len(prefix)).tril().bool()
-        self._forward(ids, mask, torch.arange(len(prefix))[None, :])
-        if rows > 1:
-            self.cache.batch_repeat_interleave(rows)
-
-    def _step(
-        self, tokens: torch.Tensor, present: torch.Tensor, allowed: torch.Tensor, positions: torch.Tensor
-    ) -> torch.Tensor:
-        first = allowed.new_ones(*allowed.shape[:2], self.shared)
-        return self._forward(tokens, torch.cat([first, allowed], dim=2), positions)
-
-    def _forward(self, tokens: torch.Tensor, allowed: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        embedded = self.engine.embed(tokens.to(self.engine.device))
-        return self.engine.base(
-            inputs_embeds=embedded,
-            attention_mask=additive(allowed.to(embedded.device), embedded)[:, None],
-            position_ids=positions.to(embedded.device),
-            past_key_values=self.cache,
-            use_cache=True,
-        ).last_hidden_state
-
-
-class _PackedAnswers(Answers):
-    """The same over packed rows."""
-
-    def _start(self, prefix: tuple[int, ...], rows: int) -> None:
-        self.memory = Memory()
-        self.prefix = torch.tensor([prefix], dtype=torch.long, device=self.engine.device)
-
-    def _step(
-        self, tokens: torch.Tensor, present: torch.Tensor, allowed: torch.Tensor, positions: torch.Tensor
-    ) -> torch.Tensor:
-        engine, device = self.engine, self.engine.device
-        hidden = engine._run_packed(
-            engine.embed(self.prefix),
-            engine.embed(tokens.to(device)),
-            present.to(device),
-            range(len(engine.layers)),
-            allowed=allowed.to(device),
-            positions=positions.to(device),
-            memory=self.memory,
-        )
-        self.prefix = self.prefix[:, :0]  # the memory has it from here on
-        return hidden
-
-
-def decoder_layers(base: nn.Module, config: Any, depth: int | None) -> nn.ModuleList:
-    """The list of the decoder's layers; those past ``depth`` are taken out of it and of the configuration."""
-    for name, module in base.named_children():
-        if isinstance(module, nn.ModuleList) and len(module) == config.num_hidden_layers:
-            if depth is not None and depth < len(module):
-                module = nn.ModuleList(module[:depth])
-                setattr(base, name, module)
-                config.num_hidden_layers = depth
-                if getattr(config, "layer_types", None):
-                    config.layer_types = config.layer_types[:depth]
-            return module
-    raise InputError(f"{type(base).__name__}: the decoder layers were not found; choose another model with --model")
-
-
-def _part(base: Any, layers: nn.ModuleList, start: int, stop: int, norm: bool) -> Any:
-    """A view of the base model that runs only some layers; it shares all weights."""
-    part = copy.copy(base)
-    part._modules = dict(base._modules)
-    name = next(key for key, module in base._modules.items() if module is layers)
-    part._modules[name] = nn.ModuleList(layers[start:stop])
-    part.config = copy.copy(base.config)
-    part.config.num_hidden_layers = stop - start
-    if start:
-        part._modules |= {name: _NoPositions() for name in _POSITIONS if name in part._modules}
-    if not norm:
-        for candidate in _FINAL_NORMS:
-            if candidate in part._modules:
-                part._modules[candidate] = nn.Identity()
-    return part
-
-
-class _NoPositions(nn.Module):
-    """In the place of position embeddings that the activations hold already."""
-
-    def forward(self, positions: torch.Tensor) -> torch.Tensor:
-        return torch.zeros((), device=positions.device)
-
-
-def _linear_names(layer: nn.Module) -> list[str]:
-    """The last part of the names of a layer's linear modules, such as ``q_proj``."""
-    kinds = ("Linear", "Conv1D")
-    return sorted({name.rsplit(".", 1)[-1] for name, module in layer.named_modules() if type(module).__name__ in kinds})
 
 
 _shared: dict[tuple[str, int, str, int | None], Engine] = {}
@@ -620,57 +445,3 @@ def shared_engine(name: str, trained_layers: int, dtype: str, depth: int | None 
     if key not in _shared:
         _shared[key] = Engine.load(name, trained_layers=trained_layers, dtype=dtype, depth=depth)
     return _shared[key]
-
-
-def tokenizer_and_limit(name: str) -> tuple[Any, int]:
-    """The tokenizer of a model and its context length in tokens, without loading the weights."""
-    from transformers import AutoTokenizer
-
-    limit = getattr(_config(name), "max_position_embeddings", 0) or 1_000_000
-    try:
-        return AutoTokenizer.from_pretrained(resolve(name)), int(limit)
-    except (OSError, ValueError, KeyError) as error:
-        raise _unloadable(name, error) from error
-
-
-def layers_within(name: str, depth: int | None, trained_layers: int) -> tuple[int | None, int]:
-    """So many layers of a model and so many of them trained, or as many as it has; the first is None if that is all."""
-    there = int(_config(name).num_hidden_layers)
-    depth = depth if depth is not None and depth < there else None
-    return depth, min(trained_layers, depth or there)
-
-
-@cache
-def _config(name: str) -> Any:
-    from transformers import AutoConfig
-
-    try:
-        return AutoConfig.from_pretrained(resolve(name))
-    except (OSError, ValueError, KeyError) as error:
-        raise _unloadable(name, error) from error
-
-
-def prompt_limit(name: str, template: PromptTemplate, answers: Sequence[str]) -> tuple[Callable[[Pieces], int], int]:
-    """How tokens of a prompt are counted, and how many it may have beside the longest of the answers."""
-    tokenizer, context_length = tokenizer_and_limit(name)
-    tokens = PromptTokens(tokenizer)
-    longest = max((len(tokens.encode(completion(answer))) for answer in answers), default=0)
-    return lambda pieces: len(tokens.prompt(pieces, template.tokenization)), context_length - longest - 1
-
-
-def _unloadable(name: str, error: Exception) -> InputError:
-    return InputError(
-        f"--model {name}: could not be loaded as a causal language model with safetensors weights "
-        f"({first_line(error)}); check the id and the network, give a local folder, or run the baselines alone with "
-        "--arms baselines"
-    )
-
-
-def shared_tokens(texts: Sequence[tuple[int, ...]]) -> int:
-    """How many first tokens all texts have in common, leaving each at least one of its own."""
-    first, last = min(texts), max(texts)
-    limit = min(len(ids) for ids in texts) - 1
-    shared = 0
-    while shared < limit and first[shared] == last[shared]:
-        shared += 1
-    return shared

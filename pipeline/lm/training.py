@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import distributed, nn
 
-from pipeline.lm.engine import Engine, Rows
+from pipeline.lm.engine import Engine
 from pipeline.lm.recorded import RecordedStep
+from pipeline.lm.rows import Rows
 
 POOLINGS = {"mean": 0.0, "sqrt": 0.5, "sum": 1.0}  # the power of the number of tokens that the mean is multiplied by
 POOL_BATCHES = 8  # batches of similar length are cut from random pools of this many

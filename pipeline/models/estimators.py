@@ -164,7 +164,7 @@ class _Lora(BaseEstimator):
         return self
 
     def _layers(self) -> tuple[int | None, int]:
-        from pipeline.lm.engine import layers_within
+        from pipeline.lm.decoders import layers_within
 
         depth, trained = LAYERS[self._arm_name()]
         return layers_within(self.model, self.depth or depth, self.trained_layers or trained)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.arms.ladder import TUNED, MeanArm, class_chances, engines, fitted_arms, mean_of
+from pipeline.arms.ladder import MeanArm, class_chances, engines, mean_of
 from pipeline.cells.cell import versions
 from pipeline.defaults import WHOLE
 from pipeline.errors import InputError
@@ -24,7 +24,7 @@ from pipeline.features.structures import forget_features
 from pipeline.files import sha256, write_atomically
 from pipeline.lm.engine import shared_engine
 from pipeline.lm.pretrained import PretrainedAdapter
-from pipeline.lm.weights import PACKAGED, resolve, weights_identity
+from pipeline.lm.weights import PACKAGED, weights_identity
 from pipeline.models.arm_files import ArmSetting, read_arm, write_arm
 from pipeline.models.card import model_card, rows_are
 from pipeline.models.conditions import Conditions
@@ -424,47 +424,6 @@ def prompt_template(about: dict[str, Any]) -> PromptTemplate:
         tuple(parts["components"]),
         tuple(parts["names"]),
     )
-
-
-def check_mergeable(arm: str) -> None:
-    """Raise `InputError` unless the arm has an adapter that can be merged into the weights."""
-    if not set(fitted_arms(arm)) & set(TUNED):
-        raise InputError(f"{arm} has no adapter to merge; --merge is for lm-head, lm-text and blend")
-
-
-def write_merged(folder: Path) -> list[Path]:
-    """Write the layers of the base model that each language-model arm uses, its adapter merged into them, in fp32.
-
-    Each stands below ``merged/``, a model that transformers loads as it is; the head of `lm-head` stays in
-    its own file beside the adapter.
-
-    Raises
-    ------
-    InputError
-        If the model has no adapter.
-    """
-    import torch
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    from pipeline.lm.engine import decoder_layers
-
-    about = describe_folder(folder)
-    check_mergeable(about["arm"])
-    adapters = [folder / arm for arm in fitted_arms(about["arm"]) if arm in TUNED]
-    source = resolve(about["language_model"]["model"])
-    written = []
-    for adapter in adapters:
-        base = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, use_safetensors=True)
-        decoder_layers(base.base_model, base.config, about["language_model"].get("depth"))
-        target = folder / "merged" / adapter.name
-        with tempfile.TemporaryDirectory(dir=folder) as work:
-            PeftModel.from_pretrained(base, adapter).merge_and_unload().save_pretrained(work)
-            AutoTokenizer.from_pretrained(source).save_pretrained(work)
-            shutil.rmtree(target, ignore_errors=True)
-            shutil.copytree(work, target)
-        written.append(target)
-    return written
 
 
 def load_engine(wanted: dict[str, Any], folder: Path | str) -> Any:

@@ -21,7 +21,7 @@ from pipeline.arms.ladder import fitted_arms, is_language_model
 from pipeline.errors import InputError
 from pipeline.features.structures import compute_features, remember_features
 from pipeline.files import write_atomically
-from pipeline.lm.engine import prompt_limit
+from pipeline.lm.decoders import prompt_limit
 from pipeline.models.folder import SavedModel, prompt_template
 from pipeline.prompts.numbers import NumberFormat
 from pipeline.prompts.templates import Pieces

@@ -8,8 +8,6 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from rdkit import Chem, rdBase
-from rdkit.Chem import rdChemReactions
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import precision_recall_curve, roc_curve
 
@@ -18,20 +16,10 @@ import matplotlib.pyplot as plt
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from pipeline.arms.catalogue import ARMS
-from pipeline.errors import InputError
 from pipeline.evaluation.comparison import BETTER, CONTROL, EQUIVALENT, REFERENCE, WORSE, Comparisons, Evaluation
 from pipeline.evaluation.intervals import DEFAULT_LEVEL
 from pipeline.evaluation.metrics import HIGHER_IS_BETTER, LABELS, PRIMARY
 from pipeline.runs.certainty import BY_DISTANCE, BY_SPREAD, CALIBRATED, DISTANCE, FIXED, HIDDEN, OWN, RAW, SPREAD
-from pipeline.tables.reactions import is_reaction
-
-try:
-    from rdkit.Chem.Draw import rdMolDraw2D
-except ImportError as error:  # RDKit is built for machines with a screen
-    raise InputError(
-        f"RDKit cannot draw molecules on this machine ({error}); install the system's libraries that it needs "
-        "(Debian and Ubuntu: apt-get install libxrender1 libxext6)"
-    ) from error
 
 matplotlib.rcParams.update(
     {
@@ -436,20 +424,6 @@ def parity_by_origin(panels: Sequence[dict[str, Any]], origins: Sequence[str], c
     handles, labels = axes[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=8, markerscale=2)
     return svg(figure)
-
-
-def structure(smiles: str, width: int = 210, height: int = 140) -> str:
-    """A drawing of one molecule, or of a reaction."""
-    with rdBase.BlockLogs():
-        of_reaction = is_reaction(smiles)
-        drawer = rdMolDraw2D.MolDraw2DSVG(4 * width if of_reaction else width, height)
-        drawer.drawOptions().clearBackground = False  # type: ignore[assignment]
-        if of_reaction:
-            drawer.DrawReaction(rdChemReactions.ReactionFromSmarts(smiles, useSmiles=True))
-        else:
-            rdMolDraw2D.PrepareAndDrawMolecule(drawer, Chem.MolFromSmiles(smiles))
-        drawer.FinishDrawing()
-        return drawer.GetDrawingText()
 
 
 def main_arms(evaluation: Evaluation, arms: Sequence[str], reference: str) -> list[str]:

@@ -85,7 +85,7 @@ def _probe_baselines(context: Context, machine: Machine, arms: set[str]) -> dict
 
 def _probe_engine(context: Context, machine: Machine, arm: str) -> tuple[float, float, float]:
     """Seconds per training step, per text through the frozen layers, and per text read."""
-    from pipeline.lm.engine import shared_tokens
+    from pipeline.lm.decoders import shared_tokens
     from pipeline.lm.training import Head, train
 
     engine = machine.engine(context, arm)

@@ -24,8 +24,8 @@ from pipeline.arms.language_model import FrozenRegressor
 from pipeline.cells.cell import Cell, digest, measured
 from pipeline.cells.reach import code_of
 from pipeline.evaluation.bootstrap import MIN_GROUPS, group_weights
+from pipeline.evaluation.calibration import perfect_calibration_error, top_calibration_error
 from pipeline.evaluation.comparison import REFERENCE, Evaluation
-from pipeline.evaluation.detection import expected_calibration_error
 from pipeline.evaluation.error_ranking import error_auroc, relative_risk, risk_curve
 from pipeline.evaluation.estimates import LEVEL, score_interval
 from pipeline.evaluation.intervals import (
@@ -436,102 +436,4 @@ class _Aligned:
         return {name: risk_curve(errors, values) for name, values in self._signals(arm).items()}
 
 
-def top_calibration_error(chances: np.ndarray, codes: np.ndarray) -> float:
-    """Expected calibration error of the most probable class (`expected_calibration_error`).
-
-    It is above zero for perfectly calibrated chances too, the more so the fewer the rows, and more so on bootstrap
-    resamples: it is read against `perfect_calibration_error`, without an interval.
-    """
-    right, top = chances.argmax(axis=1) == codes, chances.max(axis=1)
-    return float(expected_calibration_error(right, top, np.ones((1, len(top))))[0])
-
-
-def perfect_calibration_error(chances: np.ndarray, simulations: int = 200) -> float:
-    """What `top_calibration_error` is on average if the chances are the true ones."""
-    rng, top = np.random.default_rng(0), chances.max(axis=1)
-    once = np.ones((1, len(top)))
-    return float(
-        np.mean([expected_calibration_error(rng.random(len(top)) < top, top, once)[0] for _ in range(simulations)])
-    )
-
-
 # -- in words --
-
-
-def sentences(certainty: Certainty, evaluations: Sequence[Evaluation]) -> list[str]:
-    """What the intervals (or chances) of the preferred baselines are worth along the splits, and which signal tells
-    which of their predictions to doubt."""
-    said = []
-    table, judged = certainty.intervals, certainty.signals
-    covered, told, untold, without = [], [], [], []
-    for evaluation in evaluations:
-        known = {"split": evaluation.split, "arm": evaluation.main_baseline}
-        for row in _chosen(table, **known, method=FIXED, metric="coverage"):
-            covered.append(
-                f"{row['value']:.0%} on {evaluation.split} [{row['low']:.0%} to {row['high']:.0%}] ({row['arm']})"
-            )
-        for row in _chosen(table, **known, method=CALIBRATED, metric="ece"):
-            (raw,) = _chosen(table, **known, method=RAW, metric="ece")
-            perfect, before = (
-                _chosen(table, **known, method=method, metric="ece_if_perfect")[0]["value"]
-                for method in (CALIBRATED, RAW)
-            )
-            covered.append(
-                f"{row['value']:.1%} on {evaluation.split} ({row['arm']}; {perfect:.1%} if they were perfect; not "
-                f"calibrated {raw['value']:.1%} and {before:.1%})"
-            )
-        if evaluation.reference and not _chosen(table, **known, method=FIXED, metric="coverage"):
-            without.append(evaluation.split)
-        found = _chosen(judged, split=evaluation.split, arm=REFERENCE, metric="error_auroc")
-        useful = [row for row in found if row["useful"]]
-        if useful:
-            best = max(useful, key=lambda row: row["value"])
-            signal = "the arm's own doubt" if best["signal"] == OWN else best["signal"]
-            told.append(f"{signal} on {evaluation.split} (error AUROC {best['value']:.2f})")
-        elif found:
-            untold.append(f"{evaluation.split} ({_why_untold(evaluation, found)})")
-    if covered:
-        what = (
-            "Expected calibration error of the chances, calibrated on training rows"
-            if evaluations[0].task == CLASSES
-            else f"Of intervals made to cover {DEFAULT_LEVEL:.0%}, so many hold the truth"
-        )
-        said.append(f"{what}: {'; '.join(covered)}.")
-    calibrated = set(table["split"][table["method"].isin([FIXED, CALIBRATED])])
-    for evaluation in evaluations:
-        split = evaluation.split
-        done = ["the baseline was chosen"] * bool(evaluation.reference)
-        done += ["the arms were calibrated"] * (split in calibrated)
-        if not done:
-            continue
-        if split in certainty.by_edge:
-            said.append(
-                f"On {split}, {' and '.join(done)} on the training rows with the {certainty.by_edge[split]}, predicted "
-                "from the others."
-            )
-        elif split in certainty.by_twins:
-            said.append(
-                f"On {split} the training rows left no group to hold out (one has most of them): {' and '.join(done)} "
-                "on training rows held out at random, variants of one structure together, which is no test of that "
-                "shift."
-            )
-    if without and evaluations[0].task != CLASSES:
-        said.append(f"No intervals on {', '.join(without)}: fewer than {LEAST_RESIDUALS} held-out training rows.")
-    if told:
-        said.append(f"Which predictions of the preferred baseline to doubt is told by {'; '.join(told)}.")
-    if untold:
-        said.append(f"No signal is shown to tell which of its predictions to doubt on {'; '.join(untold)}.")
-    return said
-
-
-def _why_untold(evaluation: Evaluation, found: Sequence[Mapping[str, Any]]) -> str:
-    """Why no signal is shown to tell which predictions of the preferred baseline to doubt."""
-    if not any(np.isfinite(row["value"]) for row in found):
-        return "no wrong answer"
-    return "too few test groups" if evaluation.effective_groups < MIN_GROUPS else f"of {len(found)} tried"
-
-
-def _chosen(table: pd.DataFrame, **values: str) -> list[dict[str, Any]]:
-    """The rows that have these values."""
-    wanted = np.logical_and.reduce([table[column] == value for column, value in values.items()])
-    return [{str(name): value for name, value in row.items()} for row in table[wanted].to_dict("records")]

@@ -90,7 +90,7 @@ class Context:
 
     def layers(self, arm: str) -> tuple[int | None, int]:
         """How many layers of the language model an arm uses (None: all), and how many of them it trains."""
-        from pipeline.lm.engine import layers_within
+        from pipeline.lm.decoders import layers_within
 
         return layers_within(self.config.model, *layers_of(arm))
 

@@ -13,7 +13,7 @@ from pipeline.arms.ladder import class_chances, fit_arm
 from pipeline.evaluation.metrics import auroc
 from pipeline.runs.context import Context
 from pipeline.splits.splitters import Fold, Split, fold_numbers, hold_out
-from pipeline.tables.table import joined_labels
+from pipeline.tables.merging import joined_labels
 from pipeline.tables.targets import CLASSES, REGRESSION
 
 INNER_FOLDS = 5  # with three, intervals calibrated on them were wider than they need be

@@ -169,7 +169,7 @@ def with_splits(context: Context, reporter: Reporter) -> Context:
 
 def without_long_rows(context: Context) -> Table:
     """The table without the rows whose prompt and answer do not fit the model's context; they are refused."""
-    from pipeline.lm.engine import prompt_limit
+    from pipeline.lm.decoders import prompt_limit
 
     table, model, template = context.table, context.config.model, context.template
     answers = context.classes if context.task == CLASSES else NumberFormat.fit(table.targets.to_numpy()).texts()

@@ -11,8 +11,8 @@ from sklearn.model_selection import BaseCrossValidator
 from pipeline.features.inputs import smiles_of
 from pipeline.splits.groups import scaffold_labels
 from pipeline.splits.splitters import fold_numbers, hold_out
+from pipeline.tables.merging import twin_labels
 from pipeline.tables.molecules import parse_molecule
-from pipeline.tables.table import twin_labels
 
 
 def molecule_groups(X: Any, scaffold: bool) -> np.ndarray:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pipeline.tables.table import Table, joined_labels
+from pipeline.tables.merging import joined_labels
+from pipeline.tables.table import Table
 
 
 def twin_groups(table: Table) -> np.ndarray:

@@ -17,7 +17,8 @@ from pipeline.features.structures import structure_bits, tanimoto
 from pipeline.splits.groups import scaffold_labels, twin_groups
 from pipeline.splits.splitters import TIMES, TOLERANCE, Fold, Order, Split, edge_at, hold_out
 from pipeline.tables.measurements import TargetError, parse_number
-from pipeline.tables.table import Table, joined_labels
+from pipeline.tables.merging import joined_labels
+from pipeline.tables.table import Table
 
 CLUSTER_SIMILARITY = 0.35  # Tanimoto from which on a structure belongs to the cluster of a centre
 BOUNDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)  # of the similarity to training, the hardest first

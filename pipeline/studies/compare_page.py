@@ -22,8 +22,10 @@ from pipeline.features.structures import nearest_neighbours
 from pipeline.files import write_atomically
 from pipeline.lm.pretrained import described_start, has_seen
 from pipeline.report import figures
+from pipeline.report.drawings import structure
 from pipeline.report.environment import page_environment, plain
-from pipeline.runs.certainty import METHODS, SIGNALS, sentences
+from pipeline.runs.certainty import METHODS, SIGNALS
+from pipeline.runs.certainty_words import sentences
 from pipeline.runs.held_out import INNER_FOLDS
 from pipeline.runs.training_seeds import seed_sentence
 from pipeline.splits.splitters import Split
@@ -358,10 +360,10 @@ def _worst(outcome: Outcome, evaluation: Evaluation, similarity: np.ndarray, nea
                 "truth": _shown_truth(outcome, frame.loc[row_id, "target"], evaluation.truth[index]),
                 "prediction": evaluation.predicted[arm][index],
                 "others": others,
-                "drawing": figures.structure(frame.loc[row_id, "smiles"]),
+                "drawing": structure(frame.loc[row_id, "smiles"]),
                 "neighbour": frame.loc[neighbour, "smiles"],
                 "neighbour_truth": frame.loc[neighbour, "target"],
-                "neighbour_drawing": figures.structure(frame.loc[neighbour, "smiles"]),
+                "neighbour_drawing": structure(frame.loc[neighbour, "smiles"]),
                 "similarity": float(similarity[index]),
             }
         )

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import InputError, unknown
+from pipeline.tables.beside import Beside
 from pipeline.tables.context import context_column_name
 from pipeline.tables.measurements import ABOVE, BELOW, REFUSE
 from pipeline.tables.reactions import (
@@ -25,7 +26,7 @@ from pipeline.tables.reactions import (
 )
 from pipeline.tables.reading import RawTable, require_column, table_name
 from pipeline.tables.scales import Scale
-from pipeline.tables.table import Beside, Refusal, Table, cleaned, finished, readable
+from pipeline.tables.table import Refusal, Table, cleaned, finished, readable
 from pipeline.tables.target_column import TargetSettings, marks_stated, target_column
 from pipeline.tables.targets import CLASSES
 from pipeline.tables.yields import yield_column

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
+from pipeline.evaluation.calibration import perfect_calibration_error, top_calibration_error
 from pipeline.evaluation.error_ranking import error_auroc, large_errors, relative_risk, risk_curve
 from pipeline.evaluation.intervals import (
     adaptive_radius,
@@ -14,7 +15,6 @@ from pipeline.evaluation.intervals import (
     conformal_sides,
     temperature,
 )
-from pipeline.runs.certainty import perfect_calibration_error, top_calibration_error
 
 
 def test_adaptive_intervals_keep_the_level_and_follow_the_difficulty():

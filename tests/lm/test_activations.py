@@ -8,7 +8,8 @@ import torch
 from pipeline.arms.language_model import HeadRegressor
 from pipeline.lm import activations
 from pipeline.lm.activations import ActivationStore
-from pipeline.lm.engine import Engine, shared_tokens
+from pipeline.lm.decoders import shared_tokens
+from pipeline.lm.engine import Engine
 from tests.conftest import SMILES
 from tests.lm.test_engine import TEMPLATE, Y, prompts
 

@@ -22,9 +22,12 @@ from transformers import (
 )
 
 from pipeline import LoraRegressor, load
-from pipeline.arms.language_model import HeadRegressor, TextRegressor
-from pipeline.lm.engine import Engine, Rows, shared_tokens
-from pipeline.models.folder import write_merged
+from pipeline.arms.language_model import HeadRegressor
+from pipeline.arms.text_arms import TextRegressor
+from pipeline.lm.decoders import shared_tokens
+from pipeline.lm.engine import Engine
+from pipeline.lm.rows import Rows
+from pipeline.models.merged import write_merged
 from pipeline.prompts.templates import PromptTemplate
 from tests.conftest import SMILES
 
@@ -80,7 +83,7 @@ def test_cut_and_packed_layers_equal_the_plain_forward(model):
 
 
 def test_an_architecture_that_cannot_be_cut_says_so_and_runs_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.lm.engine._POSITIONS", ())  # GPT-2 would then add its positions twice
+    monkeypatch.setattr("pipeline.lm.decoders._POSITIONS", ())  # GPT-2 would then add its positions twice
     torch.manual_seed(0)
     MAKERS["gpt2"]().save_pretrained(tmp_path)
     tokenizer(False).save_pretrained(tmp_path)

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import distributed, multiprocessing
 
-from pipeline.arms.language_model import HeadRegressor, TextRegressor
+from pipeline.arms.language_model import HeadRegressor
+from pipeline.arms.text_arms import TextRegressor
 from pipeline.lm.engine import Engine
 from tests.conftest import SMILES
 from tests.lm.test_engine import TEMPLATE, Y

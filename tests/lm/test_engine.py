@@ -6,16 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.arms.language_model import (
-    HeadClassifier,
-    HeadRegressor,
-    TextClassifier,
-    TextRegressor,
-    censored_loss,
-    quantiles,
-)
+from pipeline.arms.language_model import HeadClassifier, HeadRegressor, censored_loss
+from pipeline.arms.text_arms import TextClassifier, TextRegressor, quantiles
 from pipeline.lm.answers import AnswerTree, read_answers
-from pipeline.lm.engine import Engine, shared_tokens
+from pipeline.lm.decoders import shared_tokens
+from pipeline.lm.engine import Engine
 from pipeline.lm.training import TrainingSettings, batches
 from pipeline.prompts.numbers import NumberFormat
 from pipeline.prompts.templates import PromptTemplate, completion

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.arms.language_model import HeadClassifier, HeadRegressor, TextClassifier, TextRegressor
+from pipeline.arms.language_model import HeadClassifier, HeadRegressor
+from pipeline.arms.text_arms import TextClassifier, TextRegressor
 from pipeline.cells.cell import measured
 from pipeline.lm import recorded, training
 from pipeline.lm.engine import Engine

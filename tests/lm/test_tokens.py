@@ -7,7 +7,8 @@ import torch
 
 from pipeline import LoraRegressor, load
 from pipeline.defaults import ATOMWISE, WHOLE
-from pipeline.lm.engine import Engine, layers_within
+from pipeline.lm.decoders import layers_within
+from pipeline.lm.engine import Engine
 from pipeline.lm.tokens import PromptTokens
 from pipeline.models.folder import describe_folder
 from pipeline.prompts.templates import PromptTemplate, joined

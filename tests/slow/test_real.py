@@ -40,7 +40,7 @@ def test_the_real_model_runs_end_to_end(real_run):
 
 
 def test_real_tokenizer_splits_prompt_and_answer_alike():
-    from pipeline.lm.engine import tokenizer_and_limit
+    from pipeline.lm.decoders import tokenizer_and_limit
     from pipeline.prompts.templates import PromptTemplate, completion
 
     tokenizer, limit = tokenizer_and_limit("smollm2-135m")
@@ -55,7 +55,8 @@ def test_real_tokenizer_splits_prompt_and_answer_alike():
 def test_real_cached_layers_equal_the_plain_forward_in_fp32():
     import torch
 
-    from pipeline.lm.engine import Engine, shared_tokens
+    from pipeline.lm.decoders import shared_tokens
+    from pipeline.lm.engine import Engine
     from pipeline.prompts.templates import PromptTemplate
 
     engine = Engine.load("smollm2-135m", trained_layers=10, dtype="float32")
@@ -72,7 +73,8 @@ def test_real_cached_layers_equal_the_plain_forward_in_fp32():
 def test_real_bf16_activations_do_not_depend_on_company():
     import torch
 
-    from pipeline.lm.engine import Engine, shared_tokens
+    from pipeline.lm.decoders import shared_tokens
+    from pipeline.lm.engine import Engine
     from pipeline.prompts.templates import PromptTemplate
 
     engine = Engine.load("smollm2-135m", trained_layers=10, dtype="bfloat16")

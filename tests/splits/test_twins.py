@@ -16,9 +16,10 @@ from pipeline.splits.rungs import cluster_groups, generic_scaffold_groups
 from pipeline.tables import table as tables
 from pipeline.tables import tautomers
 from pipeline.tables.catalogue import card
+from pipeline.tables.merging import twin_labels
 from pipeline.tables.molecules import parse_molecule
 from pipeline.tables.reading import read_table
-from pipeline.tables.table import build_table, twin_labels
+from pipeline.tables.table import build_table
 from pipeline.tables.tautomers import tautomer_names
 from tests.conftest import SMILES, write_table
 

@@ -11,7 +11,7 @@ from pipeline.runs.prepare import load_table, prepare
 from pipeline.settings.reading import make_config
 from pipeline.studies.compare import execute
 from pipeline.studies.negatives.experiment import with_product
-from pipeline.tables.table import FRAME_COLUMNS
+from pipeline.tables.merging import FRAME_COLUMNS
 from tests.conftest import SMILES, reaction_rows, write_table
 
 OWN = sorted(

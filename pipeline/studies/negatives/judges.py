@@ -11,7 +11,7 @@ import pandas as pd
 from sklearn.ensemble import IsolationForest, RandomForestClassifier
 from sklearn.svm import OneClassSVM
 
-from pipeline.arms.language_model import _TunedText
+from pipeline.arms.text_arms import _TunedText
 from pipeline.evaluation.detection import Scored
 from pipeline.features.inputs import smiles_of
 from pipeline.features.structures import differential_bits, tanimoto

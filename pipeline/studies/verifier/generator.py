@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pipeline.arms.language_model import _TunedText
+from pipeline.arms.text_arms import _TunedText
 from pipeline.prompts.templates import ABSENT, Piece, Pieces, PromptTemplate
 from pipeline.tables.molecules import MoleculeError
 from pipeline.tables.reactions import canonical_component
