@@ -55,26 +55,8 @@ def fit(
     from pipeline.models.merged import check_mergeable, write_merged
     from pipeline.runs.prepare import open_job
 
-    finished, best = FinishedRun.read(run) if run else None, arm in ("", "best")
-    if split and not (finished and best):
-        raise InputError("--split says which verdict of a run --arm best follows: give --run, and no other arm")
-    if finished:
-        source, given = _from_run(finished.settings, source, given)
-        if best:
-            arm, followed = finished.best_arm(split or "")
-            console.print(followed, markup=False)
-        if finished.settings.get("n_train"):
-            console.print(
-                f"The run trained on at most {finished.settings['n_train']} rows of each division (n_train); "
-                "this model is fitted on all rows.",
-                markup=False,
-            )
-    if not source:
-        raise InputError("which table? Give a file, a built-in table, or a finished run with --run")
-    if arm in ("", "best"):
-        raise InputError(
-            "which arm? Name one with --arm (such as ensemble or lm-head), or give a finished run with --run"
-        )
+    finished = FinishedRun.read(run) if run else None
+    source, arm, given = _what_to_fit(finished, source, arm, split or "", given)
     if merge:
         check_mergeable(arm)
     job = open_job(source, given)
@@ -90,6 +72,33 @@ def fit(
                 console.print(f"Merged weights: {written}", markup=False)
         for line in _model_lines(fitted.about, folder):
             console.print(line, markup=False)
+
+
+def _what_to_fit(
+    finished: Any, source: str | None, arm: str, split: str, given: dict[str, Any]
+) -> tuple[str, str, dict[str, Any]]:
+    """The table, the arm and the settings: those of a finished run where the command line says nothing else."""
+    best = arm in ("", "best")
+    if split and not (finished and best):
+        raise InputError("--split says which verdict of a run --arm best follows: give --run, and no other arm")
+    if finished:
+        source, given = _from_run(finished.settings, source, given)
+        if best:
+            arm, followed = finished.best_arm(split)
+            console.print(followed, markup=False)
+        if finished.settings.get("n_train"):
+            console.print(
+                f"The run trained on at most {finished.settings['n_train']} rows of each division (n_train); "
+                "this model is fitted on all rows.",
+                markup=False,
+            )
+    if not source:
+        raise InputError("which table? Give a file, a built-in table, or a finished run with --run")
+    if arm in ("", "best"):
+        raise InputError(
+            "which arm? Name one with --arm (such as ensemble or lm-head), or give a finished run with --run"
+        )
+    return source, arm, given
 
 
 def _from_run(settings: dict[str, Any], source: str | None, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:

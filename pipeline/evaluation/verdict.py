@@ -10,20 +10,9 @@ from typing import Any
 import numpy as np
 
 from pipeline.evaluation.bootstrap import MIN_GROUPS
-from pipeline.evaluation.comparison import (
-    BETTER,
-    CANNOT_TELL,
-    CONTROL,
-    EQUIVALENT,
-    FIRST,
-    REFERENCE,
-    WORSE,
-    Comparisons,
-    Difference,
-    Evaluation,
-    drop,
-)
+from pipeline.evaluation.comparison import BETTER, CANNOT_TELL, EQUIVALENT, FIRST, WORSE, Comparisons, Difference, drop
 from pipeline.evaluation.divisions import ASSUMED
+from pipeline.evaluation.evaluations import CONTROL, REFERENCE, Evaluation
 from pipeline.evaluation.metrics import HIGHER_IS_BETTER, LABELS, PRIMARY, RANGE
 from pipeline.tables.targets import CLASSES
 
@@ -95,100 +84,106 @@ def verdicts(
     return result
 
 
-def _verdict(
-    evaluation: Evaluation,
-    compared: list[Difference],
-    controlled: list[Difference],
-    words: Words,
-) -> Verdict:
-    units = words.units
-
+def _verdict(evaluation: Evaluation, compared: list[Difference], controlled: list[Difference], words: Words) -> Verdict:
     def made(learned: bool, use: str | None, sentence: str) -> Verdict:
-        return Verdict(evaluation.split, learned, use, sentence, tuple(compared), tuple(controlled))
+        said = f"{_where(evaluation, words)} {sentence}"
+        return Verdict(evaluation.split, learned, use, said, tuple(compared), tuple(controlled))
 
-    n, groups = len(set(evaluation.row_ids)), evaluation.n_groups
-    divisions = f", {evaluation.divisions} divisions" if evaluation.divisions > 1 else ""
-    alike = evaluation.effective_groups
-    few = alike < MIN_GROUPS <= groups
-    tell = f"{alike:.1f}" if few else f"{alike:.0f}"
-    unequal = f", which tell as much as {tell} of equal size" if few or alike < UNEQUAL * groups else ""
-    counted = f"{n} test {words.rows_are} in {groups} group{'s' * (groups != 1)}{unequal}{divisions}"
-    where = f"On the {evaluation.split} split ({counted}{_class_counts(evaluation)})"
     constant = "predicting the training mean" if evaluation.task == "regression" else "always answering the majority"
     if not controlled and not evaluation.reference:
-        return made(False, None, f"{where} there is nothing to compare: no arm but {constant} was run.")
-    if alike < MIN_GROUPS:
-        equal = " of equal size" if groups >= MIN_GROUPS else ""
+        return made(False, None, f"there is nothing to compare: no arm but {constant} was run.")
+    if evaluation.effective_groups < MIN_GROUPS:
+        equal = " of equal size" if evaluation.n_groups >= MIN_GROUPS else ""
         return made(
             False,
             None,
-            f"{where} it cannot be told which arm is better: {MIN_GROUPS} independent test groups{equal} are needed.",
+            f"it cannot be told which arm is better: {MIN_GROUPS} independent test groups{equal} are needed.",
+        )
+    if set(evaluation.reference) == {CONTROL[evaluation.task]} and not controlled:
+        return made(
+            False,
+            None,
+            f"no arm can be recommended: of the baselines, validation on the training rows prefers {constant}.",
         )
     metric = PRIMARY[evaluation.task]
     sign = -1 if HIGHER_IS_BETTER[metric] else 1
     better = [item.arm for item in controlled if item.answer == BETTER]
     learned = sorted(better, key=lambda arm: sign * evaluation.scores[arm][metric][0])
-    if set(evaluation.reference) == {CONTROL[evaluation.task]} and not controlled:
-        return made(
-            False,
-            None,
-            f"{where} no arm can be recommended: of the baselines, validation on the training rows prefers {constant}.",
-        )
     if not learned:
-        parts = []
-        for relation, answers in (("worse than", (WORSE,)), ("not shown to be better than", (CANNOT_TELL, EQUIVALENT))):
-            arms = [_label(evaluation, item.arm) for item in controlled if item.answer in answers]
-            if arms:
-                parts.append(f"{_names(arms)} {_is(arms)} {relation} {constant}")
-        return made(False, None, f"{where} no arm can be recommended: {', and '.join(parts)}.")
-    found_better = [item for item in compared if item.answer == BETTER and item.arm in learned]
-    winners = sorted(found_better, key=_edge, reverse=True)
+        return made(False, None, _none_learned(evaluation, controlled, constant))
+    return made(True, *_recommended(evaluation, compared, learned, constant, words))
+
+
+def _where(evaluation: Evaluation, words: Words) -> str:
+    """``On the random split (77 test molecules in 60 groups)``."""
+    n, groups, alike = len(set(evaluation.row_ids)), evaluation.n_groups, evaluation.effective_groups
+    divisions = f", {evaluation.divisions} divisions" if evaluation.divisions > 1 else ""
+    few = alike < MIN_GROUPS <= groups
+    tell = f"{alike:.1f}" if few else f"{alike:.0f}"
+    unequal = f", which tell as much as {tell} of equal size" if few or alike < UNEQUAL * groups else ""
+    counted = f"{n} test {words.rows_are} in {groups} group{'s' * (groups != 1)}{unequal}{divisions}"
+    return f"On the {evaluation.split} split ({counted}{_class_counts(evaluation)})"
+
+
+def _none_learned(evaluation: Evaluation, controlled: Sequence[Difference], constant: str) -> str:
+    """That no arm is better than a constant."""
+    parts = []
+    for relation, answers in (("worse than", (WORSE,)), ("not shown to be better than", (CANNOT_TELL, EQUIVALENT))):
+        arms = [_label(evaluation, item.arm) for item in controlled if item.answer in answers]
+        if arms:
+            parts.append(f"{_names(arms)} {_is(arms)} {relation} {constant}")
+    return f"no arm can be recommended: {', and '.join(parts)}."
+
+
+def _recommended(
+    evaluation: Evaluation, compared: list[Difference], learned: Sequence[str], constant: str, words: Words
+) -> tuple[str, str]:
+    """The arm to use, and why; ``learned`` are those that are better than a constant, the best first."""
+    units = words.units
     if REFERENCE not in evaluation.scores:
         best = learned[0]
-        return made(
-            True,
-            best,
-            f"{where} {best} is better than {constant}: {_score(evaluation, best, units)}."
-            f"{_unanswered(evaluation, best)} No baseline was run, so it cannot be told whether it was needed.",
+        return best, (
+            f"{best} is better than {constant}: {_score(evaluation, best, units)}."
+            f"{_unanswered(evaluation, best)} No baseline was run, so it cannot be told whether it was needed."
         )
     called = _called(evaluation, REFERENCE)
+    rest = _rest(evaluation, compared, units, called)
+    found_better = [item for item in compared if item.answer == BETTER and item.arm in learned]
+    winners = sorted(found_better, key=_edge, reverse=True)
     if winners:
         winner = winners[0]
         also = [item.arm for item in winners[1:]]
         more = f" ({_names(also)} {_is(also)} better than {called} too)" if also else ""
         more += f": {called} serves as well" if winner.small else ""
-        return made(
-            True,
-            winner.arm,
-            f"{where} use {winner.arm}: {_score(evaluation, winner.arm, units)}, better than "
+        return winner.arm, (
+            f"use {winner.arm}: {_score(evaluation, winner.arm, units)}, better than "
             f"{_preferred(evaluation)}, by {_amount(winner, units)}{more}."
-            f"{_unanswered(evaluation, winner.arm)}{_rest(evaluation, compared, units, called)}",
+            f"{_unanswered(evaluation, winner.arm)}{rest}"
         )
     if REFERENCE not in learned:
-        return made(
-            True,
-            learned[0],
-            f"{where} use {learned[0]}: {_score(evaluation, learned[0], units)}, better than "
+        return learned[0], (
+            f"use {learned[0]}: {_score(evaluation, learned[0], units)}, better than "
             f"{constant}, which {_preferred(evaluation)}, is not shown to be."
-            f"{_unanswered(evaluation, learned[0])}{_rest(evaluation, compared, units, called)}",
+            f"{_unanswered(evaluation, learned[0])}{rest}"
         )
     use = evaluation.main_baseline
     apart = "" if evaluation.only_reference else "with the one of each division, "
-    blind = (
-        f" {use} knows no structures: nothing here shows that chemistry helps." if use in words.structureless else ""
+    return use, (
+        f"use {_preferred(evaluation)}: {apart}{_score(evaluation, REFERENCE, units)}.{_blind(use, words)}"
+        f"{_unanswered(evaluation, REFERENCE)}{rest}"
     )
+
+
+def _blind(use: str, words: Words) -> str:
+    """A word on an arm that knows no chemistry."""
     if use in words.text_only:
-        blind = (
+        return (
             f" {use} reads the notation as text and knows no chemistry: see with chemtune audit whether the notation "
             "gives the answer away."
         )
-    return made(
-        True,
-        use,
-        f"{where} use {_preferred(evaluation)}: {apart}{_score(evaluation, REFERENCE, units)}.{blind}"
-        f"{_unanswered(evaluation, REFERENCE)}"
-        f"{_rest(evaluation, compared, units, called)}",
-    )
+    if use in words.structureless:
+        return f" {use} knows no structures: nothing here shows that chemistry helps."
+    return ""
 
 
 def _class_counts(evaluation: Evaluation) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -92,13 +93,7 @@ def train(
     list of float
         The loss at each step.
     """
-    from transformers import get_cosine_schedule_with_warmup
-
-    optimiser = torch.optim.AdamW(
-        parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=engine.on_gpu or None
-    )
-    warmup = math.ceil(settings.warmup * settings.steps)
-    schedule = get_cosine_schedule_with_warmup(optimiser, warmup, settings.steps)
+    optimiser, schedule = _optimiser(parameters, settings, engine.on_gpu)
     torch.manual_seed(seed)
     curve: list[float] = []
     engine.prepare(texts, shared)
@@ -107,6 +102,28 @@ def train(
     if records:  # a recorded step writes to the same gradients each time
         for parameter in parameters:
             parameter.grad = torch.zeros_like(parameter)
+
+    gradients = _gradients(engine, loss, optimiser, records)
+    step = RecordedStep(gradients) if records else gradients
+
+    def backward(members: list[int]) -> torch.Tensor:
+        """The mean loss of a batch, with its gradients in the parameters."""
+        rows = engine.rows([texts[row] for row in members], shared)
+        return step(rows.prefix, rows.hidden, rows.lengths, *labels(members))
+
+    for members in batches([len(ids) for ids in texts], settings.batch_size, settings.steps, seed):
+        value = _among_processes(backward, members, optimiser) if several else backward(members)
+        _check_finite(value, len(curve) + 1, settings.steps)
+        nn.utils.clip_grad_norm_(parameters, settings.clip)
+        optimiser.step()
+        schedule.step()
+        curve.append(value.item())
+        progress(len(curve), settings.steps)
+    return curve
+
+
+def _gradients(engine: Engine, loss: Loss, optimiser: Any, records: bool) -> Callable[..., torch.Tensor]:
+    """From a batch to its loss, with the gradients in the parameters."""
 
     def gradients(
         prefix: torch.Tensor, hidden: torch.Tensor, lengths: torch.Tensor, *given: torch.Tensor
@@ -117,26 +134,26 @@ def train(
         value.backward()
         return value.detach()
 
-    step = RecordedStep(gradients) if records else gradients
+    return gradients
 
-    def backward(members: list[int]) -> torch.Tensor:
-        """The mean loss of a batch, with its gradients in the parameters."""
-        rows = engine.rows([texts[row] for row in members], shared)
-        return step(rows.prefix, rows.hidden, rows.lengths, *labels(members))
 
-    for members in batches([len(ids) for ids in texts], settings.batch_size, settings.steps, seed):
-        value = _among_processes(backward, members, optimiser) if several else backward(members)
-        if not torch.isfinite(value):
-            raise FloatingPointError(
-                f"the training loss is {value.item()} at step {len(curve) + 1} of {settings.steps}; "
-                "lower the learning rate or use --dtype float32"
-            )
-        nn.utils.clip_grad_norm_(parameters, settings.clip)
-        optimiser.step()
-        schedule.step()
-        curve.append(value.item())
-        progress(len(curve), settings.steps)
-    return curve
+def _optimiser(parameters: list[nn.Parameter], settings: TrainingSettings, on_gpu: bool) -> tuple[Any, Any]:
+    """AdamW, and the cosine schedule of its rate after a warm-up."""
+    from transformers import get_cosine_schedule_with_warmup
+
+    optimiser = torch.optim.AdamW(
+        parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=on_gpu or None
+    )
+    warmup = math.ceil(settings.warmup * settings.steps)
+    return optimiser, get_cosine_schedule_with_warmup(optimiser, warmup, settings.steps)
+
+
+def _check_finite(value: torch.Tensor, step: int, steps: int) -> None:
+    if not torch.isfinite(value):
+        raise FloatingPointError(
+            f"the training loss is {value.item()} at step {step} of {steps}; lower the learning rate or use --dtype "
+            "float32"
+        )
 
 
 def _among_processes(

@@ -36,24 +36,52 @@ def model_card(about: dict[str, Any], size: int) -> str:
         f"- Trained on {about['n_train']} {rows} of `{about['data']['source']}` "
         f"(column `{about['target']}`), seed {about['seed']}.",
     ]
-    if about["language_model"]:
-        base = about["language_model"]
+    lines += [*_base_lines(about), *_target_lines(about, beside)]
+    lines += ["", "## How good it is", "", *score_lines(about)]
+    lines += [
+        "",
+        "## Limits",
+        "",
+        f"- `in_domain` is false where no training {rows.removesuffix('s')} has a Tanimoto similarity of at least "
+        f"{about['domain']['threshold']:.2f} ({'differential fingerprints' if reactions else 'Morgan, radius 2'}), "
+        f"which leaves out the 5 % of the training {rows} that are least like the others. Outside, expect larger "
+        "errors than the intervals say.",
+        *_interval_lines(about),
+        f"- {'Probabilities' if about['classes'] else 'The bounds'} hold for {rows} like those it was trained on; new "
+        f"{'components' if reactions else 'scaffolds'} are a shift.",
+        _known_line(about),
+        f"- `training.parquet` holds the {about['n_train']} training structures: whoever gets this folder gets them.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _base_lines(about: dict[str, Any]) -> list[str]:
+    """What the card says of the language model under the arm."""
+    base, lines = about["language_model"], list[str]()
+    if not base:
+        return []
+    lines.append(
+        f"- Base model {base['model']} ({base['licence']}), not in this folder; the prompt is "
+        f"`{about['template']}`, computed in {base['dtype']}."
+    )
+    if about["tokenization"] == ATOMWISE:
+        lines.append("- Each symbol of a SMILES (atom, bond, ring mark, parenthesis) has tokens of its own.")
+    if base.get("depth"):
+        trained = base["trained_layers"]
+        which = "all" if trained >= base["depth"] else f"the last {trained}"
         lines.append(
-            f"- Base model {base['model']} ({base['licence']}), not in this folder; the prompt is "
-            f"`{about['template']}`, computed in {base['dtype']}."
+            f"- Of the base model the first {base['depth']} layers are used, and what follows the last; the "
+            f"adapter is on {which} of them. PEFT loads it over the whole base model too, where it computes "
+            "something else: take the other layers out first, or fit with `--merge`."
         )
-        if about["tokenization"] == ATOMWISE:
-            lines.append("- Each symbol of a SMILES (atom, bond, ring mark, parenthesis) has tokens of its own.")
-        if base.get("depth"):
-            trained = base["trained_layers"]
-            which = "all" if trained >= base["depth"] else f"the last {trained}"
-            lines.append(
-                f"- Of the base model the first {base['depth']} layers are used, and what follows the last; the "
-                f"adapter is on {which} of them. PEFT loads it over the whole base model too, where it computes "
-                "something else: take the other layers out first, or fit with `--merge`."
-            )
-        if base.get("start"):
-            lines.append(f"- Its training started from {base['start']}.")
+    if base.get("start"):
+        lines.append(f"- Its training started from {base['start']}.")
+    return lines
+
+
+def _target_lines(about: dict[str, Any], beside: str) -> list[str]:
+    """What the card says of how the target was read, and of the columns that are needed."""
+    lines = []
     if about["bin_edges"]:
         cuts = ", ".join(number(edge) for edge in about["bin_edges"])
         lines.append(
@@ -72,22 +100,7 @@ def model_card(about: dict[str, Any], size: int) -> str:
         lines.append(f"- {about['bounds']['n']} training values were bounds (such as `>10`), taken {taken}.")
     if about["context"]:
         lines.append(f"- Needs the columns {', '.join(f'`{column}`' for column in about['context'])} beside {beside}.")
-    lines += ["", "## How good it is", "", *score_lines(about)]
-    lines += [
-        "",
-        "## Limits",
-        "",
-        f"- `in_domain` is false where no training {rows.removesuffix('s')} has a Tanimoto similarity of at least "
-        f"{about['domain']['threshold']:.2f} ({'differential fingerprints' if reactions else 'Morgan, radius 2'}), "
-        f"which leaves out the 5 % of the training {rows} that are least like the others. Outside, expect larger "
-        "errors than the intervals say.",
-        *_interval_lines(about),
-        f"- {'Probabilities' if about['classes'] else 'The bounds'} hold for {rows} like those it was trained on; new "
-        f"{'components' if reactions else 'scaffolds'} are a shift.",
-        _known_line(about),
-        f"- `training.parquet` holds the {about['n_train']} training structures: whoever gets this folder gets them.",
-    ]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def _interval_lines(about: dict[str, Any]) -> list[str]:

@@ -91,7 +91,21 @@ def fit_model(
         model = fit_arm(
             new_arm(context, machine, arm, config.seed, f"{arm} on all rows"), X, y.to_numpy(), groups, sides
         )
-    about = about_model(
+    about = _about(context, machine, arm, calibration, scores, edges)
+    return SavedModel(model, about, Domain.fit(list(X[STRUCTURE]), groups), residuals, difficulty)
+
+
+def _about(
+    context: Context,
+    machine: Machine,
+    arm: str,
+    calibration: dict[str, Any],
+    scores: list[dict[str, Any]],
+    edges: list[float],
+) -> dict[str, Any]:
+    """What the folder of a model says of it."""
+    config, table = context.config, context.table
+    return about_model(
         arm=arm,
         task=context.task,
         classes=context.classes,
@@ -99,7 +113,7 @@ def fit_model(
         template=context.template,
         context=table.context,
         conditions=Conditions.of(table),
-        n_train=len(y),
+        n_train=len(table),
         seed=config.seed,
         source=Path(config.table).name,
         fingerprint=table.fingerprint(),
@@ -118,7 +132,6 @@ def fit_model(
         bin_edges=edges,
         reactions=_reaction_input(config, table) if table.components else None,
     )
-    return SavedModel(model, about, Domain.fit(list(X[STRUCTURE]), groups), residuals, difficulty)
 
 
 def _reaction_input(config: RunConfig, table: Table) -> ReactionInput:

@@ -16,7 +16,8 @@ import matplotlib.pyplot as plt
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from pipeline.arms.catalogue import ARMS
-from pipeline.evaluation.comparison import BETTER, CONTROL, EQUIVALENT, REFERENCE, WORSE, Comparisons, Evaluation
+from pipeline.evaluation.comparison import BETTER, EQUIVALENT, WORSE, Comparisons
+from pipeline.evaluation.evaluations import CONTROL, REFERENCE, Evaluation
 from pipeline.evaluation.intervals import DEFAULT_LEVEL
 from pipeline.evaluation.metrics import HIGHER_IS_BETTER, LABELS, PRIMARY
 from pipeline.runs.certainty import BY_DISTANCE, BY_SPREAD, CALIBRATED, DISTANCE, FIXED, HIDDEN, OWN, RAW, SPREAD

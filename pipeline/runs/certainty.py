@@ -25,9 +25,9 @@ from pipeline.cells.cell import Cell, digest, measured
 from pipeline.cells.reach import code_of
 from pipeline.evaluation.bootstrap import MIN_GROUPS, group_weights
 from pipeline.evaluation.calibration import perfect_calibration_error, top_calibration_error
-from pipeline.evaluation.comparison import REFERENCE, Evaluation
 from pipeline.evaluation.error_ranking import error_auroc, relative_risk, risk_curve
 from pipeline.evaluation.estimates import LEVEL, score_interval
+from pipeline.evaluation.evaluations import REFERENCE, Evaluation
 from pipeline.evaluation.intervals import (
     DEFAULT_LEVEL,
     DISTANCE,

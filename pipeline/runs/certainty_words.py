@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.evaluation.bootstrap import MIN_GROUPS
-from pipeline.evaluation.comparison import REFERENCE, Evaluation
+from pipeline.evaluation.evaluations import REFERENCE, Evaluation
 from pipeline.evaluation.intervals import (
     DEFAULT_LEVEL,
 )
@@ -56,6 +56,19 @@ def sentences(certainty: Certainty, evaluations: Sequence[Evaluation]) -> list[s
             else f"Of intervals made to cover {DEFAULT_LEVEL:.0%}, so many hold the truth"
         )
         said.append(f"{what}: {'; '.join(covered)}.")
+    said += _how_calibrated(certainty, evaluations)
+    if without and evaluations[0].task != CLASSES:
+        said.append(f"No intervals on {', '.join(without)}: fewer than {LEAST_RESIDUALS} held-out training rows.")
+    if told:
+        said.append(f"Which predictions of the preferred baseline to doubt is told by {'; '.join(told)}.")
+    if untold:
+        said.append(f"No signal is shown to tell which of its predictions to doubt on {'; '.join(untold)}.")
+    return said
+
+
+def _how_calibrated(certainty: Certainty, evaluations: Sequence[Evaluation]) -> list[str]:
+    """On which training rows arms were chosen and calibrated where that is not by the groups of the split."""
+    said, table = [], certainty.intervals
     calibrated = set(table["split"][table["method"].isin([FIXED, CALIBRATED])])
     for evaluation in evaluations:
         split = evaluation.split
@@ -74,12 +87,6 @@ def sentences(certainty: Certainty, evaluations: Sequence[Evaluation]) -> list[s
                 "on training rows held out at random, variants of one structure together, which is no test of that "
                 "shift."
             )
-    if without and evaluations[0].task != CLASSES:
-        said.append(f"No intervals on {', '.join(without)}: fewer than {LEAST_RESIDUALS} held-out training rows.")
-    if told:
-        said.append(f"Which predictions of the preferred baseline to doubt is told by {'; '.join(told)}.")
-    if untold:
-        said.append(f"No signal is shown to tell which of its predictions to doubt on {'; '.join(untold)}.")
     return said
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.evaluation.comparison import Evaluation
 from pipeline.evaluation.estimates import variance_of_mean
+from pipeline.evaluation.evaluations import Evaluation
 from pipeline.evaluation.metrics import LABELS, PRIMARY
 from pipeline.evaluation.verdict import number
 from pipeline.runs.context import Context

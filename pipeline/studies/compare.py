@@ -15,15 +15,8 @@ from pipeline.arms.ladder import CONTROLS, REACTION_CONTROLS, is_language_model
 from pipeline.cells.cell import Cell, versions
 from pipeline.cells.executors import Executor
 from pipeline.cells.store import Store
-from pipeline.evaluation.comparison import (
-    REFERENCE,
-    Comparisons,
-    Difference,
-    Evaluation,
-    compare,
-    evaluate,
-    metric_table,
-)
+from pipeline.evaluation.comparison import Comparisons, Difference, compare
+from pipeline.evaluation.evaluations import REFERENCE, Evaluation, evaluate, metric_table
 from pipeline.evaluation.metrics import HIGHER_IS_BETTER, PRIMARY, rarer_class
 from pipeline.evaluation.noise import Noise, best_scores, measurement_noise, negligible
 from pipeline.evaluation.verdict import Verdict, Words, verdicts

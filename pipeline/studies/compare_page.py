@@ -14,7 +14,8 @@ from markupsafe import Markup
 from pipeline import __version__
 from pipeline.arms.catalogue import ARMS
 from pipeline.arms.ladder import TUNED, is_language_model
-from pipeline.evaluation.comparison import CONTROL, FIRST, REFERENCE, Evaluation
+from pipeline.evaluation.comparison import FIRST
+from pipeline.evaluation.evaluations import CONTROL, REFERENCE, Evaluation
 from pipeline.evaluation.metrics import CLASS_METRICS, LABELS, PRIMARY, REGRESSION_METRICS
 from pipeline.evaluation.noise import measurement_noise, noise_sentence
 from pipeline.evaluation.verdict import drop_sentence, ladder_sentence, number, reference_name
@@ -165,13 +166,7 @@ def _content(outcome: Outcome, out: Path, neighbours: Sequence[Neighbours]) -> d
         "methods": METHODS,
         "signals": {name: SIGNALS[name] for name in outcome.certainty.signals["signal"].unique()},
         "ladder": ladder_sentence(outcome.verdicts, outcome.comparisons),
-        "rows": outcome.info["rows"],
-        "refused": table.refused.head(REFUSED_SHOWN).to_dict("records"),
-        "refused_total": len(table.refused),
-        "merged": int(table.frame["n_merged"].sum() - len(table)),
-        "remarks": table.remarks,
-        "warnings": table.warnings,
-        "noise": _noise(outcome),
+        **_of_table(outcome),
         "split_cards": outcome.split_cards,
         "metrics": [(metric, LABELS[metric]) for metric in metrics],
         "primary": LABELS[PRIMARY[outcome.evaluations[0].task]],
@@ -189,6 +184,27 @@ def _content(outcome: Outcome, out: Path, neighbours: Sequence[Neighbours]) -> d
             for evaluation, nearest in zip(outcome.evaluations, neighbours, strict=True)
         ],
         "slugs": {evaluation.split: _slug(evaluation.split) for evaluation in outcome.evaluations},
+        **_of_making(outcome, out),
+    }
+
+
+def _of_table(outcome: Outcome) -> dict[str, Any]:
+    """What became of the rows."""
+    table = outcome.table
+    return {
+        "rows": outcome.info["rows"],
+        "refused": table.refused.head(REFUSED_SHOWN).to_dict("records"),
+        "refused_total": len(table.refused),
+        "merged": int(table.frame["n_merged"].sum() - len(table)),
+        "remarks": table.remarks,
+        "warnings": table.warnings,
+        "noise": _noise(outcome),
+    }
+
+
+def _of_making(outcome: Outcome, out: Path) -> dict[str, Any]:
+    """How the run was made, and how it is made again."""
+    return {
         "command": f"chemtune run {shlex.quote(str(out / 'config.yaml'))} --out {shlex.quote(str(out))}",
         "info": outcome.info,
         "settings": outcome.info["settings"],

@@ -186,14 +186,9 @@ def notation_of(
         return Notation(POINT, extra, "groups of three digits" if marked else "", marked)
     if not (found.decimal[COMMA] or found.thousands or found.open) and "marked" not in examples:
         return Notation(POINT, extra)
-    for mark, other in ((POINT, COMMA), (COMMA, POINT)):
-        if found.decimal[mark] and not found.decimal[other] and found.thousands[mark] <= STRAY * found.decimal[mark]:
-            shown = examples.get(f"both{other}") or examples.get(f"open{other}") or examples.get(other)
-            if mark == POINT and not shown and "marked" not in examples:
-                return Notation(POINT, extra)
-            why = f"{_cells(found.decimal[mark])} can only mean that, such as {examples.get(f'decimal{mark}', shown)}"
-            shown = shown or examples.get("marked") or examples[f"decimal{mark}"]
-            return Notation(mark, extra + other, why, shown)
+    clear = _clear_decimals(found, examples, extra)
+    if clear:
+        return clear
     if found.decimal[POINT] and found.decimal[COMMA]:
         if found.open or found.thousands:
             raise _ambiguous(found, examples, source, column, "some cells have decimals behind '.', others behind ','")
@@ -205,6 +200,19 @@ def notation_of(
     if len(+found.open) == 1 and not found.thousands:
         return _one_open_mark(found, of_file, delimiter, below_thousand, source, column)
     raise _ambiguous(found, examples, source, column, "its cells contradict one another")
+
+
+def _clear_decimals(found: _Evidence, examples: Mapping[str, str], extra: str) -> Notation | None:
+    """The notation where one mark alone can only stand before decimals; None where there is none."""
+    for mark, other in ((POINT, COMMA), (COMMA, POINT)):
+        if found.decimal[mark] and not found.decimal[other] and found.thousands[mark] <= STRAY * found.decimal[mark]:
+            shown = examples.get(f"both{other}") or examples.get(f"open{other}") or examples.get(other)
+            if mark == POINT and not shown and "marked" not in examples:
+                return Notation(POINT, extra)
+            why = f"{_cells(found.decimal[mark])} can only mean that, such as {examples.get(f'decimal{mark}', shown)}"
+            shown = shown or examples.get("marked") or examples[f"decimal{mark}"]
+            return Notation(mark, extra + other, why, shown)
+    return None
 
 
 def _one_open_mark(

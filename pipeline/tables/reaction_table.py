@@ -27,7 +27,7 @@ from pipeline.tables.reactions import (
 from pipeline.tables.reading import RawTable, require_column, table_name
 from pipeline.tables.scales import Scale
 from pipeline.tables.table import Refusal, Table, cleaned, finished, readable
-from pipeline.tables.target_column import TargetSettings, marks_stated, target_column
+from pipeline.tables.target_column import TargetColumn, TargetSettings, marks_stated, target_column
 from pipeline.tables.targets import CLASSES
 from pipeline.tables.yields import yield_column
 
@@ -54,11 +54,10 @@ def build_reaction_table(
     progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda rows, n: rows,
     **settings: str,
 ) -> Table:
-    """Clean a raw table of reactions and what was measured of them.
+    """Clean a raw table of reactions and what was measured of them; what is not named here is as for `build_table`.
 
     Parameters
     ----------
-    raw : RawTable
     target : str
         Column of the yields, or of another property.
     reaction : str
@@ -71,8 +70,6 @@ def build_reaction_table(
         Empty where the target is not a yield (enantiomeric excess, selectivity, a barrier).
     success : float
         If not 0: the target is whether the yield reaches this many percent.
-    context, keep, min_class_rows, id_column
-        As for `build_table`.
     apart : sequence of str
         Columns to keep; rows of one reaction that differ in them are never one row, and all ids tell them apart.
     failure_words : sequence of str
@@ -93,8 +90,32 @@ def build_reaction_table(
         if yield_unit
         else target_column(raw, target, said, "--target")
     )
-    reader, cells = _reader(raw, reaction, components, (*context, *keep, *apart))
     beside = Beside.of(raw, target, context, keep, apart, id_column, marks_stated(said.decimal, said.thousands))
+    table = _read(
+        raw, reaction, _reader(raw, reaction, components, (*context, *keep, *apart)), measured, beside, progress
+    )
+    of_yields = bool(yield_unit)
+    table = replace(
+        table,
+        name=name or table.name,
+        frame=table.frame.assign(**{"yield": table.frame["target"]}) if of_yields else table.frame,
+        property_name=property_name or ("yield" if of_yields else measured.scale.name_for(readable(target))),
+    )
+    if success:
+        table = _with_outcomes(table, success, property_name, raw.source)
+    return finished(table, raw.source, target, min_class_rows)
+
+
+def _read(
+    raw: RawTable,
+    reaction: str,
+    reading: tuple[ReactionReader, dict[str, pd.Series]],
+    measured: TargetColumn,
+    beside: Beside,
+    progress: Callable[[Iterable[Any], int], Iterable[Any]],
+) -> Table:
+    """The table of what stands in the rows; an error where a component is context as well."""
+    reader, cells = reading
     twice = next((column for column in reader.order if column in beside.context), None)
     if twice:
         raise InputError(f"{raw.source}: {twice!r} is named as a component and as context; name it once")
@@ -107,18 +128,27 @@ def build_reaction_table(
             return error.column, row.get(error.column, ""), str(error)
 
     given = cells[reaction] if reaction else pd.concat(cells, axis=1).agg(".".join, axis=1)
-    frame, user_cells, refused, warnings = cleaned(raw, measured, given, structure, beside, progress)
+    return _made(raw, reader, measured, beside, cleaned(raw, measured, given, structure, beside, progress))
+
+
+def _made(
+    raw: RawTable,
+    reader: ReactionReader,
+    measured: TargetColumn,
+    beside: Beside,
+    found: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, Sequence[str]],
+) -> Table:
+    """The table of what `cleaned` found."""
+    frame, user_cells, refused, warnings = found
     roles = tuple(name for name in reader.roles.values() if name in user_cells and (user_cells[name] != "").any())
-    of_yields = bool(yield_unit)
-    frame = frame.assign(**{"yield": frame["target"]}) if of_yields else frame
-    table = Table(
-        name=name or table_name(raw.source),
+    return Table(
+        name=table_name(raw.source),
         frame=frame,
         cells=user_cells,
         refused=refused,
         task=measured.task,
         task_reason=measured.reason,
-        property_name=property_name or ("yield" if of_yields else measured.scale.name_for(readable(target))),
+        property_name="",
         units=measured.scale.modelled_units,
         context=beside.context,
         n_read=len(raw.frame) + len(raw.ragged),
@@ -135,9 +165,6 @@ def build_reaction_table(
         names=tuple(column for column in reader.order if column in reader.names),
         context_columns=beside.columns,
     )
-    if success:
-        table = _with_outcomes(table, success, property_name, raw.source)
-    return finished(table, raw.source, target, min_class_rows)
 
 
 def _reader(

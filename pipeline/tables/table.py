@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -67,7 +67,6 @@ class Table:
     warnings: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
-    card: dict[str, Any] = field(default_factory=dict)
     scale: Scale = field(default_factory=Scale)
     bounds: str = REFUSE
     components: tuple[str, ...] = ()
@@ -177,15 +176,13 @@ def build_table(
     largest_fragment: bool = False,
     min_class_rows: int = 0,
     id_column: str = "",
-    card: dict[str, Any] | None = None,
     progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda rows, n: rows,
     **settings: str,
 ) -> Table:
-    """Clean a raw table.
+    """Clean a raw table of molecules.
 
     Parameters
     ----------
-    raw : RawTable
     smiles, target : str
         Column names; ``smiles=None`` takes drawn molecules, or looks for a column called SMILES.
     context : sequence of str
@@ -214,39 +211,47 @@ def build_table(
     notation = structure_notation(structures)
     stated = marks_stated(said.decimal, said.thousands)
     beside = Beside.of(raw, target, context, keep, id_column=id_column, stated=stated)
-    parsed: dict[str, Molecule | str] = {}
+    parse = cache(partial(_parse_or_reason, largest_fragment=largest_fragment, notation=notation))
 
     def structure(line: int) -> Molecule | Refusal:
         given = structures.loc[line]
-        if given not in parsed:
-            parsed[given] = _parse_or_reason(given, largest_fragment, notation)
-        found = parsed[given]
+        found = parse(given)
         return (smiles, given, found) if isinstance(found, str) else found
 
-    frame, cells, refused, warnings = cleaned(raw, measured, structures, structure, beside, progress)
-    remarks = [*raw.remarks, *measured.remarks(), *beside.said]
-    if notation == SELFIES:
-        remarks.insert(0, f"{smiles!r} holds SELFIES; they are read as such")
-    scale = measured.scale
-    table = Table(
-        name=name or table_name(raw.source),
+    found = cleaned(raw, measured, structures, structure, beside, progress)
+    said_first = [f"{smiles!r} holds SELFIES; they are read as such"] if notation == SELFIES else []
+    named = name or table_name(raw.source), property_name or measured.scale.name_for(readable(target))
+    return finished(_made(raw, measured, beside, found, said_first, *named), raw.source, target, min_class_rows)
+
+
+def _made(
+    raw: RawTable,
+    measured: TargetColumn,
+    beside: Beside,
+    found: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, Sequence[str]],
+    said_first: Sequence[str],
+    name: str,
+    property_name: str,
+) -> Table:
+    """The table of what `cleaned` found."""
+    frame, cells, refused, warnings = found
+    return Table(
+        name=name,
         frame=frame,
         cells=cells,
         refused=refused,
         task=measured.task,
         task_reason=measured.reason,
-        property_name=property_name or scale.name_for(readable(target)),
-        units=scale.modelled_units,
+        property_name=property_name,
+        units=measured.scale.modelled_units,
         context=beside.context,
         n_read=len(raw.frame) + len(raw.ragged),
         warnings=(*measured.warnings, *warnings),
-        remarks=tuple(remarks),
-        card=card or {},
-        scale=scale,
+        remarks=(*said_first, *raw.remarks, *measured.remarks(), *beside.said),
+        scale=measured.scale,
         bounds=measured.bounds,
         context_columns=beside.columns,
     )
-    return finished(table, raw.source, target, min_class_rows)
 
 
 def finished(table: Table, source: str, target: str, min_class_rows: int = 0) -> Table:

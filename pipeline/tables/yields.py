@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import numpy as np
 
@@ -96,28 +96,22 @@ def yield_column(
         return value, bound
 
     _check_unit(values, notation, unit, raw.source, target)
-    open_cells = sum(plain_word(cell) in OPEN_WORDS and plain_word(cell) not in words for cell in values)
-    warnings = (
-        [
-            f"{open_cells} rows of {target!r} say n.d., which may mean not determined or not detected; they are left "
-            "out. --failure-words +n.d. counts them as failures"
-        ]
-        if open_cells
-        else []
-    )
-    decided = [said] if (said := notation.said(target)) else []
+    warnings = _open_warnings(values, words, target)
+    decided, why = [said] if (said := notation.said(target)) else [], "yields are numbers"
     return TargetColumn(
-        target,
-        values,
-        REGRESSION,
-        "yields are numbers",
-        scale,
-        bounds,
-        read,
-        tuple(decided),
-        tuple(warnings),
-        reader.rules,
+        target, values, REGRESSION, why, scale, bounds, read, tuple(decided), tuple(warnings), reader.rules
     )
+
+
+def _open_warnings(values: Iterable[str], words: Collection[str], target: str) -> list[str]:
+    """A word on cells that may mean two things."""
+    open_cells = sum(plain_word(cell) in OPEN_WORDS and plain_word(cell) not in words for cell in values)
+    if not open_cells:
+        return []
+    return [
+        f"{open_cells} rows of {target!r} say n.d., which may mean not determined or not detected; they are left out. "
+        "--failure-words +n.d. counts them as failures"
+    ]
 
 
 def _check_unit(values: Iterable[str], notation: Notation, unit: str, source: str, column: str) -> None:

@@ -10,8 +10,9 @@ from sklearn import metrics as reference
 
 from pipeline.evaluation import metrics
 from pipeline.evaluation.bootstrap import group_weights
-from pipeline.evaluation.comparison import compare, evaluate
+from pipeline.evaluation.comparison import compare
 from pipeline.evaluation.estimates import Estimate
+from pipeline.evaluation.evaluations import evaluate
 from pipeline.evaluation.verdict import Words, verdicts
 from pipeline.runs.training_seeds import seed_variance
 from pipeline.splits.splitters import Fold, Split

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.evaluation.comparison import BETTER, CANNOT_TELL, EQUIVALENT, WORSE, compare, evaluate
+from pipeline.evaluation.comparison import BETTER, CANNOT_TELL, EQUIVALENT, WORSE, compare
 from pipeline.evaluation.divisions import over_divisions
 from pipeline.evaluation.estimates import Estimate, effective_degrees, holm, jackknife
+from pipeline.evaluation.evaluations import evaluate
 from pipeline.splits.splitters import Fold, Split
 from scripts.power import (
     EDGES,

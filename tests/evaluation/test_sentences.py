@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from pipeline.evaluation import verdict
-from pipeline.evaluation.comparison import Comparisons, compare, evaluate
+from pipeline.evaluation.comparison import Comparisons, compare
+from pipeline.evaluation.evaluations import evaluate
 from pipeline.splits.splitters import Fold, Split
 from tests.branches import Branches
 from tests.evaluation.test_evaluation import class_evaluation, one_division, predictions
