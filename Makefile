@@ -18,6 +18,7 @@ check: docs
 	$(BIN)/ruff check pipeline scripts tests docs
 	$(BIN)/ruff format --check pipeline scripts tests docs
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -m slow
 
 # torch is asked for by its exact version first: an open range would bring several GB of CUDA packages.

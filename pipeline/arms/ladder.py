@@ -122,6 +122,8 @@ def make_arm(
         From the name of a language-model arm to its engine.
     """
     kind = MOLECULES if columns is None else REACTIONS
+    if is_own(arm) and arm not in ARMS:  # in a helper's process
+        add_own(arm)
     builder = ARMS[arm].builder(kind)
     if arm in LANGUAGE_MODELS:
         if engine is None:

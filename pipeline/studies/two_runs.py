@@ -20,7 +20,7 @@ from pipeline.evaluation.metrics import HIGHER_IS_BETTER, LABELS, PRIMARY, auroc
 from pipeline.evaluation.verdict import number
 from pipeline.tables.targets import CLASSES
 
-KEYS = ["split", "repeat", "fold", "row_id", "arm"]
+DIVIDED = ["repeat", "fold", "row_id"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,10 @@ class Pair:
 
 
 def compare_runs(first: Finished, second: Finished) -> list[Pair]:
-    """Every arm that both runs have, on every split that both have, on the rows that both tested in the same division.
+    """Every arm that both runs have, on every split that both have, on the rows that both tested.
+
+    Where both divided the rows alike, division by division; else each row counts once, with its mean over the divisions
+    that tested it.
 
     Raises
     ------
@@ -71,33 +74,57 @@ def compare_runs(first: Finished, second: Finished) -> list[Pair]:
     """
     if first.info["task"] != second.info["task"]:
         raise InputError(f"{first.folder} has {first.info['task']}, {second.folder} {second.info['task']}")
-    task = first.info["task"]
-    joined = _scorable(first.predictions).merge(_scorable(second.predictions), on=KEYS, suffixes=("_1", "_2"))
-    joined = joined[joined["truth_1"] == joined["truth_2"]]
-    if joined.empty:
+    task, pairs = first.info["task"], []
+    for split, arm in first.predictions[["split", "arm"]].drop_duplicates().itertuples(index=False):
+        parts = [_part(run, split, arm) for run in (first, second)]
+        if parts[1].empty:
+            continue
+        keys = DIVIDED if _divided_alike(first, second, split) else ["row_id"]
+        joined = parts[0].merge(parts[1], on=keys, suffixes=("_1", "_2"))
+        joined = joined[joined["truth_1"] == joined["truth_2"]]
+        if not joined.empty:
+            pairs.append(_pair(split, arm, joined, keys, first, task))
+    if not pairs:
         raise InputError(
             f"{first.folder} and {second.folder} tested no row with the same measured value by the same arm on the "
             "same split: there is nothing to compare"
         )
-    return [
-        _pair(str(split), str(arm), part, first, task)
-        for (split, arm), part in joined.groupby(["split", "arm"], sort=False)
-    ]
+    return pairs
+
+
+def _part(run: Finished, split: str, arm: str) -> pd.DataFrame:
+    """The predictions of an arm on a split that can be scored, in a fixed order."""
+    found = _scorable(run.predictions)
+    found = found[(found["split"] == split) & (found["arm"] == arm)]
+    return found.sort_values(DIVIDED, ignore_index=True)
+
+
+def _divided_alike(first: Finished, second: Finished, split: str) -> bool:
+    """Whether both runs train on, and test, the same rows in every division of a split."""
+    keys = ["repeat", "fold", "row_id", "role"]
+    one, two = (
+        set(map(tuple, run.splits.loc[run.splits["split"] == split, keys].astype(str).to_numpy()))
+        for run in (first, second)
+    )
+    return one == two
 
 
 def _scorable(predictions: pd.DataFrame) -> pd.DataFrame:
     return predictions[predictions["bound"] == ""] if "bound" in predictions else predictions
 
 
-def _pair(split: str, arm: str, part: pd.DataFrame, first: Finished, task: str) -> Pair:
+def _pair(split: str, arm: str, joined: pd.DataFrame, keys: list[str], first: Finished, task: str) -> Pair:
     groups_of = first.splits[first.splits["split"] == split].drop_duplicates("row_id").set_index("row_id")["group"]
-    part = part.sort_values(["repeat", "fold", "row_id"])
-    division = part.groupby(["repeat", "fold"]).ngroup().to_numpy()
-    groups = groups_of.loc[part["row_id"]].to_numpy().astype(str)
-    scores = [_parts(part, suffix, division, task) for suffix in ("_1", "_2")]
+    scores = [_scores(joined, suffix, keys, task) for suffix in ("_1", "_2")]
+    if keys != DIVIDED:  # each row once
+        rows = joined["row_id"].to_numpy()
+        scores = [pd.Series(score).groupby(rows).mean().to_numpy() for score in scores]
+        joined = joined.drop_duplicates("row_id").sort_values("row_id").assign(repeat=0, fold=0)
+    division = joined.groupby(["repeat", "fold"]).ngroup().to_numpy()
+    groups = groups_of.loc[joined["row_id"]].to_numpy().astype(str)
     apart = scores[1] - scores[0]
     if division.max():
-        rows = part["row_id"].to_numpy()
+        rows = joined["row_id"].to_numpy()
         found = over_divisions(apart, division, rows, groups, groups_of.to_numpy().astype(str))
     else:
         error = math.sqrt(variance_of_mean(apart, groups)) if len(set(groups)) > 1 else math.nan
@@ -108,7 +135,7 @@ def _pair(split: str, arm: str, part: pd.DataFrame, first: Finished, task: str) 
     return Pair(
         split,
         arm,
-        part["row_id"].nunique(),
+        joined["row_id"].nunique(),
         len(sizes),
         _mean(scores[0], division),
         _mean(scores[1], division),
@@ -118,16 +145,18 @@ def _pair(split: str, arm: str, part: pd.DataFrame, first: Finished, task: str) 
     )
 
 
-def _parts(part: pd.DataFrame, suffix: str, division: np.ndarray, task: str) -> np.ndarray:
-    """Each row's part in the primary metric of its division. Shape (n,)."""
-    truth = part[f"truth{suffix}"].to_numpy()
+def _scores(joined: pd.DataFrame, suffix: str, keys: list[str], task: str) -> np.ndarray:
+    """Each row's part in the primary metric of the division in which its run tested it. Shape (n,)."""
+    truth = joined[f"truth{suffix}"].to_numpy()
     if task != CLASSES:
-        return np.abs(truth.astype(np.float64) - part[f"prediction{suffix}"].to_numpy(dtype=np.float64))
-    columns = [column for column in part.columns if column.startswith("p_") and column.endswith(suffix)]
+        return np.abs(truth.astype(np.float64) - joined[f"prediction{suffix}"].to_numpy(dtype=np.float64))
+    columns = [column for column in joined.columns if column.startswith("p_") and column.endswith(suffix)]
     classes = [column.removeprefix("p_").removesuffix(suffix) for column in columns]
-    chances = part[columns].to_numpy(dtype=np.float64)
-    chances[part[f"parse_failed{suffix}"].to_numpy(dtype=bool)] = 1 / len(classes)
-    found = np.full(len(part), np.nan)
+    chances = np.array(joined[columns], dtype=np.float64)
+    chances[joined[f"parse_failed{suffix}"].to_numpy(dtype=bool)] = 1 / len(classes)
+    names = [name if name in keys else f"{name}{suffix}" for name in ("repeat", "fold")]
+    division = joined.groupby(names).ngroup().to_numpy()
+    found = np.full(len(joined), np.nan)
     for one in range(division.max() + 1):
         rows = division == one
         found[rows] = auroc_parts(truth[rows].astype(str), chances[rows], classes)
@@ -154,13 +183,9 @@ def differences(first: Finished, second: Finished) -> list[str]:
         said.append(f"version of {name}: {_shown(one)} and {_shown(two)}")
     if first.info["table"] != second.info["table"]:
         said.append("the cleaned table")
-    keys = ["split", "repeat", "fold", "row_id", "role"]
-    rows = [set(map(tuple, run.splits[keys].astype(str).to_numpy())) for run in (first, second)]
-    shared = set(first.splits["split"]) & set(second.splits["split"])
-    if any({row for row in rows[0] if row[0] == name} != {row for row in rows[1] if row[0] == name} for name in shared):
-        said.append(
-            "which rows are trained on and tested (only rows that both tested in the same division are compared)"
-        )
+    shared = [split for split in dict.fromkeys(first.splits["split"]) if split in set(second.splits["split"])]
+    if not all(_divided_alike(first, second, split) for split in shared):
+        said.append("which rows are trained on and tested (every row that both tested counts once)")
     return said
 
 

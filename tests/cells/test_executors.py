@@ -21,6 +21,7 @@ from pipeline.cells.store import Store
 from pipeline.errors import InputError
 from pipeline.reporter import Reporter
 from pipeline.runs.context import Machine
+from pipeline.studies.two_runs import Finished, compare_runs
 from tests.conftest import SMILES, write_table
 from tests.test_run import chemtune
 
@@ -266,6 +267,28 @@ def test_two_runs_are_compared_on_the_same_rows(serial, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "steps: none and 5" in done.stdout
     assert done.stdout.count("not shown to differ") + done.stdout.count("cannot tell") == 12  # six arms, two splits
+    whole = chemtune(*command[:8], "--split", "random", "--out", tmp_path / "whole", cwd=folder)
+    assert whole.returncode == 0, whole.stderr
+    apart = chemtune("compare", folder / "out", tmp_path / "whole", cwd=folder)
+    assert apart.returncode == 0, apart.stderr
+    assert "every row that both tested counts once" in apart.stdout
     nothing = chemtune("compare", folder / "out", folder / "out", cwd=folder)
     assert "They differ in nothing in their settings." in nothing.stdout
     assert chemtune("compare", folder / "out", folder, cwd=folder).returncode == 2
+
+
+def test_runs_over_classes_are_compared_by_their_ranking(tmp_path):
+    rows = [(s, "ab"[(len(s) + number // 5) % 2]) for number, s in enumerate(SMILES)]
+    table = write_table(tmp_path / "classes.csv", rows)
+    given = ("run", table, "--smiles", "SMILES", "--target", "value", "--arms", "knn,ridge", "--split", "random")
+    for name, more in (("a", ("--folds", 3)), ("b", ("--folds", 3, "--context", "")), ("c", ("--seed", 1))):
+        assert chemtune(*given, *more, "--out", tmp_path / name, cwd=tmp_path).returncode == 0
+    runs = [Finished.read(tmp_path / name) for name in "abc"]
+    for pair in compare_runs(runs[0], runs[1]):
+        assert pair.first == pair.second
+        assert (pair.low, pair.high) == (0.0, 0.0)
+        metrics = pd.read_csv(tmp_path / "a/metrics.csv").query("metric == 'auroc'").set_index("arm")["value"]
+        assert pair.first == pytest.approx(metrics[pair.arm])
+    apart = compare_runs(runs[0], runs[2])
+    assert {pair.arm for pair in apart} == {"majority", "knn", "ridge"}
+    assert all(0 < pair.n < len(SMILES) / 2 for pair in apart)
