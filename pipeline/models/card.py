@@ -120,7 +120,7 @@ def _interval_lines(about: dict[str, Any]) -> list[str]:
         shares = ", ".join(f"{name} {share:.0%}" for name, share in zip(names, coverage["quarters"], strict=True))
         lines.append(
             f"- Of the nominal {coverage['level']:.0%} intervals, cross-checked on the held-out rows by their distance "
-            f"to training, hold the truth: {shares}."
+            f"to training, so many contain the measured value: {shares}."
         )
     return lines
 

@@ -161,7 +161,7 @@ def calibrate(
         k = min(CALIBRATION_FOLDS, len(set(groups)))
         numbers = fold_numbers(groups, strata, k, context.config.seed)
         masks = [numbers == number for number in range(k)]
-        how = f"out of fold in {k} folds over groups of twins"
+        how = f"out of fold in {k} folds, variants of one structure together"
     if context.task == CLASSES:
         masks = [held for held in masks if len(set(strata[~held])) == len(context.classes)]
 

@@ -300,6 +300,7 @@ def about_model(
         "largest_fragment": largest_fragment,
         "representation": "canonical SMILES",
         "template": template.text,
+        "unstated": list(template.unstated),
         "tokenization": template.tokenization,
         "language_model": language_model,
         "n_train": n_train,
@@ -423,6 +424,7 @@ def prompt_template(about: dict[str, Any]) -> PromptTemplate:
         about["tokenization"],
         tuple(parts["components"]),
         tuple(parts["names"]),
+        unstated=tuple(about.get("unstated", ())),
     )
 
 

@@ -61,6 +61,8 @@ class PromptTemplate:
     shuffled : bool
         State the components of each training row in a random order of its own; what is predicted is always asked in
         the order of ``components``.
+    unstated : tuple of str
+        Columns beside the structure that the prompt does not state.
 
     Raises
     ------
@@ -75,6 +77,7 @@ class PromptTemplate:
     components: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     shuffled: bool = False
+    unstated: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         try:
@@ -154,9 +157,10 @@ class PromptTemplate:
         """
         frame = as_frame(X)
         own = 1 + len(self.components)
-        columns = [str(column) for column in frame.columns[own:]]
+        stated = [place for place in range(own, frame.shape[1]) if frame.columns[place] not in self.unstated]
+        names = [str(frame.columns[place]) for place in stated]
         return [
-            self.pieces(str(row[0]), dict(zip(columns, row[own:], strict=True)), list(row[1:own]), order)
+            self.pieces(str(row[0]), dict(zip(names, row[stated], strict=True)), list(row[1:own]), order)
             for row, order in zip(frame.to_numpy(object), orders or [None] * len(frame), strict=True)
         ]
 

@@ -143,7 +143,7 @@ def certainty_by_split(intervals: Any, evaluations: Sequence[Evaluation], arms: 
             axis.plot(range(len(splits)), values, style, color=colour_of(arm), lw=1.4, ms=4, label=f"{arm}, {method}")
         if metric == "coverage":
             axis.axhline(DEFAULT_LEVEL, color="#888888", lw=0.8)
-            axis.set_ylabel("intervals that hold the truth")
+            axis.set_ylabel("intervals that contain the measured value")
         else:
             names = {"width": f"mean width{f' ({units})' if units else ''}", "ece": "expected calibration error"}
             axis.set_ylabel(names.get(metric, LABELS.get(metric, metric)))

@@ -56,7 +56,8 @@ SIGNALS = {
     HIDDEN: "distance to the five nearest training rows in the hidden space of the untouched language model, cut as "
     "the first of the language-model arms cuts it",
     SPREAD: "spread of the members of the ensemble",
-    OWN: "the arm's own doubt: entropy of its chances, or the width of the interval that comes with its prediction",
+    OWN: "the arm's own doubt: entropy of its probabilities, or the width of the interval that comes with its "
+    "prediction",
 }
 DISTANCES = "pipeline.runs.certainty:hidden_distances"
 FIXED, RAW, CALIBRATED = "fixed", "raw", "calibrated"
@@ -67,8 +68,8 @@ METHODS = {
     BY_DISTANCE: "wider the further a structure is from training",
     BY_SPREAD: "wider the more the members of the ensemble differ",
     OWN: "the interval that comes with the prediction, not calibrated",
-    RAW: "the arm's chances as they are",
-    CALIBRATED: "its chances at the temperature that held-out training rows ask for",
+    RAW: "the arm's probabilities as they are",
+    CALIBRATED: "its probabilities at the temperature that held-out training rows ask for",
 }
 
 

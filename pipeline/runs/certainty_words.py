@@ -18,8 +18,8 @@ from pipeline.tables.targets import CLASSES
 
 
 def sentences(certainty: Certainty, evaluations: Sequence[Evaluation]) -> list[str]:
-    """What the intervals (or chances) of the preferred baselines are worth along the splits, and which signal tells
-    which of their predictions to doubt."""
+    """What the intervals (or probabilities) of the preferred baselines are worth along the splits, and which signal
+    tells which of their predictions to doubt."""
     said = []
     table, judged = certainty.intervals, certainty.signals
     covered, told, untold, without = [], [], [], []
@@ -51,9 +51,9 @@ def sentences(certainty: Certainty, evaluations: Sequence[Evaluation]) -> list[s
             untold.append(f"{evaluation.split} ({_why_untold(evaluation, found)})")
     if covered:
         what = (
-            "Expected calibration error of the chances, calibrated on training rows"
+            "Expected calibration error of the probabilities, calibrated on training rows"
             if evaluations[0].task == CLASSES
-            else f"Of intervals made to cover {DEFAULT_LEVEL:.0%}, so many hold the truth"
+            else f"Of the nominal {DEFAULT_LEVEL:.0%} intervals, so many contain the measured value"
         )
         said.append(f"{what}: {'; '.join(covered)}.")
     said += _how_calibrated(certainty, evaluations)

@@ -105,6 +105,7 @@ def template_of(table: Table, config: RunConfig) -> PromptTemplate:
         table.components,
         table.names,
         config.shuffle_components,
+        config.features,
     )
 
 
@@ -237,6 +238,7 @@ def language_model_inputs(context: Context, machine: Machine) -> dict[str, Any]:
         "template": context.template.text,
         "tokenization": context.config.tokenization,
         "shuffle_components": context.config.shuffle_components,
+        "unstated": context.config.features,
     }
 
 

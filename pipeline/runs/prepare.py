@@ -65,7 +65,7 @@ def load_table(config: RunConfig, reporter: Reporter, raw: RawTable | None = Non
     """
     raw = load_raw(config.table, config.data_dir) if raw is None else raw
     name = config.table if is_built_in(config.table) else None
-    context = [column if column in raw.frame.columns else context_column_name(column) for column in config.context]
+    context = [column if column in raw.frame.columns else context_column_name(column) for column in config.beside]
     carried = {*context, *map(component_column, config.components)}
     keep = [column for column in columns_needed(config.split) if column not in {*carried, *apart}]
     settings = {name: getattr(config, name) for name in TargetSettings.__dataclass_fields__}
@@ -73,7 +73,7 @@ def load_table(config: RunConfig, reporter: Reporter, raw: RawTable | None = Non
         "target": config.target,
         "name": name,
         "property_name": config.property_name or None,
-        "context": config.context,
+        "context": config.beside,
         "keep": list(dict.fromkeys(keep)),
         "min_class_rows": 0 if config.bins else config.min_class_rows,
         "id_column": config.id,

@@ -161,6 +161,13 @@ class RunConfig:
         "run fit audit prompts reactions study",
         panel=TABLE,
     )
+    features: tuple[str, ...] = setting(
+        (),
+        "Columns of numbers of your own, such as computed descriptors: features of the baselines, and not stated in "
+        "the prompt.",
+        "run fit audit reactions study",
+        panel=TABLE,
+    )
     largest_fragment: bool = setting(
         False, "Keep only the largest fragment of each structure.", "run fit audit prompts study", panel=TABLE
     )
@@ -194,7 +201,7 @@ class RunConfig:
     )
     margin: float = setting(
         0.0,
-        "Difference in MAE or AUROC that makes none in practice; from repeated measurements if not given.",
+        "Smallest difference in MAE or AUROC that matters; from repeated measurements if not given.",
         "run",
         panel=ARMS,
         least=0,
@@ -281,6 +288,9 @@ class RunConfig:
             raise InputError("bins makes classes of a number; transform and censored bounds are for numbers")
         if not self.split:
             raise InputError("no split was named; give one or more, such as random,scaffold")
+        twice = next((name for name in self.features if name in self.context), None)
+        if twice:
+            raise InputError(f"{twice!r} is named as context and as a feature; name it once")
         if not self.arms:
             raise InputError("no arm was named; give one or more, such as ensemble,lm-head")
         from pipeline.prompts.templates import PromptTemplate  # these load the libraries of chemistry
@@ -292,6 +302,11 @@ class RunConfig:
         self._check_reactions()
         if self.budget:
             budget_seconds(self.budget)
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """The columns beside structure and target that arms are given: context, then features."""
+        return (*self.context, *(f"{name}:number" for name in self.features))
 
     @property
     def kind(self) -> Kind:

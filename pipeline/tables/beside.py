@@ -60,7 +60,7 @@ class Beside:
             wanted = item if item in raw.frame.columns else context_column_name(item)
             if wanted == target:
                 raise InputError(f"{raw.source}: {target!r} is the target; it cannot be context too")
-            series = require_column(raw, wanted, "--context")
+            series = require_column(raw, wanted, "--context or --features")
             marks = {"of_file": decimal, "delimiter": raw.delimiter, "source": raw.source, **(stated or {})}
             column, words = read_column(item if wanted != item else wanted, list(series), **marks)
             columns.append(replace(column, name=wanted))
