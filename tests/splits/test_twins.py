@@ -13,7 +13,7 @@ from pipeline.splits.build import build_splits
 from pipeline.splits.cross_validators import molecule_groups
 from pipeline.splits.groups import scaffold_groups, twin_groups
 from pipeline.splits.rungs import cluster_groups, generic_scaffold_groups
-from pipeline.tables import table as tables
+from pipeline.tables import merging as tables
 from pipeline.tables import tautomers
 from pipeline.tables.catalogue import card
 from pipeline.tables.merging import twin_labels
