@@ -71,11 +71,11 @@ class PretrainedAdapter:
 ADAPTERS = {
     DEFAULT_MODEL: PretrainedAdapter(
         file="smollm2-135m-descriptors.safetensors",
-        sha256="719bffb73c9f8ecb52607dbdb855942a6b666c6a876f6dbe38da3b8a39ba99bf",
+        sha256="0f314e61545a1f83ce68bba54a5363be33cf0a7ddafb790cdd203a7ca59649a3",
         layers=5,
         rank=16,
         alpha=32,
-        molecules=11_034,
+        molecules=10_843,
         corpus=("lipophilicity", "b3db"),
         covers=("lipophilicity", "b3db", "b3db-logbb"),
     )
