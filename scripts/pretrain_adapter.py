@@ -7,7 +7,7 @@ Lipophilicity and B3DB and give all of RDKit's 2D descriptors: compressed by ``s
 cut at 5 standard deviations, from a linear layer over the mean and the sum of the hidden states, which is thrown away.
 Only structures are used, no measured value. Molecules of the tables in `LEFT_OUT` are left out with their salts,
 tautomers and stereoisomers, so that what starting from the adapters is worth can be judged on those; 400 molecules are
-held out and say how well it went. (The file that is shipped was made before variants were left out: docs/engine.md.)
+held out and say how well it went.
 """
 
 from __future__ import annotations

@@ -223,7 +223,7 @@ def conclude(context: Context, contents: Sequence[Mapping[str, Any]]) -> Outcome
         context,
         tuple(split_card(context.table, split) for split in context.splits),
         predictions,
-        pd.concat([metric_table(evaluation) for evaluation in evaluations], ignore_index=True),
+        _metrics(evaluations, seed_spreads),
         compared,
         tuple(seed_spreads),
         certainty,
@@ -235,6 +235,18 @@ def conclude(context: Context, contents: Sequence[Mapping[str, Any]]) -> Outcome
     outcome = replace(outcome, info=_info(outcome, fits, preferred, margins))
     _write(outcome)
     return outcome
+
+
+def _metrics(evaluations: Sequence[Evaluation], spreads: Sequence[SeedSpread]) -> pd.DataFrame:
+    """The scores of all splits; ``seeds`` are the trainings with seeds of their own that a score and its interval know
+    of: one per division, or those on the same rows."""
+    more = {(one.split, one.arm): len(one.scores) for one in spreads}
+    parts = [
+        table.assign(seeds=[more.get((evaluation.split, arm), evaluation.divisions) for arm in table["arm"]])
+        for evaluation in evaluations
+        for table in [metric_table(evaluation)]
+    ]
+    return pd.concat(parts, ignore_index=True)
 
 
 def preferred_baselines(context: Context, fits: Fits) -> dict[str, dict[tuple[int, int], str]]:
