@@ -18,19 +18,19 @@ GIVEN = "given"  # the parameter of a command in whose place the options stand
 ExecutorOption = Annotated[
     Optional[str],
     typer.Option(
-        help="Who computes: serial (default), processes, ray or slurm; the results are the same.",
-        rich_help_panel="Who computes",
+        help="How fits run: serial (default), processes, ray or slurm; the results are the same.",
+        rich_help_panel="Running in parallel",
     ),
 ]
 WorkersOption = Annotated[
     Optional[int],
-    typer.Option(help="Helpers of the executor; one per core if not given.", rich_help_panel="Who computes"),
+    typer.Option(help="Parallel workers; one per core if not given.", rich_help_panel="Running in parallel"),
 ]
 ShardOption = Annotated[
     Optional[str],
     typer.Option(
         help="Do this share of the work, such as 2/5, under a scheduler of your own; the last one reports.",
-        rich_help_panel="Who computes",
+        rich_help_panel="Running in parallel",
     ),
 ]
 

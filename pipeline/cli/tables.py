@@ -30,7 +30,7 @@ def audit(
     given: dict[str, Any],
     out: Annotated[Optional[str], typer.Option(help="Folder for audit.json and refused.csv.")] = None,
 ) -> None:
-    """Look at a table before training: refusals, duplicates, labels, scaffolds, leaks of the notation."""
+    """Look at a table before training: refused rows, duplicates, values, scaffolds, leaks of the notation."""
     terminal.begin(source)
     from pipeline.files import write_atomically, write_csv
     from pipeline.runs.audit import audit_lines, audit_table

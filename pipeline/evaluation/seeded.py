@@ -84,6 +84,8 @@ def bounded_interval(
         return (0.0, unseen) if value == 0 else (1 - unseen, 1.0)
     if bounds == APART and value == 0 and estimate.error == 0:
         return -unseen, unseen
+    if bounds == APART and value in bounds:  # all against none: each share may be as far from its bound as above
+        return (1 - 2 * unseen, 1.0) if value > 0 else (-1.0, 2 * unseen - 1)
     if bounds == UNBOUNDED or estimate.error == 0 or value in bounds:
         low, high = estimate.interval(level)
         return max(low, lower), min(high, upper)

@@ -224,8 +224,8 @@ def _power(verdict: Verdict, comparisons: Comparisons, words: Words) -> str:
     error = float(evaluation.scores[item.other][item.metric][0])
     if item.smallest > RANGE[item.metric][1] - error:
         perfect = f"{LABELS[item.metric]} of {number(RANGE[item.metric][1])}"
-        return f" So few rows tell even an {perfect} from that of {other} less than four times in five."
-    said = f" A difference between {arm} and {other} is found four times in five if it is {number(item.smallest)}"
+        return f" The power to tell even an {perfect} from that of {other} is below 80 %."
+    said = f" The power to find a difference between {arm} and {other} is 80 % if it is {number(item.smallest)}"
     said += _suffix(item, words.units)
     if HIGHER_IS_BETTER[item.metric] or not error > item.smallest:
         return f"{said} or more."
@@ -367,9 +367,9 @@ def ladder_sentence(found: Sequence[Verdict], compared: Sequence[Comparisons]) -
         listed = "; ".join(f"{what} on {_names(splits)}" for what, splits in preferred.items())
         rest = f" Single verdicts name another arm, which is not shown to be better: {listed}.{rest}"
     if len(runs) == 1:
-        return f"Along the ladder no comparison gives a reason to leave {runs[0][0]} ({_names(runs[0][1])}).{rest}"
+        return f"No arm that a later split names is shown to beat {runs[0][0]} ({_names(runs[0][1])}).{rest}"
     said = "; ".join(f"{arm} on {_names(splits)}" for arm, splits in runs)
-    return f"Along the ladder the arm to use changes first at {runs[1][1][0]}: {said}.{rest}"
+    return f"From split to split the arm to use changes first at {runs[1][1][0]}: {said}.{rest}"
 
 
 def drop_sentence(easy: Evaluation, hard: Evaluation, arm: str, label: str, units: str) -> str:

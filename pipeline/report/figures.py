@@ -363,7 +363,7 @@ def dose_curves(curves: Sequence[dict[str, Any]], flat: Sequence[dict[str, Any]]
         for point in flat:
             colour = colour_of(point["learner"], "#333333")
             axis.plot(0, point[metric], "x", color=colour, ms=7, mew=2, label=point["label"])
-        axis.set(xscale="symlog", xlabel="real failures in training (% of those there are)", title=title)
+        axis.set(xscale="symlog", xlabel="dose of real failures (%)", title=title)
         axis.set_xticks([0, 1, 5, 10, 25, 50, 100], ["none", "1", "5", "10", "25", "50", "100"])
         axis.grid(axis="y", alpha=0.25)
     handles, labels = axes[1].get_legend_handles_labels()

@@ -38,6 +38,7 @@ from pipeline.evaluation.intervals import (
     temperature,
 )
 from pipeline.evaluation.metrics import divide, squared_errors
+from pipeline.evaluation.seeded import SHARE, UNBOUNDED
 from pipeline.features.structures import nearest_neighbours
 from pipeline.runs.context import Context, Machine, language_model_inputs
 from pipeline.runs.fits import Fits
@@ -56,7 +57,7 @@ SIGNALS = {
     HIDDEN: "distance to the five nearest training rows in the hidden space of the untouched language model, cut as "
     "the first of the language-model arms cuts it",
     SPREAD: "spread of the members of the ensemble",
-    OWN: "the arm's own doubt: entropy of its probabilities, or the width of the interval that comes with its "
+    OWN: "the arm's own uncertainty: entropy of its probabilities, or the width of the interval that comes with its "
     "prediction",
 }
 DISTANCES = "pipeline.runs.certainty:hidden_distances"
@@ -69,7 +70,7 @@ METHODS = {
     BY_SPREAD: "wider the more the members of the ensemble differ",
     OWN: "the interval that comes with the prediction, not calibrated",
     RAW: "the arm's probabilities as they are",
-    CALIBRATED: "its probabilities at the temperature that held-out training rows ask for",
+    CALIBRATED: "its probabilities rescaled to fit held-out training rows (temperature scaling)",
 }
 
 
@@ -330,7 +331,7 @@ def hidden_distances(
     masks, _ = training_folds(context, split, fold, context.targets(fold))
 
     def states() -> pd.DataFrame:
-        machine.reporter.say("Hidden states of the language model, for distances to training")
+        machine.reporter.say("Computing hidden states of the language model, for distances to the training rows")
         inputs = context.table.inputs
         untouched = FrozenRegressor(machine.engine(context, cell.inputs["arm"]), context.template)
         return pd.DataFrame(untouched.states(inputs), index=inputs.index)
@@ -366,7 +367,8 @@ class _Aligned:
         self.total = self.weights.sum(axis=1)
 
     def _row(self, arm: str, method: str, metric: str, samples: np.ndarray) -> tuple[Any, ...]:
-        low, high = score_interval(samples[1:], self.evaluation.groups)
+        bounds = SHARE if metric == "coverage" else UNBOUNDED
+        low, high = score_interval(samples[1:], self.evaluation.groups, bounds=bounds)
         return (self.evaluation.split, arm, method, metric, float(samples[0]), low, high, self._n)
 
     def _without_interval(self, arm: str, method: str, metric: str, value: float) -> tuple[Any, ...]:

@@ -45,7 +45,7 @@ def sentences(certainty: Certainty, evaluations: Sequence[Evaluation]) -> list[s
         useful = [row for row in found if row["useful"]]
         if useful:
             best = max(useful, key=lambda row: row["value"])
-            signal = "the arm's own doubt" if best["signal"] == OWN else best["signal"]
+            signal = "the arm's own uncertainty" if best["signal"] == OWN else best["signal"]
             told.append(f"{signal} on {evaluation.split} (error AUROC {best['value']:.2f})")
         elif found:
             untold.append(f"{evaluation.split} ({_why_untold(evaluation, found)})")
@@ -60,9 +60,9 @@ def sentences(certainty: Certainty, evaluations: Sequence[Evaluation]) -> list[s
     if without and evaluations[0].task != CLASSES:
         said.append(f"No intervals on {', '.join(without)}: fewer than {LEAST_RESIDUALS} held-out training rows.")
     if told:
-        said.append(f"Which predictions of the preferred baseline to doubt is told by {'; '.join(told)}.")
+        said.append(f"Large errors of the preferred baseline are flagged by {'; '.join(told)}.")
     if untold:
-        said.append(f"No signal is shown to tell which of its predictions to doubt on {'; '.join(untold)}.")
+        said.append(f"No signal is shown to flag large errors of the preferred baseline on {'; '.join(untold)}.")
     return said
 
 

@@ -47,7 +47,7 @@ class RunConfig:
     )
     id: str = setting(
         "",
-        "Column with your own name of each row; it stands in all outputs.",
+        "Column with your own names of the rows; copied to all outputs.",
         "run fit audit prompts study",
         panel=TABLE,
     )
@@ -96,7 +96,7 @@ class RunConfig:
     )
     transform: str = setting(
         "",
-        "Model the target as log10 or pIC50 (needs its units); predictions come back in its units.",
+        "Model the target as log10, or as pIC50 (which needs its units); predictions come back in its units.",
         "run fit audit prompts study",
         panel=TABLE,
         choices=TRANSFORMS,
@@ -191,10 +191,10 @@ class RunConfig:
     n_train: int = setting(
         0, "Train on at most this many rows of each fold, drawn by seed; test rows stay.", "run", panel=SPLITS, least=0
     )
-    test_size: float = setting(0.2, "Share of rows in a hold-out.", "run study", panel=SPLITS)
+    test_size: float = setting(0.2, "Share of rows to test on.", "run study", panel=SPLITS)
     folds: int = setting(0, "Number of folds; 0 for a hold-out.", "run", panel=SPLITS, least=0)
     repeats: int = setting(
-        1, "How often to deal the rows anew, each time with another seed of every arm.", "run", panel=SPLITS, least=1
+        1, "How often to redo the split, each time with another seed of every arm.", "run", panel=SPLITS, least=1
     )
     arms: tuple[str, ...] = setting(
         ("all",), "Arms by name, the groups baselines, lm, all, or your own as MODULE:FUNCTION.", "run", panel=ARMS
@@ -249,7 +249,11 @@ class RunConfig:
         choices=STARTS,
     )
     steps: int = setting(
-        0, "Optimiser steps of the LM arms, 16 rows each; 0 follows the rows.", "run fit study", panel=MODEL, least=0
+        0,
+        "Optimiser steps of the LM arms, 16 rows each; 0: by the number of rows.",
+        "run fit study",
+        panel=MODEL,
+        least=0,
     )
     lm_seeds: int = setting(
         0,

@@ -30,7 +30,7 @@ class StudyRow:
 STUDIES = {
     "negatives": StudyRow(
         "pipeline.studies.negatives.study",
-        "What happens when only successes were published, and what dose of failures mends it.",
+        "What happens when only successes were published, and what dose of failures cures it.",
     ),
     "published-only": StudyRow(
         "pipeline.studies.published_only.study",

@@ -213,7 +213,7 @@ def _test_on_outliers(table: Table, groups: np.ndarray, folds: Sequence[Fold]) -
     outside = set(table.frame["row_id"][groups.astype(str) != names[sizes.argmax()]])
     which = "are the" if all(set(fold.test) == outside for fold in folds) else "come from the"
     return [
-        f"most of the table hangs together by similar structures ({sizes.max()} of {len(table)} {table.rows_are}), and "
+        f"most of the table is linked by similar structures ({sizes.max()} of {len(table)} {table.rows_are}), and "
         f"the test rows {which} {len(outside)} unlike it: this rung is a test on outliers"
     ]
 

@@ -29,7 +29,7 @@ def few_groups(groups: np.ndarray, what: str = "independent test groups") -> lis
 
 def one_seed(seeds: int) -> list[str]:
     """What the intervals of a single training seed leave out."""
-    return ["One training seed: how much another draw of the training rows changes is in no interval."] * (seeds == 1)
+    return ["One training seed: no interval includes the variation between draws of training rows."] * (seeds == 1)
 
 
 def with_interval(found: Interval) -> str:
@@ -61,5 +61,5 @@ def biased(found: Interval) -> str:
     value, low, high = found if found[0] >= 0 else (-found[0], -found[2], -found[1])
     side = "too much" if found[0] >= 0 else "too little"
     return (
-        f"{with_interval((value, low, high))} yield points {side}{' (can be chance)' if can_be_chance(found) else ''}"
+        f"{with_interval((value, low, high))} yield points {side}{' (not significant)' if can_be_chance(found) else ''}"
     )

@@ -194,7 +194,7 @@ def test_the_ladder_sentence_names_the_rung_where_the_arm_changes():
     found, compared = ladder([("random", "gp"), ("scaffold", "gp"), ("size", None), ("cluster", "knn")], BETTER)
     said = ladder_sentence(found, compared)
     assert said.startswith(
-        "Along the ladder the arm to use changes first at cluster: gp on random and scaffold; knn on"
+        "From split to split the arm to use changes first at cluster: gp on random and scaffold; knn on"
     )
     assert said.endswith("No arm can be named on size.")
     assert "no comparison gives a reason to leave gp (random and scaffold)" in ladder_sentence(found[:3], compared[:3])

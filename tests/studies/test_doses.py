@@ -79,10 +79,10 @@ def of(what=RANKING, dose=25.0, low=10.0, high=25.0, groups=100.0):
 @pytest.mark.parametrize(
     ("found", "said"),
     [
-        (of(), "gp ranks as well as with 100 % of the failures (AUROC within 0.02) from 25 % on [10 to 25 %]."),
+        (of(), "gp ranks as well as at dose 100 % (AUROC within 0.02) from 25 % on [10 to 25 %]."),
         (
             of(REFUSING),
-            "gp accepts no more failures than with 100 % of them in training (false-positive rate within 0.05) from "
+            "gp accepts no more failures than at dose 100 % (false-positive rate within 0.05) from "
             "25 % on [10 to 25 %].",
         ),
         (of(low=25.0), "(AUROC within 0.02) from 25 % on."),
@@ -90,19 +90,19 @@ def of(what=RANKING, dose=25.0, low=10.0, high=25.0, groups=100.0):
         (of(low=1.0, high=25.0), "from 25 % on [1 to 25 %]."),
         (
             of(low=10.0, high=100.0),
-            "gp needs at least 10 % of the failures to rank as well as with 100 % of the failures (AUROC within 0.02); "
+            "gp needs a dose of at least 10 % to rank as well as at dose 100 % (AUROC within 0.02); "
             "no dose below 100 % is shown to be enough (by the values alone, 25 % is).",
         ),
         (
             of(REFUSING, 100.0, 25.0, 100.0),
-            "gp needs at least 25 % of the failures to accept no more failures than with 100 % of them in training "
+            "gp needs a dose of at least 25 % to accept no more failures than at dose 100 % "
             "(false-positive rate within 0.05); no dose below 100 % is shown to be enough.",
         ),
-        (of(dose=100.0, low=100.0, high=100.0), "gp ranks worse at every smaller dose than with 100 % of the failures"),
-        (of(REFUSING, 100.0, 100.0, 100.0), "gp accepts more failures at every smaller dose than with 100 %"),
+        (of(dose=100.0, low=100.0, high=100.0), "gp ranks worse at every smaller dose than at 100 %"),
+        (of(REFUSING, 100.0, 100.0, 100.0), "gp accepts more failures at every smaller dose than at 100 %"),
         (of(low=1.0, high=100.0), "cannot be told: any from 1 to 100 % may be it."),
-        (of(groups=6.0), "the rarer of successes and failures among the test rows tell as much as 6 independent"),
-        (of(REFUSING, groups=9.96), "cannot be told: the failures among the test rows tell as much as 9.96 indep"),
+        (of(groups=6.0), "the rarer of successes and failures among the test rows have only 6 effective groups"),
+        (of(REFUSING, groups=9.96), "cannot be told: the failures among the test rows have only 9.96 effective"),
     ],
 )
 def test_the_sentence_of_a_dose_says_what_was_shown(found, said):

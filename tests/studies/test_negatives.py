@@ -241,7 +241,7 @@ def test_a_planted_need_for_failures_shows(planted):
     assert shares["high"].between(shares["value"], 1).all()
     trained = shares[(shares["scheme"] == DOSE) & (shares["metric"] == "fpr")]
     assert (trained["low"] < trained["high"]).all()  # a share of a few rows is never known for certain
-    assert any("says yes to everything" in sentence for sentence in sentences(found))
+    assert any("predicts success for all" in sentence for sentence in sentences(found))
 
 
 def test_a_changed_test_label_changes_no_training(planted, tmp_path):
@@ -447,7 +447,7 @@ def test_the_command_leaves_all_that_is_promised_and_resumes(planted):
     command = ("stress", "negatives", config, "--base-rate", 0.3, "--out", out)
     done = chemtune(*command, cwd=planted.parent)
     assert done.returncode == 0, done.stderr
-    assert "says yes to everything" in done.stdout
+    assert "predicts success for all" in done.stdout
     names = (
         "config.yaml",
         "metrics.csv",
@@ -681,8 +681,8 @@ def test_words_for_shares_biases_and_what_intervals_lack():
     assert in_percent((0.5, np.nan, np.nan)) == "50 %"
     assert biased((12.0, 8.0, 16.0)) == "12 [8 to 16] yield points too much"
     assert biased((-3.0, -5.0, -1.0)) == "3 [1 to 5] yield points too little"
-    assert biased((-3.0, -5.0, 1.0)) == "3 [-1 to 5] yield points too little (can be chance)"
-    assert biased((2.0, np.nan, np.nan)) == "2 yield points too much (can be chance)"
+    assert biased((-3.0, -5.0, 1.0)) == "3 [-1 to 5] yield points too little (not significant)"
+    assert biased((2.0, np.nan, np.nan)) == "2 yield points too much (not significant)"
     assert one_seed(2) == []
     assert "in no interval" in one_seed(1)[0]
     assert few_groups(np.arange(10).astype(object)) == []

@@ -224,9 +224,9 @@ def test_what_all_rows_mend_is_said_with_its_side():
     said, seed = shown(
         ((-3, -9, 3), (5, 1, 9), (-8, -12, -4)), ((0.2, 0.1, 0.4), (0.3, 0.2, 0.5), (-0.1, -0.3, 0.1)), 1
     )
-    assert "predicts 3 [-3 to 9] yield points too little (can be chance)" in said
+    assert "predicts 3 [-3 to 9] yield points too little (not significant)" in said
     assert "8 [4 to 12] yield points higher" in said
-    assert "10 [-10 to 30] percentage points more (can be chance) are accepted" in said
+    assert "10 [-10 to 30] percentage points more (not significant) are accepted" in said
     assert seed.startswith("gp: one training seed")
 
 

@@ -212,7 +212,7 @@ def test_filters_are_counted_against_the_truth(scripted):
     assert value(GENERATOR, LIKELIHOOD, PRECISION, 1) == 1.0
     assert value(RANDOM, UNFILTERED, PRECISION, 1) == pytest.approx(5 / 6)
     assert value(POPULAR, UNFILTERED, PRECISION, 1) == 1.0
-    assert value(GENERATOR, "drfp-rf, 100 % of the failures", PRECISION, 3) == pytest.approx(1 / 3)
+    assert value(GENERATOR, "drfp-rf, dose 100 %", PRECISION, 3) == pytest.approx(1 / 3)
     assert value(GENERATOR, LIKELIHOOD, GAIN, 1) == 1.0
     assert found.predictions.groupby(["row_id"])["times_proposed"].sum().eq(4).all()
     outside = found.predictions[found.predictions["base"] == "OC1CC1"]
@@ -294,7 +294,7 @@ def test_what_cannot_be_done_is_said_in_one_line(planted, tiny_folder, more, wor
 @pytest.mark.parametrize(
     ("beyond", "said"),
     [
-        ((-0.03, -0.08, 0.0), "3 [0 to 8] points below the most popular conditions, a difference that can be chance"),
+        ((-0.03, -0.08, 0.0), "3 [0 to 8] points below the most popular conditions, which is not significant"),
         ((-0.15, -0.25, -0.07), "15 [7 to 25] points below the most popular conditions."),
         ((0.12, 0.04, 0.2), "12 [4 to 20] points above the most popular conditions."),
     ],
@@ -328,4 +328,4 @@ def test_the_page_says_on_how_many_each_was_trained(scripted):
     page = write_page(scripted.context, "Title", [], said, "chemtune", 1.0).read_text(encoding="utf-8")
     few = len(draw(scripted.parts[0], Check("drfp-rf", None).training(0)).positives)
     assert f"<td>drfp-rf, decoys</td><td>{few}" in page
-    assert "drfp-rf, 100 % of the failures, as few successes as with decoys</td><td>" in page
+    assert "drfp-rf, dose 100 %, as few successes as with decoys</td><td>" in page

@@ -96,28 +96,27 @@ def enough_in_words(learner: str, found: Enough) -> str:
     """One sentence: from which dose on, within which limits, or that it cannot be told."""
     smallest, largest = found.doses[0], found.doses[-1]
     aim = {
-        RANKING: f"ranks as well as with {largest:g} % of the failures (AUROC within {GAPS[RANKING]})",
-        REFUSING: f"accepts no more failures than with {largest:g} % of them in training (false-positive rate within "
-        f"{GAPS[REFUSING]})",
+        RANKING: f"ranks as well as at dose {largest:g} % (AUROC within {GAPS[RANKING]})",
+        REFUSING: f"accepts no more failures than at dose {largest:g} % (false-positive rate within {GAPS[REFUSING]})",
     }[found.what]
     if found.few:
         return (
-            f"From which dose on {learner} {aim} cannot be told: the {_ROWS[found.what]} among the test rows tell as "
-            f"much as {found.groups:.3g} independent groups, and {MIN_GROUPS} are needed."
+            f"From which dose on {learner} {aim} cannot be told: the {_ROWS[found.what]} among the test rows have only "
+            f"{found.groups:.3g} effective groups, and {MIN_GROUPS} are needed."
         )
     if not found.told:
         return f"From which dose on {learner} {aim} cannot be told: any from {smallest:g} to {largest:g} % may be it."
     if found.low == largest:
         short = {RANKING: "ranks worse", REFUSING: "accepts more failures"}[found.what]
         return (
-            f"{learner} {short} at every smaller dose than with {largest:g} % of the failures, by more than "
+            f"{learner} {short} at every smaller dose than at {largest:g} %, by more than "
             f"{GAPS[found.what]}; whether still more of them would help was not tried."
         )
     if found.high == largest:
         verb, rest = aim.split(" ", 1)
         alone = f" (by the values alone, {found.dose:g} % is)" if found.dose < largest else ""
         return (
-            f"{learner} needs at least {found.low:g} % of the failures to {verb.removesuffix('s')} {rest}; no dose "
+            f"{learner} needs a dose of at least {found.low:g} % to {verb.removesuffix('s')} {rest}; no dose "
             f"below {largest:g} % is shown to be enough{alone}."
         )
     if found.low == found.high:

@@ -116,7 +116,7 @@ SPIES = "unlabelled, spies"
 HIDING = (*DECOYS, *UNLABELLED, SPIES)  # schemes that hide most successes first
 EXPLAINED = {
     ALWAYS_YES: "accepts every reaction; nothing is trained",
-    LABELS_ALONE: "a label model that has seen successes alone: it can only say yes",
+    LABELS_ALONE: "a two-class model that has seen successes alone: it can only predict success",
     **dict.fromkeys(ONE_CLASS, "familiarity with the successes, over DRFP; the line leaves out 5 % of those held back"),
     FAMILIARITY: "log p(reaction) tuned on the successes minus that of the base model, per token; the line as above",
     YIELDS_ALONE: "regression of the yield on successes alone, accepted from the threshold on",

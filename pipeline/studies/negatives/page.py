@@ -99,7 +99,8 @@ def _of_split(found: Findings) -> list[Section]:
                 f"AUROC and failures accepted against the dose of real failures, {name}",
             ),
             remarks=[
-                "A dose is a share of the failures that the training rows hold for so many successes. Dotted: the "
+                "At dose 100 % there are as many failures per success as in all training rows, at 10 % a tenth of that "
+                "(one at least). Dotted: the "
                 "decision of the same models moved to another base rate, which changes what is accepted and not the "
                 "ranking. Dashed: trained on all rows. Crosses: regression of the yields of successes alone."
             ],

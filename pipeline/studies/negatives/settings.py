@@ -37,7 +37,7 @@ class NegativesSettings(StudySettings):
     seeds: int = setting(3, "Training seeds; each draws its own training rows.", "study", panel=STUDY, least=1, quick=1)
     doses: tuple[float, ...] = setting(
         (1.0, 5.0, 10.0, 25.0, 50.0, 100.0),
-        "Percent of the failures of the training rows that the classical models are given.",
+        "Doses of failures for the classical models, in percent of the failures per success of all training rows.",
         "study",
         panel=STUDY,
         quick=(1, 10, 100),

@@ -25,7 +25,7 @@ def sentences(findings: Findings) -> list[str]:
     yes = findings.value(ALWAYS_YES, "none", "fpr")
     if yes:
         said.append(
-            f"Trained on successes alone, a label model of any kind says yes to everything: it accepts {yes[0]:.0%} of "
+            f"Trained on successes alone, a two-class model predicts success for all: it accepts {yes[0]:.0%} of "
             "the failures and cannot rank (AUROC 0.5)."
         )
     for learner in experiment.learners:
@@ -113,7 +113,7 @@ def _avoiding(findings: Findings) -> list[str]:
     for learner in findings.experiment.learners:
         apart = findings.difference(f"{learner} {ANYWHERE}", f"{learner} {RECOMBINED}", np.nan, "auroc")
         if apart:
-            parts.append(f"{learner} by {with_interval(apart)}{' (can be chance)' if can_be_chance(apart) else ''}")
+            parts.append(f"{learner} by {with_interval(apart)}{' (not significant)' if can_be_chance(apart) else ''}")
     measured = f" Decoys drawn without a look at them change its AUROC: {'; '.join(parts)}." if parts else ""
     return [
         "The recombined decoys keep clear of the test reactions, which a chemist who draws them cannot: what is shown "

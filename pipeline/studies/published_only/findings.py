@@ -269,5 +269,5 @@ def _hundredfold(found: Interval) -> Interval:
 def _less(found: Interval, unit: str, less: str, more: str) -> str:
     """``20 [13 to 27] yield points lower``; said where it can be chance."""
     value, low, high = found if found[0] >= 0 else (-found[0], -found[2], -found[1])
-    chance = " (can be chance)" if can_be_chance(found) else ""
+    chance = " (not significant)" if can_be_chance(found) else ""
     return f"{with_interval((value, low, high))} {unit} {less if found[0] >= 0 else more}{chance}"

@@ -193,7 +193,7 @@ class Check:
 
     @property
     def label(self) -> str:
-        what = "decoys" if self.dose is None else f"{self.dose:g} % of the failures"
+        what = "decoys" if self.dose is None else f"dose {self.dose:g} %"
         return f"{self.learner}, {what}{', as few successes as with decoys' if self.few else ''}"
 
     def training(self, seed: int) -> NegativesTraining:

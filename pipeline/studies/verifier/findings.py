@@ -328,8 +328,8 @@ def _gain(found: Findings, check: Check, top: int) -> str:
     beyond = found.value(GENERATOR, check.label, OVER_POPULAR, top)
     if gain is None or beyond is None:
         return ""
-    chance = ", a difference that can be chance" if can_be_chance(beyond) else ""
-    gained = " (can be chance)" if can_be_chance(gain) else ""
+    chance = ", which is not significant" if can_be_chance(beyond) else ""
+    gained = " (not significant)" if can_be_chance(gain) else ""
     value, low, high = beyond
     side, away = ("above", beyond) if value >= 0 else ("below", (-value, -high, -low))
     return (

@@ -49,7 +49,7 @@ class VerifierSettings(StudySettings):
     samples: int = setting(2, "Proposals per reaction and temperature.", "study", panel=STUDY, least=1)
     doses: tuple[float, ...] = setting(
         (1.0, 10.0, 100.0),
-        "Percent of the failures of the training rows that verifiers are trained with.",
+        "Doses of failures for the verifiers, in percent of the failures per success of all training rows.",
         "study",
         panel=STUDY,
         quick=(100,),
