@@ -108,9 +108,12 @@ def plan(context: Context, machine: Machine) -> list[Cell]:
 
 
 def _cell(context: Context, machine: Machine, split: Split, arm: str, size: int, seed: int) -> Cell:
+    rows = drawn(context, split, size, seed)
     inputs: dict[str, Any] = {
         "table": context.table.fingerprint(),
-        "rows": digest(drawn(context, split, size, seed), split.folds[0].test),
+        "rows": digest(rows, split.folds[0].test),
+        "groups": digest([split.groups[row] for row in rows]),
+        "reach": split.reach,
         "seed": context.config.seed + seed,
         "code": code_of(WORK, *OBJECTS, *code_behind(arm, context.table.kind)),
     }
