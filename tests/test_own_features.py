@@ -61,7 +61,7 @@ def test_a_saved_model_asks_for_the_column_and_keeps_it_out_of_the_prompt(comput
 
 def test_a_feature_that_is_no_number_or_named_twice_is_said(computed):
     given = {"smiles": "SMILES", "target": "value", "arms": "ridge"}
-    with pytest.raises(InputError, match="named as context and as a feature"):
+    with pytest.raises(InputError, match="named twice as context or feature"):
         make_config(str(computed), {**given, "features": "charge", "context": "charge"})
     done = chemtune(
         "audit", computed, "--smiles", "SMILES", "--target", "value", "--features", "SMILE", cwd=computed.parent

@@ -111,7 +111,8 @@ def work_on(cell: Cell, context: Any, machine: Any, needed: Sequence[Mapping[str
     worker = getattr(import_module(module), name)
     with pinned(machine.threads, machine.threads if cell.on_model else 1):
         made = worker(context, machine, cell, needed)
-    return {**cell.about(), "threads": machine.threads if cell.on_model else 1, **made}
+    threads = machine.threads if cell.on_model else 1
+    return {**cell.about(), "versions": versions(), "threads": threads, **made}
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -70,7 +72,7 @@ class Executor:
         if not shard:
             return cls(name or SERIAL, workers)
         share, _, shares = shard.partition("/")
-        if not (share.isdigit() and shares.isdigit() and 1 <= int(share) <= int(shares)):
+        if not (re.fullmatch("[0-9]+/[0-9]+", shard) and 1 <= int(share) <= int(shares)):
             raise InputError(f"--shard is {shard!r}; write it as 2/5, for the second of five shares")
         if name not in ("", SERIAL):
             raise InputError(f"--shard is for other schedulers; it does not go with --executor {name}")
@@ -201,6 +203,7 @@ class Errand:
     run: Path
     takes_model: bool
     features: dict[str, Any]
+    parent: int = 0  # the process without which the helper ends; 0 for none
 
 
 def run_errand(errand: Errand) -> None:
@@ -216,6 +219,8 @@ def run_errand(errand: Errand) -> None:
         return mine and all(needed.id in work.results or suits(needed) for needed in cell.needs)
 
     while any(map(suits, work.waiting.values())):
+        if errand.parent and os.getppid() != errand.parent:
+            return
         try:
             if not work.do_one(errand.context, errand.machine, suits):
                 time.sleep(WAIT)
@@ -268,7 +273,8 @@ class _Processes:
     takes_model = False
 
     def __init__(self, work: _Work, context: Any, machine: Any, workers: int) -> None:
-        self.errand = _errand(work, context, machine, max(1, machine.threads // workers), False)
+        errand = _errand(work, context, machine, max(1, machine.threads // workers), False)
+        self.errand = replace(errand, parent=os.getpid())
         self.running: list[Any] = []
 
     def start(self) -> None:
@@ -309,7 +315,8 @@ class _Ray:
             ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         errand = _errand(work, context, machine, max(1, machine.threads // workers), False)
         self.errand = ray.put(errand)
-        self.task = ray.remote(num_cpus=errand.machine.threads, max_retries=0)(run_errand)
+        most = max(node["Resources"].get("CPU", 1.0) for node in ray.nodes() if node["Alive"])
+        self.task = ray.remote(num_cpus=min(errand.machine.threads, most), max_retries=0)(run_errand)
         self.running: list[Any] = []
 
     def start(self) -> None:

@@ -172,6 +172,15 @@ def _text(module: str, name: str) -> str:
     return "\n".join(ast.dump(statement) for statement in _module(module).definitions[name])
 
 
+def _without_words(call: ast.Call) -> None:
+    """Take the words out of a message, a line of progress or the declaration of a setting, whose default stays."""
+    name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
+    if name == "setting":
+        call.args, call.keywords = call.args[:1], []
+    elif name in ("InputError", "unknown", "say", "step"):
+        call.args, call.keywords = [], []
+
+
 def _bare(tree: ast.Module) -> ast.Module:
     """The tree without docstrings and annotations, which change no number."""
     for node in ast.walk(tree):
@@ -183,6 +192,8 @@ def _bare(tree: ast.Module) -> ast.Module:
                 argument.annotation = None
         elif isinstance(node, ast.AnnAssign):
             node.annotation = ast.Constant(None)
+        elif isinstance(node, ast.Call):
+            _without_words(node)
         if (
             isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
             and ast.get_docstring(node) is not None

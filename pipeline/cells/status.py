@@ -63,6 +63,8 @@ def _status(run: Path) -> Status:
         content = store.read(cell["id"])
         if content is not None:
             spent = content.get("seconds", 0.0) + content.get("validation_seconds", 0.0)
+            if content["work"].endswith(":mean"):  # its seconds are those of its members
+                spent = 0.0
             seconds.setdefault(cell["kind"], []).append(spent)
             continue
         waiting.append(cell)

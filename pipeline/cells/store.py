@@ -83,6 +83,13 @@ class Store:
         lock.release()
         return False
 
+    @contextmanager
+    def decision(self) -> Iterator[None]:
+        """What this process decides for the folder in the block, no other one decides meanwhile."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder / "decision.lock"):
+            yield
+
     def write_plan(self, cells: list[Cell]) -> None:
         """Keep which cells the run is made of, for `chemtune status`."""
         listed = [{"id": cell.id, "label": cell.label, "kind": cell.kind} for cell in cells]

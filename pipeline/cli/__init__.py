@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 from pipeline.cli import models, runs, studies, tables  # they register their verbs
@@ -14,6 +15,7 @@ __all__ = ["app", "console", "entry", "models", "runs", "studies", "tables"]
 
 def entry() -> None:
     """The ``chemtune`` command: exit status 0, or 2 with one clear line for bad input."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # helpers end with the command
     try:
         app()
     except InputError as error:
@@ -22,6 +24,9 @@ def entry() -> None:
     except KeyboardInterrupt:
         errors.print("chemtune: stopped; finished cells are kept, the same command goes on from here", markup=False)
         sys.exit(130)
+    except (NotADirectoryError, FileExistsError, PermissionError) as error:
+        errors.print(f"chemtune: {error.filename}: {error.strerror}", markup=False)
+        sys.exit(2)
     except OSError as error:
         if error.errno != 28:  # ENOSPC
             raise

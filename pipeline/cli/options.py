@@ -85,7 +85,8 @@ def _parameters(kind: type, verb: str) -> dict[str, inspect.Parameter]:
 def _option(one: Field[Any], name: str, kind: Any, verb: str) -> inspect.Parameter:
     shown = f"--{name.replace('_', '-')}"
     plain = kind if kind in (bool, int, float, str) else str  # a list is written with commas
-    declared = typer.Option(shown, help=help_of(one, verb), rich_help_panel=one.metadata["panel"] or None)
+    names = f"{shown}/--no-{shown.removeprefix('--')}" if kind is bool else shown
+    declared = typer.Option(names, help=help_of(one, verb), rich_help_panel=one.metadata["panel"] or None)
     annotation = Annotated[Optional[plain], declared]  # type: ignore[valid-type]
     return inspect.Parameter(_parameter(name), inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 

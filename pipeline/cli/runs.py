@@ -62,11 +62,15 @@ def run(
             prepared.append((made, settled(made, reporter)))
             _say_plan(reporter, made)
         outcomes = [_within_budget(*one, share, how) for one in prepared]
+        if len(configs) > 1:
+            write_atomically(folder / "config.yaml", write_yaml(job.settings))
+        if None in outcomes and len(outcomes) > 1:  # another share may have ended meanwhile
+            outcomes = [
+                outcome or _within_budget(*one, share, how) for outcome, one in zip(outcomes, prepared, strict=True)
+            ]
         if None in outcomes:
             console.print("Other shares are still to be done; the command that does the last one writes the report.")
             return
-        if len(configs) > 1:
-            write_atomically(folder / "config.yaml", write_yaml(job.settings))
         report = write_report(outcomes, folder)
     _say_outcomes(outcomes, report)
 

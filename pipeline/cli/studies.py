@@ -67,7 +67,7 @@ def run_named(
     terminal.begin(source)
     from pipeline.cells.executors import Executor
     from pipeline.settings.fields import quick_values
-    from pipeline.settings.reading import make_config, read_stress
+    from pipeline.settings.reading import default_folder, make_config, read_stress
     from pipeline.studies.study import run_study, study_named
 
     study, how = study_named(name), Executor.of(*who)
@@ -77,7 +77,7 @@ def run_named(
         said | {key: value for key, value in given.items() if key in own}, f"settings of {name}"
     )
     config = make_config(source, {key: value for key, value in given.items() if key not in own} | {"out": out})
-    if out is None:
+    if config.out == default_folder(config.table):  # none was named, here or in a YAML
         config = replace(config, out=f"{config.out}-{name}")
     reporter = TerminalReporter()
     with reporter.running():

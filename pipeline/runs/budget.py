@@ -257,17 +257,18 @@ def fit_budget(context: Context, machine: Machine, measured: Probe, seconds: flo
     A later start of the same command in the same folder takes the same choice, whatever its own
     probe says, so that finished cells are found again.
     """
-    chosen = _stored_choice(context)
-    if chosen is None:
-        applied, smaller = [], context
-        for index, reduction in enumerate(REDUCTIONS):
-            over = sum(estimate(smaller, machine, measured).values()) > seconds
-            reduced = reduction(smaller) if over else None
-            if reduced is not None:
-                smaller = reduced
-                applied.append(index)
-        content = {**_identity(context), "reductions": applied}
-        write_atomically(context.folder / CHOICE, json.dumps(content, indent=1))
+    with Store(context.folder).decision():
+        chosen = _stored_choice(context)
+        if chosen is None:
+            applied, smaller = [], context
+            for index, reduction in enumerate(REDUCTIONS):
+                over = sum(estimate(smaller, machine, measured).values()) > seconds
+                reduced = _reduced(smaller, reduction) if over else None
+                if reduced is not None:
+                    smaller = reduced
+                    applied.append(index)
+            content = {**_identity(context), "reductions": applied}
+            write_atomically(context.folder / CHOICE, json.dumps(content, indent=1))
     return as_reduced(context)
 
 
@@ -275,8 +276,16 @@ def as_reduced(context: Context) -> Context:
     """The run with the reductions that an earlier start chose for a budget; as it is if there were none."""
     smaller = context
     for index in _stored_choice(context) or ():
-        smaller = REDUCTIONS[index](smaller) or smaller
-    return replace(smaller, left_out=(*context.left_out, *_left_out(context, smaller)))
+        smaller = _reduced(smaller, REDUCTIONS[index]) or smaller
+    return replace(smaller, asked=context.config, left_out=(*context.left_out, *_left_out(context, smaller)))
+
+
+def _reduced(context: Context, reduction: Reduction) -> Context | None:
+    """The reduced run; None where there is nothing to give up, or what would be left cannot be divided."""
+    try:
+        return reduction(context)
+    except InputError:
+        return None
 
 
 def _identity(context: Context) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.arms.ladder import is_language_model, layers_of
+from pipeline.cells.store import Store
 from pipeline.errors import InputError
 from pipeline.features.inputs import ReactionColumns
 from pipeline.files import write_atomically
@@ -41,6 +42,8 @@ class Context:
         None yet where a model is fitted on all rows.
     left_out, rungs_left_out : tuple of str
         What was given up for a budget, and splits that the table cannot make; a line each.
+    asked : RunConfig or None
+        The settings before a budget reduced them; None where nothing was.
     settings : object
         Those of a study beside the settings of a run; None for a comparison of arms.
     """
@@ -52,6 +55,7 @@ class Context:
     left_out: tuple[str, ...] = ()
     rungs_left_out: tuple[str, ...] = ()
     settings: Any = None
+    asked: RunConfig | None = None
     _kept: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -192,17 +196,18 @@ def settled(context: Context, reporter: Reporter) -> Machine:
     that, and on a busy machine a run that goes on must not turn to another one half way.
     """
     config, path = context.config, context.folder / SETTLED
-    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    found = {**kept, "threads": kept.get("threads") or cores()}
-    dtype = ""
-    if any(map(is_language_model, context.arms)):
-        known = kept.get("dtype", {})
-        dtype = config.dtype
-        if dtype == AUTO_DTYPE:
-            dtype = known.get(device_kind()) or _dtype_here(config)
-            found["dtype"] = {**known, device_kind(): dtype}
-    if found != kept:
-        write_atomically(path, json.dumps(found, indent=1))
+    with Store(context.folder).decision():
+        kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        found = {**kept, "threads": kept.get("threads") or cores()}
+        dtype = ""
+        if any(map(is_language_model, context.arms)):
+            known = kept.get("dtype", {})
+            dtype = config.dtype
+            if dtype == AUTO_DTYPE:
+                dtype = known.get(device_kind()) or _dtype_here(config)
+                found["dtype"] = {**known, device_kind(): dtype}
+        if found != kept:
+            write_atomically(path, json.dumps(found, indent=1))
     return Machine(found["threads"], dtype, reporter)
 
 

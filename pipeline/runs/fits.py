@@ -28,10 +28,11 @@ from pipeline.arms.ladder import (
     mean_of,
 )
 from pipeline.arms.own import is_own
-from pipeline.cells.cell import Cell, digest, measured
+from pipeline.cells.cell import Cell, digest, measured, versions
 from pipeline.cells.reach import code_of
 from pipeline.cells.store import Store
 from pipeline.defaults import PLAIN
+from pipeline.errors import InputError
 from pipeline.features.structures import descriptors, differential_bits
 from pipeline.files import write_atomically
 from pipeline.lm.defaults import training_settings
@@ -53,7 +54,12 @@ from pipeline.tables.targets import CLASSES, REGRESSION
 
 SEED_STEP = 1_000  # from a training seed of an arm to the next one on the same rows
 MOST_TRAINED_AGAIN = 1_000  # training rows up to which a language model is trained with a second seed by itself
-OBJECTS = ("pipeline.tables.table:Table", "pipeline.splits.splitters:Split")  # that every worker is given
+# What every worker is given.
+OBJECTS = (
+    "pipeline.tables.table:Table",
+    "pipeline.splits.splitters:Split",
+    "pipeline.runs.context:binned",
+)
 FIT, MEAN = "pipeline.runs.fits:fit", "pipeline.runs.fits:mean"
 WORKERS = (FIT, MEAN, *OBJECTS)
 SHARED = {MOLECULES: ("descriptors", descriptors), REACTIONS: ("fingerprints", differential_bits)}
@@ -125,11 +131,22 @@ class Fits:
         self._by_tags = {tuple(content["tags"][name] for name in names): content for content in self.contents}
 
     def of(self, split: Split, fold: Fold, arm: str, again: int = 0) -> Mapping[str, Any]:
-        return self._by_tags[split.name, fold.repeat, fold.fold, arm, again]
+        found = self._by_tags.get((split.name, fold.repeat, fold.fold, arm, again))
+        if found is None:
+            raise InputError(
+                f"no result of {arm} on {split.name}{split.named(fold)}: the settings in the folder are not those that "
+                "its cells were made with; run the command again"
+            )
+        return found
 
     def shown(self, context: Context) -> list[Mapping[str, Any]]:
         """Those of the arms of the run, split by split and division by division, with their first seed."""
         return [self.of(split, fold, arm) for split in context.splits for fold in split.folds for arm in context.arms]
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Of the packages that made them."""
+        return next((content["versions"] for content in self.contents if "versions" in content), versions())
 
     @property
     def dtype(self) -> str | None:

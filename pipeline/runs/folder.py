@@ -26,7 +26,7 @@ def refused_rows(table: Table) -> pd.DataFrame:
 
 def write_inputs(context: Context) -> None:
     """Write ``config.yaml``, ``refused.csv`` and ``splits.csv``."""
-    write_atomically(context.folder / "config.yaml", write_yaml(context.config.as_dict()))
+    write_atomically(context.folder / "config.yaml", write_yaml((context.asked or context.config).as_dict()))
     write_csv(context.folder / "refused.csv", refused_rows(context.table))
     splits = pd.concat([split.frame() for split in context.splits], ignore_index=True)
     write_csv(context.folder / "splits.csv", with_origins(splits, context.table))

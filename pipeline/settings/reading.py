@@ -133,8 +133,13 @@ def merge_settings(source: str, given: Mapping[str, Any]) -> dict[str, Any]:
     if not settings.get("target"):
         option = "--yield" if settings.get("reaction") or settings.get("components") else "--target"
         raise InputError(f"{settings['table']}: which column is the target? Name it with {option}")
-    settings["out"] = settings.get("out") or str(Path("runs") / table_name(settings["table"]))
+    settings["out"] = settings.get("out") or default_folder(settings["table"])
     return settings
+
+
+def default_folder(table: str) -> str:
+    """Where a run over a table goes if nobody says otherwise."""
+    return str(Path("runs") / table_name(table))
 
 
 def _names_yields(settings: Mapping[str, Any], given: Mapping[str, Any]) -> bool:

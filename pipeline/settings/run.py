@@ -292,9 +292,10 @@ class RunConfig:
             raise InputError("bins makes classes of a number; transform and censored bounds are for numbers")
         if not self.split:
             raise InputError("no split was named; give one or more, such as random,scaffold")
-        twice = next((name for name in self.features if name in self.context), None)
+        beside = [name.removesuffix(":number").removesuffix(":name") for name in self.beside]
+        twice = next((name for name in beside if beside.count(name) > 1), None)
         if twice:
-            raise InputError(f"{twice!r} is named as context and as a feature; name it once")
+            raise InputError(f"{twice!r} is named twice as context or feature; name it once")
         if not self.arms:
             raise InputError("no arm was named; give one or more, such as ensemble,lm-head")
         from pipeline.prompts.templates import PromptTemplate  # these load the libraries of chemistry

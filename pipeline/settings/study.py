@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any, Self, get_type_hints
 
 from pipeline.errors import InputError, unknown
@@ -20,6 +20,9 @@ class StudySettings:
 
     def __post_init__(self) -> None:
         check(self)
+        for one in fields(self):  # type: ignore[arg-type]
+            if getattr(self, one.name) == () and one.default and one.metadata.get("quick") != ():
+                raise InputError(f"{one.name} is empty; give one or more")
 
     @classmethod
     def read(cls, given: Mapping[str, Any], where: str) -> Self:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from pipeline.arms.catalogue import ARMS
 from pipeline.arms.ladder import CONTROLS, REACTION_CONTROLS, is_language_model
-from pipeline.cells.cell import Cell, versions
+from pipeline.cells.cell import Cell
 from pipeline.cells.executors import Executor
 from pipeline.cells.store import Store
 from pipeline.evaluation.comparison import Comparisons, Difference, compare
@@ -314,7 +314,7 @@ def _info(
         },
         "left_out": list(context.left_out),
         "rungs_left_out": list(context.rungs_left_out),
-        "versions": versions(),
+        "versions": fits.versions,
         "hardware": hardware(),
         "dtype": fits.dtype,
         "seconds": fits.seconds,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from pipeline.arms.catalogue import ARMS, arms_of
-from pipeline.arms.ladder import GROUPS, LANGUAGE_MODELS, code_behind
+from pipeline.arms.ladder import GROUPS, LANGUAGE_MODEL_CODE, LANGUAGE_MODELS, code_behind
 from pipeline.cells.reach import code_of
 from pipeline.errors import InputError, unknown
 from pipeline.runs.context import Context, Machine
@@ -43,7 +43,8 @@ def resolve_learners(arms: Sequence[str], classical: Sequence[str]) -> tuple[str
 
 def code_of_learner(worker: str, learner: str) -> str:
     """A hash of the code behind what a worker (``module:function``) of a study makes with a learner."""
-    arms = code_behind(learner, REACTIONS) if learner in ARMS else ()
+    writes = LANGUAGE_MODEL_CODE if learner.startswith("lm-") else ()  # a language model that is no arm
+    arms = code_behind(learner, REACTIONS) if learner in ARMS else writes
     return code_of(worker, *OBJECTS, *arms)
 
 

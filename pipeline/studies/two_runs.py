@@ -38,7 +38,9 @@ class Finished:
         try:
             info = json.loads((folder / "run.json").read_text(encoding="utf-8"))
             predictions = pd.read_parquet(folder / "predictions.parquet")
-            splits = pd.read_csv(folder / "splits.csv", dtype={"row_id": str, "group": str})
+            columns = ["split", "repeat", "fold", "row_id", "role", "group"]
+            texts = dict.fromkeys(("split", "row_id", "role", "group"), str)
+            splits = pd.read_csv(folder / "splits.csv", usecols=columns, dtype=texts, keep_default_na=False)
         except (OSError, ValueError) as error:
             raise InputError(f"{folder}: not the folder of a finished run (no readable run.json)") from error
         if "task" not in info:
@@ -74,6 +76,10 @@ def compare_runs(first: Finished, second: Finished) -> list[Pair]:
     """
     if first.info["task"] != second.info["task"]:
         raise InputError(f"{first.folder} has {first.info['task']}, {second.folder} {second.info['task']}")
+    columns = [{str(name) for name in run.predictions if str(name).startswith("p_")} for run in (first, second)]
+    bins = [run.info["settings"].get("bins") for run in (first, second)]
+    if columns[0] != columns[1] or bins[0] != bins[1]:
+        raise InputError(f"{first.folder} and {second.folder} predict different classes: there is nothing to compare")
     task, pairs = first.info["task"], []
     for split, arm in first.predictions[["split", "arm"]].drop_duplicates().itertuples(index=False):
         parts = [_part(run, split, arm) for run in (first, second)]

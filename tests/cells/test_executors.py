@@ -293,3 +293,32 @@ def test_runs_over_classes_are_compared_by_their_ranking(tmp_path):
     apart = compare_runs(runs[0], runs[2])
     assert {pair.arm for pair in apart} == {"majority", "knn", "ridge"}
     assert all(0 < pair.n < len(SMILES) / 2 for pair in apart)
+
+
+def test_a_run_that_a_budget_reduced_is_reported_again(serial, tmp_path):
+    folder, command = serial
+    given = (*command[:6], "--arms", "knn,svr", "--split", "random", "--repeats", 5, "--budget", "0.01s")
+    done = chemtune(*given, "--out", tmp_path / "small", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    info = json.loads((tmp_path / "small/run.json").read_text())
+    assert info["left_out"]
+    done = chemtune("report", tmp_path / "small", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    again = json.loads((tmp_path / "small/run.json").read_text())
+    assert (again["left_out"], again["settings"]) == (info["left_out"], info["settings"])
+
+
+def test_runs_over_other_classes_are_not_compared(tmp_path):
+    rows = [(s, "abc"[number % 3], "ab"[number % 2]) for number, s in enumerate(SMILES)]
+    table = write_table(tmp_path / "classes.csv", rows, "SMILES,three,two")
+    for target in ("three", "two"):
+        given = ("run", table, "--smiles", "SMILES", "--target", target, "--arms", "knn", "--split", "random")
+        assert chemtune(*given, "--out", tmp_path / target, cwd=tmp_path).returncode == 0
+    with pytest.raises(InputError, match="predict different classes"):
+        compare_runs(*(Finished.read(tmp_path / name) for name in ("three", "two")))
+
+
+def test_a_helper_ends_without_the_process_that_started_it(tmp_path):
+    errand = executors.Errand(tuple(cells_of(count=3)), str(tmp_path), Machine(1), tmp_path, False, {}, parent=1)
+    executors.run_errand(errand)  # its parent is another one
+    assert not list(tmp_path.glob("cells/*.json"))

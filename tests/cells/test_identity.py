@@ -86,6 +86,22 @@ def test_what_all_arms_share_changes_all_cells(before, edited):
     assert changed(before, edited("pipeline.runs.held_out", "INNER_FOLDS = 5", "INNER_FOLDS = 4")) == set(ARMS)
 
 
+def test_how_classes_are_cut_changes_all_cells(before, edited):
+    assert changed(before, edited("pipeline.runs.context", 'side="left"', 'side="right"')) == set(ARMS)
+
+
+def test_the_words_of_settings_and_messages_change_no_study(before, edited):
+    from pipeline.studies.learners import code_of_learner
+    from pipeline.studies.negatives.work import WORK
+
+    first, likelihood = code_of_learner(WORK, "drfp-rf"), code_of_learner(WORK, "lm-likelihood")
+    edited("pipeline.settings.run", "Column that holds the SMILES.", "The column with the SMILES.")
+    assert code_of_learner(WORK, "drfp-rf") == first
+    edited("pipeline.lm.engine", "LENGTH_STEP = 8", "LENGTH_STEP = 4")
+    assert code_of_learner(WORK, "lm-likelihood") != likelihood
+    assert code_of_learner(WORK, "drfp-rf") == first
+
+
 def test_every_arm_reaches_the_function_that_builds_it():
     for name, kind in NAMES:
         roots = code_behind(name, kind)

@@ -514,6 +514,13 @@ def test_the_language_model_goes_the_same_way(planted, tiny_folder):
     assert any("On the same rows lm-head and drfp-rf" in sentence for sentence in sentences(found))
 
 
+def test_a_threshold_that_is_named_twice_or_is_the_main_one_is_trained_once(planted):
+    experiment = experiment_of(planted, settings=replace(SETTINGS, sensitivity=(20.0, 50.0, 50.0)))
+    assert [moved.settings.success for moved, _ in work.thresholds(experiment)] == [50.0]
+    cells = work.plan(experiment.context, Machine(1))
+    assert len({cell.id for cell in cells}) == len(cells)
+
+
 def test_a_likelihood_is_the_plain_one(planted, tiny_folder):
     """Per-token log-probabilities of the tuned minus the base model, against the model's own forward."""
     import torch
@@ -684,7 +691,7 @@ def test_words_for_shares_biases_and_what_intervals_lack():
     assert biased((-3.0, -5.0, 1.0)) == "3 [-1 to 5] yield points too little (not significant)"
     assert biased((2.0, np.nan, np.nan)) == "2 yield points too much (not significant)"
     assert one_seed(2) == []
-    assert "in no interval" in one_seed(1)[0]
+    assert "no interval includes" in one_seed(1)[0]
     assert few_groups(np.arange(10).astype(object)) == []
     assert few_groups(np.arange(9).astype(object)) == [
         "Fewer than 10 independent test groups: intervals say little here."

@@ -146,7 +146,7 @@ def prepare(config: RunConfig, settings: NegativesSettings, reporter: Reporter) 
     """
     require_reactions(config)
     learners = resolve_learners(settings.arms, CLASSICAL)
-    config = replace(config, success=settings.success, split=settings.split, folds=0, n_train=0)
+    config = replace(config, success=settings.success, split=settings.split, folds=0, repeats=1, n_train=0)
     if not any(map(is_language_model, learners)):
         settings = replace(settings, positives=0, test_rows=0)
     table = with_product(load_table(config, reporter))

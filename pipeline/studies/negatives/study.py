@@ -45,7 +45,7 @@ def described(context: Context) -> list[str]:
         if left_out(one):
             said.append(f"  Left out, since too few successes would be left known: {'; '.join(left_out(one))}.")
         kept = {moved.settings.success for moved, _ in thresholds(one)}
-        for threshold in sorted(set(one.settings.sensitivity) - kept):
+        for threshold in sorted(set(one.settings.sensitivity) - kept - {one.settings.success}):
             said.append(f"  Success from {threshold:g} % leaves too few of one kind and is left out.")
     count = sum(len(trainings(one)) for one in experiments(context))
     return [*said, f"{count} trainings of {', '.join(context.arms)}. Folder: {context.folder}"]

@@ -57,7 +57,8 @@ def plan(context: Context, machine: Machine) -> list[Cell]:
 
 def thresholds(experiment: Experiment) -> list[tuple[Experiment, list[Training]]]:
     """The experiment at other thresholds of success that leave enough of either kind, with what is trained there."""
-    found = (at_threshold(experiment, threshold) for threshold in experiment.settings.sensitivity)
+    others = dict.fromkeys(one for one in experiment.settings.sensitivity if one != experiment.settings.success)
+    found = (at_threshold(experiment, threshold) for threshold in others)
     return [(moved, sensitivity_trainings(moved)) for moved in found if moved is not None]
 
 

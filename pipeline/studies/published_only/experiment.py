@@ -100,7 +100,9 @@ def prepare(config: RunConfig, settings: PublishedSettings, reporter: Reporter) 
     """
     require_reactions(config)
     learners = resolve_learners(settings.arms, CLASSICAL)
-    config = replace(config, success=0.0, split=(f"group:{settings.paper}",), folds=settings.folds, n_train=0)
+    config = replace(
+        config, success=0.0, split=(f"group:{settings.paper}",), folds=settings.folds, repeats=1, n_train=0
+    )
     raw = _of_two_origins(load_raw(config.table, config.data_dir), settings, reporter)
     table = load_table(config, reporter, raw, apart=(settings.origin, settings.paper))
     context = with_splits(with_rows(Context(config, table, (), learners, settings=settings)), reporter)

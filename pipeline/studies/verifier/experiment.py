@@ -150,7 +150,7 @@ def prepare(config: RunConfig, settings: VerifierSettings, reporter: Reporter) -
     require_reactions(config)
     verifiers = resolve_learners(settings.arms, CLASSICAL)
     split = (f"component:{settings.held_out}",)
-    config = replace(config, success=settings.success, split=split, folds=settings.folds, n_train=0)
+    config = replace(config, success=settings.success, split=split, folds=settings.folds, repeats=1, n_train=0)
     table = with_product(load_table(config, reporter))
     for name in (settings.held_out, *settings.propose):
         if name not in table.components:
