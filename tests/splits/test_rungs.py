@@ -197,7 +197,7 @@ def test_the_ladder_sentence_names_the_rung_where_the_arm_changes():
         "From split to split the arm to use changes first at cluster: gp on random and scaffold; knn on"
     )
     assert said.endswith("No arm can be named on size.")
-    assert "no comparison gives a reason to leave gp (random and scaffold)" in ladder_sentence(found[:3], compared[:3])
+    assert "is shown to beat gp (random and scaffold)" in ladder_sentence(found[:3], compared[:3])
     assert ladder_sentence(found[:2], compared[:2]) == ""
 
 
@@ -205,7 +205,7 @@ def test_an_arm_that_validation_alone_prefers_is_no_change_along_the_ladder():
     found, compared = ladder([("random", "gp"), ("scaffold", "knn"), ("cluster", "gp")], CANNOT_TELL)
     said = ladder_sentence(found, compared)
     assert "changes" not in said
-    assert "no comparison gives a reason to leave gp (random, scaffold and cluster)" in said
+    assert "is shown to beat gp (random, scaffold and cluster)" in said
     assert "not shown to be better: knn in place of gp on scaffold." in said
 
 
@@ -228,7 +228,7 @@ def test_a_ladder_run_leaves_out_what_the_table_cannot_make(tmp_path):
     metrics = pd.read_csv(tmp_path / "out" / "metrics.csv")
     assert {"random", "size", "label-high", "label-low"} <= set(metrics["split"])
     report = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-    assert "Rungs that this table cannot make" in report
+    assert "Splits that this table cannot make" in report
     assert "property shift" in report
     alone = chemtune("run", path, *given[:4], "--split", "group:lab", "--arms", "ridge", cwd=tmp_path)
     assert alone.returncode == 2
@@ -321,7 +321,7 @@ def test_where_one_group_has_most_rows_every_seed_tests_the_outliers_and_repeats
         "every seed gives the same test set: repeated 3 times it would be copies, so that it is made once" in made.notes
     )
     assert any("the test rows are the 6 unlike it: this rung is a test on outliers" in note for note in made.notes)
-    assert any("hangs together by similar structures (40 of 46 molecules)" in note for note in made.notes)
+    assert any("is linked by similar structures (40 of 46 molecules)" in note for note in made.notes)
     (once,) = build_splits(table, "similarity", test_size=0.15, folds=0, seed=5)
     assert set(once.folds[0].test) == set(made.folds[0].test)
     assert "every seed gives the same test set" in once.notes

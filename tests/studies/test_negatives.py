@@ -674,7 +674,7 @@ def test_decoys_are_said_to_be_optimistic():
     said = _contamination(spoken(compared=apart, decoys=decoys))
     assert said[0].startswith("Of 600 recombined decoys 200 were measured after all, and 75% of those were successes")
     assert (
-        "optimistic. Decoys drawn without a look at them change its AUROC: gp by -0.04 [-0.09 to 0.01] (can" in said[1]
+        "optimistic. Decoys drawn without a look at them change its AUROC: gp by -0.04 [-0.09 to 0.01] (not" in said[1]
     )
     assert _avoiding(spoken())[0].endswith("optimistic.")
     assert _contamination(spoken(decoys=pd.DataFrame(columns=["scheme", "seed"]))) == []

@@ -300,7 +300,7 @@ def test_what_cannot_be_done_is_said_in_one_line(planted, tiny_folder, more, wor
     ],
 )
 def test_a_verifier_is_said_to_be_above_or_below_the_most_popular_conditions(beyond, said):
-    for gain, changed in (((0.05, 0.01, 0.1), "5 [1 to 10] points"), ((0.05, 0.0, 0.1), "5 [0 to 10] points (can be")):
+    for gain, changed in (((0.05, 0.01, 0.1), "5 [1 to 10] points"), ((0.05, 0.0, 0.1), "5 [0 to 10] points (not sig")):
         values = {GAIN: gain, OVER_POPULAR: beyond}
         found = SimpleNamespace(value=lambda proposals, chosen, metric, top, values=values: values[metric])
         sentence = _gain(found, SimpleNamespace(label="x"), 1)
