@@ -165,7 +165,7 @@ class FrozenClassifier(ClassifierMixin, _Frozen):
         return self.model_.predict_proba(self._pooled_output(self._prompts(X), pooled))
 
 
-class _Tuned(LanguageModelArm):
+class Tuned(LanguageModelArm):
     """Adapters trained in `fit` and used in `predict`; between the two the engine is untouched."""
 
     def _fit_adapters(
@@ -235,7 +235,7 @@ def _load(model: Any, weights: dict[str, torch.Tensor]) -> None:
         raise ValueError(f"the adapter does not fit the model: there is no {strange[0]!r}")
 
 
-class _TunedHead(_Tuned):
+class _TunedHead(Tuned):
     """LoRA and a linear head on the pooled last hidden states."""
 
     def _fit_head(

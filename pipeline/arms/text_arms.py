@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from sklearn.base import ClassifierMixin, RegressorMixin
 
-from pipeline.arms.language_model import _Tuned
+from pipeline.arms.language_model import Tuned
 from pipeline.lm.answers import AnswerTree, Reading, read_answers
 from pipeline.lm.rows import Rows
 from pipeline.prompts.numbers import NumberFormat
@@ -16,7 +16,7 @@ from pipeline.prompts.templates import completion
 from pipeline.tables.targets import CLASSES
 
 
-class _TunedText(_Tuned):
+class TunedText(Tuned):
     """LoRA on prompt and completion; the loss is on the completion and its end mark alone."""
 
     steps_of = "lm-text"
@@ -84,7 +84,7 @@ class _TunedText(_Tuned):
         return self.reading_
 
 
-class TextRegressor(RegressorMixin, _TunedText):
+class TextRegressor(RegressorMixin, TunedText):
     """``lm-text`` for numbers: written at a resolution fitted on the training rows.
 
     The prediction is the mean of the model's distribution over whole numbers (see
@@ -109,7 +109,7 @@ class TextRegressor(RegressorMixin, _TunedText):
         return np.where(reading.parse_failed, self.mean_, reading.probabilities @ values)
 
 
-class TextClassifier(ClassifierMixin, _TunedText):
+class TextClassifier(ClassifierMixin, TunedText):
     """``lm-text`` for classes: the probability of each label, read in one walk of their tree."""
 
     def fit(self, X: Any, y: np.ndarray, groups: Any = None) -> TextClassifier:

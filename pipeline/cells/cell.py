@@ -8,7 +8,7 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -109,10 +109,15 @@ def work_on(cell: Cell, context: Any, machine: Any, needed: Sequence[Mapping[str
     """
     module, _, name = cell.work.partition(":")
     worker = getattr(import_module(module), name)
-    with pinned(machine.threads, machine.threads if cell.on_model else 1):
+    in_sums = machine.threads if cell.on_model else 1
+    with pinned(machine.threads, in_sums):
         made = worker(context, machine, cell, needed)
-    threads = machine.threads if cell.on_model else 1
-    return {**cell.about(), "versions": versions(), "threads": threads, **made}
+    return {**cell.about(), "versions": versions(), "threads": in_sums, **made}
+
+
+def versions_of(contents: Iterable[Mapping[str, Any]]) -> Mapping[str, str]:
+    """Of the packages that made these results; those that are here for results that do not say it."""
+    return next((content["versions"] for content in contents if "versions" in content), versions())
 
 
 @contextmanager

@@ -175,7 +175,7 @@ def _text(module: str, name: str) -> str:
 def _without_words(call: ast.Call) -> None:
     """Take the words out of a message, a line of progress or the declaration of a setting, whose default stays."""
     name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
-    if name == "setting":
+    if name == "setting" or name.endswith("_setting"):
         call.args, call.keywords = call.args[:1], []
     elif name in ("InputError", "unknown", "say", "step"):
         call.args, call.keywords = [], []

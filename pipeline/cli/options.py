@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import Field, fields
+from dataclasses import fields
 from functools import wraps
 from keyword import iskeyword
 from typing import Annotated, Any, Optional, get_type_hints
@@ -67,31 +67,22 @@ def _setting(parameter: str) -> str:
     return parameter.removesuffix("_")
 
 
-def _parameter(name: str) -> str:
-    return f"{name}_" if iskeyword(name) else name
-
-
 def _parameters(kind: type, verb: str) -> dict[str, inspect.Parameter]:
-    """A parameter for each field that the verb has an option for, and for each further name of one."""
+    """A parameter for each field that the verb has an option for, and for the name that a target has for reactions."""
     hints, found = get_type_hints(kind), {}
     for one in fields(kind):  # type: ignore[arg-type]
         if verb in one.metadata.get("verbs", ()):
-            found[one.name] = _option(one, one.name, hints[one.name], verb)
+            plain = hints[one.name] if hints[one.name] in (bool, int, float, str) else str  # a list: with commas
+            found[one.name] = _option(one.name, plain, help_of(one, verb), one.metadata["panel"])
         if kind is RunConfig and one.name == ALIASES["yield"]:
-            found["yield_"] = _yield_option()
-    return {name: parameter for name, parameter in found.items() if parameter is not None}
+            found["yield"] = _option("yield", str, "Column that holds the yields of reactions.", TABLE)
+    return {parameter.name: parameter for parameter in found.values()}
 
 
-def _option(one: Field[Any], name: str, kind: Any, verb: str) -> inspect.Parameter:
-    shown = f"--{name.replace('_', '-')}"
-    plain = kind if kind in (bool, int, float, str) else str  # a list is written with commas
-    names = f"{shown}/--no-{shown.removeprefix('--')}" if kind is bool else shown
-    declared = typer.Option(names, help=help_of(one, verb), rich_help_panel=one.metadata["panel"] or None)
-    annotation = Annotated[Optional[plain], declared]  # type: ignore[valid-type]
-    return inspect.Parameter(_parameter(name), inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-
-
-def _yield_option() -> inspect.Parameter:
-    declared = typer.Option("--yield", help="Column that holds the yields of reactions.", rich_help_panel=TABLE)
-    annotation = Annotated[Optional[str], declared]
-    return inspect.Parameter("yield_", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+def _option(name: str, kind: type, about: str, panel: str) -> inspect.Parameter:
+    shown = name.replace("_", "-")
+    names = f"--{shown}/--no-{shown}" if kind is bool else f"--{shown}"
+    declared = typer.Option(names, help=about, rich_help_panel=panel or None)
+    annotation = Annotated[Optional[kind], declared]  # type: ignore[valid-type]
+    parameter = f"{name}_" if iskeyword(name) else name
+    return inspect.Parameter(parameter, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)

@@ -29,6 +29,7 @@ from pipeline.evaluation.metrics import (
     class_scores,
     divide,
     regression_scores,
+    without_opinion,
 )
 from pipeline.splits.splitters import Split
 from pipeline.tables.targets import CLASSES
@@ -40,6 +41,11 @@ REFERENCE = "reference"  # the baseline that validation prefers, fold by fold
 
 
 MOST_UNANSWERED = 20  # one in so many rows without an answer is not worth a word in the verdict
+
+
+def exact_rows(predictions: pd.DataFrame) -> pd.DataFrame:
+    """The predictions that can be scored: those of rows whose truth is a value rather than a bound."""
+    return predictions[predictions["bound"] == ""] if "bound" in predictions.columns else predictions
 
 
 @dataclass(frozen=True)
@@ -252,10 +258,11 @@ def _predicted(
         part = wide.xs(arm, level="arm").loc[index]
         predicted[arm] = np.array(part["prediction"], dtype=truth.dtype if task != CLASSES else str)
         if task == CLASSES:
-            probabilities[arm] = np.array(part[[f"p_{label}" for label in classes]], dtype=np.float64)
-            _score_failures_as_wrong(
-                part["parse_failed"].to_numpy(), truth, classes, predicted[arm], probabilities[arm]
-            )
+            failed = part["parse_failed"].to_numpy()
+            chances = np.array(part[[f"p_{label}" for label in classes]], dtype=np.float64)
+            probabilities[arm] = without_opinion(chances, failed)
+            wrong = np.where(truth == classes[0], classes[1], classes[0])
+            predicted[arm][failed] = wrong[failed]  # an answer that is no class is not the true one
     if preferred:
         chosen = [preferred[key[0], key[1]] for key in index]
         predicted[REFERENCE] = np.array([predicted[arm][row] for row, arm in enumerate(chosen)])
@@ -305,15 +312,6 @@ def _mean_scores(divided: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarr
         known = np.isfinite(values)
         means[metric] = divide(np.where(known, values, 0.0).sum(axis=0), known.sum(axis=0))
     return means
-
-
-def _score_failures_as_wrong(
-    failed: np.ndarray, truth: np.ndarray, classes: Sequence[str], predicted: np.ndarray, probabilities: np.ndarray
-) -> None:
-    """An answer that is no class counts as a class other than the true one, with no opinion on the ranking."""
-    wrong = np.where(truth == classes[0], classes[1], classes[0])
-    predicted[failed] = wrong[failed]
-    probabilities[failed] = 1.0 / len(classes)
 
 
 def metric_table(evaluation: Evaluation) -> pd.DataFrame:

@@ -160,6 +160,11 @@ def chance_deviation(truth: np.ndarray, groups: np.ndarray, classes: Sequence[st
     return float(np.sqrt(np.mean(squares))) if squares else float("nan")
 
 
+def without_opinion(probabilities: np.ndarray, failed: Sequence[bool] | np.ndarray) -> np.ndarray:
+    """The chances as they are ranked: all alike where the answer was no class. Shape (n, classes)."""
+    return np.where(np.asarray(failed, dtype=bool)[:, None], 1.0 / probabilities.shape[1], probabilities)
+
+
 def average_precision(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Area under the precision-recall curve as a step function."""
     order, starts = tied(-score)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from pipeline.lm.decoders import _own_tokens
+from pipeline.lm.decoders import own_tokens
 from pipeline.lm.packed import Memory, additive
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Answers:
     def __init__(self, engine: Engine, texts: Sequence[tuple[int, ...]], shared: int, last: int) -> None:
         self.engine, self.shared = engine, shared
         width = max(len(ids) for ids in texts) - shared
-        ids, lengths = _own_tokens(texts, shared, len(texts), width)
+        ids, lengths = own_tokens(texts, shared, len(texts), width)
         self.visible = torch.arange(width)[None, :] < lengths[:, None]
         self._start(texts[0][:shared], len(texts))
         causal = torch.ones(width, width).tril().bool()[None] & self.visible[:, None, :]
@@ -89,7 +89,7 @@ class Answers:
         ).last_hidden_state
 
 
-class _PackedAnswers(Answers):
+class PackedAnswers(Answers):
     """The same over packed rows."""
 
     def _start(self, prefix: tuple[int, ...], rows: int) -> None:

@@ -35,7 +35,7 @@ def decoder_layers(base: nn.Module, config: Any, depth: int | None) -> nn.Module
     raise InputError(f"{type(base).__name__}: the decoder layers were not found; choose another model with --model")
 
 
-def _part(base: Any, layers: nn.ModuleList, start: int, stop: int, norm: bool) -> Any:
+def part_of_model(base: Any, layers: nn.ModuleList, start: int, stop: int, norm: bool) -> Any:
     """A view of the base model that runs only some layers; it shares all weights."""
     part = copy.copy(base)
     part._modules = dict(base._modules)
@@ -59,7 +59,7 @@ class _NoPositions(nn.Module):
         return torch.zeros((), device=positions.device)
 
 
-def _linear_names(layer: nn.Module) -> list[str]:
+def linear_names(layer: nn.Module) -> list[str]:
     """The last part of the names of a layer's linear modules, such as ``q_proj``."""
     kinds = ("Linear", "Conv1D")
     return sorted({name.rsplit(".", 1)[-1] for name, module in layer.named_modules() if type(module).__name__ in kinds})
@@ -73,7 +73,7 @@ def tokenizer_and_limit(name: str) -> tuple[Any, int]:
     try:
         return AutoTokenizer.from_pretrained(resolve(name)), int(limit)
     except (OSError, ValueError, KeyError) as error:
-        raise _unloadable(name, error) from error
+        raise unloadable(name, error) from error
 
 
 def layers_within(name: str, depth: int | None, trained_layers: int) -> tuple[int | None, int]:
@@ -90,7 +90,7 @@ def _config(name: str) -> Any:
     try:
         return AutoConfig.from_pretrained(resolve(name))
     except (OSError, ValueError, KeyError) as error:
-        raise _unloadable(name, error) from error
+        raise unloadable(name, error) from error
 
 
 def prompt_limit(name: str, template: PromptTemplate, answers: Sequence[str]) -> tuple[Callable[[Pieces], int], int]:
@@ -101,7 +101,7 @@ def prompt_limit(name: str, template: PromptTemplate, answers: Sequence[str]) ->
     return lambda pieces: len(tokens.prompt(pieces, template.tokenization)), context_length - longest - 1
 
 
-def _unloadable(name: str, error: Exception) -> InputError:
+def unloadable(name: str, error: Exception) -> InputError:
     return InputError(
         f"--model {name}: could not be loaded as a causal language model with safetensors weights "
         f"({first_line(error)}); check the id and the network, give a local folder, or run the baselines alone with "
@@ -119,7 +119,7 @@ def shared_tokens(texts: Sequence[tuple[int, ...]]) -> int:
     return shared
 
 
-def _own_tokens(
+def own_tokens(
     texts: Sequence[tuple[int, ...]], shared: int, rows: int, width: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The tokens behind the shared ones, padded to (rows, width), and their number; 1 where no text is."""

@@ -18,8 +18,8 @@ import torch
 from torch import nn
 
 from pipeline.lm.activations import ActivationStore
-from pipeline.lm.answering import Answers, _PackedAnswers
-from pipeline.lm.decoders import _linear_names, _own_tokens, _part, _unloadable, decoder_layers
+from pipeline.lm.answering import Answers, PackedAnswers
+from pipeline.lm.decoders import decoder_layers, linear_names, own_tokens, part_of_model, unloadable
 from pipeline.lm.packed import PackedLayers, additive
 from pipeline.lm.rows import Rows
 from pipeline.lm.tokens import PromptTokens
@@ -129,7 +129,7 @@ class Engine:
                 source, dtype=torch.float32, attn_implementation="eager", use_safetensors=True
             )
         except (OSError, ValueError, KeyError) as error:
-            raise _unloadable(name, error) from error
+            raise unloadable(name, error) from error
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         chosen = choose_dtype(device) if dtype == "auto" else getattr(torch, dtype)
         return cls(model, tokenizer, trained_layers=trained_layers, dtype=chosen, device=device, name=name, depth=depth)
@@ -185,8 +185,8 @@ class Engine:
     def _cut(self, cut: int) -> None:
         """Lower part: layers below ``cut``; upper part: the rest, with the final norm."""
         self.cut = cut
-        self.lower = _part(self.base, self.layers, 0, cut, norm=False) if cut else None
-        self.upper = _part(self.base, self.layers, cut, len(self.layers), norm=True) if cut else self.base
+        self.lower = part_of_model(self.base, self.layers, 0, cut, norm=False) if cut else None
+        self.upper = part_of_model(self.base, self.layers, cut, len(self.layers), norm=True) if cut else self.base
 
     def _cut_is_exact(self) -> bool:
         ids = torch.arange(12, device=self.device)[None, :] % self.model.config.vocab_size
@@ -319,7 +319,7 @@ class Engine:
             hidden = nn.utils.rnn.pad_sequence(states, batch_first=True)
             hidden = nn.functional.pad(hidden, (0, 0, 0, width - hidden.shape[1])).to(self.device)
         else:
-            tokens, lengths = _own_tokens(texts, shared, len(texts), width)
+            tokens, lengths = own_tokens(texts, shared, len(texts), width)
             hidden = self.embed(tokens.to(self.device))
         return Rows(self._frozen_prefix[1], hidden, lengths.to(self.device))
 
@@ -376,7 +376,7 @@ class Engine:
         self, members: list[tuple[int, ...]], shared: int, width: int
     ) -> Iterator[tuple[tuple[int, ...], torch.Tensor]]:
         """Compute one batch, filled up with empty rows to its full size."""
-        ids, lengths = _own_tokens(members, shared, self.at_once(FROZEN_BATCH), width)
+        ids, lengths = own_tokens(members, shared, self.at_once(FROZEN_BATCH), width)
         with torch.no_grad(), self.precision():
             prefix = self.embed(torch.tensor([members[0][:shared]], dtype=torch.long, device=self.device))
             hidden = self._run_lower(Rows(prefix, self.embed(ids.to(self.device)), lengths.to(self.device)))
@@ -400,7 +400,7 @@ class Engine:
             r=rank,
             lora_alpha=alpha,
             lora_dropout=dropout,
-            target_modules=_linear_names(self.layers[0]),
+            target_modules=linear_names(self.layers[0]),
             layers_to_transform=list(range(len(self.layers) - self.trained_layers, len(self.layers))),
             task_type="CAUSAL_LM",
         )
@@ -423,7 +423,7 @@ class Engine:
 
     def answers_to(self, texts: Sequence[tuple[int, ...]], shared: int, last: int = 1) -> Answers:
         """Run prompts that share their first tokens through all layers in use, to go on from there."""
-        kind = _PackedAnswers if self._runs_packed else Answers
+        kind = PackedAnswers if self._runs_packed else Answers
         return kind(self, texts, shared, last)
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ from markupsafe import Markup
 from pipeline import __version__
 from pipeline.arms.catalogue import ARMS
 from pipeline.arms.ladder import is_language_model
-from pipeline.cells.cell import versions
 from pipeline.files import write_atomically
 from pipeline.report.environment import page_environment
 from pipeline.runs.context import Context, hardware
@@ -96,6 +95,11 @@ class Section:
     folded: bool = False
 
 
+def file_name(text: str) -> str:
+    """The name of a split as it stands in the name of a figure."""
+    return "".join(character if character.isalnum() else "-" for character in text)
+
+
 def counted(counts: pd.Series) -> str:
     """``300``, or ``290 to 300`` where trainings differ; nothing of none."""
     if counts.empty:
@@ -125,7 +129,13 @@ def warning_notes(context: Context) -> list[str]:
 
 
 def write_page(
-    context: Context, title: str, facts: Sequence[str], sections: Sequence[Section], command: str, seconds: float
+    context: Context,
+    title: str,
+    facts: Sequence[str],
+    sections: Sequence[Section],
+    command: str,
+    seconds: float,
+    versions: Mapping[str, str],
 ) -> Path:
     """Write ``report.html``, and its figures as SVG; returns the path of the page.
 
@@ -137,6 +147,8 @@ def write_page(
         The command that makes the page again, without the settings and the folder.
     seconds : float
         That all trainings took.
+    versions : mapping
+        Of the packages that made the results.
     """
     environment, out = page_environment(), context.folder
     for section in sections:
@@ -153,7 +165,7 @@ def write_page(
         ],
         sections=sections,
         command=f"{command} {shlex.quote(str(out / 'config.yaml'))} --out {shlex.quote(str(out))}",
-        versions=versions(),
+        versions=versions,
         hardware=hardware(),
         seconds=seconds,
     )

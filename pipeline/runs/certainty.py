@@ -37,7 +37,7 @@ from pipeline.evaluation.intervals import (
     expected_errors,
     temperature,
 )
-from pipeline.evaluation.metrics import divide, squared_errors
+from pipeline.evaluation.metrics import divide, squared_errors, without_opinion
 from pipeline.evaluation.seeded import SHARE, UNBOUNDED
 from pipeline.features.structures import nearest_neighbours
 from pipeline.runs.context import Context, Machine, language_model_inputs
@@ -110,7 +110,10 @@ class Certainty:
 def assess(context: Context, contents: Sequence[Mapping[str, Any]], evaluations: Sequence[Evaluation]) -> Certainty:
     """Calibrate every arm that has predictions of its training rows, and judge the signals, split by split."""
     fits = Fits(contents)
-    hidden = {_where(content["tags"]): content for content in contents if content["work"] == DISTANCES}
+    where = ("split", "repeat", "fold")
+    hidden = {
+        tuple(content["tags"][name] for name in where): content for content in contents if content["work"] == DISTANCES
+    }
     intervals, signals, rows, by_twins = [], [], [], []
     by_edge, curves = {}, {}
     for split, evaluation in zip(context.splits, evaluations, strict=True):
@@ -276,8 +279,7 @@ def _add_chances(
     part: pd.DataFrame, context: Context, cell: Mapping[str, Any], truth: pd.Series, exact: np.ndarray
 ) -> None:
     """The arm's chances as they are, and at the temperature that its held-out predictions ask for."""
-    chances = _predicted(context, cell)
-    chances[np.array(cell["parse_failed"])] = 1 / len(context.classes)  # no opinion, as where arms are scored
+    chances = without_opinion(_predicted(context, cell), cell["parse_failed"])  # as where arms are scored
     part[OWN] = _entropy(chances)
     made = {RAW: chances}
     if "validation" in cell:
@@ -317,17 +319,12 @@ def plan_distances(context: Context, machine: Machine) -> list[Cell]:
     return found
 
 
-def _where(tags: Mapping[str, Any]) -> tuple[str, int, int]:
-    return tags["split"], tags["repeat"], tags["fold"]
-
-
 def hidden_distances(
     context: Context, machine: Machine, cell: Cell, needed: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Distances in the mean hidden state of the untouched language model: of the test rows, and of held-out training
     rows."""
-    split = next(split for split in context.splits if split.name == cell.tags["split"])
-    fold = next(fold for fold in split.folds if (split.name, fold.repeat, fold.fold) == _where(cell.tags))
+    split, fold = context.division(cell.tags)
     masks, _ = training_folds(context, split, fold, context.targets(fold))
 
     def states() -> pd.DataFrame:

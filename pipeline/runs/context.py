@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -87,6 +87,14 @@ class Context:
     def columns(self) -> ReactionColumns | None:
         """Where the components stand in what an arm is given; None for molecules."""
         return ReactionColumns(self.table.components, self.table.names) if self.table.components else None
+
+    def split_named(self, name: str) -> Split:
+        return next(split for split in self.splits if split.name == name)
+
+    def division(self, tags: Mapping[str, Any]) -> tuple[Split, Fold]:
+        """The split and the fold that the tags of a cell name."""
+        split, where = self.split_named(tags["split"]), (tags["repeat"], tags["fold"])
+        return split, next(fold for fold in split.folds if (fold.repeat, fold.fold) == where)
 
     def targets(self, fold: Fold) -> pd.Series:
         """The targets as the arms of this fold see them, by ``row_id``."""

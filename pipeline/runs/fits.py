@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from pipeline.arms.ladder import (
     mean_of,
 )
 from pipeline.arms.own import is_own
-from pipeline.cells.cell import Cell, digest, measured, versions
+from pipeline.cells.cell import Cell, digest, measured
 from pipeline.cells.reach import code_of
 from pipeline.cells.store import Store
 from pipeline.defaults import PLAIN
@@ -144,11 +145,6 @@ class Fits:
         return [self.of(split, fold, arm) for split in context.splits for fold in split.folds for arm in context.arms]
 
     @property
-    def versions(self) -> Mapping[str, str]:
-        """Of the packages that made them."""
-        return next((content["versions"] for content in self.contents if "versions" in content), versions())
-
-    @property
     def dtype(self) -> str | None:
         """The number type of the language models; None where there is none."""
         of_models = (content["inputs"].get("language_model") for content in self.contents)
@@ -193,17 +189,8 @@ def fit_cell(context: Context, machine: Machine, split: Split, fold: Fold, arm: 
     }
     on_model = is_language_model(arm)
     if on_model:
-        depth, trained = context.layers(arm)
-        settings = training_settings(len(fold.train), arm, context.config.steps or None)
-        start = starting_adapter(context, arm)
-        inputs["language_model"] = {
-            **language_model_inputs(context, machine),
-            "settings": {name: getattr(settings, name) for name in settings.__dataclass_fields__},
-            "start": start.sha256 if start else PLAIN,
-            "depth": depth,
-            "trained_layers": trained,
-            "calibrated": context.config.calibrate_lm and not again,
-        }
+        calibrated = context.config.calibrate_lm and not again
+        inputs["language_model"] = training_inputs(context, machine, arm, len(fold.train)) | {"calibrated": calibrated}
     where = {"split": split.name, "repeat": fold.repeat, "fold": fold.fold}
     return Cell(
         MEAN if arm in MEANS else FIT,
@@ -213,6 +200,20 @@ def fit_cell(context: Context, machine: Machine, split: Split, fold: Fold, arm: 
         f"{split.name}{split.named(fold)} {arm}" + (f", seed {again + 1}" if again else ""),
         on_model and arm not in MEANS,
     )
+
+
+def training_inputs(context: Context, machine: Machine, arm: str, n: int) -> dict[str, Any]:
+    """All that the language model of an arm and its training on so many rows depend on, but for the rows."""
+    depth, trained = context.layers(arm)
+    settings = training_settings(n, arm, context.config.steps or None)
+    start = starting_adapter(context, arm)
+    return {
+        **language_model_inputs(context, machine),
+        "settings": asdict(settings),
+        "start": start.sha256 if start else PLAIN,
+        "depth": depth,
+        "trained_layers": trained,
+    }
 
 
 def starting_adapter(context: Context, arm: str) -> PretrainedAdapter | None:
@@ -246,16 +247,9 @@ def mean(context: Context, machine: Machine, cell: Cell, needed: Sequence[Mappin
     return made
 
 
-def _place(context: Context, cell: Cell) -> tuple[Split, Fold]:
-    """The split and the division of a cell."""
-    split = next(split for split in context.splits if split.name == cell.tags["split"])
-    where = cell.tags["repeat"], cell.tags["fold"]
-    return split, next(fold for fold in split.folds if (fold.repeat, fold.fold) == where)
-
-
 def fit(context: Context, machine: Machine, cell: Cell, needed: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Fit an arm, predict the test rows of its division, and held-out training rows for choosing and calibrating."""
-    split, fold = _place(context, cell)
+    split, fold = context.division(cell.tags)
     arm, seed, again = cell.tags["arm"], cell.tags["seed"], cell.tags["again"]
     X, y = context.table.inputs, context.targets(fold)
     train, test = list(fold.train), list(fold.test)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 
 from pipeline.files import write_atomically, write_csv
@@ -24,9 +27,9 @@ def refused_rows(table: Table) -> pd.DataFrame:
     return table.refused if table.has_ids else table.refused.drop(columns="id")
 
 
-def write_inputs(context: Context) -> None:
-    """Write ``config.yaml``, ``refused.csv`` and ``splits.csv``."""
-    write_atomically(context.folder / "config.yaml", write_yaml((context.asked or context.config).as_dict()))
+def write_inputs(context: Context, settings: Mapping[str, Any]) -> None:
+    """Write ``refused.csv``, ``splits.csv`` and, with the settings that make the same run again, ``config.yaml``."""
+    write_atomically(context.folder / "config.yaml", write_yaml(settings))
     write_csv(context.folder / "refused.csv", refused_rows(context.table))
     splits = pd.concat([split.frame() for split in context.splits], ignore_index=True)
     write_csv(context.folder / "splits.csv", with_origins(splits, context.table))

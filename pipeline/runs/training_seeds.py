@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.evaluation.estimates import variance_of_mean
 from pipeline.evaluation.evaluations import Evaluation
-from pipeline.evaluation.metrics import LABELS, PRIMARY
+from pipeline.evaluation.metrics import LABELS, PRIMARY, without_opinion
 from pipeline.evaluation.verdict import number
 from pipeline.runs.context import Context
 from pipeline.runs.fits import Fits, again_trained
@@ -50,7 +50,7 @@ def _parts(evaluation: Evaluation, cell: Mapping[str, Any]) -> np.ndarray:
     """Each row's part in the primary metric by another seed, in the order of the evaluation. Shape (n,)."""
     predicted = np.array(cell["probabilities" if evaluation.task == CLASSES else "prediction"], dtype=np.float64)
     if evaluation.task == CLASSES:
-        predicted[cell["parse_failed"]] = 1 / len(evaluation.classes)
+        predicted = without_opinion(predicted, cell["parse_failed"])
     return evaluation.parts_of(cell["row_id"], predicted)
 
 

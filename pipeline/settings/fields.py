@@ -17,7 +17,6 @@ def setting(
     panel: str = "",
     choices: Sequence[str] = (),
     least: float | None = None,
-    option: str = "",
     quick: Any = MISSING,
     **per_verb: str,
 ) -> Any:
@@ -35,8 +34,6 @@ def setting(
         The values that it can have; an empty default stands for none of them.
     least : float, optional
         The smallest value that it can have.
-    option : str
-        What it is called on the command line, where that is not its name; also a YAML key.
     quick : object
         Its value with ``--quick``.
     """
@@ -46,7 +43,6 @@ def setting(
         "panel": panel,
         "choices": tuple(choices),
         "least": least,
-        "option": option,
         **per_verb,
     }
     if quick is not MISSING:

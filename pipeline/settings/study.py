@@ -3,16 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import MISSING, asdict, fields
 from typing import Any, Self, get_type_hints
 
 from pipeline.errors import InputError, unknown
 from pipeline.settings.coerce import coerced
-from pipeline.settings.fields import check
+from pipeline.settings.fields import check, setting
 from pipeline.settings.run import RunConfig
 from pipeline.tables.kinds import REACTIONS
 
 STUDY = "The study"  # panel of the help
+
+
+def study_setting(default: Any, help: str, **about: Any) -> Any:
+    """A field of the settings of a study: an option of its command; ``about`` as for `setting`."""
+    return setting(default, help, "study", panel=STUDY, **about)
+
+
+def arms_setting(quick: Any = MISSING) -> Any:
+    """The learners of a study of reactions."""
+    return study_setting(
+        ("classical", "lm-head"),
+        "What is trained: names of arms, classical (a few good baselines), or the groups baselines, lm, all.",
+        quick=quick,
+    )
+
+
+def success_setting() -> Any:
+    """From which yield on a reaction is a success."""
+    return study_setting(20.0, "Yield in percent from which on a reaction is a success.")
+
+
+def lm_steps_setting(quick: int, what: str = "each training of the language model") -> Any:
+    """How long a study trains the language model."""
+    return study_setting(150, f"Optimiser steps of {what}, 8 rows each.", least=1, quick=quick)
 
 
 class StudySettings:

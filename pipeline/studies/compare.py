@@ -12,11 +12,11 @@ import pandas as pd
 
 from pipeline.arms.catalogue import ARMS
 from pipeline.arms.ladder import CONTROLS, REACTION_CONTROLS, is_language_model
-from pipeline.cells.cell import Cell
+from pipeline.cells.cell import Cell, versions_of
 from pipeline.cells.executors import Executor
 from pipeline.cells.store import Store
 from pipeline.evaluation.comparison import Comparisons, Difference, compare
-from pipeline.evaluation.evaluations import REFERENCE, Evaluation, evaluate, metric_table
+from pipeline.evaluation.evaluations import REFERENCE, Evaluation, evaluate, exact_rows, metric_table
 from pipeline.evaluation.metrics import HIGHER_IS_BETTER, PRIMARY, rarer_class
 from pipeline.evaluation.noise import Noise, best_scores, measurement_noise, negligible
 from pipeline.evaluation.verdict import Verdict, Words, verdicts
@@ -33,6 +33,7 @@ from pipeline.settings.run import RunConfig
 from pipeline.splits.card import split_card
 from pipeline.splits.catalogue import makes_folds
 from pipeline.splits.splitters import Fold, Split
+from pipeline.studies.study import filled
 from pipeline.tables.table import Table
 from pipeline.tables.targets import CLASSES, REGRESSION
 
@@ -86,16 +87,9 @@ def execute(context: Context, machine: Machine | None = None, executor: Executor
         None where the executor does a share of the cells, and others are not done yet.
     """
     machine, executor = machine or settled(context, Reporter()), executor or Executor()
-    write_inputs(context)
-    store = Store(context.folder)
-    compute_features(context, machine, store)
-
-    def told(cell: Cell, content: Mapping[str, Any]) -> None:
-        line = _cell_line(context, content)
-        if line:
-            machine.reporter.say(line)
-
-    results = executor.fill(plan(context, machine), context, machine, store, told)
+    write_inputs(context, (context.asked or context.config).as_dict())
+    compute_features(context, machine, Store(context.folder))
+    results = filled(context, machine, plan(context, machine), executor, _cell_line)
     return None if results is None else conclude(context, list(results.values()))
 
 
@@ -104,8 +98,7 @@ def _cell_line(context: Context, cell: Mapping[str, Any]) -> str:
     tags = cell["tags"]
     if tags.get("arm") not in context.arms or tags.get("again"):
         return ""
-    split = next(split for split in context.splits if split.name == tags["split"])
-    fold = next(fold for fold in split.folds if (fold.repeat, fold.fold) == (tags["repeat"], tags["fold"]))
+    split, fold = context.division(tags)
     metric = PRIMARY[context.task]
     predicted = cell["prediction"] if context.task == REGRESSION else cell["probabilities"]
     score = _exact_score(context, list(fold.test), predicted, context.targets(fold))
@@ -184,11 +177,6 @@ def with_refits(evaluation: Evaluation, cells: Sequence[Mapping[str, Any]]) -> E
     if evaluation.only_reference in refits:
         refits[REFERENCE] = refits[evaluation.only_reference]
     return replace(evaluation, refits=refits)
-
-
-def exact_rows(predictions: pd.DataFrame) -> pd.DataFrame:
-    """The predictions that can be scored: those of rows whose truth is a value rather than a bound."""
-    return predictions[predictions["bound"] == ""] if "bound" in predictions.columns else predictions
 
 
 def conclude(context: Context, contents: Sequence[Mapping[str, Any]]) -> Outcome:
@@ -314,7 +302,7 @@ def _info(
         },
         "left_out": list(context.left_out),
         "rungs_left_out": list(context.rungs_left_out),
-        "versions": fits.versions,
+        "versions": versions_of(fits.contents),
         "hardware": hardware(),
         "dtype": fits.dtype,
         "seconds": fits.seconds,

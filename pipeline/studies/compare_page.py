@@ -15,7 +15,7 @@ from pipeline import __version__
 from pipeline.arms.catalogue import ARMS
 from pipeline.arms.ladder import TUNED, is_language_model
 from pipeline.evaluation.comparison import FIRST
-from pipeline.evaluation.evaluations import CONTROL, REFERENCE, Evaluation
+from pipeline.evaluation.evaluations import CONTROL, REFERENCE, Evaluation, exact_rows
 from pipeline.evaluation.metrics import CLASS_METRICS, LABELS, PRIMARY, REGRESSION_METRICS
 from pipeline.evaluation.noise import measurement_noise, noise_sentence
 from pipeline.evaluation.verdict import drop_sentence, ladder_sentence, number, reference_name
@@ -25,12 +25,13 @@ from pipeline.lm.pretrained import described_start, has_seen
 from pipeline.report import figures
 from pipeline.report.drawings import structure
 from pipeline.report.environment import page_environment, plain
+from pipeline.report.sections import file_name
 from pipeline.runs.certainty import METHODS, SIGNALS
 from pipeline.runs.certainty_words import sentences
 from pipeline.runs.held_out import INNER_FOLDS
 from pipeline.runs.training_seeds import seed_sentence
 from pipeline.splits.splitters import Split
-from pipeline.studies.compare import Outcome, best_possible, exact_rows, noise_contradicted
+from pipeline.studies.compare import Outcome, best_possible, noise_contradicted
 from pipeline.tables.table import STRUCTURE
 from pipeline.tables.targets import CLASSES
 
@@ -72,10 +73,6 @@ def _run_part(environment: Environment, outcome: Outcome, anchor: str, out: Path
     return Markup(template.render(**content, figures=drawn, anchor=anchor, prefix=f"{anchor}-" if anchor else ""))
 
 
-def _slug(name: str) -> str:
-    return "".join(character if character.isalnum() else "-" for character in name)
-
-
 def _figures(outcome: Outcome, similarities: Sequence[np.ndarray]) -> dict[str, str]:
     units, evaluations = outcome.table.units, outcome.evaluations
     drawn = {"leaderboard": figures.leaderboard(evaluations, outcome.metrics, outcome.arms, units)}
@@ -85,7 +82,7 @@ def _figures(outcome: Outcome, similarities: Sequence[np.ndarray]) -> dict[str, 
         drawn["slopes"] = figures.slopes(evaluations, outcome.arms, units)
     for evaluation, similarity in zip(evaluations, similarities, strict=True):
         shown = figures.main_arms(evaluation, outcome.arms, evaluation.main_baseline)
-        name = _slug(evaluation.split)
+        name = file_name(evaluation.split)
         if evaluation.task == CLASSES:
             drawn[f"curves-{name}"] = figures.class_curves(evaluation, shown)
         else:
@@ -183,7 +180,7 @@ def _content(outcome: Outcome, out: Path, neighbours: Sequence[Neighbours]) -> d
             _worst(outcome, evaluation, *nearest)
             for evaluation, nearest in zip(outcome.evaluations, neighbours, strict=True)
         ],
-        "slugs": {evaluation.split: _slug(evaluation.split) for evaluation in outcome.evaluations},
+        "slugs": {evaluation.split: file_name(evaluation.split) for evaluation in outcome.evaluations},
         **_of_making(outcome, out),
     }
 

@@ -29,16 +29,16 @@ from pipeline.report.sections import (
     Interval,
     Section,
     explained_arms,
+    file_name,
     interval_where,
     warning_notes,
 )
 from pipeline.reporter import Reporter
-from pipeline.runs.context import Context, Machine, language_model_inputs
-from pipeline.runs.fits import OBJECTS, new_arm
+from pipeline.runs.context import Context, Machine
+from pipeline.runs.fits import OBJECTS, new_arm, training_inputs
 from pipeline.runs.prepare import prepare as prepare_run
-from pipeline.settings.fields import setting
 from pipeline.settings.run import RunConfig
-from pipeline.settings.study import STUDY, StudySettings
+from pipeline.settings.study import StudySettings, study_setting
 from pipeline.splits.splitters import Split
 from pipeline.studies.study import Conclusion
 from pipeline.studies.words import RESAMPLES, few_groups, one_seed, with_interval
@@ -52,17 +52,15 @@ WORK = "pipeline.studies.learning_curve:train_and_predict"
 class Settings(StudySettings):
     """Under ``stress: learning-curve:`` in a YAML file."""
 
-    arms: tuple[str, ...] = setting(
-        ("knn", "ridge", "ensemble", "lm-head"), "Arms as for [b]run[/b].", "study", panel=STUDY, quick=("ridge", "knn")
+    arms: tuple[str, ...] = study_setting(
+        ("knn", "ridge", "ensemble", "lm-head"), "Arms as for [b]run[/b].", quick=("ridge", "knn")
     )
-    split: tuple[str, ...] = setting(
-        ("random",), "Splits as for [b]run[/b], each a hold-out with one test set.", "study", panel=STUDY
+    split: tuple[str, ...] = study_setting(("random",), "Splits as for [b]run[/b], each a hold-out with one test set.")
+    sizes: tuple[int, ...] = study_setting(
+        (10, 20, 50, 100, 200, 500), "Numbers of training rows.", least=2, quick=(20, 100)
     )
-    sizes: tuple[int, ...] = setting(
-        (10, 20, 50, 100, 200, 500), "Numbers of training rows.", "study", panel=STUDY, least=2, quick=(20, 100)
-    )
-    seeds: int = setting(
-        3, "Training seeds; each puts the training rows in an order of its own.", "study", panel=STUDY, least=1, quick=1
+    seeds: int = study_setting(
+        3, "Training seeds; each puts the training rows in an order of its own.", least=1, quick=1
     )
 
 
@@ -118,8 +116,7 @@ def _cell(context: Context, machine: Machine, split: Split, arm: str, size: int,
         "code": code_of(WORK, *OBJECTS, *code_behind(arm, context.table.kind)),
     }
     if is_language_model(arm):
-        steps, start = context.config.steps, context.config.start
-        inputs["language_model"] = {**language_model_inputs(context, machine), "steps": steps, "start": start}
+        inputs["language_model"] = training_inputs(context, machine, arm, size)
     tags = {"split": split.name, "arm": arm, "size": size, "seed": seed}
     label = f"{split.name} {arm}, {size} rows, seed {seed}"
     return Cell(WORK, tags, inputs, (), label, is_language_model(arm))
@@ -130,7 +127,7 @@ def train_and_predict(
 ) -> dict[str, Any]:
     """Train an arm on so many rows, and predict the test rows."""
     table, tags = context.table, cell.tags
-    split = next(split for split in context.splits if split.name == tags["split"])
+    split = context.split_named(tags["split"])
     train, X, y = drawn(context, split, tags["size"], tags["seed"]), table.inputs, table.targets
     made: dict[str, Any] = {}
     with measured(made):
@@ -175,15 +172,23 @@ def conclude(context: Context, contents: Sequence[Mapping[str, Any]]) -> Conclus
     metrics = pd.concat([_metrics(context, split, contents) for split in context.splits], ignore_index=True)
     said = [sentence for split in context.splits for sentence in _sentences(context, split, metrics)]
     predictions = pd.concat([_predictions(context, content) for content in contents], ignore_index=True)
-    seconds = sum(content["seconds"] for content in contents)
-    return Conclusion(metrics, predictions, tuple(said), tuple(_sections(context, metrics, said)), seconds)
+    trained = pd.DataFrame(
+        {**content["tags"], **{name: content[name] for name in ("seconds", "peak_mb")}, "cell_id": content["id"]}
+        for content in contents
+    )
+    return Conclusion(metrics, predictions, trained, tuple(said), tuple(_sections(context, metrics, said)))
+
+
+def _scored(context: Context, split: Split) -> tuple[list[str], np.ndarray]:
+    """The test rows whose target is a value, and the group of each. Shapes (n,)."""
+    rows = [row for row in split.folds[0].test if context.table.exact[row]]
+    return rows, np.array([split.groups[row] for row in rows], dtype=object)
 
 
 def _metrics(context: Context, split: Split, contents: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    test = [row for row in split.folds[0].test if context.table.exact[row]]
+    test, groups = _scored(context, split)
     kept = context.table.exact.loc[list(split.folds[0].test)].to_numpy()
     truth = context.table.targets.loc[test].to_numpy()
-    groups = np.array([split.groups[row] for row in test], dtype=object)
     weights = np.vstack([np.ones((1, len(test))), group_weights(groups, context.config.seed, RESAMPLES)])
     metric, rests = PRIMARY[context.task], groups
     if context.task == CLASSES:
@@ -216,7 +221,7 @@ def _score(
 
 
 def _predictions(context: Context, content: Mapping[str, Any]) -> pd.DataFrame:
-    split = next(split for split in context.splits if split.name == content["tags"]["split"])
+    split = context.split_named(content["tags"]["split"])
     rows = list(split.folds[0].test)
     part = pd.DataFrame({"cell_id": content["id"], "row_id": rows, "truth": context.table.targets.loc[rows].to_numpy()})
     for name, value in content["tags"].items():
@@ -236,7 +241,7 @@ def _value(metrics: pd.DataFrame, split: Split, arm: str, size: int) -> Interval
 def _sentences(context: Context, split: Split, metrics: pd.DataFrame) -> list[str]:
     """What each arm has at the ends of its curve."""
     sizes = sizes_of(context, split)
-    groups = np.array([split.groups[row] for row in split.folds[0].test], dtype=object)
+    test, groups = _scored(context, split)
     name, units = LABELS[PRIMARY[context.task]], f" {context.table.units}" if context.table.units else ""
     said = [
         f"{arm}: {name} {with_interval(_value(metrics, split, arm, sizes[0]))}{units} with {sizes[0]} training rows, "
@@ -244,7 +249,7 @@ def _sentences(context: Context, split: Split, metrics: pd.DataFrame) -> list[st
         for arm in context.arms
         if arm not in CONTROLS.values()
     ]
-    start = f"Split {split.name}, {int(metrics['n'].iloc[0])} test {context.table.rows_are}:"
+    start = f"Split {split.name}, {len(test)} test {context.table.rows_are}:"
     return [start, *said, *few_groups(groups), *one_seed(context.settings.seeds)]
 
 
@@ -263,12 +268,11 @@ def _sections(context: Context, metrics: pd.DataFrame, said: Sequence[str]) -> l
     for split in context.splits:
         sizes = sizes_of(context, split)
         rows = [(arm, *(_value(metrics, split, arm, size) for size in sizes)) for arm in context.arms]
-        name = "".join(character if character.isalnum() else "-" for character in split.name)
         alt = f"{LABELS[PRIMARY[context.task]]} against the number of training rows, {split.name}"
         parts.append(
             Section(
                 f"{split.name} split",
-                figure=Figure(f"curves-{name}", _figure(context, split, metrics), alt),
+                figure=Figure(f"curves-{file_name(split.name)}", _figure(context, split, metrics), alt),
                 grids=[Grid(("arm", *(f"{size} rows" for size in sizes)), rows, name="arms")],
             )
         )

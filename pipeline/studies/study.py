@@ -7,7 +7,7 @@ from here.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any, Protocol, cast
 
 import pandas as pd
 
-from pipeline.cells.cell import Cell, versions
+from pipeline.cells.cell import Cell, versions_of
 from pipeline.cells.executors import Executor, Results
 from pipeline.cells.store import Store
 from pipeline.files import write_atomically, write_csv
@@ -23,8 +23,8 @@ from pipeline.report.sections import Section, write_page
 from pipeline.reporter import Reporter
 from pipeline.runs.budget import check_room
 from pipeline.runs.context import Context, Machine, hardware, settled
-from pipeline.runs.folder import refused_rows
-from pipeline.settings.reading import STRESS, write_yaml
+from pipeline.runs.folder import write_inputs
+from pipeline.settings.reading import STRESS
 from pipeline.settings.run import RunConfig
 from pipeline.settings.studies import STUDIES
 from pipeline.settings.study import StudySettings
@@ -40,29 +40,34 @@ class Conclusion:
         What names a figure, then ``metric, value, low, high, n, groups, seeds``.
     predictions : DataFrame
         One row per prediction.
+    trained : DataFrame
+        One row per training: what names it, ``seconds``, ``peak_mb``, ``cell_id``.
     sentences : tuple of str
         What a chemist should know, in the order of importance.
     sections : tuple of Section
         The page.
-    seconds : float
-        That the trainings took.
     tables : mapping
         Further tables by the name of their file, without its ending.
     """
 
     metrics: pd.DataFrame
     predictions: pd.DataFrame
+    trained: pd.DataFrame
     sentences: tuple[str, ...]
     sections: tuple[Section, ...]
-    seconds: float
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        """That all trainings took."""
+        return float(self.trained["seconds"].sum())
 
 
 class Study(Protocol):
     """What a module of a study has.
 
-    ``title`` and ``facts`` stand over the page; ``prepare`` makes the table
-    and the splits; ``described`` are lines in front of the work, and ``line`` is said of each finished cell.
+    ``title`` and ``facts`` stand over the page; ``prepare`` makes the table and the splits; ``described`` are lines in
+    front of the work, and ``line`` is said of each finished cell.
     """
 
     NAME: str
@@ -92,17 +97,21 @@ def run_study(
     cells = study.plan(context, machine)
     for line in study.described(context):
         reporter.say(line)
-    results = filled(study, context, machine, cells, executor or Executor())
+    results = filled(context, machine, cells, executor or Executor(), study.line)
     return None if results is None else written(study, context, list(results.values()))
 
 
 def filled(
-    study: Study, context: Context, machine: Machine, cells: Sequence[Cell], executor: Executor
+    context: Context,
+    machine: Machine,
+    cells: Sequence[Cell],
+    executor: Executor,
+    line: Callable[[Context, Mapping[str, Any]], str],
 ) -> Results | None:
-    """The results of all cells, each told as soon as it is there."""
+    """The results of all cells, with a line of each as soon as it is there; none where the line is empty."""
 
     def told(cell: Cell, content: Mapping[str, Any]) -> None:
-        said = study.line(context, content)
+        said = line(context, content)
         if said:
             machine.reporter.say(said)
 
@@ -110,21 +119,13 @@ def filled(
 
 
 def written(study: Study, context: Context, contents: Sequence[Mapping[str, Any]]) -> tuple[Conclusion, Path]:
-    """The conclusion, with all that the folder of a study holds: settings, tables, predictions, page.
-
-    ``config.yaml`` makes the same run again.
-    """
+    """The conclusion, with all that the folder of a study holds: settings, tables, predictions, page."""
     found = study.conclude(context, contents)
     config = context.config
+    made_with = versions_of(contents)
     said = config.as_dict() | {STRESS: {study.NAME: context.settings.as_dict()}}
-    write_atomically(context.folder / "config.yaml", write_yaml(said))
-    splits = pd.concat([split.frame() for split in context.splits], ignore_index=True)
-    for name, table in {
-        "refused": refused_rows(context.table),
-        "splits": splits,
-        "metrics": found.metrics,
-        **found.tables,
-    }.items():
+    write_inputs(context, said)
+    for name, table in {"metrics": found.metrics, "trained": found.trained, **found.tables}.items():
         write_csv(context.folder / f"{name}.csv", table)
     write_atomically(context.folder / "predictions.parquet", found.predictions.to_parquet(index=False))
     info = {
@@ -132,7 +133,7 @@ def written(study: Study, context: Context, contents: Sequence[Mapping[str, Any]
         "settings": said,
         "table": context.table.fingerprint(),
         "learners": list(context.arms),
-        "versions": versions(),
+        "versions": made_with,
         "hardware": hardware(),
         "sentences": list(found.sentences),
     }
@@ -144,6 +145,7 @@ def written(study: Study, context: Context, contents: Sequence[Mapping[str, Any]
         found.sections,
         f"chemtune {verb} {study.NAME}",
         found.seconds,
+        made_with,
     )
     write_atomically(context.folder / "run.json", json.dumps(info, indent=1, ensure_ascii=False))
     return found, page

@@ -16,7 +16,8 @@ from pipeline.errors import InputError
 from pipeline.evaluation.bootstrap import MIN_GROUPS
 from pipeline.evaluation.divisions import over_divisions
 from pipeline.evaluation.estimates import Estimate, effective_degrees, effective_number, variance_of_mean
-from pipeline.evaluation.metrics import HIGHER_IS_BETTER, LABELS, PRIMARY, auroc_parts
+from pipeline.evaluation.evaluations import exact_rows
+from pipeline.evaluation.metrics import HIGHER_IS_BETTER, LABELS, PRIMARY, auroc_parts, without_opinion
 from pipeline.evaluation.verdict import number
 from pipeline.tables.targets import CLASSES
 
@@ -100,7 +101,7 @@ def compare_runs(first: Finished, second: Finished) -> list[Pair]:
 
 def _part(run: Finished, split: str, arm: str) -> pd.DataFrame:
     """The predictions of an arm on a split that can be scored, in a fixed order."""
-    found = _scorable(run.predictions)
+    found = exact_rows(run.predictions)
     found = found[(found["split"] == split) & (found["arm"] == arm)]
     return found.sort_values(DIVIDED, ignore_index=True)
 
@@ -113,10 +114,6 @@ def _divided_alike(first: Finished, second: Finished, split: str) -> bool:
         for run in (first, second)
     )
     return one == two
-
-
-def _scorable(predictions: pd.DataFrame) -> pd.DataFrame:
-    return predictions[predictions["bound"] == ""] if "bound" in predictions else predictions
 
 
 def _pair(split: str, arm: str, joined: pd.DataFrame, keys: list[str], first: Finished, task: str) -> Pair:
@@ -158,8 +155,7 @@ def _scores(joined: pd.DataFrame, suffix: str, keys: list[str], task: str) -> np
         return np.abs(truth.astype(np.float64) - joined[f"prediction{suffix}"].to_numpy(dtype=np.float64))
     columns = [column for column in joined.columns if column.startswith("p_") and column.endswith(suffix)]
     classes = [column.removeprefix("p_").removesuffix(suffix) for column in columns]
-    chances = np.array(joined[columns], dtype=np.float64)
-    chances[joined[f"parse_failed{suffix}"].to_numpy(dtype=bool)] = 1 / len(classes)
+    chances = without_opinion(np.array(joined[columns], dtype=np.float64), joined[f"parse_failed{suffix}"].to_numpy())
     names = [name if name in keys else f"{name}{suffix}" for name in ("repeat", "fold")]
     division = joined.groupby(names).ngroup().to_numpy()
     found = np.full(len(joined), np.nan)

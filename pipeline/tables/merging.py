@@ -20,8 +20,8 @@ from pipeline.tables.targets import CLASSES, REGRESSION
 from pipeline.tables.tautomers import tautomer_names
 
 
-def _merge(
-    rows: list[_Row], task: str, target: str, beside: Beside
+def merge(
+    rows: list[TableRow], task: str, target: str, beside: Beside
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[tuple[int, str]], list[str]]:
     """One row per identity, context and kept cells: numbers averaged, conflicts refused."""
     merged: list[dict[str, Any]] = []
@@ -47,13 +47,13 @@ def _merge(
     return frame, beside_rows, conflicts, _spread_warnings(frame, target, kind)
 
 
-def _members(rows: list[_Row], apart: Sequence[str]) -> dict[str, list[_Row]]:
+def _members(rows: list[TableRow], apart: Sequence[str]) -> dict[str, list[TableRow]]:
     """The rows that are merged, by the id of the row that they become."""
-    together: dict[tuple[str, ...], list[_Row]] = {}
+    together: dict[tuple[str, ...], list[TableRow]] = {}
     for row in rows:
         key = (row.found.identity, *row.context.values(), *(row.kept[column] for column in apart))
         together.setdefault(key, []).append(row)
-    found: dict[str, list[_Row]] = {}
+    found: dict[str, list[TableRow]] = {}
     for (identity, *differ), members in together.items():
         for member in members:
             own = list(member.kept.values()) if len({tuple(one.kept.values()) for one in members}) > 1 else []
@@ -61,7 +61,7 @@ def _members(rows: list[_Row], apart: Sequence[str]) -> dict[str, list[_Row]]:
     return found
 
 
-def _merged(members: list[_Row], kept: Molecule | Reaction, task: str) -> dict[str, Any]:
+def _merged(members: list[TableRow], kept: Molecule | Reaction, task: str) -> dict[str, Any]:
     """The row of the clean table that some source rows become, without its id."""
     measured = [(member.value, member.bound) for member in members]
     value, bound, values = _combined(measured) if task == REGRESSION else (measured[0][0], "", [])
@@ -123,7 +123,7 @@ def _row_id(identity: str, apart: list[str]) -> str:
     return f"{identity}/{hashlib.sha256(repr(apart).encode()).hexdigest()[:8]}"
 
 
-def _with_twin_groups(frame: pd.DataFrame) -> pd.DataFrame:
+def with_twin_groups(frame: pd.DataFrame) -> pd.DataFrame:
     """Replace the parents by one group label per set of twins."""
     if frame.empty:
         return frame.drop(columns="parent").assign(twins="")
@@ -174,7 +174,9 @@ SPREAD_WARNING = 0.5  # of the target's standard deviation
 
 
 @dataclass(frozen=True)
-class _Row:
+class TableRow:
+    """A row of the user's file that can be used, as it was read."""
+
     line: int
     given: str
     id: str

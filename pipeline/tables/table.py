@@ -17,7 +17,7 @@ from pipeline.tables.beside import Beside, ContextError, Refusal
 from pipeline.tables.context import ContextColumn
 from pipeline.tables.kinds import MOLECULES, REACTIONS, Kind
 from pipeline.tables.measurements import ABOVE, BELOW, CENSORED, REFUSE, TargetError
-from pipeline.tables.merging import _merge, _Row, _with_twin_groups
+from pipeline.tables.merging import TableRow, merge, with_twin_groups
 from pipeline.tables.molecules import Molecule, MoleculeError, molecular_weight, parse_molecule
 from pipeline.tables.reactions import Reaction
 from pipeline.tables.reading import RawTable, find_smiles_column, require_column, table_name
@@ -303,7 +303,7 @@ def cleaned(
     structure : callable
         From the line of a row to its structure, or to why it has none that can be used.
     """
-    rows: list[_Row] = []
+    rows: list[TableRow] = []
     refused: list[tuple[int, str, str, str]] = [(line, "", text, why) for line, text, why in raw.ragged]
     for line, value in progress(zip(raw.frame.index, measured.values, strict=True), len(raw.frame)):
         try:
@@ -320,13 +320,13 @@ def cleaned(
         except ContextError as error:
             refused.append((line, *error.refusal))
             continue
-        rows.append(_Row(line, given.loc[line].strip(), beside.id_of(line), found, target, bound, context, kept))
-    frame, cells, conflicts, warnings = _merge(rows, measured.task, measured.name, beside)
+        rows.append(TableRow(line, given.loc[line].strip(), beside.id_of(line), found, target, bound, context, kept))
+    frame, cells, conflicts, warnings = merge(rows, measured.task, measured.name, beside)
     refused += [(line, measured.name, measured.values.loc[line], reason) for line, reason in conflicts]
     known = set(raw.frame.index)
     whole = [(*row, *((given.loc[row[0]], beside.id_of(row[0])) if row[0] in known else ("", ""))) for row in refused]
     return (
-        _with_twin_groups(frame),
+        with_twin_groups(frame),
         cells,
         pd.DataFrame(whole, columns=REFUSED_COLUMNS).sort_values("line", ignore_index=True),
         warnings,

@@ -52,7 +52,9 @@ def test_every_branch_of_the_page_of_a_study_was_taken(context):
     made, templates = branches.module(sections, "write_page"), branches.module(environment, "page_environment")
     templates.Environment = branches.environment
     made.page_environment = templates.page_environment
-    page = made.write_page(context, "A study", ["a fact"], PARTS, "chemtune stress x", 12.0).read_text(encoding="utf-8")
+    page = made.write_page(context, "A study", ["a fact"], PARTS, "chemtune stress x", 12.0, {"rdkit": "1"}).read_text(
+        encoding="utf-8"
+    )
     assert branches.missing("study.html.j2", sections.__name__) == []
     assert EVIL not in page
     assert "&lt;script&gt;" in page

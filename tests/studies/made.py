@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pipeline.cells.cell import work_on
 from pipeline.cells.executors import Executor
 from pipeline.cells.store import Store
@@ -14,6 +16,12 @@ def contents_of(study, context):
     machine = settled(context, Reporter())
     cells = study.plan(context, machine)
     return list(Executor().fill(cells, context, machine, Store(context.folder)).values())
+
+
+def with_settings(experiment, **settings):
+    """An experiment of a study with some settings changed."""
+    changed = replace(experiment.settings, **settings)
+    return replace(experiment, context=replace(experiment.context, settings=changed))
 
 
 def result_of(cell, context, *needed):

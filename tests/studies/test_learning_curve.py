@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from pipeline.errors import InputError
+from pipeline.lm import pretrained
+from pipeline.lm.weights import DEFAULT_MODEL
 from pipeline.reporter import Reporter
 from pipeline.runs.context import Machine
 from pipeline.settings.reading import make_config
 from pipeline.studies import learning_curve as study
 from pipeline.studies.learning_curve import Settings, drawn
+from pipeline.studies.study import written
 from tests.conftest import SMILES, write_table
 from tests.studies.made import contents_of
 from tests.test_run import chemtune
@@ -71,6 +77,37 @@ def test_a_planted_law_is_learned_from_more_rows(chains):
     )  # fmt: skip
     assert curve[30] == pytest.approx(scored)
     assert list(part.index) == list(truth.index)
+
+
+def test_each_split_states_its_own_test_rows_and_groups(tmp_path):
+    """Bounds are not scored, and do not count as groups either."""
+    rows = [(text, f">{len(text)}" if number < 15 else len(text)) for number, text in enumerate(SMILES)]
+    context = context_of(write_table(tmp_path / "bounds.csv", rows), split=("random", "size"), seeds=1)
+    found = study.conclude(context, contents_of(study, context))
+    counts = found.metrics.groupby("split")["n"].first()
+    assert counts.nunique() == 2
+    for split in context.splits:
+        exact = [row for row in split.folds[0].test if context.table.exact[row]]
+        assert counts[split.name] == len(exact)
+        assert f"Split {split.name}, {len(exact)} test molecules:" in found.sentences
+
+
+def test_a_page_names_the_versions_that_made_the_results(chains):
+    context = context_of(chains, seeds=1)
+    contents = [one | {"versions": {**one["versions"], "rdkit": "made.earlier"}} for one in contents_of(study, context)]
+    _, page = written(study, context, contents)
+    assert "rdkit made.earlier" in page.read_text(encoding="utf-8")
+    assert json.loads((context.folder / "run.json").read_text(encoding="utf-8"))["versions"]["rdkit"] == "made.earlier"
+
+
+def test_another_start_of_the_language_model_is_another_cell(chains, monkeypatch):
+    def id_of(context):
+        return next(cell.id for cell in study.plan(context, Machine(1, "float32")) if cell.tags["arm"] == "lm-head")
+
+    first = id_of(context_of(chains, arms=("lm-head",)))
+    adapter = next(iter(pretrained.ADAPTERS.values()))
+    monkeypatch.setitem(pretrained.ADAPTERS, DEFAULT_MODEL, replace(adapter, sha256="another"))
+    assert id_of(context_of(chains, arms=("lm-head",))) != first
 
 
 def test_too_few_rows_are_said(chains):

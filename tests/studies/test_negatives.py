@@ -54,7 +54,7 @@ from pipeline.studies.negatives.trainings import draw, literature, trainings
 from pipeline.studies.negatives.words import _avoiding, _compared, _contamination, _doses, sentences
 from pipeline.studies.words import biased, few_groups, in_percent, one_seed
 from pipeline.tables.table import STRUCTURE
-from tests.studies.made import contents_of
+from tests.studies.made import contents_of, with_settings
 from tests.test_run import chemtune
 
 SETTINGS = NegativesSettings(
@@ -118,7 +118,7 @@ def test_a_model_of_successes_alone_says_yes_to_everything(planted):
 
 
 def test_the_sets_have_the_sizes_they_claim(planted):
-    experiment = replace(experiment_of(planted), settings=NegativesSettings(seeds=1, positives=50))
+    experiment = with_settings(experiment_of(planted), seeds=1, positives=50)
     train, success = experiment.train, experiment.success
     hits = int(success.loc[list(train)].sum())
     misses = len(train) - hits
@@ -558,7 +558,7 @@ def test_a_likelihood_is_of_the_whole_model(planted, tiny_folder, monkeypatch):
     engine = machine.engine(context, WRITER)
     whole = Likelihood(engine=engine, template=context.template, steps=3, seed=0, settings={"batch_size": 8})
     expected = whole.fit(X).familiarity(X)
-    experiment = replace(experiment, settings=replace(experiment.settings, lm_steps=3))
+    experiment = with_settings(experiment, lm_steps=3)
     np.testing.assert_array_equal(work._likelihood(experiment, machine, 0, X)(X), expected)
     assert len(machine.engine(context, "lm-text").layers) < len(engine.layers)
 

@@ -43,7 +43,7 @@ from pipeline.studies.verifier.generator import Generator, Proposal, generator_t
 from pipeline.studies.verifier.page import sections
 from pipeline.studies.verifier.settings import VerifierSettings
 from tests.lm.test_engine import plain
-from tests.studies.made import contents_of, result_of
+from tests.studies.made import contents_of, result_of, with_settings
 from tests.studies.test_negatives import planted
 from tests.test_run import chemtune
 
@@ -315,17 +315,13 @@ def test_where_decoys_leave_fewer_successes_a_verifier_with_real_failures_has_as
         assert len(set(counts.values())) == 2
         assert by_kind[True] < by_kind[False] == len(known_successes(scripted, fold, 0))
     assert any(check.few for check in checks(scripted))
-    enough = replace(scripted, parts=[part_with(part, positives=10) for part in scripted.parts])
+    enough = replace(scripted, parts=[with_settings(part, positives=10) for part in scripted.parts])
     assert not any(check.few for check in checks(enough))
-
-
-def part_with(part, **settings):
-    return replace(part, settings=replace(part.settings, **settings))
 
 
 def test_the_page_says_on_how_many_each_was_trained(scripted):
     said = sections(found_by(scripted))
-    page = write_page(scripted.context, "Title", [], said, "chemtune", 1.0).read_text(encoding="utf-8")
+    page = write_page(scripted.context, "Title", [], said, "chemtune", 1.0, {}).read_text(encoding="utf-8")
     few = len(draw(scripted.parts[0], Check("drfp-rf", None).training(0)).positives)
     assert f"<td>drfp-rf, decoys</td><td>{few}" in page
     assert "drfp-rf, dose 100 %, as few successes as with decoys</td><td>" in page

@@ -24,6 +24,7 @@ from pipeline.settings.reading import make_config
 from pipeline.settings.run import RunConfig
 from pipeline.settings.study import require_reactions
 from pipeline.splits.splitters import Split
+from pipeline.studies.experiment import StudyExperiment
 from pipeline.studies.learners import resolve_learners
 from pipeline.studies.negatives import decoys, judges
 from pipeline.studies.negatives.settings import NegativesSettings
@@ -65,23 +66,12 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Experiment:
+class Experiment(StudyExperiment[NegativesSettings]):
     """One split of the table with success and failure as classes, its test rows, and what is asked of it."""
 
-    context: Context
-    settings: NegativesSettings
-    learners: tuple[str, ...]
     split: Split
     test: list[str]
     foreign: dict[str, pd.DataFrame]
-
-    @property
-    def table(self) -> Table:
-        return self.context.table
-
-    @property
-    def seed(self) -> int:
-        return self.context.config.seed
 
     @cached_property
     def yields(self) -> pd.Series:
@@ -200,7 +190,7 @@ def _experiment(context: Context, split: Split) -> Experiment:
         scrambled = decoys.shuffled_products(successes, FOREIGN_ROWS, np.random.default_rng(context.config.seed))
         foreign[SCRAMBLED] = scrambled.X
     foreign = {name: rows for name, rows in foreign.items() if len(rows)}
-    return Experiment(context, settings, context.arms, split, list(test), foreign)
+    return Experiment(context, split, list(test), foreign)
 
 
 def _foreign_table(context: Context, X: pd.DataFrame) -> pd.DataFrame:
@@ -219,8 +209,12 @@ def at_threshold(experiment: Experiment, threshold: float) -> Experiment | None:
     """The experiment with success from another yield on; None where it leaves too little of one kind."""
     table = experiment.table
     said = np.where(table.frame["yield"] >= threshold, SUCCESS, FAILURE)
-    context = replace(experiment.context, table=replace(table, frame=table.frame.assign(target=said)))
-    moved = replace(experiment, context=context, settings=replace(experiment.settings, success=threshold), foreign={})
+    context = replace(
+        experiment.context,
+        table=replace(table, frame=table.frame.assign(target=said)),
+        settings=replace(experiment.settings, success=threshold),
+    )
+    moved = replace(experiment, context=context, foreign={})
     trained = moved.success.loc[list(moved.train)]
     if moved.success.loc[moved.test].nunique() < 2 or min(trained.sum(), (~trained).sum()) < MIN_TRAINED:
         return None

@@ -11,7 +11,7 @@ import pandas as pd
 from sklearn.ensemble import IsolationForest, RandomForestClassifier
 from sklearn.svm import OneClassSVM
 
-from pipeline.arms.text_arms import _TunedText
+from pipeline.arms.text_arms import TunedText
 from pipeline.evaluation.detection import Scored
 from pipeline.features.inputs import smiles_of
 from pipeline.features.structures import differential_bits, tanimoto
@@ -110,7 +110,7 @@ def neighbours(seed: int) -> Callable[[pd.DataFrame], Callable[[pd.DataFrame], n
     return make
 
 
-class Likelihood(_TunedText):
+class Likelihood(TunedText):
     """A language model tuned to write the successes; how much likelier than before it finds a reaction, per token."""
 
     def fit(self, X: Any, y: Any = None, groups: Any = None) -> Likelihood:

@@ -17,6 +17,7 @@ from pipeline.report.sections import (
     Section,
     counted,
     explained_arms,
+    file_name,
     interval_of,
     language_model_note,
     warning_notes,
@@ -94,7 +95,7 @@ def _of_split(found: Findings) -> list[Section]:
             "How many real failures it takes",
             level=3,
             figure=Figure(
-                f"doses-{_file_name(name)}",
+                f"doses-{file_name(name)}",
                 dose_figure(found),
                 f"AUROC and failures accepted against the dose of real failures, {name}",
             ),
@@ -226,10 +227,6 @@ def _explained(found: Findings) -> Section:
 
 def _percent(dose: float) -> str:
     return f"{dose:g} %" if np.isfinite(dose) else ""
-
-
-def _file_name(text: str) -> str:
-    return "".join(character if character.isalnum() else "-" for character in text)
 
 
 def arm_rows(found: Findings) -> list[dict[str, Any]]:

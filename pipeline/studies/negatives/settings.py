@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.errors import InputError
-from pipeline.settings.fields import setting
-from pipeline.settings.study import STUDY, StudySettings
+from pipeline.settings.study import StudySettings, arms_setting, lm_steps_setting, study_setting, success_setting
 
 
 @dataclass(frozen=True)
@@ -17,67 +16,39 @@ class NegativesSettings(StudySettings):
     percent.
     """
 
-    arms: tuple[str, ...] = setting(
-        ("classical", "lm-head"),
-        "What is trained: names of arms, classical (a few good baselines), or the groups baselines, lm, all.",
-        "study",
-        panel=STUDY,
+    arms: tuple[str, ...] = arms_setting()
+    split: tuple[str, ...] = study_setting(
+        ("random",), "Splits as for [b]run[/b] (default random); each has one fixed test set."
     )
-    split: tuple[str, ...] = setting(
-        ("random",), "Splits as for [b]run[/b] (default random); each has one fixed test set.", "study", panel=STUDY
-    )
-    success: float = setting(20.0, "Yield in percent from which on a reaction is a success.", "study", panel=STUDY)
-    sensitivity: tuple[float, ...] = setting(
+    success: float = success_setting()
+    sensitivity: tuple[float, ...] = study_setting(
         (5.0, 50.0),
         "Other thresholds of success at which the classical models are trained and tested as well.",
-        "study",
-        panel=STUDY,
         quick=(),
     )
-    seeds: int = setting(3, "Training seeds; each draws its own training rows.", "study", panel=STUDY, least=1, quick=1)
-    doses: tuple[float, ...] = setting(
+    seeds: int = study_setting(3, "Training seeds; each draws its own training rows.", least=1, quick=1)
+    doses: tuple[float, ...] = study_setting(
         (1.0, 5.0, 10.0, 25.0, 50.0, 100.0),
         "Doses of failures for the classical models, in percent of the failures per success of all training rows.",
-        "study",
-        panel=STUDY,
         quick=(1, 10, 100),
     )
-    lm_doses: tuple[float, ...] = setting(
-        (1.0, 10.0, 100.0), "The same for the language model.", "study", panel=STUDY, quick=(10, 100)
-    )
-    positives: int = setting(
+    lm_doses: tuple[float, ...] = study_setting((1.0, 10.0, 100.0), "The same for the language model.", quick=(10, 100))
+    positives: int = study_setting(
         300,
         "Successes to train on, where a language model is among the arms; 0 for all. Classical models are shown on all "
         "rows as well.",
-        "study",
-        panel=STUDY,
         least=0,
         quick=150,
     )
-    test_rows: int = setting(
-        300, "At most this many test rows, drawn by seed; 0 for all.", "study", panel=STUDY, least=0, quick=200
-    )
-    base_rate: float = setting(
-        0.0, "Share of successes expected in use: decisions are shown for it too.", "study", panel=STUDY
-    )
-    published_from: float = setting(
-        50.0, "Yield in percent at which a reaction is as likely published as not.", "study", panel=STUDY
-    )
-    published_width: float = setting(10.0, "How gradually that changes, in percent.", "study", panel=STUDY)
-    lm_steps: int = setting(
-        150,
-        "Optimiser steps of each training of the language model, 8 rows each.",
-        "study",
-        panel=STUDY,
-        least=1,
-        quick=100,
-    )
-    lm_extras: bool = setting(
+    test_rows: int = study_setting(300, "At most this many test rows, drawn by seed; 0 for all.", least=0, quick=200)
+    base_rate: float = study_setting(0.0, "Share of successes expected in use: decisions are shown for it too.")
+    published_from: float = study_setting(50.0, "Yield in percent at which a reaction is as likely published as not.")
+    published_width: float = study_setting(10.0, "How gradually that changes, in percent.")
+    lm_steps: int = lm_steps_setting(quick=100)
+    lm_extras: bool = study_setting(
         True,
         "Also train the language model to write reactions (each seed), and with the other decoys, unlabelled rows, "
         "published rows and a fixed number of rows (first seed).",
-        "study",
-        panel=STUDY,
         quick=False,
     )
 

@@ -73,11 +73,10 @@ def conclude(context: Context, contents: Sequence[Mapping[str, Any]]) -> Conclus
     return Conclusion(
         joined([one.metrics for one in found]),
         joined([one.predictions for one in found]),
+        joined([one.trained for one in found]),
         tuple(sentence for one in found for sentence in sentences(one)),
         tuple(sections(found)),
-        sum(float(one.trained["seconds"].sum()) for one in found),
         {
-            "trained": joined([one.trained for one in found]),
             "foreign": joined([one.foreign for one in found]),
             "compared": joined([one.compared for one in found]),
             "enough": joined([enough_table(one) for one in found]),

@@ -24,10 +24,10 @@ from pipeline.runs.prepare import load_raw, load_table, with_rows, with_splits
 from pipeline.settings.run import RunConfig
 from pipeline.settings.study import require_reactions
 from pipeline.splits.splitters import Fold, Split
+from pipeline.studies.experiment import StudyExperiment
 from pipeline.studies.learners import code_of_learner, resolve_learners, short_arm
 from pipeline.studies.published_only.settings import PublishedSettings
 from pipeline.tables.reading import RawTable, require_column
-from pipeline.tables.table import Table
 
 WORK = "pipeline.studies.published_only.experiment:train_and_predict"
 # Of the fingerprints, those that are told the conditions that a table gives by name.
@@ -56,25 +56,16 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Experiment:
+class Experiment(StudyExperiment[PublishedSettings]):
     """The table of yields, its papers in folds, and what is asked of it."""
-
-    context: Context
-    settings: PublishedSettings
-    learners: tuple[str, ...]
-    split: Split
 
     @classmethod
     def of(cls, context: Context) -> Experiment:
-        return context.once("papers", lambda: cls(context, context.settings, context.arms, context.splits[0]))
+        return context.once("papers", lambda: cls(context))
 
     @property
-    def table(self) -> Table:
-        return self.context.table
-
-    @property
-    def seed(self) -> int:
-        return self.context.config.seed
+    def split(self) -> Split:
+        return self.context.splits[0]
 
     @cached_property
     def yields(self) -> pd.Series:

@@ -57,8 +57,8 @@ def conclude(context: Context, contents: Sequence[Mapping[str, Any]]) -> Conclus
     return Conclusion(
         found.metrics,
         found.predictions,
+        found.trained,
         tuple(sentences(found)),
         tuple(sections(found)),
-        float(found.trained["seconds"].sum()),
-        {"trained": found.trained, "composition": found.composition},
+        {"composition": found.composition},
     )

@@ -23,6 +23,7 @@ from pipeline.runs.context import Context
 from pipeline.runs.prepare import load_table, with_rows, with_splits
 from pipeline.settings.run import RunConfig
 from pipeline.settings.study import require_reactions
+from pipeline.studies.experiment import StudyExperiment
 from pipeline.studies.learners import resolve_learners
 from pipeline.studies.negatives import decoys
 from pipeline.studies.negatives.experiment import (
@@ -38,7 +39,6 @@ from pipeline.studies.negatives.settings import NegativesSettings
 from pipeline.studies.negatives.trainings import draw, heading, left_out
 from pipeline.studies.verifier.settings import VerifierSettings
 from pipeline.tables.reactions import SUCCESS
-from pipeline.tables.table import Table
 
 CLASSICAL = ("drfp-rf",)
 GENERATOR_ARM = "lm-text"  # whose layers and prompts are like those of the generator
@@ -55,12 +55,9 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Experiment:
+class Experiment(StudyExperiment[VerifierSettings]):
     """The table, its folds, and the reactions that conditions are proposed for."""
 
-    context: Context
-    settings: VerifierSettings
-    verifiers: tuple[str, ...]
     parts: list[NegativesExperiment]  # one per fold
 
     @classmethod
@@ -68,12 +65,9 @@ class Experiment:
         return context.once("questions", lambda: _experiment(context))
 
     @property
-    def table(self) -> Table:
-        return self.context.table
-
-    @property
-    def seed(self) -> int:
-        return self.context.config.seed
+    def verifiers(self) -> tuple[str, ...]:
+        """All arms but the generator's."""
+        return self.learners[:-1]
 
     @cached_property
     def questions(self) -> list[Question]:
@@ -169,15 +163,14 @@ def prepare(config: RunConfig, settings: VerifierSettings, reporter: Reporter) -
 
 def _experiment(context: Context) -> Experiment:
     settings, whole = context.settings, context.splits[0]
-    verifiers = tuple(arm for arm in context.arms[:-1])
     negatives = NegativesSettings(
         success=settings.success, positives=settings.positives, lm_steps=settings.lm_steps, test_rows=0
     )
+    of_parts = replace(context, settings=negatives)
     parts = [
-        NegativesExperiment(context, negatives, verifiers, replace(whole, folds=(fold,)), sorted(fold.test), {})
-        for fold in whole.folds
+        NegativesExperiment(of_parts, replace(whole, folds=(fold,)), sorted(fold.test), {}) for fold in whole.folds
     ]
-    return Experiment(context, settings, verifiers, parts)
+    return Experiment(context, parts)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pipeline.arms.text_arms import _TunedText
+from pipeline.arms.text_arms import TunedText
 from pipeline.prompts.templates import ABSENT, Piece, Pieces, PromptTemplate
 from pipeline.tables.molecules import MoleculeError
 from pipeline.tables.reactions import canonical_component
@@ -53,7 +53,7 @@ def generator_template(proposed: Sequence[str], given: Sequence[str], names: Seq
     )
 
 
-class Generator(_TunedText):
+class Generator(TunedText):
     """Writes the proposed components of a reaction one behind the other, as answer to a question that states the rest.
 
     ``X`` has the column ``smiles`` and those of the template's components.

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.errors import InputError
-from pipeline.settings.fields import setting
-from pipeline.settings.study import STUDY, StudySettings
+from pipeline.settings.study import StudySettings, arms_setting, lm_steps_setting, study_setting, success_setting
 
 
 @dataclass(frozen=True)
@@ -17,56 +16,28 @@ class VerifierSettings(StudySettings):
     as well.
     """
 
-    arms: tuple[str, ...] = setting(
-        ("classical", "lm-head"),
-        "What is trained: names of arms, classical (a few good baselines), or the groups baselines, lm, all.",
-        "study",
-        panel=STUDY,
-        quick=("drfp-rf",),
+    arms: tuple[str, ...] = arms_setting(quick=("drfp-rf",))
+    held_out: str = study_setting("aryl_halide", "Component whose values are held out (default aryl_halide).")
+    propose: tuple[str, ...] = study_setting(("ligand", "base"), "Components to propose (default ligand,base).")
+    success: float = success_setting()
+    folds: int = study_setting(3, "Into how many folds the held-out values are dealt.", least=2, quick=2)
+    seeds: int = study_setting(1, "Training seeds; each draws its own training rows.", least=1)
+    questions: int = study_setting(
+        4, "Reactions to propose conditions for, per held-out value, drawn by seed; 0 for all.", least=0, quick=1
     )
-    held_out: str = setting(
-        "aryl_halide", "Component whose values are held out (default aryl_halide).", "study", panel=STUDY
-    )
-    propose: tuple[str, ...] = setting(
-        ("ligand", "base"), "Components to propose (default ligand,base).", "study", panel=STUDY
-    )
-    success: float = setting(20.0, "Yield in percent from which on a reaction is a success.", "study", panel=STUDY)
-    folds: int = setting(
-        3, "Into how many folds the held-out values are dealt.", "study", panel=STUDY, least=2, quick=2
-    )
-    seeds: int = setting(1, "Training seeds; each draws its own training rows.", "study", panel=STUDY, least=1)
-    questions: int = setting(
-        4,
-        "Reactions to propose conditions for, per held-out value, drawn by seed; 0 for all.",
-        "study",
-        panel=STUDY,
-        least=0,
-        quick=1,
-    )
-    temperatures: tuple[float, ...] = setting(
-        (0.7, 1.0, 1.3), "At which the generator is sampled.", "study", panel=STUDY
-    )
-    samples: int = setting(2, "Proposals per reaction and temperature.", "study", panel=STUDY, least=1)
-    doses: tuple[float, ...] = setting(
+    temperatures: tuple[float, ...] = study_setting((0.7, 1.0, 1.3), "At which the generator is sampled.")
+    samples: int = study_setting(2, "Proposals per reaction and temperature.", least=1)
+    doses: tuple[float, ...] = study_setting(
         (1.0, 10.0, 100.0),
         "Doses of failures for the verifiers, in percent of the failures per success of all training rows.",
-        "study",
-        panel=STUDY,
         quick=(100,),
     )
-    top: tuple[int, ...] = setting(
-        (1, 3), "So many proposals of a reaction are counted, the first by filter.", "study", panel=STUDY, least=1
+    top: tuple[int, ...] = study_setting(
+        (1, 3), "So many proposals of a reaction are counted, the first by filter.", least=1
     )
-    positives: int = setting(300, "Successes to train on; 0 for all.", "study", panel=STUDY, least=0, quick=150)
-    generator_steps: int = setting(150, "Optimiser steps of the generator, 8 rows each.", "study", panel=STUDY, least=1)
-    lm_steps: int = setting(
-        150,
-        "Optimiser steps of a verifier that is a language model, 8 rows each.",
-        "study",
-        panel=STUDY,
-        least=1,
-        quick=60,
-    )
+    positives: int = study_setting(300, "Successes to train on; 0 for all.", least=0, quick=150)
+    generator_steps: int = study_setting(150, "Optimiser steps of the generator, 8 rows each.", least=1)
+    lm_steps: int = lm_steps_setting(quick=60, what="a verifier that is a language model")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -51,8 +51,7 @@ def conclude(context: Context, contents: Sequence[Mapping[str, Any]]) -> Conclus
     return Conclusion(
         found.metrics,
         found.predictions,
+        found.trained,
         tuple(sentences(found)),
         tuple(sections(found)),
-        float(found.trained["seconds"].sum()),
-        {"trained": found.trained},
     )
