@@ -3,7 +3,8 @@
 All of them do the same: walk through the cells, claim one that nobody works on, compute it, and keep it in the store,
 until none is left. They share nothing but the store, so a helper that dies loses the cell that it was at. Cells that
 use the language model take all cores or the GPU: this process does them itself, beside the helpers where there is a
-GPU, after them where there is none. SLURM's jobs have cores of their own and take all cells.
+GPU; where there is none, before them if other cells need the result, else after them. SLURM's jobs have cores of their
+own and take all cells.
 """
 
 from __future__ import annotations
@@ -216,7 +217,11 @@ def run_errand(errand: Errand) -> None:
 
     def suits(cell: Cell) -> bool:
         mine = cell.id not in work.broken and (errand.takes_model or not cell.on_model)
-        return mine and all(needed.id in work.results or suits(needed) for needed in cell.needs)
+        return mine and all(needed.id in work.results or comes(needed) for needed in cell.needs)
+
+    def comes(cell: Cell) -> bool:
+        """Whether its result will be there: made by helpers, or by the process that started them."""
+        return suits(cell) or (cell.on_model and not errand.takes_model)
 
     while any(map(suits, work.waiting.values())):
         if errand.parent and os.getppid() != errand.parent:
@@ -232,6 +237,8 @@ def _with_helpers(executor: Executor, work: _Work, context: Any, machine: Any) -
     """Let helpers work, tell what they finish, and start another one for each that dies."""
     workers = min(executor.workers or machine.threads, len(work.waiting))
     helpers = _HELPERS[executor.name](work, context, machine, workers)
+    if not helpers.takes_model and not machine.has_gpu:
+        _do_first(work, context, machine)
     deaths = 0
     try:
         for _ in range(workers):
@@ -258,6 +265,19 @@ def _with_helpers(executor: Executor, work: _Work, context: Any, machine: Any) -
 
 def _uses_model(cell: Cell) -> bool:
     return cell.on_model
+
+
+def _do_first(work: _Work, context: Any, machine: Any) -> None:
+    """Do the cells with the language model that others wait for, so that helpers find the results."""
+    first: set[str] = set()
+    coming = [needed for cell in work.waiting.values() for needed in cell.needs if needed.on_model]
+    while coming:
+        cell = coming.pop()
+        first.add(cell.id)
+        coming += cell.needs
+    while first & work.waiting.keys():
+        if not work.do_one(context, machine, lambda cell: cell.id in first):
+            time.sleep(WAIT)
 
 
 def _errand(work: _Work, context: Any, machine: Any, threads: int, takes_model: bool) -> Errand:

@@ -76,6 +76,29 @@ def test_every_executor_gives_the_results_and_makes_each_cell_once(tmp_path, nam
     assert {path.stem: path.read_text().split() for path in tmp_path.glob("*.log")} == logs
 
 
+@pytest.mark.parametrize("has_gpu", [False, True])
+def test_helpers_do_what_needs_a_result_of_the_language_model(tmp_path, monkeypatch, has_gpu):
+    monkeypatch.setattr(Machine, "has_gpu", property(lambda machine: has_gpu))
+    plain, generators, checks = cells_of(count=2)[:2], [], []
+    for number in (10, 20):
+        made = Cell("tests.cells.work:double", {"number": number}, {"number": number}, (), f"model {number}", True)
+        generators.append(made)
+        for check in range(3):
+            tags = {"number": f"{number}-{check}"}
+            checks.append(Cell("tests.cells.work:double", tags, {"wait": 0.2}, (made,), f"check {check} of {number}"))
+    cells = [
+        *plain,
+        *(one for made, of in ((generators[0], checks[:3]), (generators[1], checks[3:])) for one in (made, *of)),
+    ]
+    found = fill(cells, tmp_path, PROCESSES)
+    assert [found[cell.id]["value"] for cell in checks] == [20] * 3 + [40] * 3
+    by = {path.stem: path.read_text().split() for path in tmp_path.glob("*.log")}
+    assert all(len(made) == 1 for made in by.values())
+    assert {by[cell.label][0] for cell in generators} == {str(os.getpid())}
+    assert str(os.getpid()) not in {by[cell.label][0] for cell in checks}
+    assert len({by[cell.label][0] for cell in checks}) == 2
+
+
 @pytest.mark.parametrize("name", HELPED)
 def test_a_killed_helper_loses_the_cell_that_it_was_at(tmp_path, name):
     heard = Heard()
