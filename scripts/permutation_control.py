@@ -18,7 +18,8 @@ import numpy as np
 from pipeline.reporter import Reporter
 from pipeline.runs.prepare import prepare
 from pipeline.settings.reading import make_config
-from pipeline.studies.compare import execute
+from pipeline.studies.compare import study as comparison
+from pipeline.studies.study import execute
 
 
 def main() -> None:
@@ -34,9 +35,9 @@ def main() -> None:
         table = replace(run.table, frame=run.table.frame.assign(target=shuffled))
         with tempfile.TemporaryDirectory() as folder:
             config = replace(run.config, out=folder)
-            outcome = execute(replace(run, config=config, table=table))
-        assert outcome is not None
-        if any(verdict.learned for verdict in outcome.verdicts):
+            done = execute(comparison, replace(run, config=config, table=table))
+        assert done is not None
+        if any(verdict["learned"] for verdict in done.conclusion.info["verdicts"]):
             claims.append(number)
         print(f"{number + 1} permutations, {len(claims)} claims that something was learned", flush=True)
 

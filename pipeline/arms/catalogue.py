@@ -136,7 +136,7 @@ _ROWS = (
     Arm(
         "ngram-ridge",
         "linear model on character n-grams of the SMILES: text without a language model",
-        "#b08968",
+        "#999933",
         BASELINE,
         _over_molecules("ngram_ridge") | _over_reactions("ngram_ridge"),
         growth=CUBIC,
@@ -153,7 +153,7 @@ _ROWS = (
     Arm(
         "ridge",
         "linear model on RDKit descriptors",
-        "#577590",
+        "#332288",
         BASELINE,
         _over_molecules("ridge"),
         features=("descriptors",),
@@ -161,7 +161,7 @@ _ROWS = (
     Arm(
         "rf-bits",
         "random forest of 100 trees on Morgan bits (weak reference)",
-        "#6d6875",
+        "#7a7a7a",
         BASELINE,
         _over_molecules("rf_bits"),
         features=("bits",),
@@ -170,7 +170,7 @@ _ROWS = (
     Arm(
         "extratrees",
         "500 extremely randomised trees on RDKit descriptors",
-        "#43aa8b",
+        "#56b4e9",
         BASELINE,
         _over_molecules("extratrees"),
         features=("descriptors",),
@@ -178,7 +178,7 @@ _ROWS = (
     Arm(
         "lightgbm",
         "gradient boosting on Morgan counts and RDKit descriptors",
-        "#90be6d",
+        "#44aa99",
         BASELINE,
         _over_molecules("lightgbm"),
         features=("counts", "descriptors"),
@@ -186,7 +186,7 @@ _ROWS = (
     Arm(
         "svr",
         "support vector machine, RBF on RDKit descriptors",
-        "#bc6c25",
+        "#117733",
         BASELINE,
         _over_molecules("svr"),
         features=("descriptors",),
@@ -195,7 +195,7 @@ _ROWS = (
     Arm(
         "gp",
         "Gaussian process, Tanimoto on Morgan counts + RBF on RDKit descriptors",
-        "#4d908e",
+        "#009e73",
         BASELINE,
         _over_molecules("gp"),
         features=("counts", "descriptors"),
@@ -204,7 +204,7 @@ _ROWS = (
     Arm(
         "ensemble",
         "mean of extratrees, lightgbm and gp",
-        "#277da1",
+        "#0072b2",
         BASELINE,
         members=("extratrees", "lightgbm", "gp"),  # scripts/choose_ensemble.py compares others
         kinds=(MOLECULES,),
@@ -219,21 +219,21 @@ _ROWS = (
     Arm(
         "components-rf",
         "random forest on the Morgan counts of each component, side by side",
-        "#52b69a",
+        "#56b4e9",
         BASELINE,
         _over_reactions("components_rf"),
     ),
     Arm(
         "components-lightgbm",
         "gradient boosting on the Morgan counts of each component, side by side",
-        "#90be6d",
+        "#44aa99",
         BASELINE,
         _over_reactions("components_lightgbm"),
     ),
     Arm(
         "components-gp",
         "Gaussian process, Tanimoto kernels of the components, added up and multiplied",
-        "#4d908e",
+        "#009e73",
         BASELINE,
         _over_reactions("components_gp"),
         growth=CUBIC,
@@ -241,21 +241,21 @@ _ROWS = (
     Arm(
         "drfp-rf",
         "random forest on differential reaction fingerprints (DRFP)",
-        "#43aa8b",
+        "#88ccee",
         BASELINE,
         _over_reactions("drfp_rf"),
     ),
     Arm(
         "drfp-lightgbm",
         "gradient boosting on differential reaction fingerprints (DRFP)",
-        "#b5c99a",
+        "#117733",
         BASELINE,
         _over_reactions("drfp_lightgbm"),
     ),
     Arm(
         "drfp-gp",
         "Gaussian process, Tanimoto kernels on differential reaction fingerprints (DRFP)",
-        "#577590",
+        "#332288",
         BASELINE,
         _over_reactions("drfp_gp"),
         growth=CUBIC,
@@ -263,7 +263,7 @@ _ROWS = (
     Arm(
         "reaction-ensemble",
         "mean of components-lightgbm, drfp-lightgbm and drfp-rf",
-        "#277da1",
+        "#0072b2",
         BASELINE,
         members=("components-lightgbm", "drfp-lightgbm", "drfp-rf"),
         kinds=(REACTIONS,),
@@ -271,14 +271,14 @@ _ROWS = (
     Arm(
         "lm-frozen",
         "linear model on hidden states of the untouched language model",
-        "#f9c74f",
+        "#e69f00",
         LANGUAGE_MODEL,
         _over_both("frozen"),
     ),
     Arm(
         "lm-head",
         "first layers of the language model, fine-tuned with LoRA and a linear head",
-        "#f3722c",
+        "#d55e00",
         LANGUAGE_MODEL,
         _over_both("head"),
         tuned=True,
@@ -286,7 +286,7 @@ _ROWS = (
     Arm(
         "lm-text",
         "first layers of the language model, fine-tuned with LoRA to write the answer as text",
-        "#f94144",
+        "#cc3377",
         LANGUAGE_MODEL,
         _over_both("text", "pipeline.arms.text_arms"),
         tuned=True,
@@ -294,7 +294,7 @@ _ROWS = (
     Arm(
         "blend",
         "mean of ensemble and lm-head: does the language model add anything?",
-        "#9d4edd",
+        "#661155",
         LANGUAGE_MODEL,
         members=("ensemble", "lm-head"),
         kinds=(MOLECULES,),
@@ -302,7 +302,7 @@ _ROWS = (
     Arm(
         "reaction-blend",
         "mean of reaction-ensemble and lm-head: does the language model add anything?",
-        "#9d4edd",
+        "#661155",
         LANGUAGE_MODEL,
         members=("reaction-ensemble", "lm-head"),
         kinds=(REACTIONS,),

@@ -13,7 +13,6 @@ from pipeline.cli import terminal
 from pipeline.cli.app import app
 from pipeline.cli.options import ExecutorOption, ShardOption, WorkersOption, with_settings
 from pipeline.cli.terminal import TerminalReporter, console
-from pipeline.reporter import Reporter
 from pipeline.settings.run import RunConfig
 
 _DEFAULTS = (
@@ -47,7 +46,8 @@ def run(
     from pipeline.runs.prepare import open_job, prepare
     from pipeline.settings.reading import write_yaml
     from pipeline.settings.run import budget_seconds
-    from pipeline.studies.compare_page import write_report
+    from pipeline.studies.compare import study as comparison
+    from pipeline.studies.study import write_report
 
     how = Executor.of(executor or "", workers or 0, shard or "")
     job = open_job(source, given)
@@ -60,45 +60,36 @@ def run(
             made = prepare(config, reporter, job.raw)
             check_room(made)
             prepared.append((made, settled(made, reporter)))
-            _say_plan(reporter, made)
-        outcomes = [_within_budget(*one, share, how) for one in prepared]
+            for line in comparison.described(made):
+                reporter.say(line)
+        found = [_within_budget(*one, share, how) for one in prepared]
         if len(configs) > 1:
             write_atomically(folder / "config.yaml", write_yaml(job.settings))
-        if None in outcomes and len(outcomes) > 1:  # another share may have ended meanwhile
-            outcomes = [
-                outcome or _within_budget(*one, share, how) for outcome, one in zip(outcomes, prepared, strict=True)
-            ]
-        if None in outcomes:
+        if None in found and len(found) > 1:  # another share may have ended meanwhile
+            found = [done or _within_budget(*one, share, how) for done, one in zip(found, prepared, strict=True)]
+        if None in found:
             console.print("Other shares are still to be done; the command that does the last one writes the report.")
             return
-        report = write_report(outcomes, folder)
-    _say_outcomes(outcomes, report)
+        page = write_report(found, folder)
+    say_done(found, page)
 
 
-def _say_outcomes(outcomes: Sequence[Any], report: Path) -> None:
-    """The verdicts of the targets, and where the page is."""
-    from pipeline.evaluation.verdict import ladder_sentence
-    from pipeline.runs.certainty_words import sentences
-
-    for outcome in outcomes:
-        name = f"{outcome.config.target}: " if len(outcomes) > 1 else ""
-        for sentence in (
-            *(verdict.sentence for verdict in outcome.verdicts),
-            ladder_sentence(outcome.verdicts, outcome.comparisons),
-            *sentences(outcome.certainty, outcome.evaluations),
-        ):
-            if sentence:
-                console.print()
-                console.print(f"{name}{sentence}", markup=False)
-    console.print(f"\nReport: {report}", markup=False)
+def say_done(done: Sequence[Any], page: Path) -> None:
+    """What was found for each target, and where the page is."""
+    for one in done:
+        name = f"{one.context.config.target}: " if len(done) > 1 else ""
+        for sentence in one.conclusion.sentences:
+            console.print(f"\n{name}{sentence}", markup=False)
+    console.print(f"\nReport: {page}", markup=False)
 
 
 def _within_budget(context: Any, machine: Any, seconds: float, how: Any) -> Any:
     """Fill the cells of a run, after a probe and what follows from it for the budget (0 for none)."""
     from pipeline.cells.store import Store
     from pipeline.runs.budget import duration, estimate, fit_budget, probe
-    from pipeline.runs.fits import missing_fits
-    from pipeline.studies.compare import execute
+    from pipeline.runs.fits import compute_features, missing_fits
+    from pipeline.studies.compare import study
+    from pipeline.studies.study import execute
 
     if missing_fits(context, machine, Store(context.folder)):
         measured = probe(context, machine)
@@ -108,33 +99,8 @@ def _within_budget(context: Any, machine: Any, seconds: float, how: Any) -> Any:
             machine.reporter.say(f"Left out for the budget of {context.config.budget}: {note}.")
         total = sum(estimate(context, machine, measured).values())
         machine.reporter.say(f"Estimated time on this machine, from a short probe: {duration(total)}.")
-    return execute(context, machine, how)
-
-
-def _say_plan(reporter: Reporter, prepared: Any) -> None:
-    table, config = prepared.table, prepared.config
-    refused = f", {len(table.refused)} refused (see refused.csv)" if len(table.refused) else ""
-    reporter.say(f"{table.name}: {len(table)} {table.rows_are} from {table.n_read} rows{refused}.")
-    task = f"{config.bins} classes by training quantiles" if config.bins else table.task
-    reporter.say(
-        f"Task: {task} of {table.property_name!r}{f' in {table.units}' if table.units else ''} ({table.task_reason})."
-    )
-    if table.scale.transform:
-        reporter.say(f"The target is {table.scale.explained()}.")
-    bounds = int((~table.exact).sum())
-    if bounds:
-        reporter.say(f"{bounds} targets are bounds (such as >10): trained on, not scored.")
-    for remark in table.remarks:
-        reporter.say(f"Read: {remark}.")
-    for warning in table.warnings:
-        reporter.say(f"Warning: {warning}.")
-    for split in prepared.splits:
-        reporter.say(
-            f"Split {split.name} ({split.asked}): train/test {split.sizes()}, {len(set(split.groups.values()))} groups."
-        )
-        for note in split.notes:
-            reporter.say(f"  Note: {note}.")
-    reporter.say(f"Arms: {', '.join(prepared.arms)}. Seed {config.seed}. Folder: {prepared.folder}")
+    compute_features(context, machine, Store(context.folder))
+    return execute(study, context, machine, how)
 
 
 @app.command()
@@ -146,18 +112,7 @@ def report(folder: Annotated[Path, typer.Argument(help="Folder of a finished run
     reporter = TerminalReporter()
     with reporter.running():
         found, page = report_again(folder, reporter)
-    if isinstance(found, list):
-        _say_outcomes(found, page)
-        return
-    say_conclusion(found, page)
-
-
-def say_conclusion(found: Any, page: Path) -> None:
-    """The sentences of a study, and where its page is."""
-    console.print()
-    for sentence in found.sentences:
-        console.print(sentence, markup=False)
-    console.print(f"\nReport: {page}", markup=False)
+    say_done(found, page)
 
 
 @app.command()

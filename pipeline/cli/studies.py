@@ -14,7 +14,7 @@ from typer.models import CommandInfo
 from pipeline.cli import terminal
 from pipeline.cli.app import app
 from pipeline.cli.options import ExecutorOption, ShardOption, WorkersOption, with_settings
-from pipeline.cli.runs import say_conclusion
+from pipeline.cli.runs import say_done
 from pipeline.cli.terminal import TerminalReporter, console
 from pipeline.settings.run import RunConfig
 from pipeline.settings.studies import STUDIES
@@ -85,7 +85,8 @@ def run_named(
     if done is None:
         console.print("Other shares are still to be done; the command that does the last one writes the report.")
         return
-    say_conclusion(*done)
+    found, page = done
+    say_done([found], page)
 
 
 def _group(name: str, about: str, failure_modes: bool) -> None:

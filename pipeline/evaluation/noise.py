@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2
 
+from pipeline.evaluation.numbers import number
+
 MIN_REPEATS = 5  # degrees of freedom from which on the noise is estimated at all
 MOST_OF_ERROR = 0.1  # a margin is no larger share of the error that others are compared with
 IDENTICAL = 0.5  # share of repeats without any spread from which on they are suspected to be one measurement
@@ -77,7 +79,7 @@ def noise_sentence(noise: Noise, units: str, rows_are: str) -> str:
     )
     return (
         f"{noise.repeated} {rows_are} were measured more than once (as far as the table tells them apart), with a "
-        f"standard deviation of {noise.deviation:.3g}{named} [{noise.low:.3g} to {noise.high:.3g}]{doubt}."
+        f"standard deviation of {number(noise.deviation)}{named} [{number(noise.low)} to {number(noise.high)}]{doubt}."
     )
 
 

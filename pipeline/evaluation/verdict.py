@@ -7,13 +7,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from pipeline.evaluation.bootstrap import MIN_GROUPS
 from pipeline.evaluation.comparison import BETTER, CANNOT_TELL, EQUIVALENT, FIRST, WORSE, Comparisons, Difference, drop
 from pipeline.evaluation.divisions import ASSUMED
 from pipeline.evaluation.evaluations import CONTROL, REFERENCE, Evaluation
 from pipeline.evaluation.metrics import HIGHER_IS_BETTER, LABELS, PRIMARY, RANGE
+from pipeline.evaluation.numbers import number, signed
 from pipeline.tables.targets import CLASSES
 
 UNEQUAL = 0.5  # groups that tell less than this share of what equal ones would are said to
@@ -322,18 +321,11 @@ def _amount(item: Difference, units: str) -> str:
 
 
 def _signed(item: Difference, units: str) -> str:
-    return f"{item.value:+.3g}{_suffix(item, units)} [{item.low:+.3g} to {item.high:+.3g}]"
+    return f"{signed(item.value)}{_suffix(item, units)} [{signed(item.low)} to {signed(item.high)}]"
 
 
 def _suffix(item: Difference, units: str) -> str:
     return f" {units}" if units and item.metric == "mae" else ""
-
-
-def number(value: float) -> str:
-    """Three significant digits, without an exponent where that is readable."""
-    if not np.isfinite(value):
-        return "n/a"
-    return f"{value:.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
 
 
 def _names(items: Sequence[str]) -> str:
@@ -379,9 +371,9 @@ def drop_sentence(easy: Evaluation, hard: Evaluation, arm: str, label: str, unit
     low, high = changed.interval()
     suffix = f" {units}" if units and metric == "mae" else ""
     few = min(easy.effective_groups, hard.effective_groups) < MIN_GROUPS
-    between = ", without an interval: too few groups" if few else f" [{low:+.3g} to {high:+.3g}]"
+    between = ", without an interval: too few groups" if few else f" [{signed(low)} to {signed(high)}]"
     return (
         f"From {easy.split} to {hard.split} the {LABELS[metric]} of {label} goes from "
         f"{number(easy.scores[arm][metric][0])} to {number(hard.scores[arm][metric][0])}{suffix} "
-        f"({changed.value:+.3g}{between})."
+        f"({signed(changed.value)}{between})."
     )

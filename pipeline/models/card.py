@@ -7,7 +7,7 @@ from typing import Any
 from pipeline.arms.catalogue import ARMS
 from pipeline.defaults import ATOMWISE
 from pipeline.evaluation.intervals import METHODS, ONE_RADIUS
-from pipeline.evaluation.verdict import number
+from pipeline.evaluation.numbers import number
 from pipeline.features.inputs import ReactionInput
 from pipeline.tables.measurements import CENSORED
 from pipeline.tables.scales import Scale

@@ -20,7 +20,11 @@ from pipeline.evaluation.comparison import BETTER, EQUIVALENT, WORSE, Comparison
 from pipeline.evaluation.evaluations import CONTROL, REFERENCE, Evaluation
 from pipeline.evaluation.intervals import DEFAULT_LEVEL
 from pipeline.evaluation.metrics import HIGHER_IS_BETTER, LABELS, PRIMARY
+from pipeline.evaluation.numbers import number, signed
+from pipeline.report.blocks import Point
 from pipeline.runs.certainty import BY_DISTANCE, BY_SPREAD, CALIBRATED, DISTANCE, FIXED, HIDDEN, OWN, RAW, SPREAD
+from pipeline.tables.scales import LOG10, Scale
+from pipeline.tables.targets import CLASSES
 
 matplotlib.rcParams.update(
     {
@@ -34,7 +38,10 @@ matplotlib.rcParams.update(
 )
 _METHOD_STYLES = {FIXED: "o-", BY_DISTANCE: "o--", BY_SPREAD: "s--", OWN: "o:", RAW: "o:", CALIBRATED: "o-"}
 _SIGNAL_COLOURS = {DISTANCE: "#577590", HIDDEN: "#43aa8b", SPREAD: "#f3722c", OWN: "#9d4edd"}
-MANY_POINTS = 400
+PLAIN = "#4a7f99"  # where colours say nothing
+MANY_POINTS = 400  # from which on a cloud is kept as a picture
+MOST_POINTS = 4_000  # that a pointer is told of
+PARITY_PANELS = 4  # in a line
 WIDTH = 10.4  # inches, the width of a page
 PANELS = 3  # in a line
 
@@ -90,16 +97,16 @@ def leaderboard(evaluations: Sequence[Evaluation], metrics: Any, arms: Sequence[
 
 
 def comparison_matrix(
-    evaluations: Sequence[Evaluation], compared: Sequence[Comparisons], arms: Sequence[str], units: str
+    evaluations: Sequence[Evaluation], compared: Sequence[Comparisons], arms: Sequence[str], units: str = ""
 ) -> str:
     """What the arm of a row is compared with that of a column, a panel per split; the best arm stands first.
 
-    Cells hold the difference in the primary metric, on blue where the row is better, on red where it is worse, on grey
-    where the two are equivalent, and pale where the test cannot tell.
+    Cells hold the difference in the primary metric, on blue where the row is better, on orange where it is worse, on
+    grey where the two are equivalent, and pale where the test cannot tell.
     """
     side = max(2.2, 0.36 * len(arms) + 1.2)
     figure, axes = _panels(len(evaluations), side + 0.6, side, most=2)
-    fills = {BETTER: "#9ecae9", WORSE: "#f4a6a0", EQUIVALENT: "#d9d9d9"}
+    fills = {BETTER: "#9ecae9", WORSE: "#f6b98f", EQUIVALENT: "#d9d9d9"}
     for axis, evaluation, of in zip(axes.flat, evaluations, compared, strict=False):
         metric = PRIMARY[evaluation.task]
         sign = -1 if HIGHER_IS_BETTER[metric] else 1
@@ -132,15 +139,19 @@ def two_digits(value: float, largest: float) -> str:
 def certainty_by_split(intervals: Any, evaluations: Sequence[Evaluation], arms: Sequence[str], units: str) -> str:
     """Of some arms, along the splits: how many intervals hold the truth and how wide they are, or how far the chances
     are off. Dashed: intervals that adapt; dotted: what comes with the prediction."""
-    first, second = ("ece", "brier") if evaluations[0].task == "classes" else ("coverage", "width")
+    first, second = ("ece", "brier") if evaluations[0].task == CLASSES else ("coverage", "width")
     splits = [evaluation.split for evaluation in evaluations]
     figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.4))
     for axis, metric in zip(axes, (first, second), strict=True):
         part = intervals[(intervals["metric"] == metric) & intervals["arm"].isin(arms)]
-        for (arm, method), rows in part.groupby(["arm", "method"], sort=False):
-            values = rows.set_index("split")["value"].reindex(splits)
-            style = _METHOD_STYLES[method]
-            axis.plot(range(len(splits)), values, style, color=colour_of(arm), lw=1.4, ms=4, label=f"{arm}, {method}")
+        lines = list(part.groupby(["arm", "method"], sort=False))
+        for place, ((arm, method), rows) in enumerate(lines):
+            found = rows.set_index("split").reindex(splits)
+            beside = 0.03 * (place - (len(lines) - 1) / 2)
+            places, colour = np.arange(len(splits)) + beside, colour_of(arm)
+            style = {"color": colour, "lw": 1.4, "ms": 4, "label": f"{arm}, {method}"}
+            axis.plot(places, found["value"], _METHOD_STYLES[method], **style)
+            axis.vlines(places, found["low"], found["high"], color=colour, lw=1.0, alpha=0.45)
         if metric == "coverage":
             axis.axhline(DEFAULT_LEVEL, color="#888888", lw=0.8)
             axis.set_ylabel("intervals that contain the measured value")
@@ -205,7 +216,7 @@ def risk_coverage(
     for axis in axes[-1]:
         axis.set_xlabel("share of predictions kept")
     for axis in axes[:, 0]:
-        axis.set_ylabel("share wrong" if evaluations[0].task == "classes" else _axis_name(evaluations[0], units))
+        axis.set_ylabel("share wrong" if evaluations[0].task == CLASSES else _axis_name(evaluations[0], units))
     handles, labels = axes[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     return svg(figure)
@@ -241,19 +252,88 @@ def _spread_out(heights: list[float], gap: float) -> list[float]:
     return placed
 
 
-def parity(evaluation: Evaluation, arms: Sequence[str], units: str) -> str:
-    """Predicted against measured, one panel per arm."""
-    figure, axes = plt.subplots(1, len(arms), figsize=(2.7 * len(arms), 2.9), sharex=True, sharey=True, squeeze=False)
-    low, high = float(evaluation.truth.min()), float(evaluation.truth.max())
-    for axis, arm in zip(axes[0], arms, strict=True):
-        many = len(evaluation.truth) > MANY_POINTS
-        axis.scatter(
-            evaluation.truth, evaluation.predicted[arm], s=9, alpha=0.5, color=colour_of(arm), lw=0, rasterized=many
-        )
+def parity(
+    evaluation: Evaluation, arms: Sequence[str], units: str, names: Sequence[str], scale: Scale
+) -> tuple[str, list[Point]]:
+    """Predicted against measured on equal axes, one panel per arm; logarithmic ones where a logarithm is modelled.
+
+    Parameters
+    ----------
+    names : sequence of str
+        What each row is called by the points, which come with the drawing.
+    """
+    logarithmic = scale.transform == LOG10
+    back = scale.back if logarithmic else np.asarray
+    truth = back(evaluation.truth)
+    shown = {arm: back(evaluation.predicted[arm]) for arm in arms}
+    lines = -(-len(arms) // PARITY_PANELS)
+    columns = min(len(arms), PARITY_PANELS)
+    figure, axes = plt.subplots(lines, columns, figsize=(2.9 * columns, 3.0 * lines), squeeze=False)
+    low, high = _span([truth, *shown.values()], logarithmic)
+    stated = f" ({scale.units if logarithmic else units})" if (scale.units if logarithmic else units) else ""
+    many = len(truth) > MANY_POINTS
+    for axis, arm in zip(axes.flat, arms, strict=False):
+        axis.scatter(truth, shown[arm], s=9, alpha=0.5, color=colour_of(arm), lw=0, rasterized=many)
         axis.plot([low, high], [low, high], color="#888888", lw=0.8)
-        axis.set_title(f"{arm}, {evaluation.split}")
-        axis.set_xlabel(f"measured{f' ({units})' if units else ''}")
-    axes[0][0].set_ylabel("predicted")
+        kind = "log" if logarithmic else "linear"
+        axis.set(xscale=kind, yscale=kind, xlim=(low, high), ylim=(low, high), box_aspect=1)
+        for side in (axis.xaxis, axis.yaxis) if logarithmic else ():
+            _plain_numbers(side)
+        axis.set(title=f"{arm}, {evaluation.split}", xlabel=f"measured{stated}", ylabel=f"predicted{stated}")
+    for axis in axes.flat[len(arms) :]:
+        axis.set_visible(False)
+    drawn = svg(figure)
+    if len(truth) * len(arms) > MOST_POINTS:
+        return drawn, []
+    points: list[Point] = []
+    for axis, arm in zip(axes.flat, arms, strict=False):
+        for place, name, x, y in zip(_places(figure, axis, truth, shown[arm]), names, truth, shown[arm], strict=True):
+            told = f"{name}\nmeasured {number(x)}, {arm} {number(y)}, error {signed(y - x)}"
+            points.append(Point(*place, told))
+    return drawn, points
+
+
+def _span(values: Sequence[np.ndarray], logarithmic: bool) -> tuple[float, float]:
+    """The ends of axes that hold all values, with a margin."""
+    every = np.concatenate(values)
+    low, high = float(every.min()), float(every.max())
+    if logarithmic:
+        return low / 1.3, high * 1.3
+    margin = 0.04 * (high - low) or 1.0
+    return low - margin, high + margin
+
+
+def _plain_numbers(side: Any) -> None:
+    """Numbers on a logarithmic axis: by default it has formulas, and formulas are not drawn here."""
+    side.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    side.set_major_formatter("{x:g}")
+    side.set_minor_formatter(NullFormatter())
+
+
+def _places(figure: Any, axis: Any, x: np.ndarray, y: np.ndarray) -> list[tuple[float, float]]:
+    """Where points of a drawn panel lie in the figure, as shares from the upper left."""
+    places = figure.transFigure.inverted().transform(axis.transData.transform(np.column_stack([x, y])))
+    return [(float(right), float(1 - up)) for right, up in places]
+
+
+def labels(values: Any, task: str, name: str, units: str, bounds: int = 0) -> str:
+    """How the labels of a table are spread, or how many rows each class has."""
+    if task == CLASSES:
+        counts = values.astype(str).value_counts().sort_index()
+        figure, axis = plt.subplots(figsize=(5.6, float(np.clip(0.34 * len(counts) + 1.1, 1.8, 6.0))))
+        axis.barh(range(len(counts)), counts, color=PLAIN)
+        shares = counts / counts.sum()
+        for place, (count, share) in enumerate(zip(counts, shares, strict=True)):
+            axis.annotate(f" {count} ({share:.0%})", (count, place), va="center", fontsize=8)
+        axis.set_yticks(range(len(counts)), list(counts.index))
+        axis.set(xlabel="rows", title=name)
+        axis.invert_yaxis()
+        axis.margins(x=0.2)
+    else:
+        figure, axis = plt.subplots(figsize=(5.6, 2.1))
+        axis.hist(values.to_numpy(dtype=float), bins=min(40, max(8, len(values) // 8)), color=PLAIN)
+        limits = f", {bounds} of them limits" if bounds else ""
+        axis.set(xlabel=f"{name}{f' ({units})' if units else ''}", ylabel="rows", title=f"{len(values)} labels{limits}")
     return svg(figure)
 
 
@@ -311,7 +391,7 @@ def error_by_similarity(evaluation: Evaluation, similarity: np.ndarray, arms: Se
     axis.set_xlabel("Tanimoto similarity to the nearest in training\n(quarters of the test set)")
     what = (
         "1 − probability of the true class"
-        if evaluation.task == "classes"
+        if evaluation.task == CLASSES
         else f"mean absolute error{f' ({units})' if units else ''}"
     )
     axis.set_ylabel(what)
@@ -331,99 +411,8 @@ def training_curves(cells: Sequence[Mapping[str, Any]]) -> str:
         label = f"{key['arm']}, {key['split']}" if key["repeat"] == key["fold"] == 0 else None
         axis.plot(np.arange(width, len(curve) + 1), smooth, style, color=colour_of(key["arm"]), lw=1.2, label=label)
     axis.set(xlabel="optimiser step", ylabel="training loss", yscale="log")
-    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.yaxis.set_major_formatter("{x:g}")  # by default a log axis writes formulas, and formulas are not drawn here
-    axis.yaxis.set_minor_formatter(NullFormatter())
+    _plain_numbers(axis.yaxis)
     axis.legend(frameon=False, fontsize=7)
-    return svg(figure)
-
-
-def dose_curves(curves: Sequence[dict[str, Any]], flat: Sequence[dict[str, Any]]) -> str:
-    """AUROC and false-positive rate against the dose of real failures, a line per learner, variant and reading.
-
-    Parameters
-    ----------
-    curves : sequence of dict
-        ``label``, ``learner``, ``style`` of the line, ``ranks_as`` (true for another reading of a curve, which ranks
-        as that does), ``doses`` and for each metric ``auroc`` and ``fpr`` an array of shape
-        (doses, 3): value, low, high.
-    flat : sequence of dict
-        ``label``, ``learner``, ``auroc`` and ``fpr`` of a model without any failure, drawn at a dose of 0.
-    """
-    figure, axes = plt.subplots(1, 2, figsize=(10.4, 4.6))
-    for axis, metric, title in zip(axes, ("auroc", "fpr"), ("AUROC", "failures accepted"), strict=True):
-        for curve in curves:
-            if curve["ranks_as"] and metric == "auroc":
-                continue
-            values = np.array(curve[metric])
-            colour = colour_of(curve["learner"], "#333333")
-            style = {"ls": curve["style"], "marker": "o", "color": colour, "label": curve["label"]}
-            axis.plot(curve["doses"], values[:, 0], lw=1.5, ms=4, **style)
-            axis.fill_between(curve["doses"], values[:, 1], values[:, 2], color=colour, alpha=0.10, lw=0)
-        for point in flat:
-            colour = colour_of(point["learner"], "#333333")
-            axis.plot(0, point[metric], "x", color=colour, ms=7, mew=2, label=point["label"])
-        axis.set(xscale="symlog", xlabel="dose of real failures (%)", title=title)
-        axis.set_xticks([0, 1, 5, 10, 25, 50, 100], ["none", "1", "5", "10", "25", "50", "100"])
-        axis.grid(axis="y", alpha=0.25)
-    handles, labels = axes[1].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
-    axes[1].set_ylim(-0.02, 1.02)
-    return svg(figure)
-
-
-def precision_points(panels: Sequence[tuple[str, Sequence[dict[str, Any]]]]) -> str:
-    """Share of successes by where proposals come from and what puts them in order, a panel per number of proposals.
-
-    Parameters
-    ----------
-    panels : sequence of (title, rows)
-        Each row with ``label``, ``source``, ``value``, ``low``, ``high``; the same labels in every panel.
-    """
-    count = len(panels[0][1])
-    figure, axes = plt.subplots(
-        1, len(panels), figsize=(4.2 * len(panels) + 2.2, 0.3 * count + 1.0), sharey=True, squeeze=False
-    )
-    sources = list(dict.fromkeys(row["source"] for row in panels[0][1]))
-    colours = dict(zip(sources, ("#f3722c", "#277da1", "#9d4edd", "#8d99ae"), strict=False))
-    for axis, (title, rows) in zip(axes[0], panels, strict=True):
-        for place, row in enumerate(reversed(rows)):
-            colour = colours[row["source"]]
-            axis.plot([row["low"], row["high"]], [place, place], color=colour, lw=2.5, alpha=0.55)
-            axis.plot(row["value"], place, "o", color=colour, ms=6)
-        axis.set_yticks(range(count), [row["label"] for row in reversed(rows)])
-        axis.set(xlabel="share of successes", title=title, xlim=(-0.02, 1.02))
-        axis.grid(axis="x", alpha=0.25)
-    return svg(figure)
-
-
-def parity_by_origin(panels: Sequence[dict[str, Any]], origins: Sequence[str], columns: int) -> str:
-    """Predicted against true yield, a panel per training, the rows of two origins in two colours.
-
-    Parameters
-    ----------
-    panels : sequence of dict
-        ``title``, and for each origin by its name the yields and predictions, an array of shape (n, 2).
-    origins : sequence of str
-    columns : int
-        Panels in a line.
-    """
-    lines = -(-len(panels) // columns)
-    figure, axes = plt.subplots(
-        lines, columns, figsize=(3.2 * columns, 2.9 * lines), sharex=True, sharey=True, squeeze=False
-    )
-    for axis, panel in zip(axes.flat, panels, strict=False):
-        for origin, colour in zip(origins, ("#277da1", "#f3722c"), strict=True):
-            points = panel[origin]
-            axis.scatter(points[:, 0], points[:, 1], s=7, alpha=0.45, color=colour, lw=0, rasterized=True, label=origin)
-        axis.plot([0, 100], [0, 100], color="#888888", lw=0.8)
-        axis.set(xlim=(-4, 104), ylim=(-14, 114), title=panel["title"])
-    for axis in axes[-1]:
-        axis.set_xlabel("true yield (%)")
-    for axis in axes[:, 0]:
-        axis.set_ylabel("predicted yield (%)")
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=8, markerscale=2)
     return svg(figure)
 
 

@@ -151,10 +151,14 @@ class Fits:
         return next((one["dtype"] for one in of_models if one), None)
 
     @property
+    def fitted(self) -> list[Mapping[str, Any]]:
+        """All that were trained: members of means and further seeds included, means themselves not."""
+        return [content for content in self.contents if content["work"] == FIT]
+
+    @property
     def seconds(self) -> float:
-        """What all of them took: held-out training rows, members of means and further seeds included."""
-        fitted = [content for content in self.contents if content["work"] == FIT]
-        return float(sum(content["seconds"] + content.get("validation_seconds", 0.0) for content in fitted))
+        """What all trainings took, with those for held-out training rows."""
+        return float(sum(content["seconds"] + content.get("validation_seconds", 0.0) for content in self.fitted))
 
 
 def shared_features(table: Table) -> tuple[str, Callable[[Any], np.ndarray]]:

@@ -81,7 +81,10 @@ def load_table(config: RunConfig, reporter: Reporter, raw: RawTable | None = Non
     if config.bins:
         settings["task"] = REGRESSION
     progress = reporter.each(f"reading {config.kind}")
-    return _BUILDERS[config.kind](raw, config, apart, progress=progress, **common, **settings)
+    table = _BUILDERS[config.kind](raw, config, apart, progress=progress, **common, **settings)
+    if name and config.task == card(name).task and config.target == card(name).target:
+        return replace(table, task_reason="so its card says")
+    return table
 
 
 def _molecules(raw: RawTable, config: RunConfig, apart: Sequence[str], **common: Any) -> Table:

@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.evaluation.estimates import variance_of_mean
 from pipeline.evaluation.evaluations import Evaluation
 from pipeline.evaluation.metrics import LABELS, PRIMARY, without_opinion
-from pipeline.evaluation.verdict import number
+from pipeline.evaluation.numbers import number
 from pipeline.runs.context import Context
 from pipeline.runs.fits import Fits, again_trained
 from pipeline.tables.targets import CLASSES

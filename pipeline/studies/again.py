@@ -15,13 +15,12 @@ from pipeline.runs.budget import as_reduced
 from pipeline.runs.context import Context
 from pipeline.runs.prepare import open_job, prepare
 from pipeline.settings.reading import STRESS, make_config
-from pipeline.studies.compare import Outcome, conclude
-from pipeline.studies.compare_page import write_report
-from pipeline.studies.study import Conclusion, study_named, written
+from pipeline.studies.compare import study as comparison
+from pipeline.studies.study import Done, Study, concluded, study_named, write_report
 
 
-def report_again(folder: Path, reporter: Reporter) -> tuple[list[Outcome] | Conclusion, Path]:
-    """The outcomes of a run (one per target), or the conclusion of a study, and the page.
+def report_again(folder: Path, reporter: Reporter) -> tuple[list[Done], Path]:
+    """What was done in a folder, a part for each target, and the page.
 
     Raises
     ------
@@ -34,13 +33,14 @@ def report_again(folder: Path, reporter: Reporter) -> tuple[list[Outcome] | Conc
     said: Mapping[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")).get(STRESS) or {}
     if said:
         ((name, settings),) = said.items()
-        study, config = study_named(name), make_config(str(path), {"out": str(folder)})
-        context = study.prepare(config, study.Settings.read(settings, f"{path}: {name}"), reporter)
-        return written(study, context, _finished(context))
-    job = open_job(str(path), {"out": str(folder)})
-    contexts = [as_reduced(prepare(config, reporter, job.raw)) for config in job.configs]
-    outcomes = [conclude(context, _finished(context)) for context in contexts]
-    return outcomes, write_report(outcomes, folder)
+        named, config = study_named(name), make_config(str(path), {"out": str(folder)})
+        contexts = [named.prepare(config, named.Settings.read(settings, f"{path}: {name}"), reporter)]
+        study: Study = named
+    else:
+        study, job = comparison, open_job(str(path), {"out": str(folder)})
+        contexts = [as_reduced(prepare(config, reporter, job.raw)) for config in job.configs]
+    done = [concluded(study, context, _finished(context)) for context in contexts]
+    return done, write_report(done, folder)
 
 
 def _finished(context: Context) -> list[dict[str, Any]]:

@@ -20,19 +20,11 @@ from pipeline.cells.reach import code_of
 from pipeline.errors import InputError
 from pipeline.evaluation.bootstrap import group_weights
 from pipeline.evaluation.metrics import LABELS, PRIMARY, RANGE, class_scores, regression_scores
+from pipeline.evaluation.numbers import Interval, number
 from pipeline.evaluation.seeded import bounded_interval, over_seeds, rarer
-from pipeline.evaluation.verdict import number
+from pipeline.report.blocks import Figure, Grid, Section, Text, Verdict, note
 from pipeline.report.figures import colour_of, svg
-from pipeline.report.sections import (
-    Figure,
-    Grid,
-    Interval,
-    Section,
-    explained_arms,
-    file_name,
-    interval_where,
-    warning_notes,
-)
+from pipeline.report.sections import explained_arms, file_name, interval_where, warning_notes
 from pipeline.reporter import Reporter
 from pipeline.runs.context import Context, Machine
 from pipeline.runs.fits import OBJECTS, new_arm, training_inputs
@@ -257,11 +249,13 @@ def _sections(context: Context, metrics: pd.DataFrame, said: Sequence[str]) -> l
     parts = [
         Section(
             "",
-            verdict=said,
-            notes=[
-                "Square brackets and ranges are 95 % intervals by Student's t: for the test rows from 1,000 bootstrap "
-                "resamples of whole test groups, for the training from the spread of the seeds (one seed leaves that "
-                "out). Within a seed a larger training set holds a smaller one."
+            [
+                Verdict(said),
+                note(
+                    "Square brackets and ranges are 95 % intervals by Student's t: for the test rows from 1,000 "
+                    "bootstrap resamples of whole test groups, for the training from the spread of the seeds (one "
+                    "seed leaves that out). Within a seed a larger training set holds a smaller one."
+                ),
             ],
         )
     ]
@@ -272,12 +266,23 @@ def _sections(context: Context, metrics: pd.DataFrame, said: Sequence[str]) -> l
         parts.append(
             Section(
                 f"{split.name} split",
-                figure=Figure(f"curves-{file_name(split.name)}", _figure(context, split, metrics), alt),
-                grids=[Grid(("arm", *(f"{size} rows" for size in sizes)), rows, name="arms")],
+                [
+                    Figure(f"curves-{file_name(split.name)}", _figure(context, split, metrics), alt),
+                    Grid(("arm", *(f"{size} rows" for size in sizes)), rows, name="arms"),
+                ],
             )
         )
     explained = Grid((), explained_arms(context.arms), wrapped=frozenset({1}))
-    return [*parts, Section("What the arms are", grids=[explained], remarks=warning_notes(context))]
+    return [
+        *parts,
+        Section(
+            "What the arms are",
+            [
+                explained,
+                Text(warning_notes(context)),
+            ],
+        ),
+    ]
 
 
 def _figure(context: Context, split: Split, metrics: pd.DataFrame) -> str:

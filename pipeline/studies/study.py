@@ -7,7 +7,7 @@ from here.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -16,10 +16,11 @@ from typing import Any, Protocol, cast
 import pandas as pd
 
 from pipeline.cells.cell import Cell, versions_of
-from pipeline.cells.executors import Executor, Results
+from pipeline.cells.executors import Executor
 from pipeline.cells.store import Store
 from pipeline.files import write_atomically, write_csv
-from pipeline.report.sections import Section, write_page
+from pipeline.report.blocks import Section
+from pipeline.report.page import Part, write_page
 from pipeline.reporter import Reporter
 from pipeline.runs.budget import check_room
 from pipeline.runs.context import Context, Machine, hardware, settled
@@ -46,8 +47,10 @@ class Conclusion:
         What a chemist should know, in the order of importance.
     sections : tuple of Section
         The page.
-    tables : mapping
-        Further tables by the name of their file, without its ending.
+    tables, of_rows : mapping
+        Further tables by the name of their file, without its ending: CSV, and Parquet for those with many rows.
+    info : mapping
+        What ``run.json`` holds besides what those of all studies do.
     """
 
     metrics: pd.DataFrame
@@ -56,24 +59,19 @@ class Conclusion:
     sentences: tuple[str, ...]
     sections: tuple[Section, ...]
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
-
-    @property
-    def seconds(self) -> float:
-        """That all trainings took."""
-        return float(self.trained["seconds"].sum())
+    of_rows: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    info: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Study(Protocol):
     """What a module of a study has.
 
-    ``title`` and ``facts`` stand over the page; ``prepare`` makes the table and the splits; ``described`` are lines in
-    front of the work, and ``line`` is said of each finished cell.
+    ``title`` and ``facts`` stand over the page; ``described`` are lines in front of the work, and ``line`` is said of
+    each finished cell, where it is not empty.
     """
 
     NAME: str
-    Settings: type[StudySettings]
 
-    def prepare(self, config: RunConfig, settings: Any, reporter: Reporter) -> Context: ...
     def described(self, context: Context) -> list[str]: ...
     def plan(self, context: Context, machine: Machine) -> list[Cell]: ...
     def line(self, context: Context, content: Mapping[str, Any]) -> str: ...
@@ -82,70 +80,111 @@ class Study(Protocol):
     def facts(self, context: Context) -> list[str]: ...
 
 
-def study_named(name: str) -> Study:
+class NamedStudy(Study, Protocol):
+    """A study of the catalogue: it has settings of its own, and makes the table and the splits that it needs."""
+
+    Settings: type[StudySettings]
+
+    def prepare(self, config: RunConfig, settings: Any, reporter: Reporter) -> Context: ...
+
+
+def study_named(name: str) -> NamedStudy:
     """The study of a name on the command line."""
-    return cast(Study, import_module(STUDIES[name].module))
+    return cast(NamedStudy, import_module(STUDIES[name].module))
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished run of a study, whose folder is written except for the page."""
+
+    study: Study
+    context: Context
+    conclusion: Conclusion
+    versions: Mapping[str, str]
+
+    def part(self) -> Part:
+        """What a page says of it."""
+        found = self.conclusion
+        return Part(
+            self.context,
+            self.study.title(self.context),
+            self.study.facts(self.context),
+            found.sections,
+            f"chemtune {command_of(self.study.NAME)}",
+            found.trained,
+            self.versions,
+        )
+
+
+def write_report(done: Sequence[Done], out: Path) -> Path:
+    """Write the page over one run, or over those of several targets; returns its path."""
+    return write_page([one.part() for one in done], out)
 
 
 def run_study(
-    study: Study, config: RunConfig, settings: Any, reporter: Reporter, executor: Executor | None = None
-) -> tuple[Conclusion, Path] | None:
-    """Do all that a study asks for; its conclusion and page. None where shares of other commands are not done yet."""
+    study: NamedStudy, config: RunConfig, settings: Any, reporter: Reporter, executor: Executor | None = None
+) -> tuple[Done, Path] | None:
+    """Do all that a study asks for; what was done, and the page. None where shares of other commands are not done."""
     context = study.prepare(config, settings, reporter)
     check_room(context)
     machine = settled(context, reporter)
-    cells = study.plan(context, machine)
     for line in study.described(context):
         reporter.say(line)
-    results = filled(context, machine, cells, executor or Executor(), study.line)
-    return None if results is None else written(study, context, list(results.values()))
+    done = execute(study, context, machine, executor)
+    return None if done is None else (done, write_report([done], context.folder))
 
 
-def filled(
-    context: Context,
-    machine: Machine,
-    cells: Sequence[Cell],
-    executor: Executor,
-    line: Callable[[Context, Mapping[str, Any]], str],
-) -> Results | None:
-    """The results of all cells, with a line of each as soon as it is there; none where the line is empty."""
+def execute(
+    study: Study, context: Context, machine: Machine | None = None, executor: Executor | None = None
+) -> Done | None:
+    """Fill all cells, conclude, and write the folder except for the page.
+
+    Returns
+    -------
+    Done or None
+        None where the executor does a share of the cells, and others are not done yet.
+    """
+    machine, executor = machine or settled(context, Reporter()), executor or Executor()
 
     def told(cell: Cell, content: Mapping[str, Any]) -> None:
-        said = line(context, content)
+        said = study.line(context, content)
         if said:
             machine.reporter.say(said)
 
-    return executor.fill(cells, context, machine, Store(context.folder), told)
+    write_inputs(context, (context.asked or context.config).as_dict() | _own(study, context))
+    results = executor.fill(study.plan(context, machine), context, machine, Store(context.folder), told)
+    return None if results is None else concluded(study, context, list(results.values()))
 
 
-def written(study: Study, context: Context, contents: Sequence[Mapping[str, Any]]) -> tuple[Conclusion, Path]:
-    """The conclusion, with all that the folder of a study holds: settings, tables, predictions, page."""
+def concluded(study: Study, context: Context, contents: Sequence[Mapping[str, Any]]) -> Done:
+    """Conclude from the results of all cells, and write the folder except for the page, ``run.json`` last."""
     found = study.conclude(context, contents)
-    config = context.config
-    made_with = versions_of(contents)
-    said = config.as_dict() | {STRESS: {study.NAME: context.settings.as_dict()}}
-    write_inputs(context, said)
+    folder, made_with = context.folder, versions_of(contents)
     for name, table in {"metrics": found.metrics, "trained": found.trained, **found.tables}.items():
-        write_csv(context.folder / f"{name}.csv", table)
-    write_atomically(context.folder / "predictions.parquet", found.predictions.to_parquet(index=False))
+        write_csv(folder / f"{name}.csv", table)
+    for name, table in {"predictions": found.predictions, **found.of_rows}.items():
+        write_atomically(folder / f"{name}.parquet", table.to_parquet(index=False))
     info = {
         "study": study.NAME,
-        "settings": said,
+        "settings": context.config.as_dict() | _own(study, context),
         "table": context.table.fingerprint(),
         "learners": list(context.arms),
         "versions": made_with,
         "hardware": hardware(),
         "sentences": list(found.sentences),
+        **found.info,
     }
-    verb = STRESS if STUDIES[study.NAME].failure_mode else "study"
-    page = write_page(
-        context,
-        study.title(context),
-        study.facts(context),
-        found.sections,
-        f"chemtune {verb} {study.NAME}",
-        found.seconds,
-        made_with,
-    )
-    write_atomically(context.folder / "run.json", json.dumps(info, indent=1, ensure_ascii=False))
-    return found, page
+    write_atomically(folder / "run.json", json.dumps(info, indent=1, ensure_ascii=False))
+    return Done(study, context, found, made_with)
+
+
+def _own(study: Study, context: Context) -> dict[str, Any]:
+    """The settings of a study, where it has some of its own, as they stand in a file of settings."""
+    return {STRESS: {study.NAME: context.settings.as_dict()}} if study.NAME in STUDIES else {}
+
+
+def command_of(name: str) -> str:
+    """How a study is called on the command line, behind ``chemtune``."""
+    if name not in STUDIES:
+        return name
+    return f"{STRESS if STUDIES[name].failure_mode else 'study'} {name}"

@@ -18,7 +18,7 @@ from pipeline.evaluation.divisions import over_divisions
 from pipeline.evaluation.estimates import Estimate, effective_degrees, effective_number, variance_of_mean
 from pipeline.evaluation.evaluations import exact_rows
 from pipeline.evaluation.metrics import HIGHER_IS_BETTER, LABELS, PRIMARY, auroc_parts, without_opinion
-from pipeline.evaluation.verdict import number
+from pipeline.evaluation.numbers import number
 from pipeline.tables.targets import CLASSES
 
 DIVIDED = ["repeat", "fold", "row_id"]

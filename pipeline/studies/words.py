@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline.evaluation.bootstrap import MIN_GROUPS
+from pipeline.evaluation.numbers import Interval, number
 from pipeline.evaluation.seeded import effective_groups, too_few
-from pipeline.evaluation.verdict import number
-from pipeline.report.sections import Interval
 
 RESAMPLES = 1_000  # of whole test groups
 

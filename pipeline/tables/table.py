@@ -46,7 +46,9 @@ class Table:
     reactions, and those that are kept for splitting. ``refused`` has one row per source row
     that was left out: ``line``, ``column``, ``value``, ``reason``, ``structure``, ``id``. Targets are on the modelled
     scale, of which ``units`` are the units; ``scale`` leads back to the user's. ``bounds`` says what became
-    of values such as ``>10``. ``remarks`` say how columns were taken and which rules were applied.
+    of values such as ``>10``. ``drawn_from`` is the number of rows that these were drawn from (0: they are all), and
+    ``merged_before`` how many had been merged before. ``remarks`` say how columns were taken and which rules were
+    applied.
 
     A table of reactions names the columns of its ``components`` (in ``names`` those that hold names instead of
     structures). Its ``smiles`` are canonical reaction SMILES, ``identity`` and ``twins`` stand for the whole
@@ -72,6 +74,8 @@ class Table:
     components: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     context_columns: tuple[ContextColumn, ...] = ()
+    drawn_from: int = 0
+    merged_before: int = 0
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -98,6 +102,11 @@ class Table:
         beside = self.cells.loc[ids, [*self.components, *self.context]]
         beside.insert(0, STRUCTURE, self.frame["smiles"].to_numpy(dtype=object))
         return beside.rename_axis("row_id")
+
+    @property
+    def merged(self) -> int:
+        """Rows of the file that were merged into others, before any rows were drawn."""
+        return self.merged_before if self.drawn_from else int(self.frame["n_merged"].sum() - len(self))
 
     @property
     def targets(self) -> pd.Series:
@@ -161,7 +170,8 @@ class Table:
         if len(self) <= n:
             return self
         chosen = np.sort(np.random.default_rng(seed).permutation(len(self))[:n])
-        return replace(self, frame=self.frame.iloc[chosen].reset_index(drop=True))
+        frame = self.frame.iloc[chosen].reset_index(drop=True)
+        return replace(self, frame=frame, drawn_from=self.drawn_from or len(self), merged_before=self.merged)
 
 
 def build_table(

@@ -73,8 +73,8 @@ def test_a_changed_constant_of_a_baseline_changes_exactly_its_cells(before, edit
         ("pipeline.arms.baselines", "seed: int, threads: int) -> Any:", "seed: int, threads: Any) -> object:"),
         ("pipeline.arms.catalogue", "500 extremely randomised trees", "many trees"),
         ("pipeline.evaluation.verdict", "use {winner.arm}", "take {winner.arm}"),
-        ("pipeline.studies.compare_page", "WORST = 20", "WORST = 5"),
-        ("pipeline.studies.compare", "_cell_line(context", "cell_line(context"),
+        ("pipeline.studies.compare.errors", "OPEN_SPLITS = 2", "OPEN_SPLITS = 3"),
+        ("pipeline.studies.compare.study", "def line(context", "def told(context"),
         ("pipeline.errors", "class InputError", "class _Another: ...\n\n\nclass InputError"),
     ],
 )

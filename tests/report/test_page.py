@@ -13,23 +13,28 @@ import pytest
 
 from pipeline.evaluation import noise
 from pipeline.lm.pretrained import ADAPTERS
-from pipeline.report import environment
+from pipeline.report import page as pages
+from pipeline.report.page import Part
 from pipeline.reporter import Reporter
 from pipeline.runs import certainty_words, training_seeds
+from pipeline.runs.context import hardware
 from pipeline.runs.prepare import prepare
 from pipeline.settings.reading import make_config
-from pipeline.studies import compare_page as page
-from pipeline.studies.compare import Outcome, execute
+from pipeline.studies.compare import errors, page, reading
+from pipeline.studies.compare import study as comparison
+from pipeline.studies.compare.findings import Findings, found_in
 from tests.branches import Branches
 from tests.conftest import SMILES, reaction_rows, tiny_model_folder, write_table
+from tests.studies.made import contents_of
 
 pytestmark = pytest.mark.slow  # fifteen runs
 RINGS = SMILES + [f"{'C' * a}C(=O){group}" for a in range(1, 9) for group in ("OCC", "NCC", "c1ccccc1")]
 SENTENCES = {  # the function that the page asks, first
     certainty_words: ("sentences", "_how_calibrated"),
     noise: ("noise_sentence",),
-    training_seeds: ("seed_sentence",),
+    errors: ("where_the_errors_are", "_predicted", "_worst", "_wrongest"),
 }
+READING = {training_seeds: ("seed_sentence",)}
 
 
 def numbers(path: Path, *, repeats: int = 0, spread: float = 0.2, copies: int = 99, rows=None) -> Path:
@@ -52,14 +57,15 @@ def reactions(path: Path) -> Path:
     return write_table(path, reaction_rows(), header)
 
 
-def run(folder: Path, name: str, table: Path, arms: str, **settings) -> Outcome:
+def run(folder: Path, name: str, table: Path, arms: str, **settings) -> Findings:
     given = {"smiles": "SMILES", "target": "value"} if "components" not in settings else {}
     config = make_config(str(table), {**given, "arms": arms.split(","), "out": str(folder / name), **settings})
-    return execute(prepare(config, Reporter()))
+    context = prepare(config, Reporter())
+    return found_in(context, contents_of(comparison, context))
 
 
 @pytest.fixture(scope="module")
-def outcomes(tmp_path_factory) -> dict[str, list[Outcome]]:
+def outcomes(tmp_path_factory) -> dict[str, list[Findings]]:
     """The runs on each page."""
     folder = tmp_path_factory.mktemp("pages")
     lm = {"model": str(tiny_model_folder(folder / "model")), "steps": 2}
@@ -75,12 +81,15 @@ def outcomes(tmp_path_factory) -> dict[str, list[Outcome]]:
         "ladder": run(
             folder, "ladder", numbers(folder / "noisy.csv", repeats=30), "ridge", split=["ladder"], units="u"
         ),
-        "edge": run(folder, "edge", plain, "ridge,lm-frozen", split=["label-high", "random"], **lm),
+        "edge": run(folder, "edge", plain, "ridge,lm-frozen", split=["label-high", "random", "scaffold"], **lm),
         "copies": run(
             folder, "copies", numbers(folder / "copies.csv", repeats=30, copies=1), "ridge", split=["random"]
         ),
         "some copies": run(
             folder, "some", numbers(folder / "some.csv", repeats=30, copies=2), "ridge", split=["random"]
+        ),
+        "one copy and one refused": run(
+            folder, "one", numbers(folder / "one.csv", repeats=1, rows=[unread[0]]), "ridge", split=["random"]
         ),
         "noise": run(folder, "noise", numbers(folder / "noise.csv", repeats=30, spread=9.0), "ridge", split=["random"]),
         "folds": run(
@@ -118,58 +127,75 @@ def outcomes(tmp_path_factory) -> dict[str, list[Outcome]]:
     }
 
 
-def _on_a_gpu(outcome: Outcome, megabytes: float) -> Outcome:
+def _on_a_gpu(outcome: Findings, megabytes: float) -> Findings:
     """As from a run with the layers of a larger model, a GPU, a start, and a budget and a ladder that left something
     out."""
-    info = copy.deepcopy(outcome.info)
-    info["hardware"]["gpu"] = "a GPU"
     cells = copy.deepcopy(outcome.cells)
     for cell in cells:
-        cell["gpu_peak_mb"] = megabytes
         if "language_model" in cell["inputs"]:
             cell["inputs"]["language_model"] |= {
                 "depth": 5,
                 "trained_layers": 5,
                 "start": next(iter(ADAPTERS.values())).sha256,
             }
-    config = replace(outcome.config, table="b3db")
+    for cell in outcome.fits.fitted:
+        cell["gpu_peak_mb"] = megabytes  # type: ignore[index]
+    config = replace(outcome.context.config, table="b3db")
     context = replace(outcome.context, config=config, left_out=("lm-text",), rungs_left_out=("no scaffold",))
-    return replace(outcome, info=info, cells=cells, context=context)
+    return replace(outcome, cells=cells, context=context)
 
 
-def recorded(branches: Branches, monkeypatch) -> ModuleType:
-    """The page and the sentences on it, instrumented."""
+def recorded(branches: Branches, monkeypatch) -> tuple[ModuleType, ModuleType]:
+    """The sections of a run and the page, instrumented."""
     made = branches.module(page)
-    templates = branches.module(environment)
-    templates.Environment = branches.environment
-    made.page_environment = templates.page_environment
     for module, functions in SENTENCES.items():
         instrumented = getattr(branches.module(module, *functions), functions[0])
         monkeypatch.setitem(made.__dict__, functions[0], instrumented)
-    return made
+    read = branches.module(reading)
+    for module, functions in READING.items():
+        instrumented = getattr(branches.module(module, *functions), functions[0])
+        monkeypatch.setitem(read.__dict__, functions[0], instrumented)
+    for name in ("how_to_read", "changes", "supported_changes"):
+        monkeypatch.setitem(made.__dict__, name, getattr(read, name))
+    templates = branches.module(pages)
+    templates.Environment = branches.environment
+    return made, templates
 
 
 @pytest.fixture(scope="module")
 def written(outcomes, tmp_path_factory):
     branches, out = Branches(), tmp_path_factory.mktemp("reports")
+    texts = {}
     with pytest.MonkeyPatch.context() as monkeypatch:
-        made = recorded(branches, monkeypatch)
-        texts = {
-            name: made.write_report(of_page, out / name).read_text(encoding="utf-8")
-            for name, of_page in outcomes.items()
-        }
+        made, templates = recorded(branches, monkeypatch)
+        for name, of_page in outcomes.items():
+            machine = {**hardware(), "gpu": "a GPU" if name in ("a GPU", "its memory") else ""}
+            monkeypatch.setitem(templates.__dict__, "hardware", lambda machine=machine: machine)
+            parts = [
+                Part(
+                    found.context,
+                    comparison.title(found.context),
+                    comparison.facts(found.context),
+                    made.sections(found),
+                    "chemtune run",
+                    comparison.trained(found),
+                    {"rdkit": "1"},
+                )
+                for found in of_page
+            ]
+            texts[name] = templates.write_page(parts, out / name).read_text(encoding="utf-8")
     return texts, branches
 
 
 def test_every_branch_of_the_page_and_its_sentences_was_taken(written):
     _, branches = written
-    sources = [module.__name__ for module in (page, *SENTENCES)]
-    assert branches.missing("run.html.j2", "page.html.j2", *sources) == []
+    sources = [module.__name__ for module in (page, reading, *SENTENCES, *READING)]
+    assert "\n".join(branches.missing("page.html.j2", *sources)) == ""
 
 
 def test_no_page_says_what_nobody_can_read(written):
     for name, html in written[0].items():
-        text = re.sub(r"<style>.*?</style>|<[^>]+>", " ", html, flags=re.DOTALL)
+        text = re.sub(r"<style>.*?</style>|<script>.*?</script>|<[^>]+>", " ", html, flags=re.DOTALL)
         for wrong in (
             r"\bnan\b",
             r"\bNone\b",

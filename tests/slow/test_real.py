@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import http.server
 import re
-import shutil
 import subprocess
 import sys
-import threading
-from functools import partial
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from pipeline.settings.reading import make_config
+from tests.browser import open_all, opened
 from tests.conftest import SMILES
 from tests.test_run import chemtune
 
@@ -88,50 +84,15 @@ def test_real_bf16_activations_do_not_depend_on_company():
         assert torch.equal(engine._frozen[text], together[text])
 
 
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    requested: ClassVar[list[str]] = []
-
-    def log_message(self, *arguments) -> None:
-        self.requested.append(str(arguments[1]))
-
-
 def test_the_report_in_a_browser_has_its_pieces_and_asks_for_nothing(real_run):
-    from selenium import webdriver
     from selenium.webdriver.common.by import By
 
-    assert shutil.which("chromium"), "this test needs Debian's chromium and chromium-driver"
     assert (real_run / "report.html").stat().st_size < 5_000_000
-    _Quiet.requested.clear()
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(real_run)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    for flag in (
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-background-networking",
-        "--disable-sync",
-        "--no-first-run",
-        "--disable-component-update",
-    ):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
-    try:
-        browser.get(f"http://127.0.0.1:{server.server_address[1]}/report.html")
-        for section in (
-            "verdict",
-            "leaderboard",
-            "errors",
-            "certainty",
-            "data",
-            "splits",
-            "training",
-            "answers",
-            "rebuild",
-        ):
+    parts = ("verdict", "scores", "data", "comparisons", "leaderboard", "errors", "certainty", "splits", "training")
+    with opened(real_run / "report.html") as browser:
+        for section in (*parts, "answers", "arms", "rebuild"):
             assert browser.find_elements(By.ID, section), section
+        open_all(browser)
         images = browser.find_elements(By.TAG_NAME, "img")
         assert len(images) > 40
         assert all(browser.execute_script("return arguments[0].naturalWidth > 0", image) for image in images)
@@ -139,10 +100,7 @@ def test_the_report_in_a_browser_has_its_pieces_and_asks_for_nothing(real_run):
         scored = pd.read_csv(real_run / "metrics.csv").groupby("split", sort=False)["arm"].nunique()
         assert [len(board.find_elements(By.TAG_NAME, "tr")) for board in boards] == list(scored)
         assert browser.get_log("browser") == []
-    finally:
-        browser.quit()
-        server.shutdown()
-    assert len(_Quiet.requested) == 1, _Quiet.requested
+        assert len(browser.requested) == 1, browser.requested
 
 
 def test_the_wheel_works_outside_the_checkout(tmp_path, alcohols):

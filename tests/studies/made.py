@@ -9,6 +9,8 @@ from pipeline.cells.executors import Executor
 from pipeline.cells.store import Store
 from pipeline.reporter import Reporter
 from pipeline.runs.context import settled
+from pipeline.studies.compare import study as comparison
+from pipeline.studies.study import execute
 
 
 def contents_of(study, context):
@@ -16,6 +18,11 @@ def contents_of(study, context):
     machine = settled(context, Reporter())
     cells = study.plan(context, machine)
     return list(Executor().fill(cells, context, machine, Store(context.folder)).values())
+
+
+def compared(context):
+    """A finished comparison of arms, with its folder but for the page."""
+    return execute(comparison, context)
 
 
 def with_settings(experiment, **settings):

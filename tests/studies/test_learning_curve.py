@@ -17,7 +17,7 @@ from pipeline.runs.context import Machine
 from pipeline.settings.reading import make_config
 from pipeline.studies import learning_curve as study
 from pipeline.studies.learning_curve import Settings, drawn
-from pipeline.studies.study import written
+from pipeline.studies.study import concluded, write_report
 from tests.conftest import SMILES, write_table
 from tests.studies.made import contents_of
 from tests.test_run import chemtune
@@ -95,7 +95,7 @@ def test_each_split_states_its_own_test_rows_and_groups(tmp_path):
 def test_a_page_names_the_versions_that_made_the_results(chains):
     context = context_of(chains, seeds=1)
     contents = [one | {"versions": {**one["versions"], "rdkit": "made.earlier"}} for one in contents_of(study, context)]
-    _, page = written(study, context, contents)
+    page = write_report([concluded(study, context, contents)], context.folder)
     assert "rdkit made.earlier" in page.read_text(encoding="utf-8")
     assert json.loads((context.folder / "run.json").read_text(encoding="utf-8"))["versions"]["rdkit"] == "made.earlier"
 

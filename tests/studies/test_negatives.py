@@ -21,6 +21,7 @@ from pipeline.evaluation.detection import (
     prior_corrected,
 )
 from pipeline.lm.defaults import LAYERS, WRITER
+from pipeline.report.blocks import Grid
 from pipeline.reporter import Reporter
 from pipeline.runs.context import Machine, settled
 from pipeline.settings.reading import make_config
@@ -173,7 +174,9 @@ def test_every_row_of_the_page_says_on_how_many_it_was_trained(planted):
     from pipeline.studies.negatives.page import HEADINGS, arm_rows, sections
 
     found = found_by(experiment_of(planted))
-    (grid,) = next(section.grids for section in sections([found]) if section.title == "All ways of training")
+    page = sections([found])
+    (ways,) = [section.blocks for section in page if section.title == "All ways of training"]
+    (grid,) = [block for block in ways if isinstance(block, Grid)]
     assert [group.heading.partition(":")[0] for group in grid.groups] == [
         FIXED_POSITIVES, FEW_KNOWN, AS_PUBLISHED, FIXED_N,
     ]  # fmt: skip

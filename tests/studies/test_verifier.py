@@ -13,7 +13,7 @@ from transformers import AutoConfig
 
 from pipeline.lm.defaults import LAYERS
 from pipeline.prompts.templates import PromptTemplate
-from pipeline.report.sections import write_page
+from pipeline.report.page import Part, write_page
 from pipeline.reporter import Reporter
 from pipeline.runs.context import Machine
 from pipeline.settings.reading import make_config
@@ -321,7 +321,9 @@ def test_where_decoys_leave_fewer_successes_a_verifier_with_real_failures_has_as
 
 def test_the_page_says_on_how_many_each_was_trained(scripted):
     said = sections(found_by(scripted))
-    page = write_page(scripted.context, "Title", [], said, "chemtune", 1.0, {}).read_text(encoding="utf-8")
+    none = pd.DataFrame({"seconds": [], "peak_mb": []})
+    part = Part(scripted.context, "Title", [], said, "chemtune", none, {})
+    page = write_page([part], scripted.context.folder).read_text(encoding="utf-8")
     few = len(draw(scripted.parts[0], Check("drfp-rf", None).training(0)).positives)
     assert f"<td>drfp-rf, decoys</td><td>{few}" in page
     assert "drfp-rf, dose 100 %, as few successes as with decoys</td><td>" in page

@@ -17,10 +17,10 @@ from pipeline.runs.audit import audit_lines, audit_table
 from pipeline.runs.prepare import load_table, prepare
 from pipeline.settings.reading import make_config
 from pipeline.splits.build import build_splits
-from pipeline.studies.compare import execute
 from pipeline.tables.structures import SELFIES, structure_notation
 from pipeline.tables.structures import SMILES as AS_SMILES
 from tests.conftest import SMILES, write_table
+from tests.studies.made import compared
 
 
 def written(tmp_path, rows, header, delimiter=","):
@@ -187,7 +187,7 @@ def test_outputs_carry_line_structure_and_id_and_the_calibrated_bounds(tmp_path)
     rows.append(("CMP-x", "C1CC", 1))
     path = written(tmp_path, rows, ("code", "SMILES", "y"))
     given = {"target": "y", "id": "code", "arms": "ridge,gp", "split": "random", "out": str(tmp_path / "r")}
-    outcome = execute(prepare(make_config(str(path), given), Reporter()))
+    outcome = compared(prepare(make_config(str(path), given), Reporter()))
     tables = {
         "predictions": pd.read_parquet(tmp_path / "r/predictions.parquet"),
         "certainty": pd.read_parquet(tmp_path / "r/certainty.parquet"),
@@ -205,13 +205,13 @@ def test_outputs_carry_line_structure_and_id_and_the_calibrated_bounds(tmp_path)
     ridge = both[both["arm"] == "ridge"]
     assert (ridge["lower"] == ridge["fixed lower"]).all()
     assert np.ptp(ridge["upper"] - ridge["lower"]) < 1e-9  # one half-width
-    assert outcome.table.has_ids
+    assert outcome.context.table.has_ids
 
 
 def test_splits_of_a_run_can_be_fed_back_with_their_new_columns(tmp_path):
     path = written(tmp_path, [(text, len(text) + 0.5) for text in SMILES], ("SMILES", "y"))
     given = {"target": "y", "arms": "ridge", "split": "random", "out": str(tmp_path / "one")}
-    one = execute(prepare(make_config(str(path), given), Reporter()))
+    one = compared(prepare(make_config(str(path), given), Reporter()))
     again = {**given, "split": str(tmp_path / "one/splits.csv"), "out": str(tmp_path / "two")}
-    two = execute(prepare(make_config(str(path), again), Reporter()))
-    assert one.predictions["prediction"].tolist() == two.predictions["prediction"].tolist()
+    two = compared(prepare(make_config(str(path), again), Reporter()))
+    assert one.conclusion.predictions["prediction"].tolist() == two.conclusion.predictions["prediction"].tolist()

@@ -23,6 +23,7 @@ from pipeline.tables.reading import read_table
 from pipeline.tables.scales import Scale, UnitError, conversion
 from pipeline.tables.table import build_table
 from tests.conftest import SMILES, write_table
+from tests.studies.made import compared
 
 
 @pytest.mark.parametrize(
@@ -225,15 +226,16 @@ def test_classes_of_a_number_take_no_transform(more):
 
 def test_a_bound_in_the_test_set_is_predicted_and_not_scored(tmp_path):
     from pipeline.runs.prepare import prepare
-    from pipeline.studies.compare import execute
 
     rows = [(s, f">{len(s)}" if i % 4 == 0 else len(s)) for i, s in enumerate(SMILES)]
     path = write_table(tmp_path / "t.csv", rows)
     given = {"target": "value", "bounds": "limit", "arms": "knn,ridge", "split": "random", "out": str(tmp_path / "r")}
-    outcome = execute(prepare(make_config(str(path), given), Reporter()))
-    part = outcome.predictions[outcome.predictions["arm"] == "knn"]
+    outcome = compared(prepare(make_config(str(path), given), Reporter()))
+    part = outcome.conclusion.predictions[outcome.conclusion.predictions["arm"] == "knn"]
     assert set(part["bound"]) == {"", ">"}
     exact = part[part["bound"] == ""]
-    row = outcome.metrics[(outcome.metrics["arm"] == "knn") & (outcome.metrics["metric"] == "mae")].iloc[0]
+    row = outcome.conclusion.metrics[
+        (outcome.conclusion.metrics["arm"] == "knn") & (outcome.conclusion.metrics["metric"] == "mae")
+    ].iloc[0]
     assert row["n"] == len(exact) < len(part)
     assert row["value"] == pytest.approx((exact["truth"] - exact["prediction"]).abs().mean())

@@ -9,10 +9,10 @@ import pytest
 from pipeline.reporter import Reporter
 from pipeline.runs.prepare import load_table, prepare
 from pipeline.settings.reading import make_config
-from pipeline.studies.compare import execute
 from pipeline.studies.negatives.experiment import with_product
 from pipeline.tables.merging import FRAME_COLUMNS
 from tests.conftest import SMILES, reaction_rows, write_table
+from tests.studies.made import compared
 
 OWN = sorted(
     {
@@ -59,8 +59,8 @@ def table_with(tmp_path, name):
 
 def outcome_of(tmp_path, name, **options):
     given = {"smiles": "SMILES", "target": "y", "arms": "ridge", "out": str(tmp_path / "r"), **options}
-    outcome = execute(prepare(make_config(table_with(tmp_path, name), given), Reporter()))
-    shown = outcome.predictions.sort_values(["split", "arm", "row_id"], ignore_index=True)
+    outcome = compared(prepare(make_config(table_with(tmp_path, name), given), Reporter()))
+    shown = outcome.conclusion.predictions.sort_values(["split", "arm", "row_id"], ignore_index=True)
     return shown[["arm", "row_id", "truth", "prediction"]]
 
 
@@ -123,8 +123,8 @@ def test_the_columns_of_reactions_may_have_any_name(tmp_path, name):
         writer.writerow(["rxn", "Y", name])
         writer.writerows([(row[4], row[5], "ab"[number % 2]) for number, row in enumerate(reaction_rows())])
     given = {"reaction": "rxn", "yield": "Y", "context": name.strip(), "arms": "popularity", "split": "random"}
-    outcome = execute(prepare(make_config(str(path), {**given, "out": str(tmp_path / "r")}), Reporter()))
-    assert len(outcome.table) == 48
-    assert set(outcome.table.column(name.strip())) == {"a", "b"}
-    assert set(with_product(outcome.table).column(name.strip())) == {"a", "b"}
-    assert len(set(outcome.table.inputs.columns)) == outcome.table.inputs.shape[1]
+    outcome = compared(prepare(make_config(str(path), {**given, "out": str(tmp_path / "r")}), Reporter()))
+    assert len(outcome.context.table) == 48
+    assert set(outcome.context.table.column(name.strip())) == {"a", "b"}
+    assert set(with_product(outcome.context.table).column(name.strip())) == {"a", "b"}
+    assert len(set(outcome.context.table.inputs.columns)) == outcome.context.table.inputs.shape[1]

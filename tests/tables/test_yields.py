@@ -16,11 +16,11 @@ from pipeline.reporter import Reporter
 from pipeline.runs.audit import audit_lines, audit_table, notation_leak
 from pipeline.runs.prepare import load_table, prepare
 from pipeline.settings.reading import make_config
-from pipeline.studies.compare import execute
 from pipeline.studies.negatives.decoys import assembled
 from pipeline.tables.kinds import REACTIONS
 from pipeline.tables.reactions import is_reaction, reaction_roles, split_reaction
 from pipeline.tables.yields import plain_word, words_of_failure
+from tests.studies.made import compared
 
 DATIVE = ("[NH3]->[Pd](<-[NH3])([Cl])[Cl]", "O=C([O-]->[K+])c1ccccc1", "C[O-]->[Na+]")
 
@@ -142,8 +142,8 @@ def test_a_table_of_selectivities_works_from_run_to_predict(tmp_path, arms, expe
     path = written(tmp_path, BARRIERS, "ddG")
     given = {"components": "halide,amine,product", "target": "ddG", "units": "kcal/mol", "split": "random,label-low"}
     config = make_config(str(path), {**given, "arms": arms, "out": str(tmp_path / "run")})
-    outcome = execute(prepare(config, Reporter()))
-    assert set(outcome.metrics["arm"]) >= expected
+    outcome = compared(prepare(config, Reporter()))
+    assert set(outcome.conclusion.metrics["arm"]) >= expected
     fit_model(config, "components-rf", Reporter()).save(tmp_path / "model")
     summary = predict_file(load_model(tmp_path / "model"), str(path), tmp_path / "out.csv", Reporter(), workers=1)
     assert summary.predicted == 40

@@ -13,8 +13,9 @@ from pipeline.arms.ladder import is_language_model
 from pipeline.evaluation.bootstrap import group_weights
 from pipeline.evaluation.detection import BOUNDS, Scored, detection_scores, prior_corrected, rests_on
 from pipeline.evaluation.metrics import auroc
+from pipeline.evaluation.numbers import Interval
 from pipeline.evaluation.seeded import APART, bounded_interval, effective_groups, over_seeds, rarer
-from pipeline.report.sections import Interval, interval_where
+from pipeline.report.sections import interval_where
 from pipeline.studies.negatives.doses import METRICS, Enough, smallest_enough
 from pipeline.studies.negatives.experiment import (
     ANYWHERE,

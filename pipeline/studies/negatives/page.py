@@ -9,19 +9,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.evaluation.detection import LABELS
-from pipeline.report import figures
-from pipeline.report.sections import (
-    Figure,
-    Grid,
-    Group,
-    Section,
-    counted,
-    explained_arms,
-    file_name,
-    interval_of,
-    language_model_note,
-    warning_notes,
-)
+from pipeline.report.blocks import Figure, Grid, Group, Section, Verdict, note
+from pipeline.report.sections import counted, explained_arms, file_name, interval_of, language_model_note, warning_notes
 from pipeline.studies.learners import LM_BATCH
 from pipeline.studies.negatives.experiment import (
     ALL_ROWS,
@@ -34,6 +23,7 @@ from pipeline.studies.negatives.experiment import (
     FIXED_POSITIVES,
     YIELDS_ALONE,
 )
+from pipeline.studies.negatives.figures import dose_curves
 from pipeline.studies.negatives.findings import ORACLE, RAW, STATED, Findings
 from pipeline.studies.negatives.words import sentences
 
@@ -79,32 +69,36 @@ def _of_split(found: Findings) -> list[Section]:
     return [
         Section(
             f"{name} split",
-            verdict=sentences(found),
-            notes=[
-                "Square brackets and ranges are 95 % intervals by Student's t: for the test rows from 1,000 bootstrap "
-                f"resamples of whole test groups{of_seeds} (a way of training with one seed leaves that out). A metric "
-                "of failures has as many degrees of freedom as the failures have groups, a ranking as many as the "
-                "rarer outcome has; shares stay between 0 and 1. All ways of training are judged on the same "
-                f"{n} test reactions ({groups} groups), which none of them was given{given}. A false-positive rate is "
-                "the share of real failures that a model accepts at its own operating point: a chance of one half; the "
-                "threshold of success for a predicted yield; the line that leaves out 5 % of successes held back for a "
-                "one-class model."
+            [
+                Verdict(sentences(found)),
+                note(
+                    "Square brackets and ranges are 95 % intervals by Student's t: for the test rows from 1,000 "
+                    f"bootstrap resamples of whole test groups{of_seeds} (a way of training with one seed leaves that "
+                    "out). A metric of failures has as many degrees of freedom as the failures have groups, a ranking "
+                    "as many as the rarer outcome has; shares stay between 0 and 1. All ways of training are judged "
+                    f"on the same {n} test reactions ({groups} groups), which none of them was given{given}. A "
+                    "false-positive rate is the share of real failures that a model accepts at its own operating "
+                    "point: a chance of one half; the threshold of success for a predicted yield; the line that "
+                    "leaves out 5 % of successes held back for a one-class model."
+                ),
             ],
         ),
         Section(
             "How many real failures it takes",
-            level=3,
-            figure=Figure(
-                f"doses-{file_name(name)}",
-                dose_figure(found),
-                f"AUROC and failures accepted against the dose of real failures, {name}",
-            ),
-            remarks=[
-                "At dose 100 % there are as many failures per success as in all training rows, at 10 % a tenth of that "
-                "(one at least). Dotted: the "
-                "decision of the same models moved to another base rate, which changes what is accepted and not the "
-                "ranking. Dashed: trained on all rows. Crosses: regression of the yields of successes alone."
+            [
+                Figure(
+                    f"doses-{file_name(name)}",
+                    dose_figure(found),
+                    f"AUROC and failures accepted against the dose of real failures, {name}",
+                ),
+                note(
+                    "At dose 100 % there are as many failures per success as in all training rows, at 10 % a tenth of "
+                    "that (one at least). Dotted: the decision of the same models moved to another base rate, which "
+                    "changes what is accepted and not the ranking. Dashed: trained on all rows. Crosses: regression "
+                    "of the yields of successes alone."
+                ),
             ],
+            level=3,
         ),
         *_decoy_section(found),
         _arms_section(found),
@@ -121,14 +115,17 @@ def _decoy_section(found: Findings) -> list[Section]:
     return [
         Section(
             "Decoys, and how many of them are successes",
-            level=3,
-            grids=[Grid(header, rows, name="decoys")],
-            remarks=[
-                "A recombined decoy is looked up in the table, where most reactions are measured in a full-factorial "
-                "screen. But for those drawn anywhere, decoys keep clear of the test reactions; a chemist who draws "
-                "decoys does not know what will be asked, and what is shown of the others is optimistic. A reaction "
-                "with another product is not in it: whether it would succeed was not measured."
+            [
+                Grid(header, rows, name="decoys"),
+                note(
+                    "A recombined decoy is looked up in the table, where most reactions are measured in a "
+                    "full-factorial screen. But for those drawn anywhere, decoys keep clear of the test reactions; a "
+                    "chemist who draws decoys does not know what will be asked, and what is shown of the others is "
+                    "optimistic. A reaction with another product is not in it: whether it would succeed was not "
+                    "measured."
+                ),
             ],
+            level=3,
         )
     ]
 
@@ -144,12 +141,14 @@ def _arms_section(found: Findings) -> Section:
     header = ("trained on successes,", "learner", "dose", "successes", "others", "seeds", "reading", *labels)
     return Section(
         "All ways of training",
-        level=3,
-        notes=[
-            "Under each heading compare what stands there: the columns say on how many successes, and on how many "
-            "others, each was trained."
+        [
+            note(
+                "Under each heading compare what stands there: the columns say on how many successes, and on how many "
+                "others, each was trained."
+            ),
+            Grid(header, groups, frozenset({1, 4, 6}), name="arms"),
         ],
-        grids=[Grid(header, groups, frozenset({1, 4, 6}), name="arms")],
+        level=3,
     )
 
 
@@ -169,10 +168,13 @@ def _sensitivity_section(found: Findings) -> list[Section]:
     return [
         Section(
             "Other thresholds of success",
-            notes=[
-                "The classical models, trained and tested again with success from another yield on, on the same rows."
+            [
+                note(
+                    "The classical models, trained and tested again with success from another yield on, on the same "
+                    "rows."
+                ),
+                Grid(header, rows, frozenset({2, 3}), name="sensitivity"),
             ],
-            grids=[Grid(header, rows, frozenset({2, 3}), name="sensitivity")],
             folded=True,
         )
     ]
@@ -192,12 +194,14 @@ def _foreign_section(found: Findings) -> list[Section]:
     return [
         Section(
             "Known failures, successes, and reactions unlike anything seen",
-            notes=[
-                "AUROC of the same score between the test rows and foreign reactions: those of another built-in table, "
-                "and successes with the product of another. 0.5: the score cannot tell them apart; below: it finds the "
-                "foreign ones the more likely."
+            [
+                note(
+                    "AUROC of the same score between the test rows and foreign reactions: those of another built-in "
+                    "table, and successes with the product of another. 0.5: the score cannot tell them apart; below: "
+                    "it finds the foreign ones the more likely."
+                ),
+                Grid(header, rows, frozenset({1, 2, 4, 5}), name="foreign"),
             ],
-            grids=[Grid(header, rows, frozenset({1, 2, 4, 5}), name="foreign")],
             folded=True,
         )
     ]
@@ -209,18 +213,20 @@ def _explained(found: Findings) -> Section:
     named = [(name, text) for name, text in EXPLAINED.items() if name in schemes]
     return Section(
         "What the ways of training are",
-        grids=[Grid((), [*named, *explained_arms(context.arms)], wrapped=frozenset({1}))],
-        remarks=[
-            "With fixed positives failures come on top of the successes; with fixed N they take their place, so that "
-            "no row is gained; all rows are all successes of the training rows. Decoys and learning from unlabelled "
-            "rows need most successes hidden, and a literature of high yields holds only some: where that leaves fewer "
-            "successes than fixed positives, they stand under few known and as published, each beside a control with "
-            "real failures and as many successes. Unlabelled rows are training rows whose outcome is not looked at; "
-            "both ways of learning from them take the known successes for a random draw of all successes, which a "
-            "literature of high yields is not. Published rows are kept with probability 1 / (1 + exp(−(yield − "
-            f"{settings.published_from:g}) / {settings.published_width:g})).",
-            *language_model_note(context, settings.lm_steps, LM_BATCH),
-            *warning_notes(context),
+        [
+            Grid((), [*named, *explained_arms(context.arms)], wrapped=frozenset({1})),
+            note(
+                "With fixed positives failures come on top of the successes; with fixed N they take their place, so "
+                "that no row is gained; all rows are all successes of the training rows. Decoys and learning from "
+                "unlabelled rows need most successes hidden, and a literature of high yields holds only some: where "
+                "that leaves fewer successes than fixed positives, they stand under few known and as published, each "
+                "beside a control with real failures and as many successes. Unlabelled rows are training rows whose "
+                "outcome is not looked at; both ways of learning from them take the known successes for a random draw "
+                "of all successes, which a literature of high yields is not. Published rows are kept with probability "
+                f"1 / (1 + exp(−(yield − {settings.published_from:g}) / {settings.published_width:g})).",
+                *language_model_note(context, settings.lm_steps, LM_BATCH),
+                *warning_notes(context),
+            ),
         ],
     )
 
@@ -304,7 +310,7 @@ def dose_figure(found: Findings) -> str:
                     "fpr": point[1][0],
                 }
             )
-    return figures.dose_curves(curves, flat)
+    return dose_curves(curves, flat)
 
 
 def _curve(part: pd.DataFrame, learner: str, variant: str, reading: str) -> dict[str, Any]:

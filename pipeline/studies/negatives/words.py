@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline.arms.ladder import is_language_model
-from pipeline.evaluation.verdict import number
+from pipeline.evaluation.numbers import number
 from pipeline.studies.negatives.doses import RANKING, REFUSING, enough_in_words, needs_in_words
 from pipeline.studies.negatives.experiment import ALWAYS_YES, ANYWHERE, DOSE, RECOMBINED, YIELDS_ALONE
 from pipeline.studies.negatives.findings import Findings

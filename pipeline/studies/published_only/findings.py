@@ -12,8 +12,9 @@ import pandas as pd
 from pipeline.evaluation.bootstrap import group_weights
 from pipeline.evaluation.detection import BOUNDS, Scored, detection_scores, rests_on
 from pipeline.evaluation.metrics import mean_absolute_error, r2
+from pipeline.evaluation.numbers import Interval
 from pipeline.evaluation.seeded import APART, SHARE, UNBOUNDED, bounded_interval, over_seeds
-from pipeline.report.sections import Interval, interval_where
+from pipeline.report.sections import interval_where
 from pipeline.studies.published_only.experiment import (
     EVERYTHING,
     EXPLAINED,

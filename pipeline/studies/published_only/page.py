@@ -6,19 +6,11 @@ import pandas as pd
 
 from pipeline.evaluation.detection import LABELS as DETECTION_LABELS
 from pipeline.evaluation.metrics import LABELS
-from pipeline.report import figures
-from pipeline.report.sections import (
-    Figure,
-    Grid,
-    Section,
-    counted,
-    explained_arms,
-    interval_of,
-    language_model_note,
-    warning_notes,
-)
+from pipeline.report.blocks import Figure, Grid, Section, Verdict, note
+from pipeline.report.sections import counted, explained_arms, interval_of, language_model_note, warning_notes
 from pipeline.studies.learners import LM_BATCH
 from pipeline.studies.published_only.experiment import EXPLAINED
+from pipeline.studies.published_only.figures import parity_by_origin
 from pipeline.studies.published_only.findings import DIFFERENCE, Findings, sentences
 
 SHOWN = ("yield_bias", "fpr", "tpr", "yield_on_failures", "r2", "mae", "auroc", "precision_top_10")
@@ -31,32 +23,39 @@ def sections(found: Findings) -> list[Section]:
     return [
         Section(
             "",
-            verdict=sentences(found),
-            notes=[
-                "Square brackets and ranges are 95 % intervals by Student's t: for the test rows from 1,000 bootstrap "
-                "resamples of whole groups of papers, for the training from the spread of the seeds (one seed leaves "
-                "that out). A share of failures has as many degrees of freedom as the failures have groups, and shares "
-                "stay between 0 and 1. A failure is accepted where the predicted yield reaches the threshold of "
-                "success. Every reaction is predicted by the models of the fold in which its paper was left out."
+            [
+                Verdict(sentences(found)),
+                note(
+                    "Square brackets and ranges are 95 % intervals by Student's t: for the test rows from 1,000 "
+                    "bootstrap resamples of whole groups of papers, for the training from the spread of the seeds "
+                    "(one seed leaves that out). A share of failures has as many degrees of freedom as the failures "
+                    "have groups, and shares stay between 0 and 1. A failure is accepted where the predicted yield "
+                    "reaches the threshold of success. Every reaction is predicted by the models of the fold in which "
+                    "its paper was left out."
+                ),
             ],
         ),
         Section(
             "Predicted against true yield",
-            figure=Figure(
-                "parity",
-                parity_figure(found),
-                "Predicted against true yield by origin, a panel per learner and kind of training rows",
-            ),
+            [
+                Figure(
+                    "parity",
+                    parity_figure(found),
+                    "Predicted against true yield by origin, a panel per learner and kind of training rows",
+                ),
+            ],
         ),
         *(_tested_on(found, tested) for tested in (settings.tested, settings.published)),
         _composition(found.composition),
         Section(
             "What the models are trained on",
-            grids=[Grid((), [*EXPLAINED.items(), *explained_arms(context.arms)], wrapped=frozenset({1}))],
-            remarks=[
-                "All three sets of a fold have the same number of rows, the first of one random order.",
-                *language_model_note(context, settings.lm_steps, LM_BATCH),
-                *warning_notes(context),
+            [
+                Grid((), [*EXPLAINED.items(), *explained_arms(context.arms)], wrapped=frozenset({1})),
+                note(
+                    "All three sets of a fold have the same number of rows, the first of one random order.",
+                    *language_model_note(context, settings.lm_steps, LM_BATCH),
+                    *warning_notes(context),
+                ),
             ],
         ),
     ]
@@ -77,7 +76,12 @@ def _tested_on(found: Findings, tested: str) -> Section:
         rows.append((learner, kind, *trained_on, int(part["seeds"].iloc[0]), *cells))
     header = ("learner", "trained on", "successes", "failures", "seeds", *map(_label, SHOWN))
     grid = Grid(header, rows, frozenset({1}), name="arms", marked=frozenset(marked))
-    return Section(f"Tested on {tested} rows", grids=[grid])
+    return Section(
+        f"Tested on {tested} rows",
+        [
+            grid,
+        ],
+    )
 
 
 def _composition(composition: pd.DataFrame) -> Section:
@@ -90,10 +94,12 @@ def _composition(composition: pd.DataFrame) -> Section:
     ]
     return Section(
         "What the two kinds of rows are",
-        grids=[Grid(("", *composition["origin"]), rows)],
-        remarks=[
-            "Values among so many rows: distinct values of a component, mean over 20 draws of that many rows of each "
-            "kind."
+        [
+            Grid(("", *composition["origin"]), rows),
+            note(
+                "Values among so many rows: distinct values of a component, mean over 20 draws of that many rows of "
+                "each kind."
+            ),
         ],
     )
 
@@ -115,4 +121,4 @@ def parity_figure(found: Findings) -> str:
             panels.append(
                 {"title": f"{learner}, {kind}", **{origin: mean.loc[origin].to_numpy() for origin in origins}}
             )
-    return figures.parity_by_origin(panels, origins, len(EXPLAINED))
+    return parity_by_origin(panels, origins, len(EXPLAINED))

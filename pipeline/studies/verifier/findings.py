@@ -13,8 +13,9 @@ import pandas as pd
 
 from pipeline.evaluation.bootstrap import group_weights
 from pipeline.evaluation.metrics import divide
+from pipeline.evaluation.numbers import Interval
 from pipeline.evaluation.seeded import APART, SHARE, Bounds, bounded_interval, over_seeds
-from pipeline.report.sections import Interval, interval_where
+from pipeline.report.sections import interval_where
 from pipeline.studies.verifier.experiment import Check, Experiment, Question, checks, known_successes
 from pipeline.studies.verifier.work import PROPOSE, candidates, check_of
 from pipeline.studies.words import RESAMPLES, can_be_chance, few_groups, in_percent, one_seed

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from pipeline.report import figures
-from pipeline.report.sections import Figure, Grid, Section, counted, explained_arms, warning_notes
+from pipeline.report.blocks import Figure, Grid, Section, Verdict, note
+from pipeline.report.sections import counted, explained_arms, warning_notes
 from pipeline.studies.learners import LM_BATCH
+from pipeline.studies.verifier.figures import precision_points
 from pipeline.studies.verifier.findings import (
     COVERAGE,
     DISTINCT,
@@ -35,12 +36,14 @@ def sections(found: Findings) -> list[Section]:
     return [
         Section(
             "",
-            verdict=sentences(found),
-            notes=[
-                "Square brackets and ranges are 95 % intervals by Student's t: for the reactions from 1,000 bootstrap "
-                f"resamples of the {groups} held-out values, {of_seeds}; shares stay between 0 and 1. Truth is the "
-                "measured table: a proposal that was never measured counts as no success. Where a reaction has fewer "
-                "valid proposals than are counted, the share is of those there are."
+            [
+                Verdict(sentences(found)),
+                note(
+                    "Square brackets and ranges are 95 % intervals by Student's t: for the reactions from 1,000 "
+                    f"bootstrap resamples of the {groups} held-out values, {of_seeds}; shares stay between 0 and 1. "
+                    "Truth is the measured table: a proposal that was never measured counts as no success. Where a "
+                    "reaction has fewer valid proposals than are counted, the share is of those there are."
+                ),
             ],
         ),
         _precision(found),
@@ -65,18 +68,20 @@ def _precision(found: Findings) -> Section:
     header = ("proposals", "put in order by", *(f"{name}, first {k}" for name in names for k in settings.top))
     return Section(
         "How many proposals succeed",
-        figure=Figure(
-            "precision",
-            precision_figure(found),
-            "Share of successes among the first proposals, by where they come from and what puts them in order",
-        ),
-        grids=[Grid(header, rows, frozenset({1}), name="arms")],
-        remarks=[
-            f"Each of {n} reactions got {_budget(found)} proposals from the generator ({settings.samples} at each of "
-            f"the temperatures {', '.join(map(str, settings.temperatures))}; as written: the lowest temperature first, "
-            f"repetitions counted each time). Every combination ranks all {len(experiment.combinations[0])} "
-            "combinations of known values instead of proposals. The most popular combinations are those with the most "
-            "known successes."
+        [
+            Figure(
+                "precision",
+                precision_figure(found),
+                "Share of successes among the first proposals, by where they come from and what puts them in order",
+            ),
+            Grid(header, rows, frozenset({1}), name="arms"),
+            note(
+                f"Each of {n} reactions got {_budget(found)} proposals from the generator ({settings.samples} at each "
+                f"of the temperatures {', '.join(map(str, settings.temperatures))}; as written: the lowest "
+                "temperature first, repetitions counted each time). Every combination ranks all "
+                f"{len(experiment.combinations[0])} combinations of known values instead of proposals. The most "
+                "popular combinations are those with the most known successes."
+            ),
         ],
     )
 
@@ -94,7 +99,12 @@ def _proposed(found: Findings) -> Section:
     rows += [
         (f"{share}: {source}", found.value(source, UNFILTERED, COVERAGE)) for source in (GENERATOR, POPULAR, RANDOM)
     ]
-    return Section("What was proposed", grids=[Grid((), rows)])
+    return Section(
+        "What was proposed",
+        [
+            Grid((), rows),
+        ],
+    )
 
 
 def _explained(found: Findings) -> Section:
@@ -108,21 +118,21 @@ def _explained(found: Findings) -> Section:
     generator = ("generator", "language model, all its layers, the last ones fine-tuned with LoRA to write conditions")
     return Section(
         "What the models are trained on",
-        notes=[
-            f"Generator and verifiers know {settings.positives or 'all'} successes (or as many as there are) of the "
-            f"other values of {settings.held_out}; a verifier besides these a share of the failures that the training "
-            "rows hold for so many successes. With decoys, most successes are hidden first, and the conditions of "
-            "those left are recombined with their substrates to stand in for failures; where fewer are left than the "
-            "others know, a control has as few and real failures."
-        ],
-        grids=[
+        [
+            note(
+                f"Generator and verifiers know {settings.positives or 'all'} successes (or as many as there are) of "
+                f"the other values of {settings.held_out}; a verifier besides these a share of the failures that the "
+                "training rows hold for so many successes. With decoys, most successes are hidden first, and the "
+                "conditions of those left are recombined with their substrates to stand in for failures; where fewer "
+                "are left than the others know, a control has as few and real failures."
+            ),
             Grid(("model", *columns[1:]), given),
             Grid((), [generator, *explained_arms(experiment.verifiers)], wrapped=frozenset({1})),
-        ],
-        remarks=[
-            f"The generator is {context.config.model}, trained for {settings.generator_steps} steps of {LM_BATCH} "
-            f"rows; a verifier that is a language model for {settings.lm_steps}.",
-            *warning_notes(context),
+            note(
+                f"The generator is {context.config.model}, trained for {settings.generator_steps} steps of {LM_BATCH} "
+                f"rows; a verifier that is a language model for {settings.lm_steps}.",
+                *warning_notes(context),
+            ),
         ],
     )
 
@@ -145,4 +155,4 @@ def precision_figure(found: Findings) -> str:
                 label = f"all combinations: {chosen}"
             rows.append({"label": label, "source": proposals} | dict(zip(("value", "low", "high"), value, strict=True)))
         panels.append((f"first {top}" if top > 1 else "first proposal", rows))
-    return figures.precision_points(panels)
+    return precision_points(panels)

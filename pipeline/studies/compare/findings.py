@@ -1,10 +1,9 @@
-"""The comparison of arms on the same rows: what `chemtune run` does."""
+"""What the results of a comparison of arms say: predictions, scores, pairs of arms, verdicts."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -12,28 +11,20 @@ import pandas as pd
 
 from pipeline.arms.catalogue import ARMS
 from pipeline.arms.ladder import CONTROLS, REACTION_CONTROLS, is_language_model
-from pipeline.cells.cell import Cell, versions_of
-from pipeline.cells.executors import Executor
-from pipeline.cells.store import Store
 from pipeline.evaluation.comparison import Comparisons, Difference, compare
 from pipeline.evaluation.evaluations import REFERENCE, Evaluation, evaluate, exact_rows, metric_table
-from pipeline.evaluation.metrics import HIGHER_IS_BETTER, PRIMARY, rarer_class
+from pipeline.evaluation.metrics import rarer_class
 from pipeline.evaluation.noise import Noise, best_scores, measurement_noise, negligible
 from pipeline.evaluation.verdict import Verdict, Words, verdicts
-from pipeline.files import write_atomically, write_csv
 from pipeline.prompts.numbers import NumberFormat
-from pipeline.reporter import Reporter
-from pipeline.runs.certainty import Certainty, assess, plan_distances, with_calibrated_bounds
-from pipeline.runs.context import Context, Machine, hardware, settled
-from pipeline.runs.fits import Fits, compute_features, plan_fits, primary_arm
-from pipeline.runs.folder import with_origins, write_inputs
+from pipeline.runs.certainty import Certainty, assess, with_calibrated_bounds
+from pipeline.runs.context import Context
+from pipeline.runs.fits import Fits, primary_arm
 from pipeline.runs.held_out import validation_score
 from pipeline.runs.training_seeds import SeedSpread, spreads, with_seeds
-from pipeline.settings.run import RunConfig
 from pipeline.splits.card import split_card
 from pipeline.splits.catalogue import makes_folds
 from pipeline.splits.splitters import Fold, Split
-from pipeline.studies.study import filled
 from pipeline.tables.table import Table
 from pipeline.tables.targets import CLASSES, REGRESSION
 
@@ -41,75 +32,35 @@ COMPARISON_COLUMNS = [column.name for column in fields(Difference)]
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a finished run found; `pipeline.report` turns it into a page."""
+class Findings:
+    """What a finished run found.
+
+    Attributes
+    ----------
+    fits : Fits
+        The results of all fits; ``cells`` those of the arms of the run, with their first seed.
+    preferred : mapping
+        By split and division the baseline that held-out training rows prefer.
+    margins : mapping
+        By split the difference that makes none in practice; 0 for none.
+    """
 
     context: Context
+    fits: Fits
+    cells: tuple[Mapping[str, Any], ...]
     split_cards: tuple[dict[str, Any], ...]
     predictions: pd.DataFrame
     metrics: pd.DataFrame
+    preferred: Mapping[str, Mapping[tuple[int, int], str]]
+    margins: Mapping[str, float]
     comparisons: tuple[Comparisons, ...]
     seed_spreads: tuple[SeedSpread, ...]
     certainty: Certainty
     evaluations: tuple[Evaluation, ...]
     verdicts: tuple[Verdict, ...]
-    cells: tuple[Mapping[str, Any], ...]
-    info: dict[str, Any]
-
-    @property
-    def config(self) -> RunConfig:
-        return self.context.config
-
-    @property
-    def table(self) -> Table:
-        return self.context.table
-
-    @property
-    def splits(self) -> tuple[Split, ...]:
-        return self.context.splits
-
-    @property
-    def arms(self) -> tuple[str, ...]:
-        return self.context.arms
 
 
-def plan(context: Context, machine: Machine) -> list[Cell]:
-    """All that is computed: the fits, and where there is a language model the distances in what it reads."""
-    return [*plan_fits(context, machine), *plan_distances(context, machine)]
-
-
-def execute(context: Context, machine: Machine | None = None, executor: Executor | None = None) -> Outcome | None:
-    """Fill all cells, evaluate them, and write the folder of the run except for the report.
-
-    Returns
-    -------
-    Outcome or None
-        None where the executor does a share of the cells, and others are not done yet.
-    """
-    machine, executor = machine or settled(context, Reporter()), executor or Executor()
-    write_inputs(context, (context.asked or context.config).as_dict())
-    compute_features(context, machine, Store(context.folder))
-    results = filled(context, machine, plan(context, machine), executor, _cell_line)
-    return None if results is None else conclude(context, list(results.values()))
-
-
-def _cell_line(context: Context, cell: Mapping[str, Any]) -> str:
-    """What is said of a finished cell; nothing of members of means, further seeds and distances."""
-    tags = cell["tags"]
-    if tags.get("arm") not in context.arms or tags.get("again"):
-        return ""
-    split, fold = context.division(tags)
-    metric = PRIMARY[context.task]
-    predicted = cell["prediction"] if context.task == REGRESSION else cell["probabilities"]
-    score = _exact_score(context, list(fold.test), predicted, context.targets(fold))
-    if context.task == REGRESSION:
-        shown = f"{metric.upper()} {-score:.4g} {context.table.units}".rstrip()
-    else:
-        shown = f"{metric.upper()} {score:.3f}"
-    return f"{split.name + split.named(fold):<20} {tags['arm']:<12} {shown:<24} {cell['seconds']:7.1f} s"
-
-
-def _exact_score(context: Context, row_ids: list[str], predicted: list[Any], y: pd.Series) -> float:
+def exact_score(context: Context, row_ids: list[str], predicted: list[Any], y: pd.Series) -> float:
     """`validation_score` over the rows whose target is a value; a bound cannot be scored."""
     exact = context.table.exact.loc[row_ids].to_numpy()
     kept = [value for value, known in zip(predicted, exact, strict=True) if known]
@@ -123,7 +74,7 @@ def _preferred(context: Context, split: Split, fold: Fold, fits: Fits) -> str | 
     if set(candidates) <= set(CONTROLS.values()):
         return None
     y = context.targets(fold)
-    scores = {arm: _exact_score(context, list(fold.train), cells[arm]["validation"], y) for arm in candidates}
+    scores = {arm: exact_score(context, list(fold.train), cells[arm]["validation"], y) for arm in candidates}
     return max(scores, key=lambda arm: scores[arm])
 
 
@@ -179,8 +130,8 @@ def with_refits(evaluation: Evaluation, cells: Sequence[Mapping[str, Any]]) -> E
     return replace(evaluation, refits=refits)
 
 
-def conclude(context: Context, contents: Sequence[Mapping[str, Any]]) -> Outcome:
-    """What the results of all cells say, written to the folder of the run."""
+def found_in(context: Context, contents: Sequence[Mapping[str, Any]]) -> Findings:
+    """What the results of all cells say."""
     fits = Fits(contents)
     cells = fits.shown(context)
     predictions = _prediction_table(context, cells)
@@ -203,26 +154,25 @@ def conclude(context: Context, contents: Sequence[Mapping[str, Any]]) -> Outcome
     seed_spreads = spreads(context, fits, evaluations)
     evaluations = with_seeds(evaluations, seed_spreads)
     margins = {evaluation.split: practical_margin(context, evaluation) for evaluation in evaluations}
-    compared, found = _compared(context, evaluations, margins)
+    compared, answers = _compared(context, evaluations, margins)
     certainty = assess(context, contents, evaluations)
     if context.task == REGRESSION:
         predictions = with_calibrated_bounds(predictions, certainty.rows)
-    outcome = Outcome(
+    return Findings(
         context,
+        fits,
+        tuple(cells),
         tuple(split_card(context.table, split) for split in context.splits),
         predictions,
         _metrics(evaluations, seed_spreads),
+        preferred,
+        margins,
         compared,
         tuple(seed_spreads),
         certainty,
         tuple(evaluations),
-        tuple(found),
-        tuple(cells),
-        {},
+        tuple(answers),
     )
-    outcome = replace(outcome, info=_info(outcome, fits, preferred, margins))
-    _write(outcome)
-    return outcome
 
 
 def _metrics(evaluations: Sequence[Evaluation], spreads: Sequence[SeedSpread]) -> pd.DataFrame:
@@ -266,69 +216,6 @@ def _compared(
         int(context.table.exact.sum()),
     )
     return compared, verdicts(compared, lm_arms, words, baselines)
-
-
-def _write(outcome: Outcome) -> None:
-    """Write all tables of the run, and ``run.json`` last."""
-    folder, table, certainty = outcome.context.folder, outcome.table, outcome.certainty
-    write_csv(folder / "metrics.csv", outcome.metrics)
-    write_atomically(folder / "predictions.parquet", with_origins(outcome.predictions, table).to_parquet(index=False))
-    write_csv(folder / "intervals.csv", certainty.intervals)
-    write_csv(folder / "signals.csv", certainty.signals)
-    write_atomically(folder / "certainty.parquet", with_origins(certainty.rows, table).to_parquet(index=False))
-    pairs = [asdict(pair) for comparisons in outcome.comparisons for pair in comparisons.found]
-    write_csv(folder / "comparisons.csv", pd.DataFrame(pairs, columns=COMPARISON_COLUMNS))
-    write_atomically(folder / "run.json", json.dumps(outcome.info, indent=1, ensure_ascii=False))
-
-
-def _info(
-    outcome: Outcome,
-    fits: Fits,
-    preferred: Mapping[str, Mapping[tuple[int, int], str]],
-    margins: Mapping[str, float],
-) -> dict[str, Any]:
-    """What ``run.json`` holds."""
-    context, table = outcome.context, outcome.table
-    return {
-        "settings": context.config.as_dict(),
-        "table": table.fingerprint(),
-        "task": context.task,
-        "task_reason": table.task_reason,
-        "rows": {
-            "read": table.n_read,
-            "refused": len(table.refused),
-            "used": len(table),
-            "bounds": int((~table.exact).sum()),
-        },
-        "left_out": list(context.left_out),
-        "rungs_left_out": list(context.rungs_left_out),
-        "versions": versions_of(fits.contents),
-        "hardware": hardware(),
-        "dtype": fits.dtype,
-        "seconds": fits.seconds,
-        "splits": list(outcome.split_cards),
-        "preferred_baseline": {
-            name: {f"{repeat}/{fold}": arm for (repeat, fold), arm in choices.items()}
-            for name, choices in preferred.items()
-        },
-        "margins": margins,
-        "primary": primary_arm(context),
-        "training_seeds": [asdict(one) for one in outcome.seed_spreads],
-        "positive": positive_class(context),
-        "higher_is_better": HIGHER_IS_BETTER,
-        "verdicts": [verdict.as_dict() for verdict in outcome.verdicts],
-        "cells": [
-            {
-                "id": cell["id"],
-                **{name: cell["tags"][name] for name in ("split", "repeat", "fold", "arm", "seed")},
-                "seconds": cell["seconds"],
-                "peak_mb": cell["peak_mb"],
-                **{name: cell[name] for name in ("gpu_peak_mb", "well_formed", "unreachable") if name in cell},
-                **({"settings": cell["inputs"]["language_model"]} if "language_model" in cell["inputs"] else {}),
-            }
-            for cell in outcome.cells
-        ],
-    }
 
 
 def positive_class(context: Context) -> str:

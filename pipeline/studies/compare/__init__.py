@@ -1,0 +1,1 @@
+"""The comparison of arms on the same rows: what `chemtune run` does."""
