@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 from pipeline import __version__
 from pipeline.cli.terminal import console, quiet_libraries
 
-ORDER = ("run", "fit", "predict", "audit", "prompts", "data", "models", "report", "compare", "status", "show")
+ORDER = ("init", "run", "fit", "predict", "audit", "prompts", "data", "models", "report", "compare", "status", "show")
 
 
 class Verbs(TyperGroup):
@@ -34,7 +34,7 @@ app = Application(
     name="chemtune",
     cls=Verbs,
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     help="Fine-tune a small language model on a table of molecules or reactions, next to strong classical baselines "

@@ -11,7 +11,7 @@ from rich.table import Table as Grid
 
 from pipeline.cli import terminal
 from pipeline.cli.app import app
-from pipeline.cli.options import with_settings
+from pipeline.cli.options import OUTPUT, with_output, with_settings
 from pipeline.cli.terminal import TerminalReporter, console, errors
 from pipeline.errors import InputError
 from pipeline.settings.run import RunConfig
@@ -47,7 +47,12 @@ def fit(
             help="Also write the layers that the arm uses as a model of their own, the adapter in its weights.",
         ),
     ] = False,
-    out: Annotated[Optional[Path], typer.Option(help="Folder of the model; models/<table>-<arm> if not given.")] = None,
+    out: Annotated[
+        Optional[Path],
+        typer.Option(
+            "--out", "-o", help="Folder of the model; models/<table>-<arm> if not given.", rich_help_panel=OUTPUT
+        ),
+    ] = None,
 ) -> None:
     """Fit one arm on all rows and save it as a folder to predict with."""
     terminal.begin(run or source)
@@ -59,7 +64,7 @@ def fit(
     source, arm, given = _what_to_fit(finished, source, arm, split or "", given)
     if merge:
         check_mergeable(arm)
-    job = open_job(source, given)
+    job = open_job(source, given, terminal.tell)
     whole = out or Path("models") / f"{Path(job.settings['out']).name}-{arm}"
     reporter = TerminalReporter()
     for config in job.configs:
@@ -70,8 +75,10 @@ def fit(
         if merge:
             for written in write_merged(folder):
                 console.print(f"Merged weights: {written}", markup=False)
-        for line in _model_lines(fitted.about, folder):
+        lines = _model_lines(fitted.about, folder)
+        for line in lines:
             console.print(line, markup=False)
+        terminal.found.setdefault("models", []).append({"folder": str(folder), "arm": arm, "said": lines})
 
 
 def _what_to_fit(
@@ -127,6 +134,7 @@ def _from_run(settings: dict[str, Any], source: str | None, given: dict[str, Any
 
 
 @app.command()
+@with_output
 def predict(
     model: Annotated[Path, typer.Argument(help="Folder of a model made by [b]fit[/b].")],
     source: Annotated[
@@ -140,7 +148,9 @@ def predict(
             help="With a file: its SMILES column. Without: a molecule (or reaction SMILES); may be repeated.",
         ),
     ] = None,
-    out: Annotated[Optional[Path], typer.Option(help="Output: .csv, .tsv (also .gz) or .parquet.")] = None,
+    out: Annotated[
+        Optional[Path], typer.Option("--out", "-o", help="Output: .csv, .tsv (also .gz) or .parquet.")
+    ] = None,
     level: Annotated[float, typer.Option(help="Coverage of the interval.", min=0.5, max=0.99)] = 0.9,
     workers: Annotated[int, typer.Option(help="Processes for features of molecules; 0 for one per core.", min=0)] = 0,
 ) -> None:
@@ -176,6 +186,7 @@ def predict(
         f"domain. Written: {summary.out}",
         markup=False,
     )
+    terminal.found.update(out=str(summary.out), rows=summary.rows, predicted=summary.predicted, outside=summary.outside)
     for problem, count in summary.problems.most_common(5):
         console.print(f"  {count} without: {problem}", markup=False)
 

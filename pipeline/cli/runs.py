@@ -11,19 +11,11 @@ from rich.table import Table as Grid
 
 from pipeline.cli import terminal
 from pipeline.cli.app import app
-from pipeline.cli.options import ExecutorOption, ShardOption, WorkersOption, with_settings
+from pipeline.cli.options import OUTPUT, ExecutorOption, ShardOption, WorkersOption, with_output, with_settings
 from pipeline.cli.terminal import TerminalReporter, console
 from pipeline.settings.run import RunConfig
 
-_DEFAULTS = (
-    "The defaults are meant to be left alone; those that matter were chosen on validation parts of training rows. "
-    "lm-head trains the first 5 layers of the model, from adapters that know RDKit's descriptors where there are some "
-    "(--start), and a linear head; it had the smaller errors. lm-text trains the first 10 and writes the answer as "
-    "text, with a probability for every answer; more layers made it slower and not measurably better. Both take so "
-    "many layers of any --model. Steps follow the number of training rows, 16 rows a step. Each symbol of a SMILES has "
-    "tokens of its own, since rings and chains are otherwise cut differently wherever they stand. Why, and what else "
-    "was tried: docs/engine.md."
-)
+_DEFAULTS = "Defaults were chosen on validation parts of training rows: docs/engine.md says how."
 
 
 @app.command(epilog=_DEFAULTS)
@@ -34,7 +26,10 @@ def run(
     executor: ExecutorOption = None,
     workers: WorkersOption = None,
     shard: ShardOption = None,
-    out: Annotated[Optional[str], typer.Option(help="Folder of the run; runs/<table> if not given.")] = None,
+    out: Annotated[
+        Optional[str],
+        typer.Option("--out", "-o", help="Folder of the run; runs/<table> if not given.", rich_help_panel=OUTPUT),
+    ] = None,
 ) -> None:
     """Compare a fine-tuned language model with classical baselines on random and shifted splits."""
     given = {**given, "out": out}
@@ -50,7 +45,7 @@ def run(
     from pipeline.studies.study import write_report
 
     how = Executor.of(executor or "", workers or 0, shard or "")
-    job = open_job(source, given)
+    job = open_job(source, given, terminal.tell)
     configs, folder = job.configs, Path(job.settings["out"])
     share = budget_seconds(configs[0].budget) / len(configs) if configs[0].budget else 0.0
     reporter = TerminalReporter()
@@ -81,6 +76,19 @@ def say_done(done: Sequence[Any], page: Path) -> None:
         for sentence in one.conclusion.sentences:
             console.print(f"\n{name}{sentence}", markup=False)
     console.print(f"\nReport: {page}", markup=False)
+    terminal.found.update(
+        report=str(page),
+        folders=[str(one.context.folder) for one in done],
+        found=[
+            {"target": one.context.config.target, "verdict": list(one.conclusion.sentences), "use": _used(one)}
+            for one in done
+        ],
+    )
+
+
+def _used(done: Any) -> dict[str, str | None]:
+    """The arm to use on each split, where the study names one."""
+    return {verdict["split"]: verdict["use"] for verdict in done.conclusion.info.get("verdicts", ())}
 
 
 def _within_budget(context: Any, machine: Any, seconds: float, how: Any) -> Any:
@@ -104,6 +112,7 @@ def _within_budget(context: Any, machine: Any, seconds: float, how: Any) -> Any:
 
 
 @app.command()
+@with_output
 def report(folder: Annotated[Path, typer.Argument(help="Folder of a finished run or study.")]) -> None:
     """Make tables and page of a finished folder again, without fitting anything."""
     terminal.begin(folder)

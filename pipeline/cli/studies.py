@@ -13,13 +13,16 @@ from typer.models import CommandInfo
 
 from pipeline.cli import terminal
 from pipeline.cli.app import app
-from pipeline.cli.options import ExecutorOption, ShardOption, WorkersOption, with_settings
+from pipeline.cli.options import OUTPUT, ExecutorOption, ShardOption, WorkersOption, with_settings
 from pipeline.cli.runs import say_done
 from pipeline.cli.terminal import TerminalReporter, console
 from pipeline.settings.run import RunConfig
 from pipeline.settings.studies import STUDIES
 
-OutOption = Annotated[Optional[str], typer.Option(help="Folder; runs/<table>-<name of the study> if not given.")]
+OutOption = Annotated[
+    Optional[str],
+    typer.Option("--out", "-o", help="Folder; runs/<table>-<name of the study> if not given.", rich_help_panel=OUTPUT),
+]
 
 
 class StudyCommand(TyperCommand):
@@ -76,7 +79,8 @@ def run_named(
     settings = study.Settings.read(
         said | {key: value for key, value in given.items() if key in own}, f"settings of {name}"
     )
-    config = make_config(source, {key: value for key, value in given.items() if key not in own} | {"out": out})
+    of_run = {key: value for key, value in given.items() if key not in own} | {"out": out}
+    config = make_config(source, of_run, terminal.tell)
     if config.out == default_folder(config.table):  # none was named, here or in a YAML
         config = replace(config, out=f"{config.out}-{name}")
     reporter = TerminalReporter()

@@ -28,7 +28,7 @@ Source = Annotated[
 def audit(
     source: Source,
     given: dict[str, Any],
-    out: Annotated[Optional[str], typer.Option(help="Folder for audit.json and refused.csv.")] = None,
+    out: Annotated[Optional[str], typer.Option("--out", "-o", help="Folder for audit.json and refused.csv.")] = None,
 ) -> None:
     """Look at a table before training: refused rows, duplicates, values, scaffolds, leaks of the notation."""
     terminal.begin(source)
@@ -37,12 +37,13 @@ def audit(
     from pipeline.runs.folder import refused_rows
     from pipeline.runs.prepare import load_table, open_job
 
-    job = open_job(source, given)
+    job = open_job(source, given, terminal.tell)
     reporter = TerminalReporter()
     for config in job.configs:
         with reporter.running():
             table = load_table(config, reporter, job.raw)
             found = audit_table(table)
+        terminal.found.setdefault("audits", []).append(found)
         for line in audit_lines(found):
             console.print(line, markup=False)
         if not out:
@@ -58,7 +59,9 @@ def audit(
 def prompts(
     source: Source,
     given: dict[str, Any],
-    out: Annotated[Optional[Path], typer.Option(help="Write all pairs as JSON lines to this file.")] = None,
+    out: Annotated[
+        Optional[Path], typer.Option("--out", "-o", help="Write all pairs as JSON lines to this file.")
+    ] = None,
     rows: Annotated[int, typer.Option(help="How many to show.")] = 5,
 ) -> None:
     """Show what the language model will read and write."""
@@ -69,7 +72,7 @@ def prompts(
     from pipeline.runs.prepare import load_table, open_job
     from pipeline.tables.targets import CLASSES
 
-    job = open_job(source, given)
+    job = open_job(source, given, terminal.tell)
     reporter, lines = TerminalReporter(), []
     for config in job.configs:
         with reporter.running():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import warnings
@@ -16,6 +17,7 @@ from pipeline.reporter import Reporter
 
 _TERMINAL = sys.stdout.isatty()
 console = Console(emoji=False, highlight=False, soft_wrap=not _TERMINAL, width=None if _TERMINAL else 220)
+found: dict[str, Any] = {}  # by the command at work, for --json
 errors = Console(stderr=True, emoji=False, highlight=False, soft_wrap=True)
 
 
@@ -68,6 +70,24 @@ class TerminalReporter(Reporter):
 def begin(source: Any) -> None:
     """A line at once: the libraries alone take seconds to load."""
     console.print(f"Reading {source}", markup=False)
+
+
+@contextmanager
+def speaking(quiet: bool = False, as_json: bool = False) -> Iterator[None]:
+    """Say in the block what was asked for: all, nothing, or one line of JSON of what was found."""
+    found.clear()
+    console.quiet = quiet or as_json
+    try:
+        yield
+    finally:
+        console.quiet = False
+    if as_json:
+        console.print(json.dumps(found, ensure_ascii=False), markup=False, soft_wrap=True)
+
+
+def tell(line: str) -> None:
+    """A sentence as it is."""
+    console.print(line, markup=False)
 
 
 def quiet_libraries() -> None:

@@ -14,6 +14,7 @@ from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 
 from pipeline.evaluation.noise import measurement_noise, noise_sentence
+from pipeline.runs.hints import hints
 from pipeline.splits.groups import scaffold_groups, twin_groups
 from pipeline.splits.splitters import fold_numbers
 from pipeline.tables.reactions import appearing_rows
@@ -38,6 +39,7 @@ def audit_table(table: Table) -> dict[str, Any]:
         "property": table.property_name,
         "units": table.units,
         "rows_read": table.n_read,
+        "hints": hints(table),
         "rows_are": table.rows_are,
         "molecules": len(frame),
         "refused": {str(reason): int(count) for reason, count in reasons.value_counts().items()},
@@ -220,4 +222,5 @@ def audit_lines(found: dict[str, Any]) -> list[str]:
                 f"Warning: the strings as given say more than the {kind} do; rows of different sources may be "
                 "written differently. chemtune trains on canonical SMILES."
             )
+    lines += [f"Hint: {hint}." for hint in found["hints"]]
     return lines + [f"Warning: {warning}." for warning in found["warnings"]]

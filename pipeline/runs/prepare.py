@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,9 +40,10 @@ class Job:
         return whole / Path(config.out).name if len(self.configs) > 1 else whole
 
 
-def open_job(source: str, given: Mapping[str, Any]) -> Job:
-    """Read the table that a source (a YAML file or a table) and the options of the command line name."""
-    settings = merge_settings(source, given)
+def open_job(source: str, given: Mapping[str, Any], told: Callable[[str], None] = lambda line: None) -> Job:
+    """Read the table that a source (a YAML file or a table) and the options of the command line name; ``told`` is given
+    a sentence for each setting that was guessed."""
+    settings = merge_settings(source, given, told)
     raw = load_raw(settings["table"], settings.get("data_dir", ""))
     configs = config_per_target(settings, list(raw.frame.columns))
     for config in configs:

@@ -8,6 +8,8 @@ from typing import Any
 
 from pipeline.errors import InputError, unknown
 
+MOST_SHOWN = 30  # characters of a default in the help
+
 
 def setting(
     default: Any,
@@ -18,6 +20,7 @@ def setting(
     choices: Sequence[str] = (),
     least: float | None = None,
     quick: Any = MISSING,
+    common: bool = False,
     **per_verb: str,
 ) -> Any:
     """A field of a dataclass of settings.
@@ -36,6 +39,8 @@ def setting(
         The smallest value that it can have.
     quick : object
         Its value with ``--quick``.
+    common : bool
+        Whether most users need it: the others are shown by ``--help-all``.
     """
     metadata = {
         "help": help,
@@ -43,6 +48,7 @@ def setting(
         "panel": panel,
         "choices": tuple(choices),
         "least": least,
+        "common": common,
         **per_verb,
     }
     if quick is not MISSING:
@@ -70,6 +76,10 @@ def quick_values(kind: Any) -> dict[str, Any]:
 
 
 def help_of(one: Field[Any], verb: str) -> str:
-    """What a setting is, in the help of a command."""
+    """What a setting is, in the help of a command, and its default where that says something."""
     about: Mapping[str, Any] = one.metadata
-    return str(about.get(f"help_{verb}", about["help"]))
+    said = str(about.get(f"help_{verb}", about["help"]))
+    default = ",".join(map(str, one.default)) if isinstance(one.default, tuple) else one.default
+    if not default or default is True or "default" in said or len(str(default)) > MOST_SHOWN:
+        return said
+    return f"{said} [dim](default: {default})[/dim]"

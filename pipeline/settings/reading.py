@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -18,8 +18,9 @@ from pipeline.settings.run import ALIASES, PER_TARGET, RunConfig
 from pipeline.settings.studies import STUDIES
 from pipeline.tables.catalogue import card, is_built_in
 from pipeline.tables.reactions import PERCENT
-from pipeline.tables.reading import table_name
+from pipeline.tables.reading import read_table, table_name
 
+Told = Callable[[str], None]
 STRESS = "stress"  # the key of a YAML file under which studies have their settings
 
 
@@ -98,8 +99,10 @@ def _without_aliases(given: Mapping[str, Any], where: str) -> dict[str, Any]:
     return settings
 
 
-def merge_settings(source: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def merge_settings(source: str, given: Mapping[str, Any], told: Told = lambda line: None) -> dict[str, Any]:
     """Settings from the card of a built-in table, a YAML file and the command line, in that order.
+
+    Where none of them names the target, the table is looked at (`pipeline.tables.guess`).
 
     Parameters
     ----------
@@ -107,6 +110,8 @@ def merge_settings(source: str, given: Mapping[str, Any]) -> dict[str, Any]:
         A YAML file, or what its key ``table`` may hold.
     given : mapping
         Options of the command line; those that are None were not given.
+    told : callable
+        Is given a sentence for each setting that was guessed.
     """
     settings: dict[str, Any] = {}
     content: Mapping[str, Any] = {}
@@ -127,14 +132,29 @@ def merge_settings(source: str, given: Mapping[str, Any]) -> dict[str, Any]:
     if not settings.get("table"):
         raise InputError(f"{source}: no table is named; add a line such as 'table: my.csv'")
     settings = _from_card(settings) | settings
+    if not settings.get("target"):
+        settings = _guessed(settings, told) | settings
     settings = _of_reactions(settings) | settings
     if "yield_unit" not in settings and _names_yields(settings, {**content, **named}):
         settings["yield_unit"] = PERCENT
-    if not settings.get("target"):
-        option = "--yield" if settings.get("reaction") or settings.get("components") else "--target"
-        raise InputError(f"{settings['table']}: which column is the target? Name it with {option}")
     settings["out"] = settings.get("out") or default_folder(settings["table"])
     return settings
+
+
+def _guessed(settings: Mapping[str, Any], told: Told) -> dict[str, Any]:
+    """What the table says by itself, as far as the user has not."""
+    from pipeline.tables.guess import guessed  # it loads the libraries of chemistry
+
+    structures = ("smiles", "reaction", "components")
+    of_reactions = bool(settings.get("reaction") or settings.get("components"))
+    found = guessed(read_table(settings["table"]), "--yield" if of_reactions else "--target")
+    hidden = {name for name in found.settings if settings.get(name)}
+    if any(settings.get(name) for name in structures):
+        hidden |= set(structures)
+    kept = found.without(hidden)
+    for line in kept.said():
+        told(line)
+    return dict(kept.settings)
 
 
 def default_folder(table: str) -> str:
@@ -150,9 +170,9 @@ def _names_yields(settings: Mapping[str, Any], given: Mapping[str, Any]) -> bool
     return given.get("yield") is not None or not named or "yield" in named
 
 
-def make_config(source: str, given: Mapping[str, Any]) -> RunConfig:
+def make_config(source: str, given: Mapping[str, Any], told: Told = lambda line: None) -> RunConfig:
     """The settings of a run over one target; see `merge_settings`."""
-    return RunConfig(**merge_settings(source, given))
+    return RunConfig(**merge_settings(source, given, told))
 
 
 def config_per_target(settings: Mapping[str, Any], columns: Sequence[str]) -> list[RunConfig]:

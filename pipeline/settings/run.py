@@ -38,12 +38,13 @@ class RunConfig:
         "Path of a CSV, TSV (or .gz), Parquet, Excel or SDF file, a Hugging Face dataset id, or the name of a "
         "built-in table.",
     )
-    smiles: str = setting("", "Column that holds the SMILES.", "run fit audit prompts study", panel=TABLE)
+    smiles: str = setting("", "Column that holds the SMILES.", "run fit audit prompts study", panel=TABLE, common=True)
     target: str = setting(
         "",
         "Column that holds the measured value or class; several with commas.",
         "run fit audit prompts study",
         panel=TABLE,
+        common=True,
     )
     id: str = setting(
         "",
@@ -56,12 +57,14 @@ class RunConfig:
         "Column that holds reaction SMILES, for a table of reactions.",
         "run fit audit prompts reactions study",
         panel=TABLE,
+        common=True,
     )
     components: tuple[str, ...] = setting(
         (),
         "Columns that hold one component of a reaction each, such as halide,ligand,base; NAME:name for names.",
         "run fit audit prompts reactions study",
         panel=TABLE,
+        common=True,
     )
     yield_unit: str = setting(
         "",
@@ -85,7 +88,11 @@ class RunConfig:
     )
     property_name: str = setting("", "What the prompt calls the target.", "run fit prompts study", panel=TABLE)
     units: str = setting(
-        "", "Units of the target, stated in the prompt and the report.", "run fit audit prompts study", panel=TABLE
+        "",
+        "Units of the target, stated in the prompt and the report.",
+        "run fit audit prompts study",
+        panel=TABLE,
+        common=True,
     )
     task: str = setting(
         "auto",
@@ -93,6 +100,7 @@ class RunConfig:
         "run fit audit prompts study",
         panel=TABLE,
         choices=("auto", "regression", "classes"),
+        common=True,
     )
     transform: str = setting(
         "",
@@ -182,22 +190,26 @@ class RunConfig:
     )
     split: tuple[str, ...] = setting(
         ("random", "scaffold"),
-        "Splits: random, scaffold, generic-scaffold, cluster, similarity, size, label-high, label-low, "
-        "time:COLUMN, group:COLUMN, column:COLUMN; components or component:COLUMN (reactions); ladder for all "
-        "that the table allows; or a splits.csv of an earlier run.",
+        "Splits: random, scaffold, generic-scaffold, cluster, similarity, size, label-high, label-low; ladder: all; "
+        "(time|group|column):COLUMN; component:COLUMN, components (reactions); an earlier splits.csv.",
         "run",
         panel=SPLITS,
+        common=True,
     )
     n_train: int = setting(
         0, "Train on at most this many rows of each fold, drawn by seed; test rows stay.", "run", panel=SPLITS, least=0
     )
     test_size: float = setting(0.2, "Share of rows to test on.", "run study", panel=SPLITS)
-    folds: int = setting(0, "Number of folds; 0 for a hold-out.", "run", panel=SPLITS, least=0)
+    folds: int = setting(0, "Number of folds; 0 for a hold-out.", "run", panel=SPLITS, least=0, common=True)
     repeats: int = setting(
         1, "How often to redo the split, each time with another seed of every arm.", "run", panel=SPLITS, least=1
     )
     arms: tuple[str, ...] = setting(
-        ("all",), "Arms by name, the groups baselines, lm, all, or your own as MODULE:FUNCTION.", "run", panel=ARMS
+        ("all",),
+        "Arms by name, the groups baselines, lm, all, or your own as MODULE:FUNCTION.",
+        "run",
+        panel=ARMS,
+        common=True,
     )
     margin: float = setting(
         0.0,
@@ -213,7 +225,11 @@ class RunConfig:
         "", "Of two classes the one that AUPRC is about; the rarer one if not given.", "run", panel=ARMS
     )
     model: str = setting(
-        DEFAULT_MODEL, "Known model, Hugging Face id, or local folder.", "run fit reactions study", panel=MODEL
+        DEFAULT_MODEL,
+        "Known model, Hugging Face id, or local folder.",
+        "run fit reactions study",
+        panel=MODEL,
+        common=True,
     )
     dtype: str = setting(
         "auto",
@@ -274,8 +290,9 @@ class RunConfig:
         help_fit="Seed of the arm and of its calibration.",
         help_reactions="Seed of the splits, and the first of the training seeds.",
         help_study="Seed of the splits, and the first of the training seeds.",
+        common=True,
     )
-    budget: str = setting("", "Time to keep within, such as 10m; says what it left out.", "run", panel=RUN)
+    budget: str = setting("", "Time to keep within, such as 10m; says what it left out.", "run", panel=RUN, common=True)
     keep_models: bool = setting(False, "Keep the fitted arms.", "run", panel=RUN)
     out: str = setting("", "Folder of the run; runs/<table> if empty.")
 
@@ -351,8 +368,10 @@ class RunConfig:
 
 
 def budget_seconds(text: str) -> float:
-    """Seconds in ``90s``, ``10m``, ``1.5h`` or ``600``."""
+    """Seconds in ``90s``, ``10m`` or ``1.5h``."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|h)?\s*", text.lower())
     if not match or float(match[1]) == 0:
         raise InputError(f"budget {text!r} is not a time; write it as 90s, 10m or 1.5h")
-    return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2] or "s"]
+    if not match[2]:
+        raise InputError(f"budget {text!r} has no unit; write {match[1]}s, {match[1]}m or {match[1]}h")
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]

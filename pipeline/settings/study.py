@@ -17,7 +17,7 @@ STUDY = "The study"  # panel of the help
 
 def study_setting(default: Any, help: str, **about: Any) -> Any:
     """A field of the settings of a study: an option of its command; ``about`` as for `setting`."""
-    return setting(default, help, "study", panel=STUDY, **about)
+    return setting(default, help, "study", panel=STUDY, common=True, **about)
 
 
 def arms_setting(quick: Any = MISSING) -> Any:

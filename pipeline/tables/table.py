@@ -15,12 +15,13 @@ import pandas as pd
 from pipeline.errors import InputError
 from pipeline.tables.beside import Beside, ContextError, Refusal
 from pipeline.tables.context import ContextColumn
+from pipeline.tables.guess import structure_column
 from pipeline.tables.kinds import MOLECULES, REACTIONS, Kind
 from pipeline.tables.measurements import ABOVE, BELOW, CENSORED, REFUSE, TargetError
 from pipeline.tables.merging import TableRow, merge, with_twin_groups
 from pipeline.tables.molecules import Molecule, MoleculeError, molecular_weight, parse_molecule
 from pipeline.tables.reactions import Reaction
-from pipeline.tables.reading import RawTable, find_smiles_column, require_column, table_name
+from pipeline.tables.reading import RawTable, require_column, table_name
 from pipeline.tables.scales import Scale
 from pipeline.tables.structures import SELFIES, as_smiles, structure_notation
 from pipeline.tables.target_column import TargetColumn, TargetSettings, marks_stated, target_column
@@ -214,7 +215,7 @@ def build_table(
     InputError
         If a column is missing, or too little is left to learn from.
     """
-    smiles = smiles or find_smiles_column(list(raw.frame.columns), raw.source, raw.structure)
+    smiles, how = (smiles, "") if smiles else structure_column(raw)
     structures = require_column(raw, smiles, "--smiles")
     said = TargetSettings(**settings)
     measured = target_column(raw, target, said)
@@ -229,7 +230,8 @@ def build_table(
         return (smiles, given, found) if isinstance(found, str) else found
 
     found = cleaned(raw, measured, structures, structure, beside, progress)
-    said_first = [f"{smiles!r} holds SELFIES; they are read as such"] if notation == SELFIES else []
+    said_first = [how] if how else []
+    said_first += [f"{smiles!r} holds SELFIES; they are read as such"] if notation == SELFIES else []
     named = name or table_name(raw.source), property_name or measured.scale.name_for(readable(target))
     return finished(_made(raw, measured, beside, found, said_first, *named), raw.source, target, min_class_rows)
 

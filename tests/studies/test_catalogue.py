@@ -31,7 +31,7 @@ def test_a_study_is_complete(name):
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_setting_of_a_study_is_an_option(name):
     group = "stress" if STUDIES[name].failure_mode else "study"
-    found = CliRunner().invoke(app, [group, name, "--help"], env={"COLUMNS": "200"})
+    found = CliRunner().invoke(app, [group, name, "--help-all"], env={"COLUMNS": "200"})
     assert found.exit_code == 0
     for one in fields(study_named(name).Settings):
         assert f"--{one.name.replace('_', '-')}" in found.output
@@ -41,7 +41,7 @@ def test_every_setting_of_a_study_is_an_option(name):
 
 @pytest.mark.parametrize("verb", ["run", "fit", "audit", "prompts"])
 def test_every_setting_of_a_run_is_an_option_of_the_verbs_that_it_belongs_to(verb):
-    found = CliRunner().invoke(app, [verb, "--help"], env={"COLUMNS": "200"})
+    found = CliRunner().invoke(app, [verb, "--help-all"], env={"COLUMNS": "200"})
     assert found.exit_code == 0
     for one in fields(RunConfig):
         shown = f"--{one.name.replace('_', '-')} " in found.output

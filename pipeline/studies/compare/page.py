@@ -25,6 +25,7 @@ from pipeline.report.blocks import (
     note,
 )
 from pipeline.report.sections import explained_arms, interval_of
+from pipeline.runs.hints import hints
 from pipeline.studies.compare import details
 from pipeline.studies.compare.errors import where_the_errors_are
 from pipeline.studies.compare.findings import Findings
@@ -176,6 +177,9 @@ def _data(found: Findings) -> Section:
     blocks: list[Any] = [Text([" ".join(said)], soft=False)]
     if table.warnings:
         blocks.append(Listed([f"{warning}." for warning in table.warnings], "Warnings", box=True))
+    suggested = hints(table)
+    if suggested:
+        blocks.append(Listed([f"{hint}." for hint in suggested], "Hints"))
     blocks.append(Figure("labels", shown, alt))
     if table.remarks:
         blocks.append(Folded("How cells were read", [Listed(table.remarks)]))

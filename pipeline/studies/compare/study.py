@@ -16,6 +16,7 @@ from pipeline.runs.certainty_words import sentences
 from pipeline.runs.context import Context, Machine
 from pipeline.runs.fits import plan_fits
 from pipeline.runs.folder import with_origins
+from pipeline.runs.hints import hints
 from pipeline.studies.compare.findings import COMPARISON_COLUMNS, Findings, exact_score, found_in
 from pipeline.studies.compare.info import info_of
 from pipeline.studies.compare.page import sections
@@ -42,6 +43,7 @@ def described(context: Context) -> list[str]:
         lines.append(f"{bounds} targets are bounds (such as >10): trained on, not scored.")
     lines += [f"Read: {remark}." for remark in table.remarks]
     lines += [f"Warning: {warning}." for warning in table.warnings]
+    lines += [f"Hint: {hint}." for hint in hints(table)]
     for split in context.splits:
         groups = len(set(split.groups.values()))
         lines.append(f"Split {split.name} ({split.asked}): train/test {split.sizes()}, {groups} groups.")

@@ -1,0 +1,70 @@
+"""Starting: a look at a table, and a file of settings for it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from pipeline.cli import terminal
+from pipeline.cli.app import app
+from pipeline.cli.options import with_settings
+from pipeline.cli.tables import Source
+from pipeline.cli.terminal import TerminalReporter, console
+from pipeline.errors import InputError
+from pipeline.settings.run import RunConfig
+
+
+@app.command()
+@with_settings((RunConfig, "audit"))
+def init(
+    source: Source,
+    given: dict[str, Any],
+    out: Annotated[
+        Optional[Path], typer.Option("--out", "-o", help="The file to write; <table>.yaml here if not given.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+) -> None:
+    """Look at a table, guess what its columns hold, and write a file of settings with a word on each."""
+    terminal.begin(source)
+    from pipeline.files import write_atomically
+    from pipeline.runs.hints import hints
+    from pipeline.runs.prepare import load_raw, load_table
+    from pipeline.runs.starter import starter
+    from pipeline.settings.reading import make_config
+    from pipeline.tables.catalogue import is_built_in
+    from pipeline.tables.guess import guess
+    from pipeline.tables.reading import table_name
+
+    path = out or Path(f"{table_name(source)}.yaml")
+    if path.exists() and not force:
+        raise InputError(f"{path} is there already; name another file with --out, or write over it with --force")
+    reasons: dict[str, str] = {}
+    if not is_built_in(source):
+        found = guess(load_raw(source))
+        reasons = found.reasons
+        if not found.sure and not given.get("target") and not given.get("yield") and sys.stdin.isatty():
+            given["target"] = _asked(found.candidates)
+    config = make_config(source, given, terminal.tell)
+    reporter = TerminalReporter()
+    with reporter.running():
+        table = load_table(config, reporter)
+    said = hints(table)
+    refused = f", {len(table.refused)} refused" if len(table.refused) else ""
+    terminal.tell(f"{len(table)} {table.rows_are} from {table.n_read} rows{refused}.")
+    terminal.tell(f"Task: {table.task} of {table.property_name!r} ({table.task_reason}).")
+    for hint in said:
+        terminal.tell(f"Hint: {hint}.")
+    write_atomically(path, starter(config, table, reasons, said, str(path)))
+    terminal.found.update(written=str(path), hints=said)
+    console.print(f"\nWritten: {path}. Read it, change what is wrong, then: chemtune run {path}", markup=False)
+
+
+def _asked(candidates: tuple[str, ...]) -> str:
+    """The target, where a table has several columns that may be it, and somebody is there to say."""
+    for number, column in enumerate(candidates, 1):
+        terminal.tell(f"  {number}: {column}")
+    chosen: str = typer.prompt("Which column is the target? Its name or number")
+    return candidates[int(chosen) - 1] if chosen.isdigit() and 0 < int(chosen) <= len(candidates) else chosen

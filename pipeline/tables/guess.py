@@ -1,0 +1,273 @@
+"""Which columns of a table hold the structure and the measured value, where the user has not said."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+import pandas as pd
+from rdkit import Chem, rdBase
+
+from pipeline.errors import InputError
+from pipeline.tables.measurements import MISSING, TargetError, parse_measurement
+from pipeline.tables.notation import Notation
+from pipeline.tables.reactions import is_reaction, split_reaction
+from pipeline.tables.reading import RawTable, find_smiles_column
+from pipeline.tables.scales import is_unit
+from pipeline.tables.target_column import column_notation
+from pipeline.tables.targets import CLASSES, REGRESSION, infer_task
+
+SAMPLE = 60  # cells of a column that are looked at for structures
+LEAST_SHARE = 0.9  # of them that must be structures
+MOST_CLASSES = 10  # values of a column that is thought to hold classes
+_TARGET = re.compile(
+    r"^(y|target|label|value|activity|property|class|measured|exp(eriment(al)?)?|outcome|response|result|active|toxic)$"
+    r"|^(measured|exp(erimental)?)[ -]"
+    r"|^(p?(ic|ec|ac|cc|gi|ld|lc|ed)50|p?k[id]|pk[ab]|log ?[spdk]\w*|p?mic)\b"
+    r"|solubil|lipophil|permeab|affinity|potency|toxic|yield|band[ -]?gap|wavelength|lambda|melting|boiling|hydration"
+    r"|clearance|half[ -]?life|barrier|enthalp|energy|selectivity|\bd?tm\b|\btg\b|\b(h|l)omo\b",
+    re.IGNORECASE,
+)
+_NUMBERED = re.compile(
+    r"^(unnamed.*|column \d+|index|row|no|nr|id|.* id|id .*|#|.*number|cas.*|cid|line"
+    r"|year|date|doi|ref(erence)?|source|split|fold|set)$",
+    re.IGNORECASE,
+)
+_PREDICTED = re.compile(
+    r"predict|calculat|computed|\bcalc\b|error|\bstd\b|\bsd\b|stdev|uncertain|weight|\bmw\b|count", re.I
+)
+_AMOUNT = re.compile(r"^eq[ _.]|equiv|mmol|amount|loading|conc|temp|time", re.IGNORECASE)
+_ROLES = (
+    "halide", "aryl", "amine", "ligand", "base", "solvent", "additive", "catalyst", "acid", "boron", "nucleophile",
+    "electrophile", "reactant", "reagent", "substrate", "oxidant", "reductant",
+)  # fmt: skip
+_SUFFIXES = ("nM", "uM", "µM", "mM", "pM", "M", "eV", "meV", "K", "nm", "cm-1", "kcal/mol", "kJ/mol", "g/L", "mg/L")
+_IN_BRACKETS = re.compile(r"^(.*?)\s*[(\[]([^()\[\]]+)[)\]]$")
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What a table seems to hold.
+
+    Attributes
+    ----------
+    settings : dict
+        ``smiles``, ``reaction`` or ``components``, ``target``, ``units``, ``property_name`` as far as they are clear.
+    reasons : dict
+        Why, by the name of the setting.
+    task, task_reason : str
+        Of the target, if there is one.
+    candidates : tuple of str
+        Columns that may be the target, where it is not clear.
+    """
+
+    settings: dict[str, object] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    task: str = ""
+    task_reason: str = ""
+    candidates: tuple[str, ...] = ()
+
+    @property
+    def sure(self) -> bool:
+        """Whether the target is clear."""
+        return "target" in self.settings
+
+    def without(self, names: Collection[str]) -> Guess:
+        """The guess without some settings, which the user has made."""
+        kept = {name: value for name, value in self.settings.items() if name not in names}
+        return replace(self, settings=kept, reasons={name: why for name, why in self.reasons.items() if name in kept})
+
+    def said(self) -> list[str]:
+        """What was taken for what, and why, a sentence each."""
+        shown = {name: ", ".join(value) if isinstance(value, tuple) else value for name, value in self.settings.items()}
+        return [
+            f"Guessed: --{name.replace('_', '-')} {shown[name]} ({reason})" for name, reason in self.reasons.items()
+        ]
+
+
+def guess(raw: RawTable) -> Guess:
+    """Look at the names and the cells of all columns.
+
+    A column is taken for the target if it is the only one with measured values, or the only one of these whose name
+    says so.
+    """
+    settings: dict[str, object] = {}
+    reasons: dict[str, str] = {}
+    columns = [str(column) for column in raw.frame.columns]
+    structures = {column: share for column in columns if (share := _structure_share(raw.frame[column])) > 0}
+    molecules = [column for column in columns if structures.get(column, 0.0) >= LEAST_SHARE]
+    reactions = [column for column in columns if _holds_reactions(raw.frame[column])]
+    roles = [
+        column for column in columns if any(role in column.lower() for role in _ROLES) and not _AMOUNT.search(column)
+    ]
+    values = _measured(raw, {*molecules, *reactions, *roles})
+    yields = [column for column in values if "yield" in column.lower()]
+    if reactions:
+        settings["reaction"], reasons["reaction"] = reactions[0], "its cells are reaction SMILES"
+    if (reactions or yields) and len(roles) > 1:
+        named = tuple(column if column in molecules else f"{column}:name" for column in roles)
+        settings["components"], reasons["components"] = named, "their names are roles in a reaction"
+    if not reactions and "components" not in settings:
+        settings |= _smiles(raw, columns, molecules, reasons)
+    target = _target(values, yields if "smiles" not in settings else [], reasons)
+    if not target:
+        return Guess(settings, reasons, candidates=tuple(values))
+    settings["target"] = target
+    _units(target, settings, reasons)
+    return Guess(settings, reasons, *values[target])
+
+
+def guessed(raw: RawTable, option: str) -> Guess:
+    """`guess`, where the target is clear.
+
+    Raises
+    ------
+    InputError
+        If it is not, with the columns that it may be.
+    """
+    found = guess(raw)
+    if found.sure:
+        return found
+    listed = ", ".join(map(repr, found.candidates[:30]))
+    what = f"it may be {listed}" if listed else "no column looks like measured values"
+    raise InputError(f"{raw.source}: which column is the target? Name it with {option}; {what}")
+
+
+def structure_column(raw: RawTable) -> tuple[str, str]:
+    """The column of structures when the user named none, and how it was found if not by its name.
+
+    Raises
+    ------
+    InputError
+        If no column is named like one, and not exactly one holds structures.
+    """
+    columns = [str(column) for column in raw.frame.columns]
+    try:
+        return find_smiles_column(columns, raw.source, raw.structure), ""
+    except InputError:
+        found = [column for column in columns if _structure_share(raw.frame[column]) >= LEAST_SHARE]
+        if len(found) != 1:
+            raise
+        return found[0], f"{found[0]!r} is taken for the structure: the only column whose cells are SMILES"
+
+
+def _smiles(
+    raw: RawTable, columns: Sequence[str], molecules: Sequence[str], reasons: dict[str, str]
+) -> dict[str, object]:
+    try:
+        found = find_smiles_column(list(columns), raw.source, raw.structure)
+    except InputError:
+        if not molecules:
+            return {}
+        reasons["smiles"] = "its cells are SMILES" + (", the first of several" if len(molecules) > 1 else "")
+        return {"smiles": molecules[0]}
+    reasons["smiles"] = "the drawn molecules" if found == raw.structure else "by its name"
+    return {"smiles": found}
+
+
+def _sample(cells: pd.Series) -> list[str]:
+    filled = [cell.strip() for cell in cells.drop_duplicates() if cell.strip()]
+    step = max(1, len(filled) // SAMPLE)
+    return filled[::step][:SAMPLE]
+
+
+def _structure_share(cells: pd.Series) -> float:
+    """Share of some cells that are SMILES of molecules; 0 for words and numbers that are such by chance."""
+    sample = _sample(cells)
+    if not sample or max(map(len, sample)) < 4:
+        return 0.0
+    with rdBase.BlockLogs():
+        found = [Chem.MolFromSmiles(cell) is not None for cell in sample if not is_reaction(cell)]
+    telling = any(re.search(r"[=#()\[\]]|[A-Za-z]\d", cell) for cell in sample)
+    return sum(found) / len(sample) if telling else 0.0
+
+
+def _holds_reactions(cells: pd.Series) -> bool:
+    sample = _sample(cells)
+    if not sample or not all(is_reaction(cell) for cell in sample):
+        return False
+    with rdBase.BlockLogs():
+        whole = [
+            all(Chem.MolFromSmiles(part) is not None for part in split_reaction(cell.split(" |")[0]) if part)
+            for cell in sample
+        ]
+    return sum(whole) >= LEAST_SHARE * len(whole)
+
+
+def _measured(raw: RawTable, others: set[str]) -> dict[str, tuple[str, str]]:
+    """The columns that may be the target, with their task and why."""
+    found: dict[str, tuple[str, str]] = {}
+    for column in map(str, raw.frame.columns):
+        cells = raw.frame[column]
+        plain = column.replace("_", " ")
+        if column in others or _NUMBERED.match(plain) or _PREDICTED.search(plain):
+            continue
+        filled = [cell.strip() for cell in cells if cell.strip().lower() not in MISSING]
+        if len(filled) < 2 or len(set(filled)) < 2:
+            continue
+        try:
+            notation = column_notation(raw, column)
+        except InputError as error:  # numbers that can be read in two ways: who reads them says what to do
+            found[column] = REGRESSION, str(error)
+            continue
+        try:
+            task, reason = infer_task(list(cells), notation, raw.source, column)
+        except InputError:  # too many words to be classes
+            continue
+        if (task == REGRESSION and not _counts_rows(filled)) or (
+            task == CLASSES and len(set(filled)) <= MOST_CLASSES and len(filled) >= 4 * len(set(filled))
+        ):
+            found[column] = task, reason
+    return found
+
+
+def _counts_rows(filled: Sequence[str]) -> bool:
+    """Whether the cells are the numbers of the rows."""
+    numbers = []
+    for cell in filled:
+        try:
+            numbers.append(parse_measurement(cell, Notation()).number)
+        except TargetError:
+            return False
+    steps = {later - earlier for earlier, later in pairwise(numbers)}
+    return steps == {1.0}
+
+
+def _target(values: dict[str, tuple[str, str]], yields: Sequence[str], reasons: dict[str, str]) -> str:
+    """The column that is the target, or nothing where that is not clear."""
+    if len(yields) == 1:
+        reasons["target"] = "by its name"
+        return yields[0]
+    if len(values) == 1:
+        reasons["target"] = "the only column of measured values"
+        return next(iter(values))
+    named = [column for column in values if _TARGET.search(column.replace("_", " "))]
+    if len(named) == 1:
+        reasons["target"] = "by its name"
+        return named[0]
+    numbers = [column for column in values if values[column][0] == REGRESSION]
+    if len(numbers) == 1 and not named:
+        reasons["target"] = "the only column of numbers"
+        return numbers[0]
+    return ""
+
+
+def _units(target: str, settings: dict[str, object], reasons: dict[str, str]) -> None:
+    """The units that stand in the name of the target, and the name without them."""
+    if "yield" in target.lower() and "smiles" not in settings:
+        return
+    name, units = target, ""
+    bracketed = _IN_BRACKETS.match(target)
+    if bracketed and (is_unit(bracketed[2]) or bracketed[2].startswith("log")):
+        name, units = bracketed[1], bracketed[2]
+    else:
+        for suffix in _SUFFIXES:
+            for mark in "_ -":
+                if target.endswith(mark + suffix):
+                    name, units = target[: -len(suffix) - 1], suffix
+    if units:
+        settings["units"], reasons["units"] = units, "from the name of the column"
+        settings["property_name"] = name.replace("_", " ").strip()
+        reasons["property_name"] = "the name of the column without its units"

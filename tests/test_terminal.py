@@ -1,0 +1,95 @@
+"""The command line: short help, one line of JSON, silence where asked for, and completion."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from pipeline.cli import app
+from tests.conftest import SMILES, write_table
+from tests.test_run import chemtune
+
+SCREEN = 58  # lines of a terminal at its usual size
+
+
+def help_of(*verb, columns=100):
+    return CliRunner().invoke(app, [*verb], env={"COLUMNS": str(columns), "TERM": "dumb"}).output
+
+
+@pytest.fixture
+def small(tmp_path):
+    return write_table(tmp_path / "small.csv", [(s, len(s)) for s in SMILES])
+
+
+@pytest.mark.parametrize("verb", ["run", "fit", "audit", "init", "predict"])
+def test_the_common_options_fit_a_screen_and_all_are_a_flag_away(verb):
+    short = help_of(verb, "-h")
+    assert short == help_of(verb, "--help")
+    assert len(short.strip().splitlines()) <= SCREEN
+    assert "--out" in short
+    if verb != "predict":
+        full = help_of(verb, "--help-all")
+        assert "--thousands" in full
+        assert "--thousands" not in short
+        assert set(short.split()) - set(full.split()) <= {"│", "╭─", "─╮"} or len(full) > len(short)
+
+
+def test_defaults_are_shown():
+    text = " ".join(help_of("run", "--help-all", columns=200).split())
+    assert "(default: random,scaffold)" in text
+    assert "Share of rows to test on. (default: 0.2)" in text
+
+
+def test_one_line_of_json_or_nothing(small):
+    done = chemtune("run", small, "--arms", "ridge", "--split", "random", "-o", "out", "--json", cwd=small.parent)
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    found = json.loads(line)
+    assert found["report"] == "out/report.html"
+    (target,) = found["found"]
+    assert target["use"] == {"random": "ridge"}
+    assert target["verdict"][0].startswith("On the random split")
+    quiet = chemtune("report", "out", "--quiet", cwd=small.parent)
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+    wrong = chemtune("report", "nowhere", "--json", cwd=small.parent)
+    assert wrong.returncode == 2
+    assert wrong.stdout == ""
+    assert "nowhere: not the folder of a run" in wrong.stderr
+    fitted = chemtune("fit", small, "--arm", "ridge", "-o", "model", "--json", cwd=small.parent)
+    assert json.loads(fitted.stdout)["models"][0]["folder"] == "model"
+    predicted = chemtune("predict", "model", small, "-o", "p.csv", "--json", cwd=small.parent)
+    assert json.loads(predicted.stdout)["predicted"] == len(SMILES)
+
+
+def test_the_shell_completes_verbs_and_options():
+    def completed(words):
+        environment = {
+            **os.environ,
+            "_CHEMTUNE_COMPLETE": "complete_bash",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(len(words.split()) - 1),
+        }
+        code = "import sys; sys.argv[0] = 'chemtune'; from pipeline.cli import app; app(prog_name='chemtune')"
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+        )
+        return done.stdout.split()
+
+    assert "predict" in completed("chemtune pre")
+    assert "--split" in completed("chemtune run --sp")
+
+
+def test_something_is_said_within_a_second_of_its_start(small):
+    """The first line stands before the libraries are loaded: nothing heavy is imported by then."""
+    code = (
+        "import sys; from pipeline.cli import terminal; import pipeline.cli;"
+        "heavy = {'torch', 'transformers', 'sklearn', 'rdkit', 'pandas', 'scipy'};"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
