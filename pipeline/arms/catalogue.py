@@ -286,7 +286,7 @@ _ROWS = (
     Arm(
         "lm-text",
         "first layers of the language model, fine-tuned with LoRA to write the answer as text",
-        "#cc3377",
+        "#7a0c2e",
         LANGUAGE_MODEL,
         _over_both("text", "pipeline.arms.text_arms"),
         tuned=True,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from unittest import mock
 
 import numpy as np
 import pytest
 
+from pipeline.arms.catalogue import ARMS, BASELINE, CONTROL, LANGUAGE_MODEL, arms_of
 from pipeline.evaluation.evaluations import Evaluation
 from pipeline.report.figures import parity, training_curves, two_digits
+from pipeline.tables.kinds import MOLECULES, REACTIONS
 from pipeline.tables.scales import Scale
 
 
@@ -53,3 +56,42 @@ def test_points_lie_where_they_are_drawn(scale):
     assert points[0].text.startswith("a\nmeasured")
     if not scale.transform:
         assert points[0].text == "a\nmeasured 0.5, ridge 3.5, error +3"
+
+
+# Machado, Oliveira and Fernandes 2009: how colours look without one kind of cone, on linear RGB.
+BLIND = {
+    "nobody": np.eye(3),
+    "protanopia": np.array(
+        [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
+    ),
+    "deuteranopia": np.array(
+        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
+    ),
+    "tritanopia": np.array(
+        [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]]
+    ),
+}
+TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+
+
+def lab_of(colour: str, seen_by: np.ndarray) -> np.ndarray:
+    """CIE 1976 L*a*b* of a colour as somebody sees it (D65)."""
+    rgb = np.array([int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)])
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    ratios = TO_XYZ @ np.clip(seen_by @ linear, 0, 1) / np.array([0.9505, 1.0, 1.089])
+    x, y, z = np.where(ratios > 0.008856, np.cbrt(ratios), 7.787 * ratios + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("who", BLIND)
+@pytest.mark.parametrize("kind", [MOLECULES, REACTIONS], ids=str)
+def test_language_models_stand_out_whoever_looks(kind, who):
+    """Their colours are far from those of the baselines that stand beside them, and from each other."""
+    models = arms_of(kind, LANGUAGE_MODEL)
+    beside = list(arms_of(kind, CONTROL, BASELINE))
+    seen = {name: lab_of(ARMS[name].colour, BLIND[who]) for name in (*models, *beside)}
+    for model in models:
+        near = min(beside, key=lambda name: np.linalg.norm(seen[model] - seen[name]))
+        assert np.linalg.norm(seen[model] - seen[near]) > 12, (model, near)
+    for one, other in itertools.combinations(models, 2):
+        assert np.linalg.norm(seen[one] - seen[other]) > 12, (one, other)
