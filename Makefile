@@ -3,16 +3,20 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 SETUP := .venv/.complete
 
-.PHONY: demo test check docs clean
+.PHONY: demo test check docs wheel clean
 
 demo: $(SETUP)
 	$(BIN)/chemtune run configs/photoswitch.yaml
+	@echo "Next: $(BIN)/chemtune fit --run runs/photoswitch --split random --arm best --out models/photoswitch"
 
 test: $(SETUP)
 	$(BIN)/python -m pytest
 
 docs: $(SETUP)
 	$(BIN)/sphinx-build -q -W --keep-going docs build/docs
+
+wheel: $(SETUP)
+	$(BIN)/python -m build --wheel
 
 check: docs
 	$(BIN)/ruff check pipeline scripts tests docs

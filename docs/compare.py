@@ -1,11 +1,11 @@
 """Compare the fine-tuned language model with a classical baseline, fold by fold on the same rows."""
 
 import pandas as pd
+from chemtune import LoraRegressor, MolecularFeatures, MoleculeKFold
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import cross_validate
 from sklearn.pipeline import make_pipeline
 
-from pipeline import LoraRegressor, MolecularFeatures, MoleculeKFold
 from pipeline.tables.catalogue import card
 
 table = pd.read_csv(card("freesolv").path).sample(120, random_state=0)

@@ -4,8 +4,8 @@ import tempfile
 from pathlib import Path
 
 import pandas as pd
+from chemtune import LoraRegressor, load
 
-from pipeline import LoraRegressor, load
 from pipeline.tables.catalogue import card
 
 table = pd.read_csv(card("freesolv").path).sample(120, random_state=0)

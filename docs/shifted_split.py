@@ -1,11 +1,11 @@
 """The same model on random and on scaffold folds: how much does it lose on ring systems it has not seen?"""
 
 import pandas as pd
+from chemtune import LoraRegressor, MolecularFeatures, MoleculeKFold, ScaffoldKFold
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 
-from pipeline import LoraRegressor, MolecularFeatures, MoleculeKFold, ScaffoldKFold
 from pipeline.tables.catalogue import card
 
 table = pd.read_csv(card("photoswitch").path).sample(90, random_state=0)

@@ -397,7 +397,7 @@ def test_a_damaged_cell_is_made_again(alcohols):
         (["nowhere.csv", "--target", "value"], "no such file"),
         (["alcohols.csv", "--target", "valeu"], "did you mean 'value'"),
         (["alcohols.csv", "--target", "value", "--smiles", "SMILE"], "did you mean 'SMILES'"),
-        (["alcohols.csv"], "--target"),
+        (["two.csv"], "--target"),
         (["alcohols.csv", "--target", "value", "--arms", "lightgmb"], "did you mean 'lightgbm'"),
         (["alcohols.csv", "--target", "value", "--split", "scafold"], "did you mean 'scaffold'"),
         (["alcohols.csv", "--target", "value", "--model", "smollm2"], "did you mean 'smollm2-135m'"),
@@ -420,6 +420,7 @@ def test_bad_input_is_one_clear_line_and_status_2(alcohols, arguments, words):
     (folder / "header.csv").write_text("SMILES,value\n")
     (folder / "binary.csv").write_bytes(bytes(range(256)) * 4)
     write_table(folder / "constant.csv", [(s, 1) for s in SMILES])
+    write_table(folder / "two.csv", [(s, n % 5, n * n % 7) for n, s in enumerate(SMILES)], "SMILES,one,two")
     if arguments[0] == "constant.csv":
         arguments = [*arguments, "--task", "regression"]
     done = chemtune("run", *arguments, cwd=folder)

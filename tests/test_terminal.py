@@ -11,6 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.cli import app
+from pipeline.cli.terminal import quiet_libraries
+from pipeline.runs.estimates import busy_note
 from tests.conftest import SMILES, write_table
 from tests.test_run import chemtune
 
@@ -93,3 +95,22 @@ def test_something_is_said_within_a_second_of_its_start(small):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_threads_wait_politely_unless_the_user_says_how(monkeypatch):
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    quiet_libraries()
+    assert os.environ["GOMP_SPINCOUNT"] == "10000"
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    quiet_libraries()
+    assert "GOMP_SPINCOUNT" not in os.environ
+
+
+def test_a_busy_machine_is_said_to_be(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(os, "getloadavg", lambda: (3.2, 0.0, 0.0))
+    assert busy_note() == ("This machine is busy (a load of 3.2 on 4 cores): all will take longer than on a quiet one.")
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.4, 4.0, 4.0))
+    assert busy_note() == ""

@@ -80,6 +80,11 @@ class Executor:
         return cls(SERIAL, 0, int(share), int(shares))
 
     @property
+    def machines(self) -> int:
+        """Machines that share the work: on one, processes hardly end sooner, since most fits use all cores."""
+        return max(1, self.workers) if self.name in (RAY, SLURM) else self.shares
+
+    @property
     def is_whole(self) -> bool:
         """Whether this command sees to all cells."""
         return self.shares == 1

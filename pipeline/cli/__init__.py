@@ -22,7 +22,9 @@ def entry() -> None:
         errors.print(f"chemtune: {error}", markup=False)
         sys.exit(2)
     except KeyboardInterrupt:
-        errors.print("chemtune: stopped; finished cells are kept, the same command goes on from here", markup=False)
+        errors.print(
+            "chemtune: stopped; what is finished is kept, and the same command goes on from there", markup=False
+        )
         sys.exit(130)
     except (NotADirectoryError, FileExistsError, PermissionError) as error:
         errors.print(f"chemtune: {error.filename}: {error.strerror}", markup=False)
@@ -30,5 +32,7 @@ def entry() -> None:
     except OSError as error:
         if error.errno != 28:  # ENOSPC
             raise
-        errors.print("chemtune: the disk is full; finished cells are kept, free some space and run again", markup=False)
+        errors.print(
+            "chemtune: the disk is full; what is finished is kept, free some space and run again", markup=False
+        )
         sys.exit(2)

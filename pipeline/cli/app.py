@@ -10,7 +10,21 @@ from typer.core import TyperGroup
 from pipeline import __version__
 from pipeline.cli.terminal import console, quiet_libraries
 
-ORDER = ("init", "run", "fit", "predict", "audit", "prompts", "data", "models", "report", "compare", "status", "show")
+ORDER = (
+    "init",
+    "run",
+    "fit",
+    "predict",
+    "audit",
+    "prompts",
+    "data",
+    "arms",
+    "models",
+    "report",
+    "compare",
+    "status",
+    "show",
+)
 
 
 class Verbs(TyperGroup):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Optional
@@ -65,6 +66,7 @@ def run(
         if None in found:
             console.print("Other shares are still to be done; the command that does the last one writes the report.")
             return
+        reporter.step("the report", 0, 1)
         page = write_report(found, folder)
     say_done(found, page)
 
@@ -76,6 +78,8 @@ def say_done(done: Sequence[Any], page: Path) -> None:
         for sentence in one.conclusion.sentences:
             console.print(f"\n{name}{sentence}", markup=False)
     console.print(f"\nReport: {page}", markup=False)
+    if len(done) == 1 and any(_used(done[0]).values()):
+        console.print(f"Next: chemtune fit --run {shlex.quote(str(done[0].context.folder))} --arm best", markup=False)
     terminal.found.update(
         report=str(page),
         folders=[str(one.context.folder) for one in done],
@@ -94,19 +98,27 @@ def _used(done: Any) -> dict[str, str | None]:
 def _within_budget(context: Any, machine: Any, seconds: float, how: Any) -> Any:
     """Fill the cells of a run, after a probe and what follows from it for the budget (0 for none)."""
     from pipeline.cells.store import Store
-    from pipeline.runs.budget import duration, estimate, fit_budget, probe
+    from pipeline.runs.budget import duration, duration_option, fit_budget
+    from pipeline.runs.estimates import busy_note, estimate, probe
     from pipeline.runs.fits import compute_features, missing_fits
     from pipeline.studies.compare import study
     from pipeline.studies.study import execute
 
     if missing_fits(context, machine, Store(context.folder)):
+        if note := busy_note():
+            machine.reporter.say(note)
         measured = probe(context, machine)
         if seconds:
-            context = fit_budget(context, machine, measured, seconds)
+            context = fit_budget(context, machine, measured, seconds, how.machines)
         for note in context.left_out:
             machine.reporter.say(f"Left out for the budget of {context.config.budget}: {note}.")
-        total = sum(estimate(context, machine, measured).values())
+        total = sum(estimate(context, machine, measured).values()) / how.machines
         machine.reporter.say(f"Estimated time on this machine, from a short probe: {duration(total)}.")
+        if seconds and total > seconds:
+            machine.reporter.say(
+                f"The budget of {context.config.budget} cannot be met: this is the least that can be compared. "
+                f"--budget {duration_option(total)} would do."
+            )
     compute_features(context, machine, Store(context.folder))
     return execute(study, context, machine, how)
 

@@ -16,6 +16,8 @@ from pipeline.cli.terminal import TerminalReporter, console
 from pipeline.errors import InputError
 from pipeline.settings.run import RunConfig
 
+MOST_REASONS = 6  # of refused rows
+
 
 @app.command()
 @with_settings((RunConfig, "audit"))
@@ -35,31 +37,43 @@ def init(
     from pipeline.runs.starter import starter
     from pipeline.settings.reading import make_config
     from pipeline.tables.catalogue import is_built_in
-    from pipeline.tables.guess import guess
+    from pipeline.tables.guess import Guess, guess
     from pipeline.tables.reading import table_name
 
     path = out or Path(f"{table_name(source)}.yaml")
     if path.exists() and not force:
         raise InputError(f"{path} is there already; name another file with --out, or write over it with --force")
-    reasons: dict[str, str] = {}
-    if not is_built_in(source):
-        found = guess(load_raw(source))
-        reasons = found.reasons
-        if not found.sure and not given.get("target") and not given.get("yield") and sys.stdin.isatty():
-            given["target"] = _asked(found.candidates)
-    config = make_config(source, given, terminal.tell)
+    raw, named = load_raw(source), str(given.get("target") or given.get("yield") or "")
+    found = Guess() if is_built_in(source) else guess(raw, named)
+    if not found.sure and not named and found.candidates and sys.stdin.isatty():
+        given["target"] = _asked(found.candidates)
+        found = guess(raw, given["target"])
+    made: dict[str, Any] = {name: found.settings[name] for name in ("units", "property_name") if name in found.settings}
+    config = make_config(source, {**made, **given}, terminal.tell)
     reporter = TerminalReporter()
     with reporter.running():
-        table = load_table(config, reporter)
+        table = load_table(config, reporter, raw)
     said = hints(table)
-    refused = f", {len(table.refused)} refused" if len(table.refused) else ""
-    terminal.tell(f"{len(table)} {table.rows_are} from {table.n_read} rows{refused}.")
-    terminal.tell(f"Task: {table.task} of {table.property_name!r} ({table.task_reason}).")
+    for line in _looked_at(table):
+        terminal.tell(line)
     for hint in said:
         terminal.tell(f"Hint: {hint}.")
-    write_atomically(path, starter(config, table, reasons, said, str(path)))
+    text = starter(config, table, found, said, path, [str(column) for column in raw.frame.columns])
+    write_atomically(path, text)
+    load_table(make_config(str(path), {}), reporter, raw)  # what was written is read as it was meant
     terminal.found.update(written=str(path), hints=said)
     console.print(f"\nWritten: {path}. Read it, change what is wrong, then: chemtune run {path}", markup=False)
+
+
+def _looked_at(table: Any) -> list[str]:
+    """What became of the rows, and what was seen in them."""
+    merged = f", {table.merged} merged into others" if table.merged else ""
+    lines = [f"{len(table)} {table.rows_are} from {table.n_read} rows: {len(table.refused)} refused{merged}."]
+    reasons = table.refused["reason"].value_counts()
+    lines += [f"  refused {count}: {reason}" for reason, count in reasons.head(MOST_REASONS).items()]
+    lines.append(f"Task: {table.task} of {table.property_name!r} ({table.task_reason}).")
+    lines += [f"Read: {remark}." for remark in table.remarks]
+    return lines + [f"Warning: {warning}." for warning in table.warnings]
 
 
 def _asked(candidates: tuple[str, ...]) -> str:

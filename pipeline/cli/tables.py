@@ -119,3 +119,16 @@ def data() -> None:
     for card in cards().values():
         grid.add_row(card.name, str(card.rows), card.task, card.property_name, card.units, card.licence, card.citation)
     console.print(grid)
+
+
+@app.command()
+def arms() -> None:
+    """List the arms: the methods that can be compared and fitted."""
+    from pipeline.arms.catalogue import ARMS
+    from pipeline.tables.kinds import KINDS
+
+    grid = Grid(Column("arm", no_wrap=True), "for", "what it is", title="Arms (--arms)")
+    for name, arm in ARMS.items():
+        grid.add_row(name, ", ".join(kind.name for kind in KINDS.values() if arm.is_for(kind)), arm.does)
+    console.print(grid)
+    console.print("Groups: baselines, lm (language models), all. Your own: MODULE:FUNCTION.")

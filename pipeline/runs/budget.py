@@ -1,182 +1,54 @@
-"""How long a run will take on this machine, from a short probe, and what fits into a budget."""
+"""What of a run fits into a time: what is given up for it, in which order, and what is said of that."""
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import Any
 
-import numpy as np
-
-from pipeline.arms.catalogue import ARMS, SEARCHED
-from pipeline.arms.ladder import CONTROLS, LANGUAGE_MODELS, fitted_arms, make_arm, resolve_arms
+from pipeline.arms.ladder import CONTROLS, LANGUAGE_MODELS, fitted_arms, resolve_arms
 from pipeline.cells.store import Store
 from pipeline.errors import InputError
 from pipeline.files import write_atomically
 from pipeline.lm.defaults import TEXT_STEPS, training_settings
-from pipeline.prompts.numbers import NumberFormat
-from pipeline.prompts.templates import completion
 from pipeline.reporter import Reporter
 from pipeline.runs.context import Context, Machine
-from pipeline.runs.fits import again_trained, missing_fits, shared_features
-from pipeline.runs.held_out import INNER_FOLD_ROWS, INNER_FOLDS
+from pipeline.runs.estimates import Probe, estimate
+from pipeline.runs.fits import again_trained
 from pipeline.runs.prepare import with_splits
-from pipeline.splits.splitters import INNER_EDGES, Split
-from pipeline.tables.table import STRUCTURE
-from pipeline.tables.targets import CLASSES
 
 CHOICE = "plan.json"  # in the folder of a run: what was given up for a budget
-PROBE_ROWS = 160
-PROBE_PROMPTS = 96
-PROBE_STEPS, PROBE_STEPS_ON_GPU = 7, 30
-PROBE_READ = 16
+Change = Callable[[Context], Context | None]
 
 
 @dataclass(frozen=True)
-class Probe:
-    """Seconds measured on this machine.
+class Reduction:
+    """Something that a run can do without.
 
-    ``baseline`` is per fit at `PROBE_ROWS` rows; of each language-model arm, ``step`` is per training step of the
-    run's batch and ``frozen`` per text through the layers below the trained ones; ``read`` is per text that `lm-text`
-    reads.
+    Attributes
+    ----------
+    change : callable
+        The run without it; None where there is nothing to give up.
+    of : str
+        The setting that it changes.
+    arms : tuple of str
+        Those that it leaves out.
     """
 
-    baseline: dict[str, float]
-    descriptors: float
-    step: dict[str, float]
-    frozen: dict[str, float]
-    read: float
+    change: Change
+    of: str
+    arms: tuple[str, ...] = ()
 
-
-def probe(context: Context, machine: Machine) -> Probe:
-    """Time a few real operations on rows of the table; nothing of it is kept."""
-    smiles = context.table.inputs[STRUCTURE]
-    sample = smiles.iloc[np.linspace(0, len(smiles) - 1, 12).astype(int)]
-    started = time.perf_counter()
-    shared_features(context.table)[1](sample)
-    per_molecule = (time.perf_counter() - started) / len(sample)
-    leaves = {leaf for arm in context.arms for leaf in fitted_arms(arm)}
-    step, frozen, read = {}, {}, 0.0
-    for arm in sorted(leaves & set(LANGUAGE_MODELS)):
-        step[arm], frozen[arm], reading = _probe_engine(context, machine, arm)
-        read = max(read, reading)
-    return Probe(_probe_baselines(context, machine, leaves - set(LANGUAGE_MODELS)), per_molecule, step, frozen, read)
-
-
-def _probe_baselines(context: Context, machine: Machine, arms: set[str]) -> dict[str, float]:
-    fold = context.splits[0].folds[0]
-    y = context.targets(fold)
-    rows = list(fold.train)[:PROBE_ROWS]
-    if context.task == CLASSES and y.loc[rows].nunique() < 2:
-        rows = list(fold.train)[:: max(1, len(fold.train) // PROBE_ROWS)]
-    X = context.table.inputs.loc[rows]
-    shared_features(context.table)[1](X[STRUCTURE])
-    seconds = {}
-    for arm in sorted(arms):
-        started = time.perf_counter()
-        make_arm(arm, context.task, seed=0, threads=machine.threads, columns=context.columns).fit(
-            X, y.loc[rows].to_numpy()
-        )
-        seconds[arm] = time.perf_counter() - started
-    return seconds
-
-
-def _probe_engine(context: Context, machine: Machine, arm: str) -> tuple[float, float, float]:
-    """Seconds per training step, per text through the frozen layers, and per text read."""
-    from pipeline.lm.decoders import shared_tokens
-    from pipeline.lm.training import Head, train
-
-    engine = machine.engine(context, arm)
-    prompts = sorted(
-        {engine.prompt(context.template, pieces) for pieces in context.template.pieces_all(context.table.inputs)}
-    )
-    chosen = np.random.default_rng(0).permutation(len(prompts))[:PROBE_PROMPTS]
-    sample = [prompts[index] for index in chosen]
-    shared = shared_tokens(prompts)
-    started = time.perf_counter()
-    engine.prepare(sample, shared)
-    frozen = (time.perf_counter() - started) / len(sample)
-    if arm == "lm-frozen":
-        return 0.0, frozen, 0.0
-    settings = training_settings(len(sample), arm, PROBE_STEPS_ON_GPU if engine.on_gpu else PROBE_STEPS)
-    with engine.adapted(rank=settings.rank, alpha=settings.alpha, dropout=0.0, seed=0) as model:
-        head = Head(engine.model.config.hidden_size, 1).to(engine.device)
-        parameters = [p for p in model.parameters() if p.requires_grad] + list(head.parameters())
-        marks: list[float] = []
-        train(
-            engine,
-            sample,
-            shared,
-            lambda rows: (head(rows) ** 2).mean(),
-            lambda members: (),
-            parameters,
-            settings,
-            0,
-            lambda done, total: marks.append(time.perf_counter()),
-        )
-        read = (
-            _probe_reading(context, machine, sample[: engine.at_once(PROBE_READ)], shared) if arm == "lm-text" else 0.0
-        )
-    seconds = np.diff(marks)
-    step = np.median(seconds[len(seconds) // 2 :]) if engine.on_gpu else seconds.mean()  # there the first are recorded
-    return float(step), frozen, read
-
-
-def _probe_reading(context: Context, machine: Machine, prompts: list[tuple[int, ...]], shared: int) -> float:
-    """Seconds per text; an untrained model walks more of the tree than a trained one, so this is on the safe side."""
-    from pipeline.lm.answers import AnswerTree, read_answers
-
-    engine = machine.engine(context, "lm-text")
-    answers = context.classes if context.task == CLASSES else NumberFormat.fit(context.table.targets.to_numpy()).texts()
-    tree = AnswerTree([(*engine.encode(completion(answer)), engine.end_token) for answer in answers])
-    started = time.perf_counter()
-    read_answers(engine, prompts, shared, tree)
-    return (time.perf_counter() - started) / len(prompts)
-
-
-def estimate(context: Context, machine: Machine, measured: Probe) -> dict[str, float]:
-    """Seconds per arm over all cells that are still missing, and for the features they share."""
-    seconds: dict[str, float] = {}
-    missing = missing_fits(context, machine, Store(context.folder))
-    for split, fold, arm in missing:
-        n, tested = len(fold.train), len(fold.test)
-        if arm in LANGUAGE_MODELS:
-            cost = 0.0
-            if arm not in seconds:  # kept from then on
-                cost += measured.frozen[arm] * len(context.table)
-            if arm != "lm-frozen":
-                trainings = 2 if context.config.calibrate_lm else 1
-                cost += trainings * measured.step[arm] * training_settings(n, arm, context.config.steps or None).steps
-            cost += tested * measured.read if arm == "lm-text" else (n + tested) * measured.frozen[arm] * 0.5
-        else:
-            cost = _baseline_cost(measured.baseline.get(arm, 0.0), arm, n, split)
-        seconds[arm] = seconds.get(arm, 0.0) + cost
-    if any(arm not in LANGUAGE_MODELS and arm not in CONTROLS.values() for _, _, arm in missing):
-        seconds["features"] = measured.descriptors * len(context.table)
-    return seconds
-
-
-def _baseline_cost(at_probe: float, arm: str, n: int, split: Split) -> float:
-    """One fit on all rows, the inner fits on which a baseline is chosen, and, beyond an edge, those without a part."""
-    folds = [n * (INNER_FOLDS - 1) / INNER_FOLDS] * INNER_FOLDS
-    edge = split.order is not None and split.order.of in INNER_EDGES
-    inner = [0.8 * n] if edge or n > INNER_FOLD_ROWS else folds
-    inner += folds if split.order is not None and inner != folds else []
-    return sum(_growth(at_probe, arm, rows) for rows in [n, *inner])
-
-
-def _growth(at_probe: float, arm: str, n: float) -> float:
-    ratio = n / PROBE_ROWS
-    growth = ARMS[arm].growth
-    if growth:
-        capped = min(ratio, SEARCHED / PROBE_ROWS)
-        return at_probe * capped**growth.power * (1 + growth.share * (ratio - capped) ** growth.later)
-    return at_probe * max(ratio, 0.5)
-
-
-Reduction = Callable[[Context], Context | None]
+    def is_named(self, context: Context) -> bool:
+        """Whether the user asked by name for what it gives up."""
+        config = context.config
+        if self.of != "arms":
+            return bool(getattr(config, self.of) != type(config).__dataclass_fields__[self.of].default)
+        given_up = set(context.arms) & set(self.arms)
+        named = [name for name in context.arms if name in config.arms]
+        return any(given_up & {name, *fitted_arms(name)} for name in named)
 
 
 def _fewer_repeats(repeats: int) -> Reduction:
@@ -185,7 +57,7 @@ def _fewer_repeats(repeats: int) -> Reduction:
             return None
         return with_splits(replace(context, config=replace(context.config, repeats=repeats)), Reporter())
 
-    return reduce
+    return Reduction(reduce, "repeats")
 
 
 def _fewer_rows(n: int) -> Reduction:
@@ -194,7 +66,7 @@ def _fewer_rows(n: int) -> Reduction:
             return None
         return with_splits(replace(context, table=context.table.sample(n, context.config.seed)), Reporter())
 
-    return reduce
+    return Reduction(reduce, "max_rows")
 
 
 def _steps(context: Context) -> int:
@@ -209,7 +81,7 @@ def _fewer_steps(steps: int) -> Reduction:
             return None
         return replace(context, config=replace(context.config, steps=steps))
 
-    return reduce
+    return Reduction(reduce, "steps")
 
 
 def _one_seed(context: Context) -> Context | None:
@@ -223,7 +95,7 @@ def _without(*arms: str) -> Reduction:
             return None
         return replace(context, arms=tuple(resolve_arms(kept, context.task, context.table.kind)))
 
-    return reduce
+    return Reduction(reduce, "arms", arms)
 
 
 def _language_models(context: Context) -> bool:
@@ -231,9 +103,9 @@ def _language_models(context: Context) -> bool:
 
 
 STEP_LIMITS = (TEXT_STEPS, 240, 160, 120)  # from more, lm-text would take more steps than by itself
-# What is given up first stands first; each is applied only if the estimate is still over the budget.
+# What is given up first stands first, but for what the user asked for by name, which comes after all else.
 REDUCTIONS: tuple[Reduction, ...] = (
-    _one_seed,
+    Reduction(_one_seed, "lm_seeds"),
     _fewer_repeats(3),
     _fewer_rows(4_000),
     _fewer_steps(STEP_LIMITS[0]),
@@ -251,39 +123,60 @@ REDUCTIONS: tuple[Reduction, ...] = (
 )
 
 
-def fit_budget(context: Context, machine: Machine, measured: Probe, seconds: float) -> Context:
+def fit_budget(context: Context, machine: Machine, measured: Probe, seconds: float, at_once: int = 1) -> Context:
     """Reduce the run until its estimate fits, and keep the choice in the run's folder.
 
-    A later start of the same command in the same folder takes the same choice, whatever its own
+    What was asked for by name is given up last. Then what was given up is taken back, the most valuable first, where
+    that fits after all. A later start of the same command in the same folder takes the same choice, whatever its own
     probe says, so that finished cells are found again.
+
+    Parameters
+    ----------
+    at_once : int
+        Machines that share the work.
     """
     with Store(context.folder).decision():
-        chosen = _stored_choice(context)
-        if chosen is None:
-            applied, smaller = [], context
-            for index, reduction in enumerate(REDUCTIONS):
-                over = sum(estimate(smaller, machine, measured).values()) > seconds
-                reduced = _reduced(smaller, reduction) if over else None
-                if reduced is not None:
-                    smaller = reduced
-                    applied.append(index)
-            content = {**_identity(context), "reductions": applied}
+        if _stored_choice(context) is None:
+            content = {**_identity(context), "reductions": chosen(context, machine, measured, seconds * at_once)}
             write_atomically(context.folder / CHOICE, json.dumps(content, indent=1))
     return as_reduced(context)
 
 
+def chosen(context: Context, machine: Machine, measured: Probe, seconds: float) -> list[int]:
+    """Places in `REDUCTIONS` of what is given up for a time, in the order in which it is."""
+
+    def fits(places: list[int]) -> bool:
+        return sum(estimate(_apply(context, places), machine, measured).values()) <= seconds
+
+    found: list[int] = []
+    for place in sorted(range(len(REDUCTIONS)), key=lambda place: REDUCTIONS[place].is_named(context)):
+        if fits(found):
+            break
+        if _reduced(_apply(context, found), REDUCTIONS[place]) is not None:
+            found.append(place)
+    for place in reversed(found):
+        without = [other for other in found if other != place]
+        if fits(without):
+            found = without
+    return found
+
+
+def _apply(context: Context, places: list[int]) -> Context:
+    for place in places:
+        context = _reduced(context, REDUCTIONS[place]) or context
+    return context
+
+
 def as_reduced(context: Context) -> Context:
     """The run with the reductions that an earlier start chose for a budget; as it is if there were none."""
-    smaller = context
-    for index in _stored_choice(context) or ():
-        smaller = _reduced(smaller, REDUCTIONS[index]) or smaller
+    smaller = _apply(context, _stored_choice(context) or [])
     return replace(smaller, asked=context.config, left_out=(*context.left_out, *_left_out(context, smaller)))
 
 
 def _reduced(context: Context, reduction: Reduction) -> Context | None:
     """The reduced run; None where there is nothing to give up, or what would be left cannot be divided."""
     try:
-        return reduction(context)
+        return reduction.change(context)
     except InputError:
         return None
 
@@ -327,6 +220,11 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def duration_option(seconds: float) -> str:
+    """A time as ``--budget`` takes it, rounded up: ``90s``, ``12m``."""
+    return f"{ceil(seconds / 10) * 10}s" if seconds < 90 else f"{ceil(seconds / 60)}m"
 
 
 def check_room(context: Context) -> None:

@@ -328,7 +328,7 @@ def hidden_distances(
     masks, _ = training_folds(context, split, fold, context.targets(fold))
 
     def states() -> pd.DataFrame:
-        machine.reporter.say("Computing hidden states of the language model, for distances to the training rows")
+        machine.reporter.step("hidden states of the language model", 0, 1)
         inputs = context.table.inputs
         untouched = FrozenRegressor(machine.engine(context, cell.inputs["arm"]), context.template)
         return pd.DataFrame(untouched.states(inputs), index=inputs.index)

@@ -259,8 +259,8 @@ def fit(context: Context, machine: Machine, cell: Cell, needed: Sequence[Mapping
     train, test = list(fold.train), list(fold.test)
     made: dict[str, Any] = {"row_id": test}
 
-    def new(label: str) -> Any:
-        return new_arm(context, machine, arm, seed, label, split.reach)
+    def new(label: str, done: int = 0, total: int = 1) -> Any:
+        return new_arm(context, machine, arm, seed, label, split.reach, of=(done, total))
 
     with measured(made), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # convergence and rank warnings of single fits; results are validated
@@ -292,6 +292,7 @@ def new_arm(
     label: str,
     reach: tuple[float, float] = (0.0, 0.0),
     steps: int = 0,
+    of: tuple[int, int] = (0, 1),
 ) -> Any:
     """An unfitted estimator of a run.
 
@@ -303,7 +304,10 @@ def new_arm(
         That of its split.
     steps : int
         Optimiser steps of a language model; those of the settings if 0.
+    of : tuple of int
+        Fits that are done, and all of them, for the progress.
     """
+    machine.reporter.step(label, *of)
     options: dict[str, Any] = {}
     if is_language_model(arm):
         options = {
@@ -314,8 +318,6 @@ def new_arm(
             "reach": reach,
             "progress": lambda done, total: machine.reporter.step(label, done, total),
         }
-    else:
-        machine.reporter.step(label, 0, 1)
     return make_whole(arm, context.task, seed=seed, threads=machine.threads, columns=context.columns, **options)
 
 
@@ -343,7 +345,7 @@ def _particulars(model: Any, task: str, X: Any, truth: pd.Series) -> dict[str, A
     return extra
 
 
-def _fitted_without(context: Context, new: Callable[[str], Any], split: Split, fold: Fold, arm: str) -> dict[str, Any]:
+def _fitted_without(context: Context, new: Callable[..., Any], split: Split, fold: Fold, arm: str) -> dict[str, Any]:
     """What an arm predicts that is fitted without some of the training rows.
 
     ``validation`` are out-of-fold predictions of training rows, for choosing a baseline and for calibration; NaN where
@@ -359,7 +361,10 @@ def _fitted_without(context: Context, new: Callable[[str], Any], split: Split, f
     label, tested = f"held-out training rows: {arm}", []
 
     def held_out(masks: Sequence[np.ndarray], seen: Callable[[Any], None] | None) -> np.ndarray:
-        return held_out_predictions(context, masks, lambda _: new(label), X.loc[train], y.loc[train], groups, seen)
+        def made(number: int) -> Any:
+            return new(label, number, len(masks))
+
+        return held_out_predictions(context, masks, made, X.loc[train], y.loc[train], groups, seen)
 
     def predict_test(model: Any) -> None:
         tested.append(listed(context, predicted_by(context, model, X.loc[test])))

@@ -87,6 +87,6 @@ def _far(table: Table) -> list[str]:
     lines = table.frame["line"].to_numpy()
     return [
         f"line {lines[place]}: {number(float(values[place]))}{f' {table.units}' if table.units else ''} lies "
-        f"{away:.0f} standard deviations from the mean of the other labels; is it a slip?"
+        f"{away:.0f} standard deviations from the mean of the other labels; it may be a slip"
         for place, away in found
     ]

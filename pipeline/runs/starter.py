@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from pipeline.settings.run import RunConfig
-from pipeline.tables.kinds import REACTIONS
+from pipeline.tables.guess import Guess
+from pipeline.tables.kinds import MOLECULES, REACTIONS
 from pipeline.tables.table import Table
 
 _ABOUT = {
-    "table": "beside this file, or a path",
+    "table": "from the folder of this file",
     "smiles": "the column of structures",
     "reaction": "the column of reaction SMILES",
     "components": "a column for each component; NAME:name holds names instead of structures",
@@ -23,45 +28,93 @@ _ABOUT = {
     "split": "",
     "arms": "",
 }
-_FIRST = ("table", "smiles", "reaction", "components", "target", "yield_unit", "property_name", "units", "task")
+_FIRST = (
+    *("table", "smiles", "reaction", "components", "target", "yield_unit", "success"),
+    *("property_name", "units", "task"),
+)
+_HERE = ("table", "split", "arms", "out", "template")  # said by themselves, or not at all
 
 
-def starter(config: RunConfig, table: Table, reasons: Mapping[str, str], hints: Sequence[str], name: str) -> str:
-    """The text of a YAML file.
+def starter(
+    config: RunConfig, table: Table, found: Guess, hints: Sequence[str], path: Path, columns: Sequence[str]
+) -> str:
+    """The text of a YAML file; every setting that is not the usual one is in it.
 
     Parameters
     ----------
     config : RunConfig
         What is known of the table.
-    reasons : mapping
-        Why a setting is what it is, where it was guessed.
     table : Table
         As it was read.
+    found : Guess
+        What was guessed, and why.
     hints : sequence of str
         What the user may want to change.
-    name : str
+    path : Path
         Of the file.
+    columns : sequence of str
+        Of the table.
     """
-    known: dict[str, Any] = {key: getattr(config, key) for key in _FIRST}
-    known |= {"task": table.task, "property_name": table.property_name}
-    lines = [f"# What chemtune knows of {config.table}. Change what is wrong, then: chemtune run {name}", ""]
-    for key, value in known.items():
-        if value:
-            lines.append(_line(key, value, reasons.get(key) or _ABOUT.get(key, "")))
-    for hint in hints:
-        lines.append(f"# Hint: {hint}.")
+    known = _known(config, table, found) | {"table": _from(path, config.table)}
+    order = sorted(known, key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
+    lines = [f"# What chemtune knows of {config.table}. Change what is wrong, then: chemtune run {path}", ""]
+    for name in order:
+        if known[name]:
+            lines.append(_line(name, known[name], found.reasons.get(name) or _ABOUT.get(name, "")))
+    lines += [f"# Hint: {_as_keys(hint)}." for hint in hints]
     splits = "components; component:NAME; column:NAME" if config.kind is REACTIONS else "ladder for all; time:COLUMN"
     lines += [
         "",
         "# What is compared, and on what",
         _line("split", config.split, f"how rows are held out; also {splits}"),
-        _line("arms", ("baselines", "lm-head"), "all, baselines, lm, or names (README); lm-head is the language model"),
-        "# folds: 5                      # test every row once instead of a fifth of them: five times the time",
-        "# budget: 30m                   # choose what fits into a time, and say what was left out",
-        "# context: [solvent]            # columns that belong to a measurement",
-        "# seed: 0",
+        _line("arms", ("baselines", "lm-head"), "all, baselines, lm, or names (chemtune arms)"),
+        *(f"# {line}" for line in _offered(config, {*map(str, known.values())}, found, columns)),
+        f"# {_line('folds', 5, 'test every row once instead of a fifth of them: five times the time')}",
+        f"# {_line('budget', '30m', 'choose what fits into a time, and say what was left out')}",
+        f"# {_line('seed', 0, '')}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _known(config: RunConfig, table: Table, found: Guess) -> dict[str, Any]:
+    """The settings that are not the usual ones, and what was found of the table."""
+    known: dict[str, Any] = {}
+    for one in fields(RunConfig):
+        value = getattr(config, one.name)
+        if one.name not in _HERE and value != one.default:
+            known[one.name] = value
+    known["property_name"] = table.property_name
+    if not (config.success or config.bins):
+        known["task"] = table.task
+    if config.kind is MOLECULES and not config.smiles:
+        known["smiles"] = found.settings.get("smiles", "")
+    return known
+
+
+def _offered(config: RunConfig, used: set[str], found: Guess, columns: Sequence[str]) -> list[str]:
+    """Lines for columns that nothing was said of: names of rows, and conditions."""
+    used |= {*config.beside, *(name.removesuffix(":name") for name in config.components)}
+    free = [name for name in columns if name not in used]
+    ids, beside = ([name for name in free if (name in found.named) == named] for named in (True, False))
+    lines = []
+    if ids and not config.id:
+        lines.append(_line("id", ids[0], "your names of the rows, copied to all outputs"))
+    if beside and not config.context:
+        lines.append(_line("context", tuple(beside[:4]), "conditions, such as a solvent; drop what is none"))
+    return lines
+
+
+def _from(path: Path, table: str) -> str:
+    """The table as a file in the folder of the settings names it."""
+    if not Path(table).is_file() or Path(table).is_absolute():
+        return table
+    return os.path.relpath(table, path.parent or Path())
+
+
+def _as_keys(hint: str) -> str:
+    """Options as keys of a file of settings."""
+    said = re.sub(r"--transform (\w+)", r"transform: \1", hint)
+    return re.sub(r"--([a-z][a-z-]*)", lambda found: found[1].replace("-", "_"), said)
 
 
 def _line(key: str, value: Any, about: str) -> str:

@@ -153,7 +153,10 @@ def execute(
 
     write_inputs(context, (context.asked or context.config).as_dict() | _own(study, context))
     results = executor.fill(study.plan(context, machine), context, machine, Store(context.folder), told)
-    return None if results is None else concluded(study, context, list(results.values()))
+    if results is None:
+        return None
+    machine.reporter.step("what it says", 0, 1)
+    return concluded(study, context, list(results.values()))
 
 
 def concluded(study: Study, context: Context, contents: Sequence[Mapping[str, Any]]) -> Done:

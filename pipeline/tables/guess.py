@@ -25,9 +25,9 @@ MOST_CLASSES = 10  # values of a column that is thought to hold classes
 _TARGET = re.compile(
     r"^(y|target|label|value|activity|property|class|measured|exp(eriment(al)?)?|outcome|response|result|active|toxic)$"
     r"|^(measured|exp(erimental)?)[ -]"
-    r"|^(p?(ic|ec|ac|cc|gi|ld|lc|ed)50|p?k[id]|pk[ab]|log ?[spdk]\w*|p?mic)\b"
+    r"|^(p?(ic|ec|ac|cc|gi|ld|lc|ed)50|p?k[id]|pk[ab]|log ?[sk]\w*|p?mic|ee|er|dr)\b"
     r"|solubil|lipophil|permeab|affinity|potency|toxic|yield|band[ -]?gap|wavelength|lambda|melting|boiling|hydration"
-    r"|clearance|half[ -]?life|barrier|enthalp|energy|selectivity|\bd?tm\b|\btg\b|\b(h|l)omo\b",
+    r"|inhibition|conversion|clearance|half[ -]?life|barrier|enthalp|energy|selectivity|\bd?tm\b|\btg\b|\b(h|l)omo\b",
     re.IGNORECASE,
 )
 _NUMBERED = re.compile(
@@ -44,6 +44,8 @@ _ROLES = (
     "electrophile", "reactant", "reagent", "substrate", "oxidant", "reductant",
 )  # fmt: skip
 _SUFFIXES = ("nM", "uM", "µM", "mM", "pM", "M", "eV", "meV", "K", "nm", "cm-1", "kcal/mol", "kJ/mol", "g/L", "mg/L")
+_WORDS = ("SMILES", "CANONICAL")  # not structures
+_SLASHED = re.compile(r"^(.*?)\s*/\s*(\S+)$")
 _IN_BRACKETS = re.compile(r"^(.*?)\s*[(\[]([^()\[\]]+)[)\]]$")
 
 
@@ -60,7 +62,9 @@ class Guess:
     task, task_reason : str
         Of the target, if there is one.
     candidates : tuple of str
-        Columns that may be the target, where it is not clear.
+        Columns that may be the target.
+    named : tuple of str
+        Columns that seem to hold the user's names of the rows.
     """
 
     settings: dict[str, object] = field(default_factory=dict)
@@ -68,6 +72,7 @@ class Guess:
     task: str = ""
     task_reason: str = ""
     candidates: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
 
     @property
     def sure(self) -> bool:
@@ -81,17 +86,33 @@ class Guess:
 
     def said(self) -> list[str]:
         """What was taken for what, and why, a sentence each."""
-        shown = {name: ", ".join(value) if isinstance(value, tuple) else value for name, value in self.settings.items()}
+        shown = {name: ",".join(value) if isinstance(value, tuple) else value for name, value in self.settings.items()}
+        options = {name: name.replace("_", "-") for name in self.settings}
+        if "target" in options and "smiles" not in self.settings and "yield" in str(shown["target"]).lower():
+            options["target"] = "yield"
+        others = [column for column in self.candidates if column != self.settings.get("target")]
+        also = f"; also possible: {', '.join(others[:5])}" if others else ""
         return [
-            f"Guessed: --{name.replace('_', '-')} {shown[name]} ({reason})" for name, reason in self.reasons.items()
+            f"Guessed: --{options[name]} {shown[name]} ({reason}{also if name == 'target' else ''})"
+            for name, reason in self.reasons.items()
         ]
 
 
-def guess(raw: RawTable) -> Guess:
+def guess(raw: RawTable, target: str = "") -> Guess:
     """Look at the names and the cells of all columns.
 
     A column is taken for the target if it is the only one with measured values, or the only one of these whose name
     says so.
+
+    Parameters
+    ----------
+    target : str
+        The target, where the user has named it.
+
+    Raises
+    ------
+    InputError
+        If the table has no header.
     """
     settings: dict[str, object] = {}
     reasons: dict[str, str] = {}
@@ -111,12 +132,15 @@ def guess(raw: RawTable) -> Guess:
         settings["components"], reasons["components"] = named, "their names are roles in a reaction"
     if not reactions and "components" not in settings:
         settings |= _smiles(raw, columns, molecules, reasons)
-    target = _target(values, yields if "smiles" not in settings else [], reasons)
+    named = tuple(column for column in columns if _names_rows(column, raw.frame[column]))
+    _refuse_headless(raw, settings)
+    target = target if target in columns else _target(values, yields if "smiles" not in settings else [], reasons)
     if not target:
-        return Guess(settings, reasons, candidates=tuple(values))
+        return Guess(settings, reasons, candidates=tuple(values), named=named)
     settings["target"] = target
     _units(target, settings, reasons)
-    return Guess(settings, reasons, *values[target])
+    task, reason = values.get(target, ("", ""))
+    return Guess(settings, reasons, task, reason, tuple(values), named)
 
 
 def guessed(raw: RawTable, option: str) -> Guess:
@@ -151,6 +175,24 @@ def structure_column(raw: RawTable) -> tuple[str, str]:
         if len(found) != 1:
             raise
         return found[0], f"{found[0]!r} is taken for the structure: the only column whose cells are SMILES"
+
+
+def _names_rows(column: str, cells: pd.Series) -> bool:
+    """Whether a column seems to hold the user's names of the rows."""
+    return bool(re.search(r"(^|[ _])(id|name|compound|entry)$", column, re.IGNORECASE)) and not cells.duplicated().any()
+
+
+def _refuse_headless(raw: RawTable, settings: dict[str, object]) -> None:
+    """Raise `InputError` where the name of the column of structures is a structure itself."""
+    name = str(settings.get("smiles", ""))
+    numbered = any(re.fullmatch(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?", str(column)) for column in raw.frame.columns)
+    with rdBase.BlockLogs():
+        is_structure = bool(name) and name not in _WORDS and Chem.MolFromSmiles(name) is not None
+    if is_structure and (numbered or len(name) > 2):
+        raise InputError(
+            f"{raw.source}: the first line looks like a row, not a header ({name!r} is a SMILES); the names of the "
+            "columns belong there"
+        )
 
 
 def _smiles(
@@ -260,6 +302,9 @@ def _units(target: str, settings: dict[str, object], reasons: dict[str, str]) ->
         return
     name, units = target, ""
     bracketed = _IN_BRACKETS.match(target)
+    slashed = _SLASHED.match(target)
+    if slashed and not bracketed and is_unit(slashed[2]):
+        bracketed = slashed
     if bracketed and (is_unit(bracketed[2]) or bracketed[2].startswith("log")):
         name, units = bracketed[1], bracketed[2]
     else:

@@ -49,6 +49,17 @@ def pages(tmp_path_factory):
         ),
         "classes": ("run", classes, "--target", "value", "--split", "random", "--arms", "ridge,rf-bits"),
         "reactions": ("run", couplings, *reactions, "--split", "random", "--arms", "popularity,onehot-rf"),
+        "stress": (
+            "stress",
+            "negatives",
+            couplings,
+            *reactions[:-4],
+            "--yield",
+            "yield",
+            "--quick",
+            "--arms",
+            "drfp-rf",
+        ),
         "study": ("study", "learning-curve", numbers, *plain, "--arms", "ridge,rf-bits", "--quick"),
     }
     found = {}
@@ -60,7 +71,7 @@ def pages(tmp_path_factory):
     return found
 
 
-KINDS = ("two splits", "ladder", "classes", "reactions", "study")
+KINDS = ("two splits", "ladder", "classes", "reactions", "stress", "study")
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -82,6 +93,8 @@ def test_a_page_fits_a_phone_and_paper(pages, name):
         assert browser.execute_script("return document.documentElement.scrollWidth") <= PHONE[0]
         open_all(browser)
         assert browser.execute_script("return document.documentElement.scrollWidth") <= PHONE[0]
+        tall = "return [...document.querySelectorAll('td')].map(one => one.offsetHeight - 2 * one.offsetWidth)"
+        assert max(browser.execute_script(tall)) < 100  # no column is squeezed to a letter a line
     with opened(pages[name]) as browser:
         assert len(PAGE.findall(printed(browser))) <= MOST_PAGES
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})

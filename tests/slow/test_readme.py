@@ -21,24 +21,21 @@ from tests.test_run import chemtune
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parent.parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = ("README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md")))
 
 
-def section(title: str) -> str:
-    return README.split(f"## {title}\n")[1].split("\n## ")[0]
-
-
-def commands(title: str) -> list[list[str]]:
-    lines = re.findall(r"^    (chemtune .*)$", section(title), flags=re.MULTILINE)
+def commands(page: str) -> list[list[str]]:
+    lines = re.findall(r"^    (chemtune .*)$", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE)
     return [shlex.split(line, comments=True)[1:] for line in lines]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+@pytest.fixture
+def folder(tmp_path) -> Path:
     """``my.csv`` and ``new.csv``: 80 and 10 molecules of ESOL, with a property that follows from their size.
 
     So small a table of real solubilities may show nothing, and then no arm is the best one.
     """
-    path = tmp_path_factory.mktemp("readme")
+    path = tmp_path
     smiles = pd.read_csv(card("esol").path)[card("esol").smiles].sample(90, random_state=0)
     size = smiles.map(lambda text: Chem.MolFromSmiles(text).GetNumHeavyAtoms())
     noise = np.random.default_rng(0).normal(scale=0.1, size=len(smiles))
@@ -69,23 +66,33 @@ def _at_hand() -> bool:
     return True
 
 
-@pytest.mark.parametrize("title", ["Three uses", "Reactions", "Tables as chemists keep them"])
-def test_the_commands_run_as_written(folder, title):
-    found = [arguments for arguments in commands(title) if not _is_fetched(arguments) or _at_hand()]
-    assert len(found) >= 2
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)])
+def test_the_commands_run_as_written(folder, page):
+    found = [arguments for arguments in commands(page) if not _is_fetched(arguments) or _at_hand()]
     for arguments in found:
         done = chemtune(*arguments, cwd=folder)
         assert done.returncode == 0, (arguments, done.stderr)
-    if title == "Reactions":
-        assert pd.read_csv(folder / "yields.csv")["prediction"].notna().all()
-    if title == "Three uses":
-        assert pd.read_csv(folder / "predicted.csv")["prediction"].notna().all()
-        assert all((folder / name / "report.html").exists() for name in ("runs/logS", "runs/shift"))
-        assert (folder / "models" / "winner" / "model.json").exists()
+    for name in ("predicted.csv", "yields.csv"):
+        if any(name in arguments for arguments in found):
+            assert pd.read_csv(folder / name)["prediction"].notna().all()
+    for arguments in found:
+        if arguments[0] == "run" and "--out" in arguments:
+            assert (folder / arguments[arguments.index("--out") + 1] / "report.html").exists()
+
+
+def test_pages_link_to_files_that_are_there():
+    for page in (*PAGES, "CONTRIBUTING.md"):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+            assert ((ROOT / page).parent / link).exists(), (page, link)
+    named = re.findall(r"`((?:pipeline|tests)/[\w/.]+)`", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []
 
 
 def test_the_python_lines_run_as_written(folder):
-    lines = re.findall(r"^    (.*)$", section("From Python"), flags=re.MULTILINE)
+    (block,) = re.findall(r"((?:^    .*\n)*^    from chemtune .*\n(?:^    .*\n)*)", README, flags=re.MULTILINE)
+    lines = [line.removeprefix("    ") for line in block.splitlines()]
     data = (
         "import pandas as pd; smiles, y = pd.read_csv('my.csv')[['SMILES', 'logS']].to_numpy().T; y = y.astype(float)"
     )

@@ -44,6 +44,14 @@ def table_of(path, **columns):
             {"SMILES": SMILES, "MW": [len(s) for s in SMILES], "logP_calc": NUMBERS, "pIC50": NUMBERS},
             {"smiles": "SMILES", "target": "pIC50"},
         ),
+        (
+            {"SMILES": SMILES, "LogP": NUMBERS, "TPSA": NUMBERS, "Inhibition__(%)": NUMBERS},
+            {"smiles": "SMILES", "target": "Inhibition (%)", "units": "%", "property_name": "Inhibition"},
+        ),
+        (
+            {"SMILES": SMILES, "IC50__/__nM": NUMBERS},
+            {"smiles": "SMILES", "target": "IC50 / nM", "units": "nM", "property_name": "IC50"},
+        ),
         ({"SMILES": SMILES, "year": [2001, 2003] * 24, "x": NUMBERS}, {"smiles": "SMILES", "target": "x"}),
         ({"SMILES": SMILES, "x": ["active", "inactive"] * 24}, {"smiles": "SMILES", "target": "x"}),
         (
@@ -134,6 +142,49 @@ def test_a_file_of_settings_is_written_and_runs(tmp_path):
     ran = chemtune("run", "my.yaml", "--arms", "ridge", "--split", "random", cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert (tmp_path / "runs/my/report.html").exists()
+
+
+def test_all_that_the_user_says_is_in_the_file(tmp_path):
+    """And the file is read as it was meant, from its own folder."""
+    values = [">9000" if n % 9 == 0 else round(10 ** (n / 12), 2) for n in range(len(SMILES))]
+    table_of(
+        tmp_path / "my.csv", Compound=[f"C{n}" for n in range(len(SMILES))], drawn=SMILES, IC50_nM=values, T=NUMBERS
+    )
+    given = ("--target", "IC50_nM", "--transform", "pIC50", "--bounds", "limit", "--id", "Compound", "--context", "T")
+    done = chemtune("init", "my.csv", *given, "-o", "sub/my.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    said = yaml.safe_load((tmp_path / "sub/my.yaml").read_text(encoding="utf-8"))
+    expected = {"table": "../my.csv", "smiles": "drawn", "units": "nM", "transform": "pIC50", "bounds": "limit"}
+    assert said.items() >= {**expected, "id": "Compound", "target": "IC50_nM"}.items()
+    assert said["context"] == ["T"]
+    audited = chemtune("audit", "my.yaml", cwd=tmp_path / "sub")
+    assert audited.returncode == 0, audited.stderr
+    assert "48 molecules from 48 rows, 0 rows refused" in audited.stdout
+
+
+def test_refusals_and_unused_columns_are_said(tmp_path):
+    values = ["n/a" if n < 3 else number for n, number in enumerate(NUMBERS)]
+    table_of(
+        tmp_path / "my.csv",
+        ID=[f"C{n}" for n in range(len(SMILES))],
+        drawn=SMILES,
+        logS=values,
+        solvent=["a", "b"] * 24,
+    )
+    done = chemtune("init", "my.csv", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "45 molecules from 48 rows: 3 refused." in done.stdout
+    assert "refused 3: missing target" in done.stdout
+    text = (tmp_path / "my.yaml").read_text(encoding="utf-8")
+    assert "# id: ID" in text
+    assert "# context: [solvent]" in text
+
+
+def test_a_table_without_a_header_is_refused(tmp_path):
+    (tmp_path / "my.csv").write_text("\n".join(f"{s},{len(s)}.5" for s in SMILES) + "\n")
+    done = chemtune("init", "my.csv", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "the first line looks like a row, not a header" in done.stderr
 
 
 def test_a_target_that_is_not_clear_is_refused_without_a_terminal(tmp_path):
