@@ -7,7 +7,6 @@ SETUP := .venv/.complete
 
 demo: $(SETUP)
 	$(BIN)/chemtune run configs/photoswitch.yaml
-	@echo "Next: $(BIN)/chemtune fit --run runs/photoswitch --split random --arm best --out models/photoswitch"
 
 test: $(SETUP)
 	$(BIN)/python -m pytest

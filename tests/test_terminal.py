@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from pipeline.cli import app
-from pipeline.cli.terminal import quiet_libraries
+from pipeline.cli.runs import _next
+from pipeline.cli.terminal import called, quiet_libraries
 from pipeline.runs.estimates import busy_note
 from tests.conftest import SMILES, write_table
 from tests.test_run import chemtune
@@ -114,3 +117,18 @@ def test_a_busy_machine_is_said_to_be(monkeypatch):
     assert busy_note() == ("This machine is busy (a load of 3.2 on 4 cores): all will take longer than on a quiet one.")
     monkeypatch.setattr(os, "getloadavg", lambda: (0.4, 4.0, 4.0))
     assert busy_note() == ""
+
+
+def test_the_next_step_is_a_command_that_works(small, tmp_path, monkeypatch):
+    """Also where the verdict on one split names no arm, and where the command is called by its path."""
+    assert _next({"random": "gp", "scaffold": "gp"}, Path("runs/x")) == "fit --run runs/x --arm best"
+    assert _next({"random": "gp", "scaffold": None}, Path("a b")) == "fit --run 'a b' --split random --arm best"
+    done = chemtune("run", small, "--arms", "ridge", "--split", "random,similarity", "-o", "out", cwd=small.parent)
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("Next: ")]
+    again = chemtune(*shlex.split(line)[2:], cwd=small.parent)
+    assert again.returncode == 0, (line, again.stderr)
+    monkeypatch.setattr(sys, "argv", [".venv/bin/chemtune"])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert called() == ".venv/bin/chemtune"
+    monkeypatch.setattr(sys, "argv", ["pytest"])
+    assert called() == "chemtune"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -79,7 +79,7 @@ def say_done(done: Sequence[Any], page: Path) -> None:
             console.print(f"\n{name}{sentence}", markup=False)
     console.print(f"\nReport: {page}", markup=False)
     if len(done) == 1 and any(_used(done[0]).values()):
-        console.print(f"Next: chemtune fit --run {shlex.quote(str(done[0].context.folder))} --arm best", markup=False)
+        console.print(f"Next: {terminal.called()} {_next(_used(done[0]), done[0].context.folder)}", markup=False)
     terminal.found.update(
         report=str(page),
         folders=[str(one.context.folder) for one in done],
@@ -93,6 +93,12 @@ def say_done(done: Sequence[Any], page: Path) -> None:
 def _used(done: Any) -> dict[str, str | None]:
     """The arm to use on each split, where the study names one."""
     return {verdict["split"]: verdict["use"] for verdict in done.conclusion.info.get("verdicts", ())}
+
+
+def _next(used: Mapping[str, str | None], folder: Path) -> str:
+    """How the arm to use is fitted; where the verdict on some split names none, that on the last one that does."""
+    split = "" if all(used.values()) else f" --split {shlex.quote([name for name, arm in used.items() if arm][-1])}"
+    return f"fit --run {shlex.quote(str(folder))}{split} --arm best"
 
 
 def _within_budget(context: Any, machine: Any, seconds: float, how: Any) -> Any:

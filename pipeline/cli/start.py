@@ -32,10 +32,10 @@ def init(
     """Look at a table, guess what its columns hold, and write a file of settings with a word on each."""
     terminal.begin(source)
     from pipeline.files import write_atomically
-    from pipeline.runs.hints import hints
+    from pipeline.runs.hints import hints, seen
     from pipeline.runs.prepare import load_raw, load_table
     from pipeline.runs.starter import starter
-    from pipeline.settings.reading import make_config
+    from pipeline.settings.reading import make_config, without_aliases
     from pipeline.tables.catalogue import is_built_in
     from pipeline.tables.guess import Guess, guess
     from pipeline.tables.reading import table_name
@@ -43,37 +43,34 @@ def init(
     path = out or Path(f"{table_name(source)}.yaml")
     if path.exists() and not force:
         raise InputError(f"{path} is there already; name another file with --out, or write over it with --force")
-    raw, named = load_raw(source), str(given.get("target") or given.get("yield") or "")
-    found = Guess() if is_built_in(source) else guess(raw, named)
-    if not found.sure and not named and found.candidates and sys.stdin.isatty():
-        given["target"] = _asked(found.candidates)
+    raw, named = load_raw(source), without_aliases(given, "command line")
+    found = Guess() if is_built_in(source) else guess(raw, str(named.get("target", "")))
+    if not found.sure and not named.get("target") and found.candidates and sys.stdin.isatty():
+        given["target"] = named["target"] = _asked(found.candidates)
         found = guess(raw, given["target"])
-    made: dict[str, Any] = {name: found.settings[name] for name in ("units", "property_name") if name in found.settings}
-    config = make_config(source, {**made, **given}, terminal.tell)
+    found = found.beside(named)
+    for line in found.said():
+        terminal.tell(line)
+    config = make_config(source, {**found.settings, **given})
     reporter = TerminalReporter()
     with reporter.running():
         table = load_table(config, reporter, raw)
-    said = hints(table)
-    for line in _looked_at(table):
+    for line in (*_became(table), *seen(table)):
         terminal.tell(line)
-    for hint in said:
-        terminal.tell(f"Hint: {hint}.")
-    text = starter(config, table, found, said, path, [str(column) for column in raw.frame.columns])
-    write_atomically(path, text)
+    said = hints(table)
+    write_atomically(path, starter(config, table, found, said, path, [str(column) for column in raw.frame.columns]))
     load_table(make_config(str(path), {}), reporter, raw)  # what was written is read as it was meant
     terminal.found.update(written=str(path), hints=said)
     console.print(f"\nWritten: {path}. Read it, change what is wrong, then: chemtune run {path}", markup=False)
 
 
-def _looked_at(table: Any) -> list[str]:
-    """What became of the rows, and what was seen in them."""
+def _became(table: Any) -> list[str]:
+    """What became of the rows, a line each."""
     merged = f", {table.merged} merged into others" if table.merged else ""
     lines = [f"{len(table)} {table.rows_are} from {table.n_read} rows: {len(table.refused)} refused{merged}."]
     reasons = table.refused["reason"].value_counts()
     lines += [f"  refused {count}: {reason}" for reason, count in reasons.head(MOST_REASONS).items()]
-    lines.append(f"Task: {table.task} of {table.property_name!r} ({table.task_reason}).")
-    lines += [f"Read: {remark}." for remark in table.remarks]
-    return lines + [f"Warning: {warning}." for warning in table.warnings]
+    return [*lines, f"Task: {table.task} of {table.property_name!r} ({table.task_reason})."]
 
 
 def _asked(candidates: tuple[str, ...]) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -71,6 +73,14 @@ class TerminalReporter(Reporter):
 def begin(source: Any) -> None:
     """A line at once: the libraries alone take seconds to load."""
     console.print(f"Reading {source}", markup=False)
+
+
+def called() -> str:
+    """The command as its user can type it again: by its path where another one, or none, has its name."""
+    command, named = Path(sys.argv[0]), shutil.which("chemtune")
+    if command.name != "chemtune" or (named and Path(named).resolve() == command.resolve()):
+        return "chemtune"
+    return str(command)
 
 
 @contextmanager

@@ -121,7 +121,7 @@ def _about(
         largest_fragment=config.largest_fragment,
         refused=len(table.refused),
         scale=table.scale,
-        bounds={"use": table.bounds, "n": int((~table.exact).sum())},
+        bounds={"use": table.bounds, "n": table.bounded},
         language_model=(
             about_language_model(config.model, machine.dtype, *context.layers(arm), starting_adapter(context, arm))
             if is_language_model(arm)

@@ -97,7 +97,7 @@ def leaderboard(evaluations: Sequence[Evaluation], metrics: Any, arms: Sequence[
 
 
 def comparison_matrix(
-    evaluations: Sequence[Evaluation], compared: Sequence[Comparisons], arms: Sequence[str], units: str = ""
+    evaluations: Sequence[Evaluation], compared: Sequence[Comparisons], arms: Sequence[str], units: str
 ) -> str:
     """What the arm of a row is compared with that of a column, a panel per split; the best arm stands first.
 

@@ -46,7 +46,7 @@ def audit_table(table: Table) -> dict[str, Any]:
         "first_refused": table.refused.head(5).to_dict("records"),
         "duplicates": {
             "merged_molecules": int((frame["n_merged"] > 1).sum()),
-            "merged_rows": int(frame["n_merged"].sum() - len(frame)),
+            "merged_rows": table.merged,
             "twin_molecules": int((twins.map(twins.value_counts()) > 1).sum()),
             "conflicts": int(reasons.str.startswith("conflicting classes").sum()),
             "largest_spread": float(frame["spread"].max()),
@@ -54,7 +54,7 @@ def audit_table(table: Table) -> dict[str, Any]:
         "noise": {**asdict(noise), "doubtful": noise.doubtful} if (noise := measurement_noise(frame)) else None,
         "noise_said": noise_sentence(noise, table.units, table.rows_are) if noise else "",
         "labels": _labels(table),
-        "bounds": int((~table.exact).sum()),
+        "bounds": table.bounded,
         "scale": table.scale.explained(),
         **(
             {"reactions": _reactions(table)}

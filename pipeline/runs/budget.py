@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from math import ceil
 from typing import Any
 
@@ -145,23 +146,28 @@ def fit_budget(context: Context, machine: Machine, measured: Probe, seconds: flo
 def chosen(context: Context, machine: Machine, measured: Probe, seconds: float) -> list[int]:
     """Places in `REDUCTIONS` of what is given up for a time, in the order in which it is."""
 
-    def fits(places: list[int]) -> bool:
-        return sum(estimate(_apply(context, places), machine, measured).values()) <= seconds
+    @cache
+    def reduced(places: tuple[int, ...]) -> Context:
+        return _apply(reduced(places[:-1]), places[-1:]) if places else context
 
-    found: list[int] = []
+    @cache
+    def fits(places: tuple[int, ...]) -> bool:
+        return sum(estimate(reduced(places), machine, measured).values()) <= seconds
+
+    found: tuple[int, ...] = ()
     for place in sorted(range(len(REDUCTIONS)), key=lambda place: REDUCTIONS[place].is_named(context)):
         if fits(found):
             break
-        if _reduced(_apply(context, found), REDUCTIONS[place]) is not None:
-            found.append(place)
+        if reduced((*found, place)) is not reduced(found):
+            found = (*found, place)
     for place in reversed(found):
-        without = [other for other in found if other != place]
+        without = tuple(other for other in found if other != place)
         if fits(without):
             found = without
-    return found
+    return list(found)
 
 
-def _apply(context: Context, places: list[int]) -> Context:
+def _apply(context: Context, places: Sequence[int]) -> Context:
     for place in places:
         context = _reduced(context, REDUCTIONS[place]) or context
     return context

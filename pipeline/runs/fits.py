@@ -158,7 +158,12 @@ class Fits:
     @property
     def seconds(self) -> float:
         """What all trainings took, with those for held-out training rows."""
-        return float(sum(content["seconds"] + content.get("validation_seconds", 0.0) for content in self.fitted))
+        return sum(map(seconds_of, self.fitted))
+
+
+def seconds_of(fit: Mapping[str, Any]) -> float:
+    """What a training took, with those for held-out training rows."""
+    return float(fit["seconds"] + fit.get("validation_seconds", 0.0))
 
 
 def shared_features(table: Table) -> tuple[str, Callable[[Any], np.ndarray]]:

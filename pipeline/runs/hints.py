@@ -35,6 +35,15 @@ def hints(table: Table) -> list[str]:
     return [*_name(table), *(_classes(table) if table.task == CLASSES else [*_scale(table), *_far(table)])]
 
 
+def seen(table: Table) -> list[str]:
+    """How the table was read, what to look at, and what to change, a line each."""
+    return [
+        *(f"Read: {remark}." for remark in table.remarks),
+        *(f"Warning: {warning}." for warning in table.warnings),
+        *(f"Hint: {hint}." for hint in hints(table)),
+    ]
+
+
 def _name(table: Table) -> list[str]:
     if table.property_name.strip().lower() not in EMPTY_NAMES:
         return []

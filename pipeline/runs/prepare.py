@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,9 @@ class Job:
 def open_job(source: str, given: Mapping[str, Any], told: Callable[[str], None] = lambda line: None) -> Job:
     """Read the table that a source (a YAML file or a table) and the options of the command line name; ``told`` is given
     a sentence for each setting that was guessed."""
-    settings = merge_settings(source, given, told)
-    raw = load_raw(settings["table"], settings.get("data_dir", ""))
+    read = cache(load_raw)
+    settings = merge_settings(source, given, told, read)
+    raw = read(settings["table"], settings.get("data_dir", ""))
     configs = config_per_target(settings, list(raw.frame.columns))
     for config in configs:
         require_column(raw, config.target, config.kind.target_option)

@@ -13,7 +13,7 @@ import yaml
 
 from pipeline.settings.run import RunConfig
 from pipeline.tables.guess import Guess
-from pipeline.tables.kinds import MOLECULES, REACTIONS
+from pipeline.tables.kinds import REACTIONS
 from pipeline.tables.table import Table
 
 _ABOUT = {
@@ -25,12 +25,18 @@ _ABOUT = {
     "property_name": "what the prompt calls it",
     "units": "stated in the prompt and the report",
     "task": "regression or classes",
-    "split": "",
-    "arms": "",
 }
 _FIRST = (
-    *("table", "smiles", "reaction", "components", "target", "yield_unit", "success"),
-    *("property_name", "units", "task"),
+    "table",
+    "smiles",
+    "reaction",
+    "components",
+    "target",
+    "yield_unit",
+    "success",
+    "property_name",
+    "units",
+    "task",
 )
 _HERE = ("table", "split", "arms", "out", "template")  # said by themselves, or not at all
 
@@ -55,7 +61,7 @@ def starter(
     columns : sequence of str
         Of the table.
     """
-    known = _known(config, table, found) | {"table": _from(path, config.table)}
+    known = _known(config, table) | {"table": _from(path, config.table)}
     order = sorted(known, key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
     lines = [f"# What chemtune knows of {config.table}. Change what is wrong, then: chemtune run {path}", ""]
     for name in order:
@@ -76,7 +82,7 @@ def starter(
     return "\n".join(lines) + "\n"
 
 
-def _known(config: RunConfig, table: Table, found: Guess) -> dict[str, Any]:
+def _known(config: RunConfig, table: Table) -> dict[str, Any]:
     """The settings that are not the usual ones, and what was found of the table."""
     known: dict[str, Any] = {}
     for one in fields(RunConfig):
@@ -86,8 +92,6 @@ def _known(config: RunConfig, table: Table, found: Guess) -> dict[str, Any]:
     known["property_name"] = table.property_name
     if not (config.success or config.bins):
         known["task"] = table.task
-    if config.kind is MOLECULES and not config.smiles:
-        known["smiles"] = found.settings.get("smiles", "")
     return known
 
 

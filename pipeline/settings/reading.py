@@ -18,9 +18,10 @@ from pipeline.settings.run import ALIASES, PER_TARGET, RunConfig
 from pipeline.settings.studies import STUDIES
 from pipeline.tables.catalogue import card, is_built_in
 from pipeline.tables.reactions import PERCENT
-from pipeline.tables.reading import read_table, table_name
+from pipeline.tables.reading import RawTable, read_table, table_name
 
 Told = Callable[[str], None]
+Read = Callable[[str, str], RawTable]
 STRESS = "stress"  # the key of a YAML file under which studies have their settings
 
 
@@ -47,7 +48,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Settings from a YAML file, their names and types checked."""
     content = _load_yaml(path)
     kinds = get_type_hints(RunConfig)
-    content = _without_aliases({key: value for key, value in content.items() if key != STRESS}, str(path))
+    content = without_aliases({key: value for key, value in content.items() if key != STRESS}, str(path))
     for key in content:
         if key not in kinds:
             names = [*(field.name for field in fields(RunConfig)), *ALIASES]
@@ -87,7 +88,7 @@ def _config_path(source: str) -> Path:
     return path
 
 
-def _without_aliases(given: Mapping[str, Any], where: str) -> dict[str, Any]:
+def without_aliases(given: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The settings under their own names, none given twice."""
     settings = {key: value for key, value in given.items() if key not in ALIASES}
     for alias, name in ALIASES.items():
@@ -99,7 +100,16 @@ def _without_aliases(given: Mapping[str, Any], where: str) -> dict[str, Any]:
     return settings
 
 
-def merge_settings(source: str, given: Mapping[str, Any], told: Told = lambda line: None) -> dict[str, Any]:
+def _read_file(table: str, _: str) -> RawTable:
+    return read_table(table)
+
+
+def merge_settings(
+    source: str,
+    given: Mapping[str, Any],
+    told: Told = lambda line: None,
+    read: Read = _read_file,
+) -> dict[str, Any]:
     """Settings from the card of a built-in table, a YAML file and the command line, in that order.
 
     Where none of them names the target, the table is looked at (`pipeline.tables.guess`).
@@ -112,6 +122,8 @@ def merge_settings(source: str, given: Mapping[str, Any], told: Told = lambda li
         Options of the command line; those that are None were not given.
     told : callable
         Is given a sentence for each setting that was guessed.
+    read : callable
+        Reads the table, from its name and the folder of built-in tables that are not shipped.
     """
     settings: dict[str, Any] = {}
     content: Mapping[str, Any] = {}
@@ -127,13 +139,13 @@ def merge_settings(source: str, given: Mapping[str, Any], told: Told = lambda li
     named = {key: value for key, value in given.items() if value is not None}
     settings |= {
         key: _coerce(key, value, kinds[key], "command line")
-        for key, value in _without_aliases(named, "command line").items()
+        for key, value in without_aliases(named, "command line").items()
     }
     if not settings.get("table"):
         raise InputError(f"{source}: no table is named; add a line such as 'table: my.csv'")
     settings = _from_card(settings) | settings
     if not settings.get("target"):
-        settings = _guessed(settings, told) | settings
+        settings = _guessed(settings, told, read) | settings
     settings = _of_reactions(settings) | settings
     if "yield_unit" not in settings and _names_yields(settings, {**content, **named}):
         settings["yield_unit"] = PERCENT
@@ -141,17 +153,13 @@ def merge_settings(source: str, given: Mapping[str, Any], told: Told = lambda li
     return settings
 
 
-def _guessed(settings: Mapping[str, Any], told: Told) -> dict[str, Any]:
+def _guessed(settings: Mapping[str, Any], told: Told, read: Read) -> dict[str, Any]:
     """What the table says by itself, as far as the user has not."""
     from pipeline.tables.guess import guessed  # it loads the libraries of chemistry
 
-    structures = ("smiles", "reaction", "components")
     of_reactions = bool(settings.get("reaction") or settings.get("components"))
-    found = guessed(read_table(settings["table"]), "--yield" if of_reactions else "--target")
-    hidden = {name for name in found.settings if settings.get(name)}
-    if any(settings.get(name) for name in structures):
-        hidden |= set(structures)
-    kept = found.without(hidden)
+    raw = read(settings["table"], settings.get("data_dir", ""))
+    kept = guessed(raw, "--yield" if of_reactions else "--target").beside(settings)
     for line in kept.said():
         told(line)
     return dict(kept.settings)

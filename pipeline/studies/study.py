@@ -110,7 +110,7 @@ class Done:
             self.study.title(self.context),
             self.study.facts(self.context),
             found.sections,
-            f"chemtune {command_of(self.study.NAME)}",
+            f"chemtune {_command_of(self.study.NAME)}",
             found.trained,
             self.versions,
         )
@@ -186,7 +186,7 @@ def _own(study: Study, context: Context) -> dict[str, Any]:
     return {STRESS: {study.NAME: context.settings.as_dict()}} if study.NAME in STUDIES else {}
 
 
-def command_of(name: str) -> str:
+def _command_of(name: str) -> str:
     """How a study is called on the command line, behind ``chemtune``."""
     if name not in STUDIES:
         return name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -12,13 +12,13 @@ from rdkit import Chem, rdBase
 
 from pipeline.errors import InputError
 from pipeline.tables.measurements import MISSING, TargetError, parse_measurement
-from pipeline.tables.notation import Notation
 from pipeline.tables.reactions import is_reaction, split_reaction
 from pipeline.tables.reading import RawTable, find_smiles_column
 from pipeline.tables.scales import is_unit
 from pipeline.tables.target_column import column_notation
 from pipeline.tables.targets import CLASSES, REGRESSION, infer_task
 
+STRUCTURES = ("smiles", "reaction", "components")  # settings that say what the structures are
 SAMPLE = 60  # cells of a column that are looked at for structures
 LEAST_SHARE = 0.9  # of them that must be structures
 MOST_CLASSES = 10  # values of a column that is thought to hold classes
@@ -59,8 +59,6 @@ class Guess:
         ``smiles``, ``reaction`` or ``components``, ``target``, ``units``, ``property_name`` as far as they are clear.
     reasons : dict
         Why, by the name of the setting.
-    task, task_reason : str
-        Of the target, if there is one.
     candidates : tuple of str
         Columns that may be the target.
     named : tuple of str
@@ -69,8 +67,6 @@ class Guess:
 
     settings: dict[str, object] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
-    task: str = ""
-    task_reason: str = ""
     candidates: tuple[str, ...] = ()
     named: tuple[str, ...] = ()
 
@@ -79,9 +75,12 @@ class Guess:
         """Whether the target is clear."""
         return "target" in self.settings
 
-    def without(self, names: Collection[str]) -> Guess:
-        """The guess without some settings, which the user has made."""
-        kept = {name: value for name, value in self.settings.items() if name not in names}
+    def beside(self, said: Mapping[str, object]) -> Guess:
+        """What is left of the guess beside settings that the user has made; one that says what the structures are hides
+        all of that kind."""
+        made = {name for name, value in said.items() if value}
+        hidden = made | (set(STRUCTURES) if made & set(STRUCTURES) else set())
+        kept = {name: value for name, value in self.settings.items() if name not in hidden}
         return replace(self, settings=kept, reasons={name: why for name, why in self.reasons.items() if name in kept})
 
     def said(self) -> list[str]:
@@ -107,7 +106,7 @@ def guess(raw: RawTable, target: str = "") -> Guess:
     Parameters
     ----------
     target : str
-        The target, where the user has named it.
+        The target, where the user has named it; if that is no column, none is guessed.
 
     Raises
     ------
@@ -117,8 +116,7 @@ def guess(raw: RawTable, target: str = "") -> Guess:
     settings: dict[str, object] = {}
     reasons: dict[str, str] = {}
     columns = [str(column) for column in raw.frame.columns]
-    structures = {column: share for column in columns if (share := _structure_share(raw.frame[column])) > 0}
-    molecules = [column for column in columns if structures.get(column, 0.0) >= LEAST_SHARE]
+    molecules = _structures(raw)
     reactions = [column for column in columns if _holds_reactions(raw.frame[column])]
     roles = [
         column for column in columns if any(role in column.lower() for role in _ROLES) and not _AMOUNT.search(column)
@@ -128,19 +126,18 @@ def guess(raw: RawTable, target: str = "") -> Guess:
     if reactions:
         settings["reaction"], reasons["reaction"] = reactions[0], "its cells are reaction SMILES"
     if (reactions or yields) and len(roles) > 1:
-        named = tuple(column if column in molecules else f"{column}:name" for column in roles)
-        settings["components"], reasons["components"] = named, "their names are roles in a reaction"
+        components = tuple(column if column in molecules else f"{column}:name" for column in roles)
+        settings["components"], reasons["components"] = components, "their names are roles in a reaction"
     if not reactions and "components" not in settings:
         settings |= _smiles(raw, columns, molecules, reasons)
     named = tuple(column for column in columns if _names_rows(column, raw.frame[column]))
     _refuse_headless(raw, settings)
-    target = target if target in columns else _target(values, yields if "smiles" not in settings else [], reasons)
     if not target:
-        return Guess(settings, reasons, candidates=tuple(values), named=named)
-    settings["target"] = target
-    _units(target, settings, reasons)
-    task, reason = values.get(target, ("", ""))
-    return Guess(settings, reasons, task, reason, tuple(values), named)
+        target = _target(values, yields if "smiles" not in settings else [], reasons)
+    if target in columns:
+        settings["target"] = target
+        _units(target, settings, reasons)
+    return Guess(settings, reasons, tuple(values), named)
 
 
 def guessed(raw: RawTable, option: str) -> Guess:
@@ -171,7 +168,7 @@ def structure_column(raw: RawTable) -> tuple[str, str]:
     try:
         return find_smiles_column(columns, raw.source, raw.structure), ""
     except InputError:
-        found = [column for column in columns if _structure_share(raw.frame[column]) >= LEAST_SHARE]
+        found = _structures(raw)
         if len(found) != 1:
             raise
         return found[0], f"{found[0]!r} is taken for the structure: the only column whose cells are SMILES"
@@ -215,6 +212,11 @@ def _sample(cells: pd.Series) -> list[str]:
     return filled[::step][:SAMPLE]
 
 
+def _structures(raw: RawTable) -> list[str]:
+    """The columns whose cells are SMILES of molecules."""
+    return [str(column) for column in raw.frame.columns if _structure_share(raw.frame[column]) >= LEAST_SHARE]
+
+
 def _structure_share(cells: pd.Series) -> float:
     """Share of some cells that are SMILES of molecules; 0 for words and numbers that are such by chance."""
     sample = _sample(cells)
@@ -238,9 +240,9 @@ def _holds_reactions(cells: pd.Series) -> bool:
     return sum(whole) >= LEAST_SHARE * len(whole)
 
 
-def _measured(raw: RawTable, others: set[str]) -> dict[str, tuple[str, str]]:
-    """The columns that may be the target, with their task and why."""
-    found: dict[str, tuple[str, str]] = {}
+def _measured(raw: RawTable, others: set[str]) -> dict[str, str]:
+    """The columns that may be the target, with their task."""
+    found: dict[str, str] = {}
     for column in map(str, raw.frame.columns):
         cells = raw.frame[column]
         plain = column.replace("_", " ")
@@ -251,17 +253,17 @@ def _measured(raw: RawTable, others: set[str]) -> dict[str, tuple[str, str]]:
             continue
         try:
             notation = column_notation(raw, column)
-        except InputError as error:  # numbers that can be read in two ways: who reads them says what to do
-            found[column] = REGRESSION, str(error)
+        except InputError:  # numbers that can be read in two ways: who reads them says what to do
+            found[column] = REGRESSION
             continue
         try:
-            task, reason = infer_task(list(cells), notation, raw.source, column)
+            task, _ = infer_task(list(cells), notation, raw.source, column)
         except InputError:  # too many words to be classes
             continue
         if (task == REGRESSION and not _counts_rows(filled)) or (
             task == CLASSES and len(set(filled)) <= MOST_CLASSES and len(filled) >= 4 * len(set(filled))
         ):
-            found[column] = task, reason
+            found[column] = task
     return found
 
 
@@ -270,14 +272,14 @@ def _counts_rows(filled: Sequence[str]) -> bool:
     numbers = []
     for cell in filled:
         try:
-            numbers.append(parse_measurement(cell, Notation()).number)
+            numbers.append(parse_measurement(cell).number)
         except TargetError:
             return False
     steps = {later - earlier for earlier, later in pairwise(numbers)}
     return steps == {1.0}
 
 
-def _target(values: dict[str, tuple[str, str]], yields: Sequence[str], reasons: dict[str, str]) -> str:
+def _target(values: dict[str, str], yields: Sequence[str], reasons: dict[str, str]) -> str:
     """The column that is the target, or nothing where that is not clear."""
     if len(yields) == 1:
         reasons["target"] = "by its name"
@@ -289,7 +291,7 @@ def _target(values: dict[str, tuple[str, str]], yields: Sequence[str], reasons: 
     if len(named) == 1:
         reasons["target"] = "by its name"
         return named[0]
-    numbers = [column for column in values if values[column][0] == REGRESSION]
+    numbers = [column for column in values if values[column] == REGRESSION]
     if len(numbers) == 1 and not named:
         reasons["target"] = "the only column of numbers"
         return numbers[0]

@@ -105,6 +105,11 @@ class Table:
         return beside.rename_axis("row_id")
 
     @property
+    def bounded(self) -> int:
+        """Targets that are bounds."""
+        return int((~self.exact).sum())
+
+    @property
     def merged(self) -> int:
         """Rows of the file that were merged into others, before any rows were drawn."""
         return self.merged_before if self.drawn_from else int(self.frame["n_merged"].sum() - len(self))

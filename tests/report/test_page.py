@@ -205,3 +205,10 @@ def test_no_page_says_what_nobody_can_read(written):
         ):
             found = re.search(f".{{0,60}}{wrong}.{{0,40}}", text)
             assert found is None, (name, found.group())
+
+
+def test_labels_are_drawn_as_they_are_in_the_table(written):
+    """Numbers that a run cuts into classes are numbers."""
+    texts = written[0]
+    assert "how the labels are spread" in texts["bins"]
+    assert "how many rows each class has" in texts["classes"]

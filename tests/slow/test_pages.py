@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.browser import DESKTOP, PHONE, open_all, opened, printed
+from tests.browser import DESKTOP, PHONE, open_all, opened, printed, resize
 from tests.conftest import SMILES, reaction_rows, tiny_model_folder, write_table
 from tests.test_run import chemtune
 
@@ -99,10 +99,7 @@ def test_a_page_fits_a_phone_and_paper(pages, name):
         assert len(PAGE.findall(printed(browser))) <= MOST_PAGES
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
         width = 718  # of A4 between its margins, in pixels
-        browser.execute_cdp_cmd(
-            "Emulation.setDeviceMetricsOverride",
-            {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False},
-        )
+        resize(browser, width, 1000)
         ends = "return [...document.querySelectorAll('table')].map(one => one.getBoundingClientRect().right)"
         open_all(browser)
         assert max(browser.execute_script(ends)) <= width

@@ -55,7 +55,9 @@ def comparisons(found: Findings) -> Section:
         words = frozenset({1, len(header) - 1, len(header) - 2})
         blocks.append(Grid(header, groups, words, name="pairs", caption=caption))
     if len(found.context.arms) > 2:
-        drawn = figures.comparison_matrix(found.evaluations, found.comparisons, found.context.arms)
+        drawn = figures.comparison_matrix(
+            found.evaluations, found.comparisons, found.context.arms, found.context.table.units
+        )
         equivalent = ", grey where they are equivalent" if margins else ""
         blocks += [
             Figure("matrix", drawn, "every arm compared with every other, a panel per split"),
@@ -295,11 +297,9 @@ def tuning(found: Findings) -> Section:
     if not curves:
         return Section("")
     first, config = next(iter(used.values())), found.context.config
-    prompt = "Prompt"
-    if config.tokenization == "atomwise":
-        prompt += ", with each symbol of a SMILES in tokens of its own"
+    own = ", with each symbol of a SMILES in tokens of its own" if config.tokenization == "atomwise" else ""
     blocks = [
-        Text([f"{first['model']}, {first['dtype']}. {prompt}:"], soft=False),
+        Text([f"{first['model']}, {first['dtype']}. Prompt{own}:"], soft=False),
         Code(config.template),
         Listed([_trained_how(arm, about) for arm, about in used.items()]),
         Figure("training", figures.training_curves(curves), "training loss against step"),

@@ -21,7 +21,7 @@ def info_of(found: Findings) -> dict[str, Any]:
             "read": table.n_read,
             "refused": len(table.refused),
             "used": len(table),
-            "bounds": int((~table.exact).sum()),
+            "bounds": table.bounded,
         },
         "left_out": list(context.left_out),
         "rungs_left_out": list(context.rungs_left_out),

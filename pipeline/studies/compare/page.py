@@ -148,7 +148,7 @@ def _data(found: Findings) -> Section:
     """What became of the rows."""
     context, table = found.context, found.context.table
     config, refused = context.config, context.table.refused
-    bounds = int((~table.exact).sum())
+    bounds = table.bounded
     whole = table.drawn_from or len(table)
     said = [
         f"{count_of(table.n_read, 'row')} {_was(table.n_read)} read and {len(refused)} refused; "
@@ -172,8 +172,8 @@ def _data(found: Findings) -> Section:
         )
     same = "One reaction under several contexts was" if table.components else _SAME_MOLECULE
     said.append(f"{same} kept on the same side of every split.")
-    shown = figures.labels(table.targets, context.task, table.property_name, table.units, bounds)
-    alt = "how many test and training rows have each class" if context.task == CLASSES else "how the labels are spread"
+    shown = figures.labels(table.targets, table.task, table.property_name, table.units, bounds)
+    alt = "how many rows each class has" if table.task == CLASSES else "how the labels are spread"
     blocks: list[Any] = [Text([" ".join(said)], soft=False)]
     if table.warnings:
         blocks.append(Listed([f"{warning}." for warning in table.warnings], "Warnings", box=True))

@@ -107,11 +107,7 @@ def _of_margins(found: Findings) -> list[str]:
 def changes(found: Findings) -> list[str]:
     """From the first split to each other: the preferred baseline and every language-model arm."""
     first, *others = found.evaluations
-    return [
-        drop_sentence(first, other, arm, label, found.context.table.units)
-        for other in others
-        for arm, label in _followed(found, first, other)
-    ]
+    return [sentence for other in others for _, sentence in _changed(found, first, other)]
 
 
 def supported_changes(found: Findings) -> list[str]:
@@ -121,11 +117,7 @@ def supported_changes(found: Findings) -> list[str]:
     first, other = found.evaluations
     if min(first.effective_groups, other.effective_groups) < MIN_GROUPS:
         return []
-    return [
-        drop_sentence(first, other, arm, label, found.context.table.units)
-        for arm, label in _followed(found, first, other)
-        if _excludes_zero(first, other, arm)
-    ]
+    return [sentence for arm, sentence in _changed(found, first, other) if _excludes_zero(first, other, arm)]
 
 
 def _excludes_zero(first: Evaluation, other: Evaluation, arm: str) -> bool:
@@ -133,10 +125,10 @@ def _excludes_zero(first: Evaluation, other: Evaluation, arm: str) -> bool:
     return bool(np.isfinite([low, high]).all() and (low > 0) == (high > 0))
 
 
-def _followed(found: Findings, first: Evaluation, other: Evaluation) -> list[tuple[str, str]]:
-    """The arms whose changes are told, with what they are called."""
+def _changed(found: Findings, first: Evaluation, other: Evaluation) -> list[tuple[str, str]]:
+    """The arms whose changes are told, each with its sentence."""
     followed = [(arm, arm) for arm in found.context.arms if is_language_model(arm)]
     if REFERENCE in first.scores and REFERENCE in other.scores:
         names = dict.fromkeys([first.main_baseline, other.main_baseline])
         followed.insert(0, (REFERENCE, f"the preferred baseline ({', then '.join(names)})"))
-    return followed
+    return [(arm, drop_sentence(first, other, arm, label, found.context.table.units)) for arm, label in followed]

@@ -14,9 +14,9 @@ from pipeline.evaluation.verdict import ladder_sentence
 from pipeline.runs.certainty import plan_distances
 from pipeline.runs.certainty_words import sentences
 from pipeline.runs.context import Context, Machine
-from pipeline.runs.fits import plan_fits
+from pipeline.runs.fits import plan_fits, seconds_of
 from pipeline.runs.folder import with_origins
-from pipeline.runs.hints import hints
+from pipeline.runs.hints import seen
 from pipeline.studies.compare.findings import COMPARISON_COLUMNS, Findings, exact_score, found_in
 from pipeline.studies.compare.info import info_of
 from pipeline.studies.compare.page import sections
@@ -32,7 +32,7 @@ def described(context: Context) -> list[str]:
     refused = f", {len(table.refused)} refused (see refused.csv)" if len(table.refused) else ""
     task = f"{config.bins} classes by training quantiles" if config.bins else table.task
     units = f" in {table.units}" if table.units else ""
-    bounds = int((~table.exact).sum())
+    bounds = table.bounded
     lines = [
         f"{table.name}: {len(table)} {table.rows_are} from {table.n_read} rows{refused}.",
         f"Task: {task} of {table.property_name!r}{units} ({table.task_reason}).",
@@ -41,9 +41,7 @@ def described(context: Context) -> list[str]:
         lines.append(f"The target is {table.scale.explained()}.")
     if bounds:
         lines.append(f"{bounds} targets are bounds (such as >10): trained on, not scored.")
-    lines += [f"Read: {remark}." for remark in table.remarks]
-    lines += [f"Warning: {warning}." for warning in table.warnings]
-    lines += [f"Hint: {hint}." for hint in hints(table)]
+    lines += seen(table)
     for split in context.splits:
         groups = len(set(split.groups.values()))
         lines.append(f"Split {split.name} ({split.asked}): train/test {split.sizes()}, {groups} groups.")
@@ -119,7 +117,7 @@ def trained(found: Findings) -> pd.DataFrame:
     return pd.DataFrame(
         {
             **cell["tags"],
-            "seconds": cell["seconds"] + cell.get("validation_seconds", 0.0),
+            "seconds": seconds_of(cell),
             **{name: cell[name] for name in ("peak_mb", "gpu_peak_mb") if name in cell},
             "cell_id": cell["id"],
         }
