@@ -18,7 +18,11 @@ from pipeline.settings.reading import make_config
 from pipeline.settings.run import budget_seconds
 from tests.test_run import chemtune
 
-RECORDED = sorted((Path(__file__).parent / "recorded").glob("*.json"))
+LARGE = ("b3db",)  # tables that take long to read
+RECORDED = [
+    pytest.param(path, id=path.stem, marks=[pytest.mark.slow] * (path.stem in LARGE))
+    for path in sorted((Path(__file__).parent / "recorded").glob("*.json"))
+]
 MACHINE = Machine(2, "bfloat16")
 TELLING = 4.0  # seconds of an arm from which on its own estimate must be near as well
 
@@ -37,7 +41,7 @@ def context_of(content, folder, **settings):
     return prepare(make_config(content["table"], given), Reporter())
 
 
-@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", RECORDED)
 def test_an_estimate_is_within_a_factor_of_two_of_what_it_took(path, tmp_path):
     """Probe and seconds of real runs on two quiet cores; `scripts/record_timings.py` makes them."""
     content = recorded(path.stem)

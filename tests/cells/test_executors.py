@@ -76,7 +76,7 @@ def test_every_executor_gives_the_results_and_makes_each_cell_once(tmp_path, nam
     assert {path.stem: path.read_text().split() for path in tmp_path.glob("*.log")} == logs
 
 
-@pytest.mark.parametrize("has_gpu", [False, True])
+@pytest.mark.parametrize("has_gpu", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_helpers_do_what_needs_a_result_of_the_language_model(tmp_path, monkeypatch, has_gpu):
     monkeypatch.setattr(Machine, "has_gpu", property(lambda machine: has_gpu))
     plain, generators, checks = cells_of(count=2)[:2], [], []
