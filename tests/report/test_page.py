@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -20,21 +21,24 @@ from pipeline.runs import certainty_words, training_seeds
 from pipeline.runs.context import hardware
 from pipeline.runs.prepare import prepare
 from pipeline.settings.reading import make_config
-from pipeline.studies.compare import errors, page, reading
+from pipeline.studies.compare import details, errors, page, reading
 from pipeline.studies.compare import study as comparison
 from pipeline.studies.compare.findings import Findings, found_in
 from tests.branches import Branches
 from tests.conftest import SMILES, reaction_rows, tiny_model_folder, write_table
 from tests.studies.made import contents_of
 
-pytestmark = pytest.mark.slow  # fifteen runs
+pytestmark = pytest.mark.slow  # a run for each of the pages
 RINGS = SMILES + [f"{'C' * a}C(=O){group}" for a in range(1, 9) for group in ("OCC", "NCC", "c1ccccc1")]
-SENTENCES = {  # the function that the page asks, first
+INSTRUMENTED: dict[ModuleType, tuple[str, ...]] = {  # the functions whose branches count; none: all of the module's
+    page: (),
+    details: (),
+    reading: (),
     certainty_words: ("sentences", "_how_calibrated"),
     noise: ("noise_sentence",),
     errors: ("where_the_errors_are", "_predicted", "_worst", "_wrongest"),
+    training_seeds: ("seed_sentence",),
 }
-READING = {training_seeds: ("seed_sentence",)}
 
 
 def numbers(path: Path, *, repeats: int = 0, spread: float = 0.2, copies: int = 99, rows=None) -> Path:
@@ -76,6 +80,7 @@ def outcomes(tmp_path_factory) -> dict[str, list[Findings]]:
     yields = {"components": ["halide", "amine", "base", "solvent:name"], "target": "yield", "yield_unit": "percent"}
     single = {
         "plain": run(folder, "plain", plain, "ridge", split=["random"]),
+        "drawn": run(folder, "drawn", plain, "ridge", split=["random"], max_rows=50),
         "the constant, calibrated": run(folder, "calibrated", plain, "mean", split=["random"]),
         "the constant": run(folder, "constant", few, "mean", split=["random", "label-high"]),
         "ladder": run(
@@ -145,21 +150,21 @@ def _on_a_gpu(outcome: Findings, megabytes: float) -> Findings:
     return replace(outcome, cells=cells, context=context)
 
 
-def recorded(branches: Branches, monkeypatch) -> tuple[ModuleType, ModuleType]:
-    """The sections of a run and the page, instrumented."""
-    made = branches.module(page)
-    for module, functions in SENTENCES.items():
-        instrumented = getattr(branches.module(module, *functions), functions[0])
-        monkeypatch.setitem(made.__dict__, functions[0], instrumented)
-    read = branches.module(reading)
-    for module, functions in READING.items():
-        instrumented = getattr(branches.module(module, *functions), functions[0])
-        monkeypatch.setitem(read.__dict__, functions[0], instrumented)
-    for name in ("how_to_read", "changes", "supported_changes"):
-        monkeypatch.setitem(made.__dict__, name, getattr(read, name))
+def recorded(branches: Branches) -> tuple[ModuleType, ModuleType]:
+    """The sections of a run and the page, instrumented, wherever one of these modules uses another."""
+    copies = {module: branches.module(module, *functions) for module, functions in INSTRUMENTED.items()}
+    replaced = {id(module): copy for module, copy in copies.items()} | {
+        id(function): getattr(copy, name)
+        for module, copy in copies.items()
+        for name, function in vars(module).items()
+        if getattr(function, "__module__", "") == module.__name__ and inspect.isfunction(function)
+    }
+    for copy_ in copies.values():
+        for name, used in list(vars(copy_).items()):
+            setattr(copy_, name, replaced.get(id(used), used))
     templates = branches.module(pages)
     templates.Environment = branches.environment
-    return made, templates
+    return copies[page], templates
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +172,7 @@ def written(outcomes, tmp_path_factory):
     branches, out = Branches(), tmp_path_factory.mktemp("reports")
     texts = {}
     with pytest.MonkeyPatch.context() as monkeypatch:
-        made, templates = recorded(branches, monkeypatch)
+        made, templates = recorded(branches)
         for name, of_page in outcomes.items():
             machine = {**hardware(), "gpu": "a GPU" if name in ("a GPU", "its memory") else ""}
             monkeypatch.setitem(templates.__dict__, "hardware", lambda machine=machine: machine)
@@ -189,7 +194,7 @@ def written(outcomes, tmp_path_factory):
 
 def test_every_branch_of_the_page_and_its_sentences_was_taken(written):
     _, branches = written
-    sources = [module.__name__ for module in (page, reading, *SENTENCES, *READING)]
+    sources = [module.__name__ for module in INSTRUMENTED]
     assert "\n".join(branches.missing("page.html.j2", *sources)) == ""
 
 
