@@ -103,6 +103,61 @@ def test_several_models_are_fitted_at_once_and_predict_asks_for_one(tmp_path):
     assert "give one of them: m/IC50, m/mass" in done.stderr
 
 
+def assays(path, extra=""):
+    """A table of four assays with blanks, in which short molecules are active, and a number that is no target."""
+    rng, rows = np.random.default_rng(0), []
+    for place, text in enumerate(SMILES):
+        cells = ["" if rng.random() < 0.1 else str(int((len(text) < 12) != (rng.random() < 0.1))) for _ in range(4)]
+        rows.append(f"{text},{place + 1},{','.join(cells)}{extra and ',1.5'}")
+    header = f"SMILES,No,NR-A,NR-B,NR-C,NR-D{extra}"
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def test_all_targets_make_one_summary_and_a_page_each(tmp_path):
+    table = assays(tmp_path / "assays.csv")
+    options = ("--target", "all", "--arms", "ridge,knn", "--split", "random", "--out", "o")
+    done = chemtune("run", table, *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Targets: NR-A, NR-B, NR-C, NR-D (the columns that look like measured values)" in done.stdout
+    assert "Over 4 targets on the random split the mean AUROC is best for" in done.stdout
+    assert "On the random split (" not in done.stdout  # the verdict of each stands on its page
+    found = pd.read_csv(tmp_path / "o" / "targets.csv").set_index(["arm", "metric"])["value"]
+    each = [pd.read_csv(tmp_path / "o" / name / "metrics.csv") for name in ("NR-A", "NR-B", "NR-C", "NR-D")]
+    aurocs = [one.set_index(["arm", "metric"])["value"].loc[("ridge", "auroc")] for one in each]
+    assert found.loc[("ridge", "auroc")] == pytest.approx(np.mean(aurocs))
+    page = (tmp_path / "o" / "report.html").read_text(encoding="utf-8")
+    for name in ("NR-A", "NR-B", "NR-C", "NR-D"):
+        assert f'href="{name}/report.html"' in page
+        assert "Verdict" in (tmp_path / "o" / name / "report.html").read_text(encoding="utf-8")
+    again = chemtune("report", "o", cwd=tmp_path)
+    assert "Over 4 targets on the random split" in again.stdout
+    assert (tmp_path / "o" / "report.html").read_text(encoding="utf-8") == page
+
+
+def test_all_leaves_out_what_has_another_part_and_a_column_of_that_name_is_itself(tmp_path):
+    table = assays(tmp_path / "assays.csv")
+    shown = chemtune("audit", table, "--target", "all", "--context", "NR-D", cwd=tmp_path).stdout
+    assert "Targets: NR-A, NR-B, NR-C (" in shown
+    table = assays(tmp_path / "named.csv", ",all")
+    table.write_text(table.read_text(encoding="utf-8").replace(",1.5", ",2.5", 30), encoding="utf-8")
+    shown = chemtune("audit", table, "--target", "all", cwd=tmp_path).stdout
+    assert "Targets:" not in shown and "'all'" in shown
+    nothing = tmp_path / "nothing.csv"
+    nothing.write_text("SMILES,No\n" + "".join(f"{text},{n}\n" for n, text in enumerate(SMILES)), encoding="utf-8")
+    done = chemtune("audit", nothing, "--target", "all", cwd=tmp_path)
+    assert done.returncode == 2 and "no column looks like measured values" in done.stderr
+
+
+@pytest.mark.slow  # 8,000 molecules are read
+def test_a_built_in_table_of_several_targets_knows_what_each_is(tmp_path):
+    shown = chemtune("prompts", "tox21", "--rows", 1, cwd=tmp_path).stdout
+    assert "Target: NR-AhR, one of 12 of this table" in shown
+    assert "What is the activity in the NR-AhR assay (aryl hydrocarbon receptor) of" in shown
+    shown = chemtune("prompts", "tox21", "--target", "SR-ARE,SR-p53", "--rows", 1, cwd=tmp_path).stdout
+    assert "(antioxidant response element) of" in shown and "(p53 response) of" in shown
+
+
 def test_audit_and_prompts_take_several_targets(tmp_path):
     table = as_excel(tmp_path)
     annotated = ("--annotated", "accept", "--units", "nM,")

@@ -16,6 +16,7 @@ from pipeline.cli.options import OUTPUT, ExecutorOption, ShardOption, WorkersOpt
 from pipeline.cli.terminal import TerminalReporter, console
 from pipeline.settings.run import RunConfig
 
+TARGETS_SAID = 3  # whose verdicts are all said
 _DEFAULTS = "Defaults were chosen on validation parts of training rows: docs/engine.md says how."
 
 
@@ -43,7 +44,7 @@ def run(
     from pipeline.settings.reading import write_yaml
     from pipeline.settings.run import budget_seconds
     from pipeline.studies.compare import study as comparison
-    from pipeline.studies.study import write_report
+    from pipeline.studies.compare.targets import write_reports
 
     how = Executor.of(executor or "", workers or 0, shard or "")
     job = open_job(source, given, terminal.tell)
@@ -67,13 +68,15 @@ def run(
             console.print("Other shares are still to be done; the command that does the last one writes the report.")
             return
         reporter.step("the report", 0, 1)
-        page = write_report(found, folder)
-    say_done(found, page)
+        page, together = write_reports(found, folder)
+    say_done(found, page, together)
 
 
-def say_done(done: Sequence[Any], page: Path) -> None:
-    """What was found for each target, and where the page is."""
-    for one in done:
+def say_done(done: Sequence[Any], page: Path, together: Any = None) -> None:
+    """What was found for each target, or of more than fit a screen what they say together; and where the page is."""
+    for sentence in together.sentences if together else ():
+        console.print(f"\n{sentence}", markup=False)
+    for one in done if len(done) <= TARGETS_SAID else ():
         name = f"{one.context.config.target}: " if len(done) > 1 else ""
         for sentence in one.conclusion.sentences:
             console.print(f"\n{name}{sentence}", markup=False)
@@ -82,6 +85,7 @@ def say_done(done: Sequence[Any], page: Path) -> None:
         console.print(f"Next: {terminal.called()} {_next(_used(done[0]), done[0].context.folder)}", markup=False)
     terminal.found.update(
         report=str(page),
+        **({"together": list(together.sentences)} if together else {}),
         folders=[str(one.context.folder) for one in done],
         found=[
             {"target": one.context.config.target, "verdict": list(one.conclusion.sentences), "use": _used(one)}
@@ -138,8 +142,8 @@ def report(folder: Annotated[Path, typer.Argument(help="Folder of a finished run
 
     reporter = TerminalReporter()
     with reporter.running():
-        found, page = report_again(folder, reporter)
-    say_done(found, page)
+        found, page, together = report_again(folder, reporter)
+    say_done(found, page, together)
 
 
 @app.command()

@@ -117,7 +117,8 @@ def data() -> None:
         Column("name", no_wrap=True), "rows", "task", "target", "units", "licence", "citation", title="Built-in tables"
     )
     for card in cards().values():
-        grid.add_row(card.name, str(card.rows), card.task, card.property_name, card.units, card.licence, card.citation)
+        target = f"{len(card.targets)} targets: {', '.join(card.targets)}" if card.targets else card.property_name
+        grid.add_row(card.name, str(card.rows), card.task, target, card.units, card.licence, card.citation)
     console.print(grid)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.evaluation.estimates import effective_number, group_sizes
 
 REGRESSION_METRICS = ("mae", "rmse", "r2", "spearman", "relative_mae")
-CLASS_METRICS = ("auroc", "auprc", "mcc", "balanced_accuracy", "brier", "accuracy")
+CLASS_METRICS = ("auroc", "auprc", "mcc", "recall", "balanced_accuracy", "brier", "accuracy")
 PRIMARY = {"regression": "mae", "classes": "auroc"}
 HIGHER_IS_BETTER = {
     "mae": False,
@@ -25,12 +25,13 @@ HIGHER_IS_BETTER = {
     "auroc": True,
     "auprc": True,
     "mcc": True,
+    "recall": True,
     "balanced_accuracy": True,
     "brier": False,
     "accuracy": True,
 }
 _INFINITE = float("inf")
-BY_CLASS = ("auroc", "auprc", "mcc", "balanced_accuracy")  # what they say hangs on the rarest class
+BY_CLASS = ("auroc", "auprc", "mcc", "recall", "balanced_accuracy")  # what they say hangs on the rarest class
 RANGE = {  # of the values that a metric can take
     "mae": (0.0, _INFINITE),
     "rmse": (0.0, _INFINITE),
@@ -40,6 +41,7 @@ RANGE = {  # of the values that a metric can take
     "auroc": (0.0, 1.0),
     "auprc": (0.0, 1.0),
     "mcc": (-1.0, 1.0),
+    "recall": (0.0, 1.0),
     "balanced_accuracy": (0.0, 1.0),
     "brier": (0.0, 2.0),
     "accuracy": (0.0, 1.0),
@@ -53,6 +55,7 @@ LABELS = {
     "auroc": "AUROC",
     "auprc": "AUPRC",
     "mcc": "MCC",
+    "recall": "recall of the rarer class",
     "balanced_accuracy": "balanced accuracy",
     "brier": "Brier score",
     "accuracy": "accuracy",
@@ -227,7 +230,8 @@ def class_scores(
     """All class metrics.
 
     With two classes AUPRC is that of ``positive``, or of the second in sorted order (AUROC is the same for both); with
-    more classes both are means over one class against the rest. The Brier score sums over classes and is halved for
+    more classes both are means over one class against the rest. Recall is that of ``positive``, or of the class with
+    fewest rows. The Brier score sums over classes and is halved for
     two, so that it is the usual one.
     """
     k = len(classes)
@@ -239,10 +243,12 @@ def class_scores(
         ranking = np.mean([auroc(one_hot[:, c], probabilities[:, c], weights) for c in columns], axis=0)
         precision = np.mean([average_precision(one_hot[:, c], probabilities[:, c], weights) for c in columns], axis=0)
     squared = squared_errors(probabilities, codes)
+    asked = columns[0] if k == 2 else int(np.argmin(np.bincount(codes, minlength=k)))
     return {
         "auroc": ranking,
         "auprc": precision,
         "mcc": matthews(confusion),
+        "recall": divide(confusion[:, asked, asked], confusion[:, asked].sum(axis=1)),
         "balanced_accuracy": balanced_accuracy(confusion),
         "brier": divide(weights @ squared, weights.sum(axis=1)),
         "accuracy": divide(np.einsum("bii->b", confusion), confusion.sum(axis=(1, 2))),

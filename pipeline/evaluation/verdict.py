@@ -7,6 +7,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from pipeline.evaluation.bootstrap import MIN_GROUPS
 from pipeline.evaluation.comparison import BETTER, CANNOT_TELL, EQUIVALENT, FIRST, WORSE, Comparisons, Difference, drop
 from pipeline.evaluation.divisions import ASSUMED
@@ -54,6 +56,7 @@ class Words:
     text_only: Collection[str] = ()
     foldable: Collection[str] = ()
     rows: int = 0
+    even: bool = True
 
 
 def verdicts(
@@ -143,7 +146,7 @@ def _recommended(
         best = learned[0]
         return best, (
             f"{best} is better than {constant}: {_score(evaluation, best, units)}."
-            f"{_unanswered(evaluation, best)} No baseline was run, so it cannot be told whether it was needed."
+            f"{_of_classes(evaluation, best, words)} No baseline was run, so it cannot be told whether it was needed."
         )
     called = _called(evaluation, REFERENCE)
     rest = _rest(evaluation, compared, units, called)
@@ -157,19 +160,19 @@ def _recommended(
         return winner.arm, (
             f"use {winner.arm}: {_score(evaluation, winner.arm, units)}, better than "
             f"{_preferred(evaluation)}, by {_amount(winner, units)}{more}."
-            f"{_unanswered(evaluation, winner.arm)}{rest}"
+            f"{_of_classes(evaluation, winner.arm, words)}{rest}"
         )
     if REFERENCE not in learned:
         return learned[0], (
             f"use {learned[0]}: {_score(evaluation, learned[0], units)}, better than "
             f"{constant}, which {_preferred(evaluation)}, is not shown to be."
-            f"{_unanswered(evaluation, learned[0])}{rest}"
+            f"{_of_classes(evaluation, learned[0], words)}{rest}"
         )
     use = evaluation.main_baseline
     apart = "" if evaluation.only_reference else "with the one of each division, "
     return use, (
         f"use {_preferred(evaluation)}: {apart}{_score(evaluation, REFERENCE, units)}.{_blind(use, words)}"
-        f"{_unanswered(evaluation, REFERENCE)}{rest}"
+        f"{_of_classes(evaluation, REFERENCE, words)}{rest}"
     )
 
 
@@ -194,17 +197,26 @@ def _class_counts(evaluation: Evaluation) -> str:
     return "; " + ", ".join(f"{count} of class {label}" for label, count in counts)
 
 
-def _unanswered(evaluation: Evaluation, arm: str) -> str:
-    """Classes that a recommended arm never answers, although there are test rows of them."""
+def _of_classes(evaluation: Evaluation, arm: str, words: Words) -> str:
+    """What the answers of a recommended arm are worth; and classes that it never answers, although there are test rows
+    of them."""
     if evaluation.task != CLASSES:
         return ""
+    scores = {metric: float(evaluation.scores[arm][metric][0]) for metric in ("auprc", "mcc", "recall")}
+    said, name = "", _called(evaluation, arm)
+    if len(evaluation.classes) == 2:
+        positive = evaluation.positive or evaluation.classes[1]
+        share = np.mean(evaluation.truth == positive)
+        said = (
+            f" It finds {scores['recall']:.0%} of class {positive} ({LABELS['mcc']} {number(scores['mcc'])};"
+            f" {LABELS['auprc']} {number(scores['auprc'])}, where a random order has {number(share)})."
+        )
     missing = sorted(set(evaluation.truth) - set(evaluation.predicted[arm]))
-    if not missing:
-        return ""
-    name = _called(evaluation, arm)
-    mcc = float(evaluation.scores[arm]["mcc"][0])
-    ranks = "It ranks, but its answers do not say so: " if len(evaluation.classes) == 2 else ""
-    return f" {ranks}{name} never answers {_names(missing)} ({LABELS['mcc']} {number(mcc)})."
+    if missing:
+        ranks = "It ranks, but its answers do not say so: " if said else ""
+        hint = " --threshold mcc chooses another threshold on held-out training rows." if said and words.even else ""
+        said += f" {ranks}{name} never answers {_names(missing)} ({LABELS['mcc']} {number(scores['mcc'])}).{hint}"
+    return said
 
 
 def _power(verdict: Verdict, comparisons: Comparisons, words: Words) -> str:

@@ -9,6 +9,7 @@ from pipeline.defaults import ATOMWISE
 from pipeline.evaluation.intervals import METHODS, ONE_RADIUS
 from pipeline.evaluation.numbers import number
 from pipeline.features.inputs import ReactionInput
+from pipeline.settings.threshold import Rule
 from pipeline.tables.measurements import CENSORED
 from pipeline.tables.scales import Scale
 
@@ -107,7 +108,7 @@ def _interval_lines(about: dict[str, Any]) -> list[str]:
     """How the bounds are made, and how often they held on held-out rows."""
     calibration = about["calibration"]
     if about["classes"]:
-        return []
+        return [f"- {threshold_said(calibration['threshold'])}"] if "threshold" in calibration else []
     if not calibration["n"]:
         return ["- No row was held out of a fit: `lower` and `upper` are empty."]
     method = calibration.get("interval", ONE_RADIUS)
@@ -123,6 +124,17 @@ def _interval_lines(about: dict[str, Any]) -> list[str]:
             f"to training, so many contain the measured value: {shares}."
         )
     return lines
+
+
+def threshold_said(threshold: dict[str, Any]) -> str:
+    """The threshold of a model between two classes, and what came of it on held-out rows."""
+    how = "chosen" if Rule.of(threshold["rule"]).chosen else "set by the user"
+    return (
+        f"Class {threshold['positive']} is the answer from a probability of {number(threshold['value'])} on, {how} "
+        f"(--threshold {threshold['rule']}): on held-out rows it misses {threshold['missed']} of "
+        f"{threshold['positives']}, with {threshold['false_alarms']} false alarms among the other "
+        f"{threshold['negatives']}."
+    )
 
 
 def _known_line(about: dict[str, Any]) -> str:

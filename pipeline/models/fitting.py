@@ -26,8 +26,10 @@ from pipeline.evaluation.intervals import (
     interval_method,
 )
 from pipeline.evaluation.metrics import LABELS, PRIMARY
+from pipeline.evaluation.thresholds import choose
 from pipeline.features.inputs import ReactionInput
 from pipeline.features.structures import nearest_neighbours
+from pipeline.models.card import threshold_said
 from pipeline.models.conditions import Conditions
 from pipeline.models.folder import SavedModel, about_language_model, about_model
 from pipeline.reporter import Reporter
@@ -36,6 +38,7 @@ from pipeline.runs.fits import new_arm, starting_adapter
 from pipeline.runs.held_out import held_out_predictions, validation_score
 from pipeline.runs.prepare import cleaned
 from pipeline.settings.run import RunConfig
+from pipeline.settings.threshold import Rule
 from pipeline.splits.groups import twin_groups
 from pipeline.splits.splitters import fold_numbers, hold_out
 from pipeline.tables.reaction_table import component_column
@@ -84,6 +87,8 @@ def fit_model(
     groups = twin_groups(table)
     residuals, calibration = calibrate(context, machine, arm, X, y, groups)
     difficulty = calibration.pop("difficulty", {})  # arrays: they go beside the residuals, not into model.json
+    if "threshold" in calibration:
+        reporter.say(threshold_said(calibration["threshold"]))
     reporter.say(f"{arm} on all {len(y)} {table.rows_are}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # convergence and rank warnings of single fits; the result is scored
@@ -171,7 +176,7 @@ def calibrate(
     value = abs(validation_score(list(scored[known]), y[known], context.task, context.classes)) if known.any() else None
     calibration = {"how": how, "n": int(known.sum()), "metric": LABELS[PRIMARY[context.task]], "value": value}
     if context.task == CLASSES:
-        return np.zeros(0), calibration
+        return np.zeros(0), calibration | _threshold(context, found[known], y[known])
     residuals = (y.to_numpy(dtype=np.float64) - found[:, 0])[known]
     difficulty = {name: values[known] for name, values in signals.items()}
     method = interval_method(residuals, difficulty, groups[known])
@@ -181,6 +186,27 @@ def calibrate(
         "interval_is": METHODS[method],
         "coverage": {"level": DEFAULT_LEVEL, "quarters": quarters},
         "difficulty": difficulty,
+    }
+
+
+def _threshold(context: Context, found: np.ndarray, y: pd.Series) -> dict[str, Any]:
+    """From which probability of the positive class on that is the answer, and what came of it on the held-out rows;
+    nothing where it is simply the more probable class."""
+    rule = Rule.of(context.config.threshold)
+    if rule.even:
+        return {}
+    truth, score = y.to_numpy() == context.positive, found[:, context.classes.index(context.positive)]
+    value = choose(rule, truth, score)
+    return {
+        "threshold": {
+            "rule": context.config.threshold,
+            "positive": context.positive,
+            "value": value,
+            "positives": int(truth.sum()),
+            "missed": int((truth & (score < value)).sum()),
+            "negatives": int((~truth).sum()),
+            "false_alarms": int((~truth & (score >= value)).sum()),
+        }
     }
 
 

@@ -19,6 +19,7 @@ from pipeline.defaults import WHOLE
 from pipeline.errors import InputError
 from pipeline.evaluation.domain import Domain
 from pipeline.evaluation.intervals import DEFAULT_LEVEL, DISTANCE, ONE_RADIUS, SPREAD, adaptive_radius, conformal_radius
+from pipeline.evaluation.thresholds import answers
 from pipeline.features.inputs import ReactionInput, as_frame, canonical_frame, smiles_if_mol
 from pipeline.features.structures import forget_features
 from pipeline.files import sha256, write_atomically
@@ -120,8 +121,22 @@ class SavedModel:
         ValueError
             For no molecule at all, for what is no molecule, naming its position, and for a column that is missing.
         """
+        if self.classes and self._threshold:
+            return self._answers(self.predict_proba(X))
         found = self.arm.predict(self._inputs(X))
         return found if self.classes else self.scale.back(found)
+
+    @property
+    def _threshold(self) -> dict[str, Any]:
+        """Of two classes the one that is the answer from a probability on; empty where the more probable one is."""
+        return dict(self.about["calibration"].get("threshold", {}))
+
+    def _answers(self, chances: np.ndarray) -> np.ndarray:
+        """The class of each row of probabilities. Shape (n,)."""
+        cut = self._threshold
+        if cut:
+            return answers(chances, self.classes, cut["positive"], cut["value"])
+        return np.array(self.classes, dtype=object)[chances.argmax(axis=1)]
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Class probabilities in the order of ``classes``. Shape (n, classes)."""
@@ -154,7 +169,7 @@ class SavedModel:
         similarity, index = self.domain.nearest(smiles)
         if self.task == CLASSES:
             chances = class_chances(self.arm, self.classes, X)
-            found: dict[str, Any] = {"prediction": np.array(self.classes, dtype=object)[chances.argmax(axis=1)]}
+            found: dict[str, Any] = {"prediction": self._answers(chances)}
             found |= {f"p_{label}": chances[:, column] for column, label in enumerate(self.classes)}
         else:
             modelled, spread = prediction_and_spread(self.arm, X)

@@ -19,6 +19,8 @@ from pipeline.files import write_atomically
 from pipeline.report.blocks import Code, Section, Text, Verdict
 from pipeline.runs.context import Context, hardware
 
+TARGETS_ON_A_PAGE = 3
+
 
 @dataclass(frozen=True)
 class Part:
@@ -63,12 +65,21 @@ def _image(svg: str) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode("utf-8")).decode("ascii")
 
 
-def write_page(parts: Sequence[Part], out: Path) -> Path:
+def write_page(parts: Sequence[Part], out: Path, overview: Sequence[Section] = ()) -> Path:
     """Write ``report.html`` over one run, or over those of several targets, and its figures as SVG beside the data of
-    each; returns the path of the page."""
+    each; returns the path of the page.
+
+    The ``overview`` says what several targets say together. Of more than `TARGETS_ON_A_PAGE` each has a page of its
+    own in its folder.
+    """
     several = len(parts) > 1
-    shown = []
+    apart = len(parts) > TARGETS_ON_A_PAGE
+    shown, pages = [], []
     for number, part in enumerate(parts, 1):
+        if apart:
+            path = write_page([part], part.context.folder)
+            pages.append((part.context.config.target, path.relative_to(out).as_posix()))
+            continue
         for figure in (figure for section in part.sections for figure in section.figures()):
             write_atomically(part.context.folder / "figures" / f"{figure.name}.svg", figure.svg)
         shown.append(_shown(part, out, f"target-{number}" if several else ""))
@@ -79,6 +90,10 @@ def write_page(parts: Sequence[Part], out: Path) -> Path:
         .render(
             title=parts[0].context.table.name if several else parts[0].title,
             version=__version__,
+            targets=len(parts),
+            pages=pages,
+            overview=overview,
+            rebuilt=[_again(parts, out)],
             parts=shown,
             script=script,
             script_hash=base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii"),
@@ -94,7 +109,7 @@ def _shown(part: Part, out: Path, anchor: str) -> dict[str, object]:
     table, prefix = part.context.table, f"{anchor}-" if anchor else ""
     refused = len(table.refused)
     rows = f"{len(table)} {table.rows_are}" + (f" ({refused} row{'s' * (refused != 1)} refused)" if refused else "")
-    sections = [*part.sections, _again(part, out)]
+    sections = [*part.sections, _again([part], out)]
     return {
         "anchor": anchor,
         "name": part.context.config.target,
@@ -115,9 +130,9 @@ def _slug(title: str) -> str:
     return re.sub("[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
-def _again(part: Part, out: Path) -> Section:
+def _again(parts: Sequence[Part], out: Path) -> Section:
     """How the page is made again, and what it took."""
-    machine, trained = hardware(), part.trained
+    machine, trained = hardware(), pd.concat([part.trained for part in parts], ignore_index=True)
     took = f"Training and predicting took {trained['seconds'].sum():.0f} s in all"
     took += f", with at most {trained['peak_mb'].max() / 1000:.1f} GB of memory" if len(trained) else ""
     took += f", on {machine['processor'] or machine['machine']} with {machine['cores']} cores"
@@ -125,10 +140,11 @@ def _again(part: Part, out: Path) -> Section:
         took += f" and {machine['gpu']}"
         most = trained["gpu_peak_mb"].max() / 1000 if "gpu_peak_mb" in trained else 0.0
         took += f", with at most {most:.1f} GB of its memory in use" if most > 0 else ""
-    made_with = ", ".join(f"{name} {version}" for name, version in part.versions.items())
+    each = ", in the folder of each target; means over the targets in targets.csv" if len(parts) > 1 else ""
+    made_with = ", ".join(f"{name} {version}" for name, version in parts[0].versions.items())
     said = (
         f"{took}. Versions: {made_with}. Scores are in metrics.csv, what was trained in trained.csv, predictions in "
-        "predictions.parquet, settings in config.yaml, and all else in run.json."
+        f"predictions.parquet, settings in config.yaml, and all else in run.json{each}."
     )
     where = f"{shlex.quote(str(out / 'config.yaml'))} --out {shlex.quote(str(out))}"
-    return Section("Run it again", [Code(f"{part.command} {where}"), Text([said])], anchor="rebuild")
+    return Section("Run it again", [Code(f"{parts[0].command} {where}"), Text([said])], anchor="rebuild")

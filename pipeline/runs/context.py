@@ -17,6 +17,7 @@ import pandas as pd
 from pipeline.arms.ladder import is_language_model, layers_of
 from pipeline.cells.store import Store
 from pipeline.errors import InputError
+from pipeline.evaluation.metrics import rarer_class
 from pipeline.features.inputs import ReactionColumns
 from pipeline.files import write_atomically
 from pipeline.lm.weights import weights_identity
@@ -78,6 +79,16 @@ class Context:
     @property
     def classes(self) -> tuple[str, ...]:
         return tuple(map(str, range(self.config.bins))) if self.config.bins else self.table.classes
+
+    @property
+    def positive(self) -> str:
+        """Of two classes the one that AUPRC, recall and the threshold are about: the one named, or else the rarer one
+        (the upper of two bins); empty for more classes and for numbers."""
+        if self.config.positive or self.task != CLASSES:
+            return self.config.positive
+        if self.config.bins:
+            return self.classes[1] if self.config.bins == 2 else ""
+        return rarer_class(list(self.table.targets), self.classes)
 
     @property
     def template(self) -> PromptTemplate:

@@ -62,6 +62,7 @@ def _classes(table: Table) -> list[str]:
     return [
         f"class {rarest} has {count} of {len(table)} rows ({shares.min():.1%}): read MCC and AUPRC, an answer that "
         f"never names it is right in {1 - shares.min():.0%} of the cases"
+        + ("; --threshold mcc chooses on held-out rows when to answer it" if len(shares) == 2 else "")
     ]
 
 

@@ -15,6 +15,7 @@ from pipeline.reporter import Reporter
 from pipeline.runs.context import Context
 from pipeline.settings.reading import config_per_target, merge_settings
 from pipeline.settings.run import RunConfig
+from pipeline.settings.threshold import Rule
 from pipeline.splits.build import build_splits
 from pipeline.splits.catalogue import columns_needed, expand_names
 from pipeline.splits.splitters import Split
@@ -85,7 +86,7 @@ def load_table(config: RunConfig, reporter: Reporter, raw: RawTable | None = Non
         settings["task"] = REGRESSION
     progress = reporter.each(f"reading {config.kind}")
     table = _BUILDERS[config.kind](raw, config, apart, progress=progress, **common, **settings)
-    if name and config.task == card(name).task and config.target == card(name).target:
+    if name and config.task == card(name).task and config.target in (card(name).target, *card(name).targets):
         return replace(table, task_reason="so its card says")
     return table
 
@@ -123,6 +124,9 @@ def cleaned(config: RunConfig, arms: Sequence[str], reporter: Reporter, raw: Raw
         raise unknown("primary", config.primary, names)
     if config.positive and config.positive not in table.classes:
         raise unknown("positive", config.positive, table.classes)
+    if not Rule.of(config.threshold).even and (config.bins or len(table.classes)) != 2:
+        what = f"{config.bins or len(table.classes)} classes" if config.bins or table.classes else "numbers"
+        raise InputError(f"threshold is for two classes; the target {config.target!r} has {what}")
     return with_rows(Context(config, table, (), tuple(names)))
 
 

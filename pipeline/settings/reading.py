@@ -22,6 +22,7 @@ from pipeline.tables.reading import RawTable, read_table, table_name
 
 Told = Callable[[str], None]
 Read = Callable[[str, str], RawTable]
+ALL = "all"  # for a target: every column that can be one
 STRESS = "stress"  # the key of a YAML file under which studies have their settings
 
 
@@ -143,7 +144,9 @@ def merge_settings(
     }
     if not settings.get("table"):
         raise InputError(f"{source}: no table is named; add a line such as 'table: my.csv'")
-    settings = _from_card(settings) | settings
+    if settings.get("target") == ALL:
+        settings["target"] = _all_targets(settings, told, read)
+    settings = _from_card(settings, told) | settings
     if not settings.get("target"):
         settings = _guessed(settings, told, read) | settings
     settings = _of_reactions(settings) | settings
@@ -163,6 +166,29 @@ def _guessed(settings: Mapping[str, Any], told: Told, read: Read) -> dict[str, A
     for line in kept.said():
         told(line)
     return dict(kept.settings)
+
+
+def _all_targets(settings: Mapping[str, Any], told: Told, read: Read) -> str:
+    """What ``all`` stands for as a target: all targets of a built-in table, or the columns of a user's that hold
+    measured values and have no other part; a column that is called so stands for itself."""
+    if is_built_in(settings["table"]) and card(settings["table"]).targets:
+        return ",".join(card(settings["table"]).targets)
+    raw = read(settings["table"], settings.get("data_dir", ""))
+    if ALL in raw.frame.columns:
+        return ALL
+    from pipeline.tables.guess import guess  # it loads the libraries of chemistry
+
+    taken = [value for key, value in settings.items() if key not in ("table", "target")]
+    used = {name for value in taken for name in ((value,) if isinstance(value, str) else value or ())}
+    found = [column for column in guess(raw).candidates if column not in used]
+    unusable = [column for column in found if "," in column]
+    found = [column for column in found if column not in unusable]
+    if not found:
+        raise InputError(f"{raw.source}: no column looks like measured values; name the targets with --target")
+    told(f"Targets: {', '.join(found)} (the columns that look like measured values)")
+    for column in unusable:
+        told(f"Not among them: {column!r}, since its name has a comma; name it alone with --target")
+    return ",".join(found)
 
 
 def default_folder(table: str) -> str:
@@ -236,8 +262,8 @@ def _one_each(key: str, value: str, names: Sequence[str]) -> list[str]:
     return parts
 
 
-def _from_card(settings: dict[str, Any]) -> dict[str, Any]:
-    """What the card of a built-in table says, if the table is one and its own target is meant."""
+def _from_card(settings: Mapping[str, Any], told: Told) -> dict[str, Any]:
+    """What the card of a built-in table says, if the table is one and targets that it knows are meant."""
     name = settings["table"]
     if not is_built_in(name):
         return {}
@@ -249,13 +275,20 @@ def _from_card(settings: dict[str, Any]) -> dict[str, Any]:
             "target": about.target,
             "yield_unit": about.yield_unit,
         }
-    if settings.get("target", about.target) != about.target:
+    if about.targets and not settings.get("target"):
+        told(
+            f"Target: {about.target}, one of {len(about.targets)} of this table (--target NAME, several with commas, "
+            f"or --target {ALL})"
+        )
+    names = [name.strip() for name in str(settings.get("target") or about.target).split(",")]
+    known = {about.target: about.property_name, **about.targets}
+    if not set(names) <= set(known):
         return {"smiles": about.smiles}
     return {
         "smiles": about.smiles,
-        "target": about.target,
+        "target": ",".join(names),
         "task": "auto" if settings.get("bins") else about.task,
-        "property_name": about.property_name,
+        "property_name": ",".join(known[name] for name in names),
         "units": about.units,
     }
 

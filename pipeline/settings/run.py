@@ -16,6 +16,7 @@ from pipeline.defaults import (
 )
 from pipeline.errors import InputError
 from pipeline.settings.fields import check, setting
+from pipeline.settings.threshold import EVEN, Rule
 from pipeline.tables.kinds import MOLECULES, REACTIONS, Kind
 from pipeline.tables.measurements import ANNOTATED, BOUNDS, CENSORED
 from pipeline.tables.notation import DECIMALS, THOUSANDS
@@ -222,7 +223,17 @@ class RunConfig:
         "", "The arm whose comparison with the preferred baseline is not corrected for the others.", "run", panel=ARMS
     )
     positive: str = setting(
-        "", "Of two classes the one that AUPRC is about; the rarer one if not given.", "run", panel=ARMS
+        "",
+        "Of two classes the one that AUPRC and --threshold are about; the rarer one if not given.",
+        "run fit",
+        panel=ARMS,
+    )
+    threshold: str = setting(
+        EVEN,
+        "Of two classes: from which probability on the positive one is the answer. A number, or chosen on held-out "
+        "training rows: mcc (highest Matthews correlation) or cost:FN=5,FP=1 (lowest cost).",
+        "run fit",
+        panel=ARMS,
     )
     model: str = setting(
         DEFAULT_MODEL,
@@ -322,6 +333,7 @@ class RunConfig:
             rung_of(split)
         PromptTemplate(self.property_name, self.units, self.template)
         self._check_reactions()
+        Rule.of(self.threshold)
         if self.budget:
             budget_seconds(self.budget)
 

@@ -16,11 +16,12 @@ from pipeline.runs.context import Context
 from pipeline.runs.prepare import open_job, prepare
 from pipeline.settings.reading import STRESS, make_config
 from pipeline.studies.compare import study as comparison
-from pipeline.studies.study import Done, Study, concluded, study_named, write_report
+from pipeline.studies.compare.targets import Overview, write_reports
+from pipeline.studies.study import Done, Study, concluded, study_named
 
 
-def report_again(folder: Path, reporter: Reporter) -> tuple[list[Done], Path]:
-    """What was done in a folder, a part for each target, and the page.
+def report_again(folder: Path, reporter: Reporter) -> tuple[list[Done], Path, Overview | None]:
+    """What was done in a folder, a part for each target, the page, and what several targets say together.
 
     Raises
     ------
@@ -40,7 +41,7 @@ def report_again(folder: Path, reporter: Reporter) -> tuple[list[Done], Path]:
         study, job = comparison, open_job(str(path), {"out": str(folder)})
         contexts = [as_reduced(prepare(config, reporter, job.raw)) for config in job.configs]
     done = [concluded(study, context, _finished(context)) for context in contexts]
-    return done, write_report(done, folder)
+    return done, *write_reports(done, folder)
 
 
 def _finished(context: Context) -> list[dict[str, Any]]:

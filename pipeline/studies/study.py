@@ -18,6 +18,7 @@ import pandas as pd
 from pipeline.cells.cell import Cell, versions_of
 from pipeline.cells.executors import Executor
 from pipeline.cells.store import Store
+from pipeline.evaluation.evaluations import Evaluation
 from pipeline.files import write_atomically, write_csv
 from pipeline.report.blocks import Section
 from pipeline.report.page import Part, write_page
@@ -51,6 +52,8 @@ class Conclusion:
         Further tables by the name of their file, without its ending: CSV, and Parquet for those with many rows.
     info : mapping
         What ``run.json`` holds besides what those of all studies do.
+    evaluations : tuple of Evaluation
+        Of a comparison of arms, by split; for what several targets say together.
     """
 
     metrics: pd.DataFrame
@@ -61,6 +64,7 @@ class Conclusion:
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     of_rows: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     info: Mapping[str, Any] = field(default_factory=dict)
+    evaluations: tuple[Evaluation, ...] = ()
 
 
 class Study(Protocol):
@@ -116,9 +120,9 @@ class Done:
         )
 
 
-def write_report(done: Sequence[Done], out: Path) -> Path:
-    """Write the page over one run, or over those of several targets; returns its path."""
-    return write_page([one.part() for one in done], out)
+def write_report(done: Sequence[Done], out: Path, overview: Sequence[Section] = ()) -> Path:
+    """Write the page over one run, or over those of several targets with what they say together; returns its path."""
+    return write_page([one.part() for one in done], out, overview)
 
 
 def run_study(

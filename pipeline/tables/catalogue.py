@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ class Card:
 
     A table of molecules names its column of ``smiles``; one of reactions its ``reaction`` SMILES, its
     ``components`` and the ``yield_unit``. Its file is shipped, or ``fetched`` when it is first asked for; ``sha256`` is
-    that of the file as it is kept.
+    that of the file as it is kept. A table with several columns that can be the target names each in ``targets`` with
+    its property; ``target`` is the one that is taken where none is named.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Card:
     yield_unit: str = ""
     range: tuple[float, float] | None = None
     fetched: Origin | None = None
+    targets: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def path(self) -> Path:

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from pipeline.tables.target_column import TargetColumn, TargetSettings, marks_st
 from pipeline.tables.targets import CLASSES
 
 MIN_ROWS = 20
+PARSED = 50_000  # structures that are remembered: the targets of a table share them
 STRUCTURE = " structure"  # the first column of what an arm is given; no header has a name that begins with a space
 REFUSED_COLUMNS = ["line", "column", "value", "reason", "structure", "id"]
 
@@ -227,7 +228,7 @@ def build_table(
     notation = structure_notation(structures)
     stated = marks_stated(said.decimal, said.thousands)
     beside = Beside.of(raw, target, context, keep, id_column=id_column, stated=stated)
-    parse = cache(partial(_parse_or_reason, largest_fragment=largest_fragment, notation=notation))
+    parse = partial(_parse_or_reason, largest_fragment=largest_fragment, notation=notation)
 
     def structure(line: int) -> Molecule | Refusal:
         given = structures.loc[line]
@@ -378,6 +379,7 @@ def check_enough(table: Table, source: str, target: str) -> None:
         )
 
 
+@lru_cache(PARSED)
 def _parse_or_reason(text: str, largest_fragment: bool, notation: str) -> Molecule | str:
     try:
         return parse_molecule(as_smiles(text, notation), largest_fragment)

@@ -109,7 +109,10 @@ def test_every_branch_of_the_page_was_taken(context):
         templates.hardware = lambda gpu=gpu: {**hardware(), "gpu": gpu}
         several[0] = replace(several[0], trained=several[0].trained.assign(gpu_peak_mb=megabytes))
         two = templates.write_page(several, context.folder / "two").read_text(encoding="utf-8")
+    context.config.__dict__["target"] = EVIL
+    many = templates.write_page([*several, *several], context.folder.parent, [Section("All", [note("together")])])
     assert branches.missing("page.html.j2", "blocks.html.j2", pages.__name__) == []
+    assert EVIL not in many.read_text(encoding="utf-8")
     for page in (one, two):
         assert EVIL not in page
         assert "&lt;script&gt;" in page

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,8 @@ from pipeline.arms.catalogue import ARMS
 from pipeline.arms.ladder import CONTROLS, REACTION_CONTROLS, is_language_model
 from pipeline.evaluation.comparison import Comparisons, Difference, compare
 from pipeline.evaluation.evaluations import REFERENCE, Evaluation, evaluate, exact_rows, metric_table
-from pipeline.evaluation.metrics import rarer_class
 from pipeline.evaluation.noise import Noise, best_scores, measurement_noise, negligible
+from pipeline.evaluation.thresholds import answers, choose
 from pipeline.evaluation.verdict import Verdict, Words, verdicts
 from pipeline.prompts.numbers import NumberFormat
 from pipeline.runs.certainty import Certainty, assess, with_calibrated_bounds
@@ -22,12 +22,14 @@ from pipeline.runs.context import Context
 from pipeline.runs.fits import Fits, primary_arm
 from pipeline.runs.held_out import validation_score
 from pipeline.runs.training_seeds import SeedSpread, spreads, with_seeds
+from pipeline.settings.threshold import Rule
 from pipeline.splits.card import split_card
 from pipeline.splits.catalogue import makes_folds
 from pipeline.splits.splitters import Fold, Split
 from pipeline.tables.table import Table
 from pipeline.tables.targets import CLASSES, REGRESSION
 
+UNCHOSEN = 0.5
 COMPARISON_COLUMNS = [column.name for column in fields(Difference)]
 
 
@@ -43,6 +45,8 @@ class Findings:
         By split and division the baseline that held-out training rows prefer.
     margins : mapping
         By split the difference that makes none in practice; 0 for none.
+    thresholds : mapping
+        See `thresholds_of`.
     """
 
     context: Context
@@ -58,6 +62,7 @@ class Findings:
     certainty: Certainty
     evaluations: tuple[Evaluation, ...]
     verdicts: tuple[Verdict, ...]
+    thresholds: Mapping[str, float] = field(default_factory=dict)
 
 
 def exact_score(context: Context, row_ids: list[str], predicted: list[Any], y: pd.Series) -> float:
@@ -78,7 +83,38 @@ def _preferred(context: Context, split: Split, fold: Fold, fits: Fits) -> str | 
     return max(scores, key=lambda arm: scores[arm])
 
 
-def _prediction_table(context: Context, cells: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def thresholds_of(context: Context, cells: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """By the id of a cell, from which probability of the positive class on that is the answer, where it is not simply
+    the more probable class: chosen on the training rows that were held out of a fit, 0.5 where none were. The constant
+    prediction stays what it is."""
+    rule = Rule.of(context.config.threshold)
+    if rule.even or context.task != CLASSES:
+        return {}
+    at, found = context.classes.index(context.positive), {}
+    for cell in cells:
+        if cell["tags"]["arm"] == CONTROLS[CLASSES]:
+            continue
+        if rule.chosen and "validation" not in cell:
+            found[cell["id"]] = UNCHOSEN
+            continue
+        _, fold = context.division(cell["tags"])
+        held_out = np.array(cell["validation"])[:, at] if rule.chosen else np.zeros(0)
+        truth = context.targets(fold).loc[list(fold.train)].to_numpy() == context.positive
+        found[cell["id"]] = choose(rule, truth, held_out)
+    return found
+
+
+def _answered(context: Context, cell: Mapping[str, Any], thresholds: Mapping[str, float]) -> Sequence[Any]:
+    """What a cell predicts, by its threshold where it has one."""
+    if thresholds.get(cell["id"], UNCHOSEN) == UNCHOSEN:
+        return list(cell["prediction"])
+    chances = np.array(cell["probabilities"])
+    return list(answers(chances, context.classes, context.positive, thresholds[cell["id"]]))
+
+
+def _prediction_table(
+    context: Context, cells: Sequence[Mapping[str, Any]], thresholds: Mapping[str, float]
+) -> pd.DataFrame:
     """One row per prediction, as described in the README."""
     parts = []
     truths: dict[tuple[str, int, int], pd.Series] = {
@@ -86,7 +122,7 @@ def _prediction_table(context: Context, cells: Sequence[Mapping[str, Any]]) -> p
     }
     for cell in cells:
         key = cell["tags"]
-        part = pd.DataFrame({"row_id": cell["row_id"], "prediction": cell["prediction"]})
+        part = pd.DataFrame({"row_id": cell["row_id"], "prediction": _answered(context, cell, thresholds)})
         part["truth"] = truths[key["split"], key["repeat"], key["fold"]].loc[cell["row_id"]].to_numpy()
         for position, label in enumerate(context.classes if context.task == CLASSES else ()):
             part[f"p_{label}"] = [row[position] for row in cell["probabilities"]]
@@ -134,7 +170,8 @@ def found_in(context: Context, contents: Sequence[Mapping[str, Any]]) -> Finding
     """What the results of all cells say."""
     fits = Fits(contents)
     cells = fits.shown(context)
-    predictions = _prediction_table(context, cells)
+    thresholds = thresholds_of(context, cells)
+    predictions = _prediction_table(context, cells, thresholds)
     preferred = preferred_baselines(context, fits)
     evaluations = [
         with_refits(
@@ -145,7 +182,7 @@ def found_in(context: Context, contents: Sequence[Mapping[str, Any]]) -> Finding
                 split=split,
                 preferred=preferred[split.name],
                 seed=context.config.seed,
-                positive=positive_class(context),
+                positive=context.positive,
             ),
             cells,
         )
@@ -154,7 +191,7 @@ def found_in(context: Context, contents: Sequence[Mapping[str, Any]]) -> Finding
     seed_spreads = spreads(context, fits, evaluations)
     evaluations = with_seeds(evaluations, seed_spreads)
     margins = {evaluation.split: practical_margin(context, evaluation) for evaluation in evaluations}
-    compared, answers = _compared(context, evaluations, margins)
+    compared, given = _compared(context, evaluations, margins)
     certainty = assess(context, contents, evaluations)
     if context.task == REGRESSION:
         predictions = with_calibrated_bounds(predictions, certainty.rows)
@@ -171,7 +208,8 @@ def found_in(context: Context, contents: Sequence[Mapping[str, Any]]) -> Finding
         tuple(seed_spreads),
         certainty,
         tuple(evaluations),
-        tuple(answers),
+        tuple(given),
+        thresholds,
     )
 
 
@@ -214,15 +252,9 @@ def _compared(
         [name for name, arm in ARMS.items() if arm.reads_text],
         [split.name for split in context.splits if makes_folds(split.name)],
         int(context.table.exact.sum()),
+        Rule.of(context.config.threshold).even,
     )
     return compared, verdicts(compared, lm_arms, words, baselines)
-
-
-def positive_class(context: Context) -> str:
-    """Of two classes the one that AUPRC is about: the one named, or else the rarer one."""
-    if context.config.positive or context.task != CLASSES or context.config.bins:
-        return context.config.positive
-    return rarer_class(list(context.table.targets), context.classes)
 
 
 def practical_margin(context: Context, evaluation: Evaluation) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.evaluation.metrics import HIGHER_IS_BETTER
 from pipeline.runs.fits import primary_arm
-from pipeline.studies.compare.findings import Findings, positive_class
+from pipeline.studies.compare.findings import Findings
 
 
 def info_of(found: Findings) -> dict[str, Any]:
@@ -35,8 +35,9 @@ def info_of(found: Findings) -> dict[str, Any]:
         "margins": found.margins,
         "primary": primary_arm(context),
         "training_seeds": [asdict(one) for one in found.seed_spreads],
-        "positive": positive_class(context),
+        "positive": context.positive,
         "higher_is_better": HIGHER_IS_BETTER,
+        "threshold": context.config.threshold,
         "verdicts": [verdict.as_dict() for verdict in found.verdicts],
         "cells": [_of_cell(cell) for cell in found.cells],
     }

@@ -26,7 +26,7 @@ from pipeline.report.blocks import (
 )
 from pipeline.report.sections import explained_arms, interval_of
 from pipeline.runs.hints import hints
-from pipeline.studies.compare import details
+from pipeline.studies.compare import details, threshold
 from pipeline.studies.compare.errors import where_the_errors_are
 from pipeline.studies.compare.findings import Findings
 from pipeline.studies.compare.reading import supported_changes
@@ -45,6 +45,7 @@ def sections(found: Findings) -> list[Section]:
         _data(found),
         details.comparisons(found),
         details.all_scores(found),
+        threshold.section(found),
         where_the_errors_are(found),
         details.certainty(found),
         details.splits(found),

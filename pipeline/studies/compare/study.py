@@ -20,6 +20,7 @@ from pipeline.runs.hints import seen
 from pipeline.studies.compare.findings import COMPARISON_COLUMNS, Findings, exact_score, found_in
 from pipeline.studies.compare.info import info_of
 from pipeline.studies.compare.page import sections
+from pipeline.studies.compare.threshold import threshold_table
 from pipeline.studies.study import Conclusion
 from pipeline.tables.targets import REGRESSION
 
@@ -97,9 +98,11 @@ def conclude(context: Context, contents: Sequence[Mapping[str, Any]]) -> Conclus
             "intervals": certainty.intervals,
             "signals": certainty.signals,
             "comparisons": pd.DataFrame(pairs, columns=COMPARISON_COLUMNS),
+            **({"thresholds": threshold_table(found)} if found.thresholds else {}),
         },
         {"certainty": with_origins(certainty.rows, context.table)},
         info_of(found),
+        found.evaluations,
     )
 
 
