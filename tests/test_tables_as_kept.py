@@ -142,11 +142,13 @@ def test_all_leaves_out_what_has_another_part_and_a_column_of_that_name_is_itsel
     table = assays(tmp_path / "named.csv", ",all")
     table.write_text(table.read_text(encoding="utf-8").replace(",1.5", ",2.5", 30), encoding="utf-8")
     shown = chemtune("audit", table, "--target", "all", cwd=tmp_path).stdout
-    assert "Targets:" not in shown and "'all'" in shown
+    assert "Targets:" not in shown
+    assert "'all'" in shown
     nothing = tmp_path / "nothing.csv"
     nothing.write_text("SMILES,No\n" + "".join(f"{text},{n}\n" for n, text in enumerate(SMILES)), encoding="utf-8")
     done = chemtune("audit", nothing, "--target", "all", cwd=tmp_path)
-    assert done.returncode == 2 and "no column looks like measured values" in done.stderr
+    assert done.returncode == 2
+    assert "no column looks like measured values" in done.stderr
 
 
 @pytest.mark.slow  # 8,000 molecules are read
@@ -155,7 +157,8 @@ def test_a_built_in_table_of_several_targets_knows_what_each_is(tmp_path):
     assert "Target: NR-AhR, one of 12 of this table" in shown
     assert "What is the activity in the NR-AhR assay (aryl hydrocarbon receptor) of" in shown
     shown = chemtune("prompts", "tox21", "--target", "SR-ARE,SR-p53", "--rows", 1, cwd=tmp_path).stdout
-    assert "(antioxidant response element) of" in shown and "(p53 response) of" in shown
+    assert "(antioxidant response element) of" in shown
+    assert "(p53 response) of" in shown
 
 
 def test_audit_and_prompts_take_several_targets(tmp_path):

@@ -56,7 +56,8 @@ def test_means_are_those_of_the_targets():
     assert list(over.each["good", "auroc"]) == pytest.approx(areas)
     assert over.mean(REFERENCE, "auroc") == over.mean("good", "auroc")
     table = over.table().set_index(["arm", "metric"])
-    assert table.loc[("good", "auroc"), "targets"] == 3 and table.loc[("good", "auroc"), "groups"] == 100
+    assert table.loc[("good", "auroc"), "targets"] == 3
+    assert table.loc[("good", "auroc"), "groups"] == 100
 
 
 def test_targets_that_are_one_and_the_same_narrow_nothing():
