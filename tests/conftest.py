@@ -19,6 +19,14 @@ from pipeline.tables.table import Table, build_table
 SMILES = [f"{'C' * a}{group}" for a in range(1, 9) for group in ("O", "N", "Cl", "c1ccccc1", "C1CCCCC1", "c1ccncc1")]
 
 
+PAIRS = [f"{metal}{other}" for metal in ("Na", "K", "Li", "Mg", "Ca", "Zn", "Al", "Fe") for other in ("Cl", "O", "S")]
+FORMULAS = [
+    *PAIRS,
+    *(f"{one}2{two}O4" for one in ("Na", "K", "Li") for two in ("Mo", "W", "Cr", "S", "Se")),
+    *(f"{one}{two}O3" for one in ("Ca", "Sr", "Ba") for two in ("Ti", "Zr", "Sn")),
+]  # 48
+
+
 def tiny_model_folder(folder: Path, layers: int = 2, context: int = 512) -> Path:
     """A random Llama with a character tokenizer whose pad, end and end-of-turn tokens are one id."""
     import torch

@@ -131,7 +131,8 @@ class CharacterGrams(BaseEstimator):
         return grams if self.context_ is None else hstack([grams, csr_matrix(self.context_.transform(X))]).tocsr()
 
 
-def _linear(task: str) -> Any:
+def linear(task: str) -> Any:
+    """Logistic regression, or ridge with its penalty chosen on the training rows."""
     if task == CLASSES:
         return LogisticRegression(C=1.0, max_iter=2_000)
     return RidgeCV(alphas=ALPHAS)
@@ -158,17 +159,17 @@ def constant(task: str, seed: int, threads: int) -> Any:
 
 def ngram_ridge(task: str, seed: int, threads: int) -> Any:
     """The text model without a language model. The regression densifies nothing: ridge on sparse TF-IDF."""
-    model = _linear(task) if task == CLASSES else make_pipeline(_SparseRidge())
+    model = linear(task) if task == CLASSES else make_pipeline(SparseRidge())
     return _over(task, CharacterGrams(), model)
 
 
-class _SparseRidge(RegressorMixin, BaseEstimator):
+class SparseRidge(RegressorMixin, BaseEstimator):
     """Ridge in its kernel form, the penalty chosen by leave-one-out error on the training rows.
 
     The closed form of the leave-one-out residual is that of Rifkin and Lippert 2007.
     """
 
-    def fit(self, X: Any, y: np.ndarray) -> _SparseRidge:
+    def fit(self, X: Any, y: np.ndarray) -> SparseRidge:
         y = np.asarray(y, dtype=np.float64)
         self.mean_ = float(y.mean())
         gram = np.asarray((X @ X.T).todense())
@@ -194,7 +195,7 @@ def knn(task: str, seed: int, threads: int) -> Any:
 
 
 def ridge(task: str, seed: int, threads: int) -> Any:
-    return _over(task, _descriptor_features(), _linear(task))
+    return _over(task, _descriptor_features(), linear(task))
 
 
 def rf_bits(task: str, seed: int, threads: int) -> Any:
@@ -244,3 +245,6 @@ def gp(task: str, seed: int, threads: int) -> Any:
 
 def svr(task: str, seed: int, threads: int) -> Any:
     return SupportVectorLabels(seed=seed) if task == CLASSES else SupportVectors(seed=seed)
+
+
+_SparseRidge = SparseRidge  # its name in models that were saved earlier

@@ -13,13 +13,14 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-from pipeline.tables.kinds import MOLECULES, REACTIONS, Kind
+from pipeline.tables.kinds import COMPOSITIONS, KINDS, MOLECULES, REACTIONS, TEXTS, Kind
 from pipeline.tables.targets import CLASSES, REGRESSION
 
 CONTROL, BASELINE, LANGUAGE_MODEL = "control", "baseline", "language model"
 SEARCHED = 1_500  # training rows on which an arm of cubic cost searches its settings
 _OVER_MOLECULES = "pipeline.arms.baselines"
 _OVER_REACTIONS = "pipeline.arms.reactions"
+_OVER_COMPOSITIONS = "pipeline.arms.compositions"
 _LANGUAGE_MODELS = "pipeline.arms.language_model"
 
 
@@ -100,11 +101,15 @@ def _over_reactions(function: str) -> dict[Kind, str]:
     return {REACTIONS: f"{_OVER_REACTIONS}:{function}"}
 
 
-def _over_both(function: str, module: str = _LANGUAGE_MODELS) -> dict[Kind, str]:
-    return dict.fromkeys((MOLECULES, REACTIONS), f"{module}:{function}")
+def _over_compositions(function: str) -> dict[Kind, str]:
+    return {COMPOSITIONS: f"{_OVER_COMPOSITIONS}:{function}"}
 
 
-_CONSTANT = {MOLECULES: f"{_OVER_MOLECULES}:constant", REACTIONS: f"{_OVER_REACTIONS}:constant"}
+def _over_all(function: str, module: str = _LANGUAGE_MODELS) -> dict[Kind, str]:
+    return dict.fromkeys(KINDS.values(), f"{module}:{function}")
+
+
+_CONSTANT = _over_all("constant", _OVER_MOLECULES) | _over_reactions("constant")
 _ROWS = (
     Arm("mean", "predicts the training mean", "#9aa0a6", CONTROL, _CONSTANT, tasks=(REGRESSION,)),
     Arm(
@@ -135,10 +140,10 @@ _ROWS = (
     ),
     Arm(
         "ngram-ridge",
-        "linear model on character n-grams of the SMILES: text without a language model",
+        "linear model on character n-grams of what is written: text without a language model",
         "#999933",
         BASELINE,
-        _over_molecules("ngram_ridge") | _over_reactions("ngram_ridge"),
+        _over_all("ngram_ridge", _OVER_MOLECULES) | _over_reactions("ngram_ridge"),
         growth=CUBIC,
         reads_text=True,
     ),
@@ -269,18 +274,72 @@ _ROWS = (
         kinds=(REACTIONS,),
     ),
     Arm(
+        "fractions-ridge",
+        "linear model on the shares of the elements",
+        "#332288",
+        BASELINE,
+        _over_compositions("fractions_ridge"),
+    ),
+    Arm(
+        "magpie-extratrees",
+        "500 extremely randomised trees on statistics over properties of the elements (as Magpie)",
+        "#56b4e9",
+        BASELINE,
+        _over_compositions("magpie_extratrees"),
+    ),
+    Arm(
+        "magpie-lightgbm",
+        "gradient boosting on shares of the elements and statistics over their properties",
+        "#44aa99",
+        BASELINE,
+        _over_compositions("magpie_lightgbm"),
+    ),
+    Arm(
+        "magpie-gp",
+        "Gaussian process, Tanimoto on shares of the elements + RBF on statistics over their properties",
+        "#009e73",
+        BASELINE,
+        _over_compositions("magpie_gp"),
+        growth=CUBIC,
+    ),
+    Arm(
+        "magpie-two-part",
+        "trees for whether a number is the one that many rows share (such as a gap of 0), and trees for how large else",
+        "#117733",
+        BASELINE,
+        _over_compositions("magpie_two_part"),
+        tasks=(REGRESSION,),
+    ),
+    Arm(
+        "magpie-ensemble",
+        "mean of magpie-extratrees, magpie-lightgbm and magpie-gp",
+        "#0072b2",
+        BASELINE,
+        members=("magpie-extratrees", "magpie-lightgbm", "magpie-gp"),
+        kinds=(COMPOSITIONS,),
+    ),
+    Arm(
+        "word-ridge",
+        "linear model on words and pairs of words",
+        "#332288",
+        BASELINE,
+        {TEXTS: "pipeline.arms.texts:word_ridge"},
+        growth=CUBIC,
+        reads_text=True,
+    ),
+    Arm(
         "lm-frozen",
         "linear model on hidden states of the untouched language model",
         "#e69f00",
         LANGUAGE_MODEL,
-        _over_both("frozen"),
+        _over_all("frozen"),
     ),
     Arm(
         "lm-head",
         "first layers of the language model, fine-tuned with LoRA and a linear head",
         "#d55e00",
         LANGUAGE_MODEL,
-        _over_both("head"),
+        _over_all("head"),
         tuned=True,
     ),
     Arm(
@@ -288,7 +347,7 @@ _ROWS = (
         "first layers of the language model, fine-tuned with LoRA to write the answer as text",
         "#7a0c2e",
         LANGUAGE_MODEL,
-        _over_both("text", "pipeline.arms.text_arms"),
+        _over_all("text", "pipeline.arms.text_arms"),
         tuned=True,
     ),
     Arm(
@@ -306,6 +365,14 @@ _ROWS = (
         LANGUAGE_MODEL,
         members=("reaction-ensemble", "lm-head"),
         kinds=(REACTIONS,),
+    ),
+    Arm(
+        "composition-blend",
+        "mean of magpie-ensemble and lm-head: does the language model add anything?",
+        "#661155",
+        LANGUAGE_MODEL,
+        members=("magpie-ensemble", "lm-head"),
+        kinds=(COMPOSITIONS,),
     ),
 )
 ARMS = {row.name: row for row in _ROWS}  # in the order of the ladder

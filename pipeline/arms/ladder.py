@@ -64,9 +64,11 @@ def resolve_arms(names: Sequence[str], task: str, kind: Kind = MOLECULES) -> lis
             raise InputError(f"arm {name!r} asks for features of molecules; this table holds {kind}")
     for name in names:
         if name in groups:
-            chosen.update(groups[name])
+            chosen.update(member for member in groups[name] if task in ARMS[member].tasks)
         elif name in own or name in CONTROLS.values():
             continue
+        elif name in order and task not in ARMS[name].tasks:
+            raise InputError(f"arm {name!r} is for {' and '.join(ARMS[name].tasks)}; the target is {task}")
         elif name in order:
             chosen.add(name)
         elif name in ARMS:
@@ -108,6 +110,7 @@ def make_arm(
     *,
     seed: int,
     threads: int,
+    kind: Kind | None = None,
     columns: ReactionColumns | None = None,
     engine: Callable[[str], Any] | None = None,
     **language_model_options: Any,
@@ -116,12 +119,14 @@ def make_arm(
 
     Parameters
     ----------
+    kind : Kind, optional
+        What the rows are; molecules if not given, or reactions if there are columns.
     columns : ReactionColumns, optional
         Of a table of reactions.
     engine : callable, optional
         From the name of a language-model arm to its engine.
     """
-    kind = MOLECULES if columns is None else REACTIONS
+    kind = kind or (MOLECULES if columns is None else REACTIONS)
     if is_own(arm) and arm not in ARMS:  # in a helper's process
         add_own(arm)
     builder = ARMS[arm].builder(kind)
@@ -201,6 +206,7 @@ def make_whole(
     *,
     seed: int,
     threads: int,
+    kind: Kind | None = None,
     columns: ReactionColumns | None = None,
     **language_model_options: Any,
 ) -> Any:
@@ -208,9 +214,11 @@ def make_whole(
     if arm in MEANS:
         return MeanArm(
             {
-                member: make_whole(member, task, seed=seed, threads=threads, columns=columns, **language_model_options)
+                member: make_whole(
+                    member, task, seed=seed, threads=threads, kind=kind, columns=columns, **language_model_options
+                )
                 for member in MEANS[arm]
             }
         )
     options = language_model_options if arm in LANGUAGE_MODELS else {}
-    return make_arm(arm, task, seed=seed, threads=threads, columns=columns, **options)
+    return make_arm(arm, task, seed=seed, threads=threads, kind=kind, columns=columns, **options)

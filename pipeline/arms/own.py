@@ -19,10 +19,11 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 
 from pipeline.arms.baselines import ClassifierOverFeatures, RegressorOverFeatures
-from pipeline.arms.catalogue import ARMS, BASELINE, MOLECULES, REACTIONS, Arm
+from pipeline.arms.catalogue import ARMS, BASELINE, Arm
 from pipeline.errors import InputError, first_line, unknown
 from pipeline.features.inputs import MoleculeFeatures, smiles_of
 from pipeline.features.structures import CleanDescriptors, descriptors, morgan_bits, morgan_counts
+from pipeline.tables.kinds import KINDS, MOLECULES
 from pipeline.tables.targets import CLASSES
 
 FEATURES: dict[str, tuple[Callable[[list[str]], np.ndarray], Any]] = {
@@ -60,7 +61,7 @@ def add_own(name: str) -> None:
     for feature in asked:
         if feature not in FEATURES:
             raise unknown(f"feature that {name} asks for", feature, FEATURES)
-    kinds = (MOLECULES,) if asked else (MOLECULES, REACTIONS)
+    kinds = (MOLECULES,) if asked else tuple(KINDS.values())
     known = [arm for arm in ARMS if is_own(arm) and arm != name]
     does = (function.__doc__ or "").strip().partition("\n")[0] or "an arm of your own"
     ARMS[name] = Arm(

@@ -139,13 +139,16 @@ def predict(
     model: Annotated[Path, typer.Argument(help="Folder of a model made by [b]fit[/b].")],
     source: Annotated[
         Optional[str],
-        typer.Argument(help="A CSV, TSV (also .gz), Parquet, Excel or SDF file of molecules or reactions."),
+        typer.Argument(help="A CSV, TSV (also .gz), Parquet, Excel or SDF file of rows as in training."),
     ] = None,
     smiles: Annotated[
         Optional[list[str]],
         typer.Option(
             "--smiles",
-            help="With a file: its SMILES column. Without: a molecule (or reaction SMILES); may be repeated.",
+            "--composition",
+            "--text",
+            help="With a file: its column of SMILES, formulas or texts. Without: a molecule (or reaction SMILES), a "
+            "formula or a text; may be repeated.",
         ),
     ] = None,
     out: Annotated[
@@ -157,6 +160,7 @@ def predict(
     """Predict new molecules, each with an interval, its nearest training molecule and an in-domain flag."""
     if source:
         terminal.begin(source)
+    from pipeline.models.card import EXAMPLES
     from pipeline.models.folder import changed_versions, load_model
     from pipeline.models.predicting import Predictor, predict_file
 
@@ -166,15 +170,17 @@ def predict(
         errors.print(f"Note: the model was made with other versions: {', '.join(changed)}.", markup=False)
     if source is None:
         if not smiles:
-            raise InputError('what to predict? Give a file, or a molecule with --smiles "CCO"')
+            example = f'--{loaded.kind.setting} "{EXAMPLES.get(loaded.kind, "A.B>>C")}"'
+            raise InputError(f"what to predict? Give a file, or a {loaded.kind.one} with {example}")
         if loaded.context:
-            raise InputError(f"the model needs {', '.join(loaded.context)} beside the SMILES; give a file")
+            beside = loaded.kind.notation
+            raise InputError(f"the model needs {', '.join(loaded.context)} beside the {beside}; give a file")
         if loaded.reactions and len(loaded.reactions.columns) > 1:
             raise InputError(f"the model needs the columns {', '.join(loaded.reactions.columns)}; give a file")
         _print_predictions(Predictor(loaded, level, 1), smiles)
         return
     if smiles and len(smiles) > 1:
-        raise InputError(f"{source}: name one column with --smiles, not {len(smiles)}")
+        raise InputError(f"{source}: name one column with --{loaded.kind.setting}, not {len(smiles)}")
     target = out or Path(f"{Path(source).name.split('.')[0]}-predicted.csv")
     reporter = TerminalReporter()
     with reporter.running():
@@ -237,6 +243,7 @@ def show(model: Annotated[Path, typer.Argument(help="Folder of a model made by [
 def _model_lines(about: dict[str, Any], folder: Path) -> list[str]:
     from pipeline.features.inputs import ReactionInput
     from pipeline.models.card import rows_are, score_lines
+    from pipeline.tables.kinds import KINDS
 
     reactions = ReactionInput.stored(about["reactions"])
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
@@ -252,7 +259,7 @@ def _model_lines(about: dict[str, Any], folder: Path) -> list[str]:
     if reactions:
         lines.append(f"Reads reactions from the columns {', '.join(reactions.columns)}.")
     if about["context"]:
-        beside = "them" if reactions else "the SMILES"
+        beside = "them" if reactions else f"the {KINDS[rows_are(about)].notation}"
         lines.append(f"Needs the columns {', '.join(about['context'])} beside {beside}.")
     return lines
 

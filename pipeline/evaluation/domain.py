@@ -7,31 +7,34 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.features.structures import nearest_rows, structure_bits
+from pipeline.features.similarity import row_bits
+from pipeline.features.structures import nearest_rows
+from pipeline.tables.kinds import MOLECULES, Kind
 
 DOMAIN_SHARE = 0.05  # of the training molecules lie outside by construction
 
 
 @dataclass(frozen=True)
 class Domain:
-    """The training molecules (or reactions) and how near a new one must lie.
+    """The training molecules (or rows of another kind) and how near a new one must lie.
 
-    ``smiles`` are the canonical training molecules, ``bits`` their Morgan fingerprints of radius 2 (reactions:
-    differential fingerprints), packed, of shape (n, 256) bytes; ``threshold`` is the Tanimoto similarity to the
-    nearest of them from which a molecule counts as inside.
+    ``smiles`` are the canonical training molecules, ``bits`` what they are compared by (`row_bits`), packed, of shape
+    (n, 256) bytes; ``threshold`` is the Tanimoto similarity to the nearest of them from which a molecule counts as
+    inside.
     """
 
     smiles: tuple[str, ...]
     bits: np.ndarray
     threshold: float
+    kind: Kind = MOLECULES
 
     @classmethod
-    def fit(cls, smiles: Sequence[str], groups: np.ndarray) -> Domain:
+    def fit(cls, smiles: Sequence[str], groups: np.ndarray, kind: Kind = MOLECULES) -> Domain:
         """The threshold leaves out the 5 % of training molecules that are least like any other group's."""
-        bits = structure_bits(smiles)
+        bits = row_bits(smiles, kind)
         nearest, _ = nearest_rows(bits, bits, apart=(groups, groups))
-        return cls(tuple(smiles), np.packbits(bits, axis=1), float(np.quantile(nearest, DOMAIN_SHARE)))
+        return cls(tuple(smiles), np.packbits(bits, axis=1), float(np.quantile(nearest, DOMAIN_SHARE)), kind)
 
     def nearest(self, smiles: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """``(similarity, index)`` of the nearest training molecule. Shapes (n,)."""
-        return nearest_rows(structure_bits(smiles), np.unpackbits(self.bits, axis=1))
+        return nearest_rows(row_bits(smiles, self.kind), np.unpackbits(self.bits, axis=1))

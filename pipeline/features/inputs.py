@@ -16,8 +16,10 @@ from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from pipeline.tables.canonical import canonical_text
+from pipeline.tables.kinds import MOLECULES, Kind
 from pipeline.tables.measurements import TargetError, parse_number
-from pipeline.tables.molecules import MoleculeError, canonical_smiles
+from pipeline.tables.molecules import MoleculeError
 from pipeline.tables.reactions import ReactionReader, role_of
 from pipeline.tables.table import STRUCTURE
 
@@ -130,13 +132,15 @@ def as_frame(X: Any) -> pd.DataFrame:
     return pd.DataFrame({"smiles": pd.Series(texts, dtype=object)})
 
 
-def canonical_frame(X: Any, largest_fragment: bool = False) -> pd.DataFrame:
-    """`as_frame` with canonical SMILES, for molecules that come straight from a user.
+def canonical_frame(X: Any, largest_fragment: bool = False, kind: Kind = MOLECULES) -> pd.DataFrame:
+    """`as_frame` with canonical SMILES (or formulas, or texts), for rows that come straight from a user.
 
     Parameters
     ----------
     X : sequence of str or RDKit Mol, or DataFrame
         In a data frame they stand in the first column.
+    kind : Kind
+        What the rows are; not reactions.
 
     Raises
     ------
@@ -145,15 +149,16 @@ def canonical_frame(X: Any, largest_fragment: bool = False) -> pd.DataFrame:
     """
     frame = as_frame(X).copy()
     if not frame.size:
-        raise ValueError("X is empty; expected one molecule or more")
+        raise ValueError(f"X is empty; expected one {kind.one} or more")
     canonical = []
     for position, given in enumerate(frame.iloc[:, 0]):
         text = smiles_if_mol(given)
         if not isinstance(text, str):
             why = "; Chem.MolFromSmiles gives None for a SMILES that it cannot read" if given is None else ""
-            raise ValueError(f"X[{position}] is {_shown(given)}; expected a SMILES or an RDKit Mol{why}")
+            expected = "SMILES or an RDKit Mol" if kind is MOLECULES else kind.notation
+            raise ValueError(f"X[{position}] is {_shown(given)}; expected a {expected}{why}")
         try:
-            canonical.append(canonical_smiles(text, largest_fragment))
+            canonical.append(canonical_text(text, kind, largest_fragment))
         except MoleculeError as error:
             raise ValueError(f"X[{position}] is {text!r}: {error}") from None
     frame.isetitem(0, np.array(canonical, dtype=object))

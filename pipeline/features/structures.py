@@ -12,7 +12,7 @@ from rdkit.Chem import Descriptors, rdFingerprintGenerator
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from pipeline.errors import InputError
-from pipeline.tables.reactions import is_reaction, split_reaction
+from pipeline.tables.reactions import split_reaction
 
 FINGERPRINT_SIZE = 2048
 # Largest molecules whose costly descriptors are computed; scripts/descriptor_cost.py measures why. Between 65 and 80
@@ -77,7 +77,8 @@ def _finite(function: Callable[[Chem.Mol], float], molecule: Chem.Mol) -> float:
     return value if np.isfinite(value) else np.nan
 
 
-def _rows(kind: str, compute: Callable[[str], np.ndarray], smiles: Iterable[str]) -> np.ndarray:
+def computed_once(kind: str, compute: Callable[[str], np.ndarray], smiles: Iterable[str]) -> np.ndarray:
+    """A row of numbers for each structure, which is computed when it is first asked for. Shape (n, ...)."""
     known = _cached.setdefault(kind, {})
     if len(known) > _CACHE_ROWS:
         known.clear()
@@ -101,17 +102,21 @@ def remember(computed: dict[str, dict[str, np.ndarray]]) -> None:
 
 
 def _parsed(compute: Callable[[Chem.Mol], np.ndarray]) -> Callable[[str], np.ndarray]:
-    return lambda text: compute(Chem.MolFromSmiles(text))
+    def computed(text: str) -> np.ndarray:
+        with rdBase.BlockLogs():
+            return compute(Chem.MolFromSmiles(text))
+
+    return computed
 
 
 def morgan_bits(smiles: Iterable[str]) -> np.ndarray:
     """Morgan fingerprints of radius 2. Shape (n, 2048), 0 or 1."""
-    return _rows("bits", _parsed(_bits), smiles)
+    return computed_once("bits", _parsed(_bits), smiles)
 
 
 def morgan_counts(smiles: Iterable[str]) -> np.ndarray:
     """Morgan count fingerprints of radius 2. Shape (n, 2048)."""
-    return _rows("counts", _parsed(_counts), smiles)
+    return computed_once("counts", _parsed(_counts), smiles)
 
 
 def descriptors(smiles: Iterable[str]) -> np.ndarray:
@@ -119,12 +124,12 @@ def descriptors(smiles: Iterable[str]) -> np.ndarray:
 
     NaN where one is undefined, or not `is_affordable` for a molecule of that size.
     """
-    return _rows("descriptors", _parsed(_descriptors), smiles)
+    return computed_once("descriptors", _parsed(_descriptors), smiles)
 
 
 def properties(smiles: Iterable[str]) -> np.ndarray:
     """`PROPERTIES` of molecules. Shape (n, 4)."""
-    return _rows("properties", _parsed(_properties), smiles)
+    return computed_once("properties", _parsed(_properties), smiles)
 
 
 def differential_bits(reactions: Iterable[str]) -> np.ndarray:
@@ -137,7 +142,7 @@ def differential_bits(reactions: Iterable[str]) -> np.ndarray:
     InputError
         If the package ``drfp`` is not installed.
     """
-    return _rows("differential", _differential, reactions)
+    return computed_once("differential", _differential, reactions)
 
 
 def _differential(reaction: str) -> np.ndarray:
@@ -163,11 +168,6 @@ def _drfp() -> Any:
             "itself are not needed here)"
         ) from error
     return DrfpEncoder
-
-
-def structure_bits(structures: Sequence[str]) -> np.ndarray:
-    """Morgan bits of molecules, or the differential fingerprints of reactions. Shape (n, 2048)."""
-    return differential_bits(structures) if is_reaction(structures[0]) else morgan_bits(structures)
 
 
 KINDS: dict[str, Callable[[Chem.Mol], np.ndarray]] = {"bits": _bits, "counts": _counts, "descriptors": _descriptors}
@@ -200,11 +200,6 @@ def tanimoto(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     product = x @ y.T
     total = (x * x).sum(axis=1)[:, None] + (y * y).sum(axis=1)[None, :] - product
     return np.divide(product, total, out=np.ones_like(product), where=total > 0)
-
-
-def nearest_neighbours(smiles: Sequence[str], references: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """``(similarity, index)`` of the most similar reference for each molecule (or reaction). Shapes (n,)."""
-    return nearest_rows(structure_bits(smiles), structure_bits(references))
 
 
 def nearest_rows(

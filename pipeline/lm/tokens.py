@@ -1,8 +1,9 @@
 """Prompts as token ids.
 
-``atomwise``: each symbol of the SMILES (an atom with its bracket, a bond, a ring mark, a parenthesis) is cut off
-before the tokenizer sees it, so that one symbol is spelled by the same tokens wherever it stands. ``model``: the
-tokenizer cuts the prompt as it would any text, across atoms and rings: one ring then has many spellings.
+``atomwise``: each symbol of the SMILES (an atom with its bracket, a bond, a ring mark, a parenthesis), or each element
+and digit of a formula, is cut off before the tokenizer sees it, so that one symbol is spelled by the same tokens
+wherever it stands. ``model``: the tokenizer cuts the prompt as it would any text, across atoms and rings: one ring then
+has many spellings. A text has no symbols, and is cut so in any case.
 """
 
 from __future__ import annotations
@@ -12,15 +13,18 @@ from itertools import groupby
 from typing import Any
 
 from pipeline.defaults import ATOMWISE
-from pipeline.prompts.templates import Pieces, joined
+from pipeline.prompts.templates import FORMULA, SMILES, Pieces, joined
 
-_SYMBOL = re.compile(r"\[[^\]]*\]|Br|Cl|%\d\d|.", re.DOTALL)
+_SYMBOLS = {
+    SMILES: re.compile(r"\[[^\]]*\]|Br|Cl|%\d\d|.", re.DOTALL),
+    FORMULA: re.compile(r"[A-Z][a-z]?|.", re.DOTALL),
+}
 _REMEMBERED = 100_000
 
 
-def _symbols(structure: str) -> list[str]:
-    """The symbols of a SMILES; a space before it belongs to the first."""
-    symbols = _SYMBOL.findall(structure.lstrip(" "))
+def _symbols(structure: str, notation: str) -> list[str]:
+    """The symbols of a SMILES, or the elements and digits of a formula; a space before it belongs to the first."""
+    symbols = _SYMBOLS[notation].findall(structure.lstrip(" "))
     return [structure[: len(structure) - len(structure.lstrip(" "))] + symbols[0], *symbols[1:]] if symbols else []
 
 
@@ -50,7 +54,7 @@ class PromptTokens:
             text = space + joined(tuple(run))
             space = ""
             if structure:
-                parts += _symbols(text)
+                parts += _symbols(text, structure)
             else:
                 opening = text.rstrip(" ")  # a prompt never ends in a space, so a structure follows if there is one
                 space = text[len(opening) :]

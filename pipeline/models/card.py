@@ -10,15 +10,19 @@ from pipeline.evaluation.intervals import METHODS, ONE_RADIUS
 from pipeline.evaluation.numbers import number
 from pipeline.features.inputs import ReactionInput
 from pipeline.settings.threshold import Rule
+from pipeline.tables.kinds import COMPOSITIONS, KINDS, MOLECULES, TEXTS
 from pipeline.tables.measurements import CENSORED
 from pipeline.tables.scales import Scale
+
+EXAMPLES = {MOLECULES: "CCO", COMPOSITIONS: "GaAs", TEXTS: "a text"}
 
 
 def model_card(about: dict[str, Any], size: int) -> str:
     """``README.md`` of a model folder."""
     units = f" in {about['units']}" if about["units"] else ""
     reactions, rows = about["reactions"], rows_are(about)
-    beside = "the reaction" if reactions else "the SMILES"
+    kind = KINDS[rows]
+    beside = f"the {kind.one if reactions else kind.notation}"
     lines = [
         f"# {about['property_name']}: {about['arm']}",
         "",
@@ -29,7 +33,7 @@ def model_card(about: dict[str, Any], size: int) -> str:
         "## Use",
         "",
         "    chemtune predict THIS_FOLDER new.csv --out predicted.csv",
-        *([] if reactions else ['    chemtune predict THIS_FOLDER --smiles "CCO"']),
+        *([] if reactions else [f'    chemtune predict THIS_FOLDER --{kind.setting} "{EXAMPLES[kind]}"']),
         "",
         "## Model",
         "",
@@ -44,12 +48,12 @@ def model_card(about: dict[str, Any], size: int) -> str:
         "## Limits",
         "",
         f"- `in_domain` is false where no training {rows.removesuffix('s')} has a Tanimoto similarity of at least "
-        f"{about['domain']['threshold']:.2f} ({'differential fingerprints' if reactions else 'Morgan, radius 2'}), "
+        f"{about['domain']['threshold']:.2f} ({kind.similarity}), "
         f"which leaves out the 5 % of the training {rows} that are least like the others. Outside, expect larger "
         "errors than the intervals say.",
         *_interval_lines(about),
         f"- {'Probabilities' if about['classes'] else 'The bounds'} hold for {rows} like those it was trained on; new "
-        f"{'components' if reactions else 'scaffolds'} are a shift.",
+        f"{kind.new} are a shift.",
         _known_line(about),
         f"- `training.parquet` holds the {about['n_train']} training structures: whoever gets this folder gets them.",
     ]
@@ -65,8 +69,10 @@ def _base_lines(about: dict[str, Any]) -> list[str]:
         f"- Base model {base['model']} ({base['licence']}), not in this folder; the prompt is "
         f"`{about['template']}`, computed in {base['dtype']}."
     )
-    if about["tokenization"] == ATOMWISE:
-        lines.append("- Each symbol of a SMILES (atom, bond, ring mark, parenthesis) has tokens of its own.")
+    symbols = KINDS[rows_are(about)].symbols if about["tokenization"] == ATOMWISE else ""
+    if symbols:
+        what = " (atom, bond, ring mark, parenthesis)" if "SMILES" in symbols else ""
+        lines.append(f"- Each {symbols}{what} has tokens of its own.")
     if base.get("depth"):
         trained = base["trained_layers"]
         which = "all" if trained >= base["depth"] else f"the last {trained}"
@@ -141,10 +147,12 @@ def _known_line(about: dict[str, Any]) -> str:
     """What `in_training` says."""
     reactions, context = about["reactions"], about["context"]
     one = rows_are(about).removesuffix("s")
-    same = "canonical reaction" if reactions else "canonical SMILES"
+    kind = KINDS[rows_are(about)]
+    same = "canonical reaction" if reactions else f"canonical {kind.notation}"
     apart = [*(["components"] if reactions else []), *(["context"] if context else [])]
     other = f", if with other {' and '.join(apart)}; false where these lie outside of the domain" if apart else ""
-    forms = "" if reactions else " Other salts, stereoisomers and tautomers of a training molecule are not marked."
+    salts = " Other salts, stereoisomers and tautomers of a training molecule are not marked."
+    forms = salts if kind is MOLECULES else ""
     return (
         f"- `in_training` is true where a training {one} has the same {same}{other}. The model has seen it: neither "
         f"its prediction nor an interval around it is a test of the model.{forms}"
@@ -152,15 +160,15 @@ def _known_line(about: dict[str, Any]) -> str:
 
 
 def rows_are(about: dict[str, Any]) -> str:
-    """What a model predicts: molecules or reactions."""
-    return "reactions" if about["reactions"] else "molecules"
+    """What the rows are that a model predicts; models of earlier versions do not say so."""
+    return str(about.get("rows") or ("reactions" if about["reactions"] else "molecules"))
 
 
 def _taken(about: dict[str, Any]) -> str:
     """What a prediction is made from."""
     read = ReactionInput.stored(about["reactions"])
     if not read:
-        return "a SMILES"
+        return f"a {KINDS[rows_are(about)].notation}"
     several = "s" if len(read.columns) > 1 else ""
     return f"a reaction in the column{several} {', '.join(f'`{column}`' for column in read.columns)}"
 

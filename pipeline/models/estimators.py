@@ -17,6 +17,7 @@ from pipeline.lm.defaults import LAYERS
 from pipeline.lm.training import POOLINGS, TrainingSettings
 from pipeline.models.folder import SavedModel, about_language_model, about_model, load_model
 from pipeline.prompts.templates import PromptTemplate
+from pipeline.tables.kinds import MOLECULES
 from pipeline.tables.targets import CLASSES, REGRESSION
 
 READOUTS = ("head", "text")
@@ -192,6 +193,7 @@ class _Lora(BaseEstimator):
             task=self._task(),
             classes=[str(label) for label in getattr(self, "classes_", ())],
             target=self.property_name,
+            rows=MOLECULES.name,
             template=self.arm_.template,
             context=self._context,
             n_train=self.n_train_,

@@ -28,7 +28,7 @@ from pipeline.evaluation.intervals import (
 from pipeline.evaluation.metrics import LABELS, PRIMARY
 from pipeline.evaluation.thresholds import choose
 from pipeline.features.inputs import ReactionInput
-from pipeline.features.structures import nearest_neighbours
+from pipeline.features.similarity import nearest_neighbours
 from pipeline.models.card import threshold_said
 from pipeline.models.conditions import Conditions
 from pipeline.models.folder import SavedModel, about_language_model, about_model
@@ -97,7 +97,7 @@ def fit_model(
             new_arm(context, machine, arm, config.seed, f"{arm} on all rows"), X, y.to_numpy(), groups, sides
         )
     about = _about(context, machine, arm, calibration, scores, edges)
-    return SavedModel(model, about, Domain.fit(list(X[STRUCTURE]), groups), residuals, difficulty)
+    return SavedModel(model, about, Domain.fit(list(X[STRUCTURE]), groups, table.kind), residuals, difficulty)
 
 
 def _about(
@@ -115,6 +115,7 @@ def _about(
         task=context.task,
         classes=context.classes,
         target=config.target,
+        rows=table.kind.name,
         template=context.template,
         context=table.context,
         conditions=Conditions.of(table),
@@ -122,7 +123,7 @@ def _about(
         seed=config.seed,
         source=Path(config.table).name,
         fingerprint=table.fingerprint(),
-        smiles=config.smiles,
+        smiles=config.structure,
         largest_fragment=config.largest_fragment,
         refused=len(table.refused),
         scale=table.scale,
@@ -242,7 +243,7 @@ def _held_out(
         return mean_of(members), {}
     structures, distance = X[STRUCTURE].to_numpy(dtype=object), np.full(len(X), np.nan)
     for mask in masks:
-        distance[mask] = 1 - nearest_neighbours(list(structures[mask]), list(structures[~mask]))[0]
+        distance[mask] = 1 - nearest_neighbours(list(structures[mask]), list(structures[~mask]), context.table.kind)[0]
     signals = {DISTANCE: distance}
     if several:
         signals[SPREAD] = np.std(np.stack(members), axis=0)[:, 0]

@@ -30,6 +30,7 @@ from pipeline.models.arm_files import ArmSetting, read_arm, write_arm
 from pipeline.models.card import model_card, rows_are
 from pipeline.models.conditions import Conditions
 from pipeline.prompts.templates import PromptTemplate
+from pipeline.tables.kinds import KINDS, Kind
 from pipeline.tables.measurements import REFUSE
 from pipeline.tables.scales import Scale
 from pipeline.tables.table import STRUCTURE
@@ -82,8 +83,13 @@ class SavedModel:
         return Conditions.stored(self.about.get("conditions", {}))
 
     @property
+    def kind(self) -> Kind:
+        """What a row is."""
+        return KINDS[rows_are(self.about)]
+
+    @property
     def rows_are(self) -> str:
-        return rows_are(self.about)
+        return self.kind.name
 
     def _inputs(self, X: Any) -> pd.DataFrame:
         """What a user gives as what an arm is given: canonical structures, components, and the model's context."""
@@ -95,12 +101,12 @@ class SavedModel:
             for column in frame.columns.intersection(reactions.columns):
                 frame[column] = pd.Series(map(smiles_if_mol, frame[column]), index=frame.index, dtype=object)
             return self.conditions.frame(reactions.frame(frame, self.context))
-        frame = canonical_frame(X, self.about["largest_fragment"])
+        frame = canonical_frame(X, self.about["largest_fragment"], self.kind)
         beside = frame.iloc[:, 1:]
         missing = [column for column in self.context if column not in beside]
         if missing:
             raise ValueError(
-                f"X has no column {missing[0]!r}; the model reads a data frame of SMILES and, beside them, "
+                f"X has no column {missing[0]!r}; the model reads a data frame of {self.kind} and, beside them, "
                 f"{', '.join(self.context)}"
             )
         made = pd.DataFrame({STRUCTURE: frame.iloc[:, 0]})
@@ -280,6 +286,7 @@ def about_model(
     task: str,
     classes: Sequence[str],
     target: str,
+    rows: str,
     template: PromptTemplate,
     context: Sequence[str],
     n_train: int,
@@ -308,12 +315,13 @@ def about_model(
         "units": template.units,
         "scale": asdict(scale or Scale("", template.units)),
         "bounds": bounds or {"use": REFUSE, "n": 0},
+        "rows": rows,
         "smiles": smiles,
         "context": list(context),
         "conditions": conditions.as_dict() if conditions else {},
         "reactions": asdict(reactions) if reactions else {},
         "largest_fragment": largest_fragment,
-        "representation": "canonical SMILES",
+        "representation": f"canonical {KINDS[rows].notation}",
         "template": template.text,
         "unstated": list(template.unstated),
         "tokenization": template.tokenization,
@@ -403,7 +411,7 @@ def load_model(folder: Path) -> SavedModel:
     try:
         arrays = load_file(folder / "training.safetensors")
         smiles = pd.read_parquet(folder / "training.parquet")["smiles"]
-        domain = Domain(tuple(smiles), arrays["bits"], float(about["domain"]["threshold"]))
+        domain = Domain(tuple(smiles), arrays["bits"], float(about["domain"]["threshold"]), KINDS[rows_are(about)])
         setting = ArmSetting(
             about["task"],
             tuple(about["classes"]),

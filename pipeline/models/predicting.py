@@ -26,12 +26,14 @@ from pipeline.models.folder import SavedModel, prompt_template
 from pipeline.prompts.numbers import NumberFormat
 from pipeline.prompts.templates import Pieces
 from pipeline.reporter import Reporter
+from pipeline.tables.canonical import canonical_text
 from pipeline.tables.header import plain_name
+from pipeline.tables.kinds import MOLECULES, Kind
 from pipeline.tables.measurements import TargetError
-from pipeline.tables.molecules import MoleculeError, canonical_smiles
+from pipeline.tables.molecules import MoleculeError
 from pipeline.tables.reading import check_column, find_smiles_column
 from pipeline.tables.streaming import Chunk, Stream, encode_chunk, join_chunks, open_stream, output_format
-from pipeline.tables.structures import SMILES, as_smiles, structure_notation
+from pipeline.tables.structures import SMILES, structure_notation
 from pipeline.tables.table import STRUCTURE
 from pipeline.tables.targets import CLASSES
 from pipeline.tables.values import column_texts
@@ -74,8 +76,8 @@ class Predictor:
         self.conditions = model.conditions
         self.notation = SMILES
         leaves = fitted_arms(about["arm"])
-        kinds = {"bits", *(kind for leaf in leaves for kind in ARMS[leaf].features)}
-        self.kinds = sorted(kinds)
+        features = {"bits", *(kind for leaf in leaves for kind in ARMS[leaf].features)}
+        self.features = sorted(features) if model.kind is MOLECULES else []
         self._count: Callable[[Pieces], int] | None = None
         if is_language_model(model.about["arm"]):
             form: NumberFormat | None = getattr(model.arm, "format_", None)
@@ -94,7 +96,7 @@ class Predictor:
         damage : list of str
             Why a row could not be read; empty for whole rows.
         """
-        X, problems = self._reactions(given) if self.reactions else self._molecules(list(given.iloc[:, 0]))
+        X, problems = self._reactions(given) if self.reactions else self._in_one_column(list(given.iloc[:, 0]))
         problems = [broken or problem for broken, problem in zip(damage, problems, strict=True)]
         X = X.assign(**{column: self._context(column, context[column], problems) for column in context.columns})
         if self._count:
@@ -112,7 +114,7 @@ class Predictor:
     def looks_at(self, given: pd.DataFrame, context: pd.DataFrame) -> None:
         """Take in how a file writes its structures and numbers, from its first rows."""
         self.conditions = self.model.conditions.written_as({str(name): list(cells) for name, cells in context.items()})
-        if not self.reactions:
+        if self.model.kind is MOLECULES:
             self.notation = structure_notation(list(given.iloc[:, 0]))
 
     def _context(self, column: str, cells: pd.Series, problems: list[str]) -> list[str]:
@@ -139,13 +141,15 @@ class Predictor:
                 problems.append(f"{error} (column {getattr(error, 'column', '')!r})")
         return pd.DataFrame(rows, columns=[STRUCTURE, *self.reactions.components]).fillna(""), problems
 
-    def _molecules(self, smiles: list[str]) -> tuple[pd.DataFrame, list[str]]:
-        """Canonical SMILES and problems; the features that the arm needs are computed beside them."""
+    def _in_one_column(self, smiles: list[str]) -> tuple[pd.DataFrame, list[str]]:
+        """Canonical SMILES (or formulas, or texts) and problems; of molecules the features that the arm needs are
+        computed beside them."""
         distinct = list(dict.fromkeys(smiles))
         pieces = np.array_split(np.array(distinct, dtype=object), max(1, min(self.workers, len(distinct) // 50)))
         largest = self.model.about["largest_fragment"]
         answers = joblib.Parallel(n_jobs=len(pieces))(
-            joblib.delayed(_understand)(list(piece), largest, self.kinds, self.notation) for piece in pieces
+            joblib.delayed(_understand)(list(piece), self.model.kind, largest, self.features, self.notation)
+            for piece in pieces
         )
         known: dict[str, tuple[str, str]] = {}
         for piece, (canonical, problems, good, features) in zip(pieces, answers, strict=True):
@@ -155,18 +159,18 @@ class Predictor:
 
 
 def _understand(
-    texts: list[str], largest_fragment: bool, kinds: list[str], notation: str
+    texts: list[str], kind: Kind, largest_fragment: bool, features: list[str], notation: str
 ) -> tuple[list[str], list[str], list[str], dict[str, list[np.ndarray]]]:
     canonical, problems = [], []
     for text in texts:
         try:
-            canonical.append(canonical_smiles(as_smiles(text, notation), largest_fragment))
+            canonical.append(canonical_text(text, kind, largest_fragment, notation))
             problems.append("")
         except MoleculeError as error:
             canonical.append("")
             problems.append(str(error))
     good = list(dict.fromkeys(smiles for smiles in canonical if smiles))
-    return canonical, problems, good, compute_features(good, kinds)
+    return canonical, problems, good, compute_features(good, features) if features else {}
 
 
 def _typed(frame: pd.DataFrame, model: SavedModel) -> pd.DataFrame:
@@ -235,6 +239,9 @@ def predict_file(
 def _structure_columns(model: SavedModel, stream: Stream, smiles: str, source: str) -> list[str]:
     """The columns of the input that hold the structures: one of molecules, or those of reactions as in training."""
     if model.reactions is None:
+        if model.kind is not MOLECULES:
+            column, option = smiles or model.about["smiles"], f"--{model.kind.setting}"
+            return [check_column(stream.columns, column, option, source, stream.repeated)]
         return [smiles_column(stream, smiles, model.about["smiles"], source)]
     if smiles:
         raise InputError(

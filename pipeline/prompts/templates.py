@@ -20,16 +20,19 @@ from pipeline.defaults import ATOMWISE, DEFAULT_TEMPLATE
 from pipeline.errors import InputError, nearest
 from pipeline.features.inputs import as_frame
 
-_ROWS = ("molecule", "reaction", "components")  # the fields for what differs from row to row
+SMILES, FORMULA = "SMILES", "formula"  # in what notation a piece of a prompt is written that is no plain text
+_NOTATIONS = {"molecule": SMILES, "reaction": SMILES, "composition": FORMULA, "text": "", "components": ""}
+_ROWS = tuple(_NOTATIONS)  # the fields for what differs from row to row
 _FIELDS = ("property", *_ROWS, "context")
+_LISTED = ", ".join(f"{{{name}}}" for name in _ROWS)
 ABSENT = "none"  # what is said of a component that a reaction does not have
 
 
 class Piece(NamedTuple):
-    """A part of a prompt; ``structure`` says that it is a SMILES and no plain text."""
+    """A part of a prompt; ``structure`` says in what notation it is written, nothing for plain text."""
 
     text: str
-    structure: bool = False
+    structure: str = ""
 
 
 Pieces = tuple[Piece, ...]
@@ -50,8 +53,8 @@ class PromptTemplate:
     units : str
         Stated behind the property (``log solubility in mol/L``); may be empty.
     text : str
-        With the fields ``{property}``, ``{context}`` and one of ``{molecule}``, ``{reaction}`` (its SMILES) and
-        ``{components}`` (each by name); must not end in a space.
+        With the fields ``{property}``, ``{context}`` and one of ``{molecule}``, ``{reaction}`` (its SMILES),
+        ``{components}`` (each by name), ``{composition}`` and ``{text}``; must not end in a space.
     tokenization : {"atomwise", "model"}
         How a structure becomes tokens; see `pipeline.lm.tokens`.
     components : tuple of str
@@ -88,13 +91,10 @@ class PromptTemplate:
             if field not in _FIELDS:
                 raise InputError(
                     f"template {self.text!r}: no field {{{field}}}{nearest(field, _FIELDS)}; "
-                    "the fields are {property}, {context} and one of {molecule}, {reaction} and {components}"
+                    f"the fields are {{property}}, {{context}} and one of {_LISTED}"
                 )
         if sum(field in _ROWS for field in fields) != 1 or self.text.count(f"{{{self.row_field}}}") != 1:
-            raise InputError(
-                f"template {self.text!r}: one of the fields {{molecule}}, {{reaction}} and {{components}} "
-                "must stand in it once, as it is"
-            )
+            raise InputError(f"template {self.text!r}: one of the fields {_LISTED} must stand in it once, as it is")
         if self.text != self.text.rstrip():
             raise InputError(f"template {self.text!r}: must not end in white space; the answer brings its own space")
 
@@ -126,7 +126,7 @@ class PromptTemplate:
         stated = "".join(f", {name.replace('_', ' ')} {value}" for name, value in (context or {}).items())
         before, _, after = self.text.partition(f"{{{self.row_field}}}")
         of_components = self.row_field == "components"
-        middle = self._stated(components, order) if of_components else [Piece(structure, structure=True)]
+        middle = self._stated(components, order) if of_components else [Piece(structure, _NOTATIONS[self.row_field])]
         return (
             Piece(before.format(property=named, context=stated)),
             *middle,
@@ -139,7 +139,7 @@ class PromptTemplate:
         pieces = []
         for number, (name, value) in enumerate(stated if order is None else [stated[place] for place in order]):
             pieces.append(Piece(f"{', ' if number else ''}{name.replace('_', ' ')} "))
-            pieces.append(Piece(value or ABSENT, structure=bool(value) and name not in self.names))
+            pieces.append(Piece(value or ABSENT, SMILES if value and name not in self.names else ""))
         return pieces
 
     def render(self, structure: str, context: Mapping[str, str] | None = None, components: Sequence[str] = ()) -> str:

@@ -206,7 +206,7 @@ class Cards:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A structure, with what is said of it."""
+    """A structure, with what is said of it; a composition or a text has no drawing."""
 
     svg: str
     alt: str

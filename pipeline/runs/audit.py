@@ -17,11 +17,14 @@ from pipeline.evaluation.noise import measurement_noise, noise_sentence
 from pipeline.runs.hints import hints
 from pipeline.splits.groups import scaffold_groups, twin_groups
 from pipeline.splits.splitters import fold_numbers
+from pipeline.tables.kinds import COMPOSITIONS, KINDS, REACTIONS, TEXTS
 from pipeline.tables.reactions import appearing_rows
 from pipeline.tables.table import Table
 from pipeline.tables.targets import CLASSES
 
 NOTATION_FOLDS = 5
+RARE_ELEMENT = 5  # an element in fewer rows than this is rare
+COMMON_VALUE = 0.2  # share of the rows from which on a value that they have in common is said
 NOTATION_WARNING = 0.05
 _CHANCE = {"AUROC": 0.5, "R2": 0.0}
 NOTATION_ROWS = 5_000
@@ -54,17 +57,53 @@ def audit_table(table: Table) -> dict[str, Any]:
         "noise": {**asdict(noise), "doubtful": noise.doubtful} if (noise := measurement_noise(frame)) else None,
         "noise_said": noise_sentence(noise, table.units, table.rows_are) if noise else "",
         "labels": _labels(table),
+        "floor": _floor(table),
         "bounds": table.bounded,
         "scale": table.scale.explained(),
-        **(
-            {"reactions": _reactions(table)}
-            if not table.kind.has_scaffolds
-            else {"scaffolds": _scaffolds(frame, scaffold_groups(table))}
-        ),
+        **_of_kind(table),
         "notation": notation_leak(table),
         "remarks": list(table.remarks),
         "warnings": list(table.warnings),
     }
+
+
+def _of_kind(table: Table) -> dict[str, Any]:
+    """What there is to say of one kind of rows alone."""
+    if table.kind is REACTIONS:
+        return {"reactions": _reactions(table)}
+    if table.kind is COMPOSITIONS:
+        return {"compositions": _compositions(table)}
+    if table.kind is TEXTS:
+        return {"texts": _texts(table)}
+    return {"scaffolds": _scaffolds(table.frame, scaffold_groups(table))}
+
+
+def _compositions(table: Table) -> dict[str, Any]:
+    """Elements, systems, and the value that many rows share."""
+    systems = table.frame["scaffold"]
+    elements = pd.Series([symbol for system in systems for symbol in system.split("-")]).value_counts()
+    sizes = systems.value_counts()
+    return {
+        "elements": len(elements),
+        "frequent": {str(symbol): float(count / len(table)) for symbol, count in elements.head(5).items()},
+        "rare": int((elements < RARE_ELEMENT).sum()),
+        "systems": len(sizes),
+        "singletons": int((sizes == 1).sum()),
+    }
+
+
+def _texts(table: Table) -> dict[str, Any]:
+    lengths = table.frame["smiles"].str.len()
+    return {"shortest": int(lengths.min()), "median": int(lengths.median()), "longest": int(lengths.max())}
+
+
+def _floor(table: Table) -> dict[str, Any]:
+    """The value that many of the rows of a number share, if there is one."""
+    if table.task == CLASSES:
+        return {}
+    counts = table.frame["target"].value_counts()
+    share = float(counts.iloc[0] / len(table))
+    return {"value": float(counts.index[0]), "share": share} if share >= COMMON_VALUE else {}
 
 
 def _scaffolds(frame: pd.DataFrame, groups: np.ndarray) -> dict[str, Any]:
@@ -182,11 +221,10 @@ def audit_lines(found: dict[str, Any]) -> list[str]:
     ]
     lines += [f"Read: {remark}." for remark in found["remarks"]]
     same = found["duplicates"]
-    twins = (
-        "reactions were run under more than one context"
-        if "reactions" in found
-        else "molecules have a salt, tautomer or stereoisomer in the table"
-    )
+    twins = {
+        "reactions": "reactions were run under more than one context",
+        "molecules": "molecules have a salt, tautomer or stereoisomer in the table",
+    }.get(kind, f"{kind} stand in more than one row of the table")
     lines.append(
         f"Duplicates: {same['merged_rows']} rows merged into {same['merged_molecules']} {kind}; "
         f"{same['twin_molecules']} {twins}"
@@ -196,6 +234,11 @@ def audit_lines(found: dict[str, Any]) -> list[str]:
         lines.append(f"Noise: {found['noise_said']}")
     label_text = ", ".join(f"{name} {value:.4g}" for name, value in found["labels"].items())
     lines.append(f"Labels: {label_text}.")
+    if found["floor"]:
+        lines.append(
+            f"One value: {found['floor']['share']:.0%} of the {kind} have exactly {found['floor']['value']:g}: a "
+            "number and a class at once."
+        )
     if found["scale"]:
         lines.append(f"Scale: the target is {found['scale']}.")
     if found["bounds"]:
@@ -208,19 +251,45 @@ def audit_lines(found: dict[str, Any]) -> list[str]:
             f"{rings['acyclic_share']:.0%} acyclic; the largest, {rings['largest'] or 'none'}, holds "
             f"{rings['largest_share']:.0%} of the molecules."
         )
-    note = found["notation"]
+    lines += _composition_lines(found["compositions"]) if "compositions" in found else []
+    if "texts" in found:
+        lengths = found["texts"]
+        lines.append(
+            f"Texts: {lengths['shortest']} to {lengths['longest']} characters, half of them up to {lengths['median']}."
+        )
+    lines += _notation_lines(found["notation"], kind)
+    lines += [f"Hint: {hint}." for hint in found["hints"]]
+    return lines + [f"Warning: {warning}." for warning in found["warnings"]]
+
+
+def _composition_lines(found: dict[str, Any]) -> list[str]:
+    frequent = ", ".join(f"{symbol} {share:.0%}" for symbol, share in found["frequent"].items())
+    return [
+        f"Elements: {found['elements']}, most often {frequent}; {found['rare']} in fewer than {RARE_ELEMENT} "
+        "compositions.",
+        f"Chemical systems: {found['systems']} ({found['singletons']} of one composition).",
+    ]
+
+
+def _notation_lines(note: dict[str, Any], kind: str) -> list[str]:
+    """Whether the way in which rows are written gives the label away."""
+    notation, lines = KINDS[kind].notation, []
     if note["given"] is None:
         lines.append("Notation: a class is too small to measure whether the notation leaks the label.")
     else:
         lines.append(
-            f"Notation: character n-grams predict the label with {note['metric']} {note['given']:.3f} from the SMILES "
-            f"as given, {note['canonical']:.3f} from canonical ones (out of fold, {note['rows']} {kind})."
+            f"Notation: character n-grams predict the label with {note['metric']} {note['given']:.3f} from the "
+            f"{_plural(notation)} as given, {note['canonical']:.3f} from canonical ones (out of fold, {note['rows']} "
+            f"{kind})."
         )
         given, canonical = (max(note[name], _CHANCE[note["metric"]]) for name in ("given", "canonical"))
         if given - canonical > NOTATION_WARNING:  # below chance neither says anything
             lines.append(
                 f"Warning: the strings as given say more than the {kind} do; rows of different sources may be "
-                "written differently. chemtune trains on canonical SMILES."
+                f"written differently. chemtune trains on canonical {_plural(notation)}."
             )
-    lines += [f"Hint: {hint}." for hint in found["hints"]]
-    return lines + [f"Warning: {warning}." for warning in found["warnings"]]
+    return lines
+
+
+def _plural(notation: str) -> str:
+    return notation if notation.endswith("SMILES") else f"{notation}s"

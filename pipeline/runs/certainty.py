@@ -39,7 +39,7 @@ from pipeline.evaluation.intervals import (
 )
 from pipeline.evaluation.metrics import divide, squared_errors, without_opinion
 from pipeline.evaluation.seeded import SHARE, UNBOUNDED
-from pipeline.features.structures import nearest_neighbours
+from pipeline.features.similarity import nearest_neighbours
 from pipeline.runs.context import Context, Machine, language_model_inputs
 from pipeline.runs.fits import Fits
 from pipeline.runs.held_out import EDGE, TWINS, training_folds
@@ -188,7 +188,7 @@ def _of_fold(
     smiles = context.table.inputs[STRUCTURE]
 
     def apart(new: list[str], old: list[str]) -> np.ndarray:
-        return 1 - nearest_neighbours(list(smiles.loc[new]), list(smiles.loc[old]))[0]
+        return 1 - nearest_neighbours(list(smiles.loc[new]), list(smiles.loc[old]), context.table.kind)[0]
 
     signals = {DISTANCE: _far(apart, train, test, masks)}
     members = [fits.of(split, fold, arm) for arm in _committee(context.arms)]

@@ -82,7 +82,8 @@ def _probe_baseline(context: Context, machine: Machine, arm: str) -> Timed:
             break
         X = context.table.inputs.loc[rows]
         shared_features(context.table)[1](X[STRUCTURE])
-        made = make_arm(arm, context.task, seed=0, threads=machine.threads, columns=context.columns)
+        kind = context.table.kind
+        made = make_arm(arm, context.task, seed=0, threads=machine.threads, kind=kind, columns=context.columns)
         started = time.perf_counter()
         made.fit(X, y.loc[rows].to_numpy())
         found.append((len(rows), time.perf_counter() - started))

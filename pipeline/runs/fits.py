@@ -34,7 +34,9 @@ from pipeline.cells.reach import code_of
 from pipeline.cells.store import Store
 from pipeline.defaults import PLAIN
 from pipeline.errors import InputError
+from pipeline.features.compositions import element_statistics
 from pipeline.features.structures import descriptors, differential_bits
+from pipeline.features.texts import text_bits
 from pipeline.files import write_atomically
 from pipeline.lm.defaults import training_settings
 from pipeline.lm.pretrained import PretrainedAdapter, pretrained_adapter
@@ -49,7 +51,7 @@ from pipeline.runs.held_out import (
     training_parts,
 )
 from pipeline.splits.splitters import Fold, Split
-from pipeline.tables.kinds import MOLECULES, REACTIONS
+from pipeline.tables.kinds import COMPOSITIONS, MOLECULES, REACTIONS, TEXTS
 from pipeline.tables.table import Table
 from pipeline.tables.targets import CLASSES, REGRESSION
 
@@ -63,7 +65,12 @@ OBJECTS = (
 )
 FIT, MEAN = "pipeline.runs.fits:fit", "pipeline.runs.fits:mean"
 WORKERS = (FIT, MEAN, *OBJECTS)
-SHARED = {MOLECULES: ("descriptors", descriptors), REACTIONS: ("fingerprints", differential_bits)}
+SHARED = {
+    MOLECULES: ("descriptors", descriptors),
+    REACTIONS: ("fingerprints", differential_bits),
+    COMPOSITIONS: ("features of compositions", element_statistics),
+    TEXTS: ("features of texts", text_bits),
+}
 
 
 # -- which there are --
@@ -323,7 +330,15 @@ def new_arm(
             "reach": reach,
             "progress": lambda done, total: machine.reporter.step(label, done, total),
         }
-    return make_whole(arm, context.task, seed=seed, threads=machine.threads, columns=context.columns, **options)
+    return make_whole(
+        arm,
+        context.task,
+        seed=seed,
+        threads=machine.threads,
+        kind=context.table.kind,
+        columns=context.columns,
+        **options,
+    )
 
 
 def _particulars(model: Any, task: str, X: Any, truth: pd.Series) -> dict[str, Any]:

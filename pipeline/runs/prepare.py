@@ -21,7 +21,7 @@ from pipeline.splits.catalogue import columns_needed, expand_names
 from pipeline.splits.splitters import Split
 from pipeline.tables.catalogue import card, is_built_in
 from pipeline.tables.context import context_column_name
-from pipeline.tables.kinds import MOLECULES, REACTIONS
+from pipeline.tables.kinds import KINDS, REACTIONS
 from pipeline.tables.reaction_table import build_reaction_table, component_column
 from pipeline.tables.reading import RawTable, read_table, require_column
 from pipeline.tables.table import Table, build_table, check_enough
@@ -91,8 +91,14 @@ def load_table(config: RunConfig, reporter: Reporter, raw: RawTable | None = Non
     return table
 
 
-def _molecules(raw: RawTable, config: RunConfig, apart: Sequence[str], **common: Any) -> Table:
-    return build_table(raw, smiles=config.smiles or None, largest_fragment=config.largest_fragment, **common)
+def _in_one_column(raw: RawTable, config: RunConfig, apart: Sequence[str], **common: Any) -> Table:
+    return build_table(
+        raw,
+        smiles=config.structure or None,
+        kind=config.kind,
+        largest_fragment=config.largest_fragment,
+        **common,
+    )
 
 
 def _reactions(raw: RawTable, config: RunConfig, apart: Sequence[str], **common: Any) -> Table:
@@ -108,7 +114,7 @@ def _reactions(raw: RawTable, config: RunConfig, apart: Sequence[str], **common:
     )
 
 
-_BUILDERS = {MOLECULES: _molecules, REACTIONS: _reactions}
+_BUILDERS = dict.fromkeys(KINDS.values(), _in_one_column) | {REACTIONS: _reactions}
 
 
 def prepare(config: RunConfig, reporter: Reporter, raw: RawTable | None = None) -> Context:

@@ -13,7 +13,7 @@ import yaml
 
 from pipeline.settings.run import RunConfig
 from pipeline.tables.guess import Guess
-from pipeline.tables.kinds import REACTIONS
+from pipeline.tables.kinds import COMPOSITIONS, REACTIONS
 from pipeline.tables.table import Table
 
 _ABOUT = {
@@ -38,6 +38,10 @@ _FIRST = (
     "units",
     "task",
 )
+_SPLITS = {
+    REACTIONS: "components; component:NAME; column:NAME",
+    COMPOSITIONS: "ladder for all; elements; element:SYMBOL; fold:COLUMN",
+}
 _HERE = ("table", "split", "arms", "out", "template")  # said by themselves, or not at all
 
 
@@ -68,7 +72,7 @@ def starter(
         if known[name]:
             lines.append(_line(name, known[name], found.reasons.get(name) or _ABOUT.get(name, "")))
     lines += [f"# Hint: {_as_keys(hint)}." for hint in hints]
-    splits = "components; component:NAME; column:NAME" if config.kind is REACTIONS else "ladder for all; time:COLUMN"
+    splits = _SPLITS.get(config.kind, "ladder for all; time:COLUMN")
     lines += [
         "",
         "# What is compared, and on what",

@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 
 import yaml
 
-from pipeline.defaults import COMPONENTS_TEMPLATE, REACTION_TEMPLATE
+from pipeline.defaults import COMPONENTS_TEMPLATE, COMPOSITION_TEMPLATE, REACTION_TEMPLATE, TEXT_TEMPLATE
 from pipeline.errors import InputError, nearest, unknown
 from pipeline.files import shipped_folder
 from pipeline.settings.coerce import coerced
@@ -149,7 +149,7 @@ def merge_settings(
     settings = _from_card(settings, told) | settings
     if not settings.get("target"):
         settings = _guessed(settings, told, read) | settings
-    settings = _of_reactions(settings) | settings
+    settings = _of_kind(settings) | settings
     if "yield_unit" not in settings and _names_yields(settings, {**content, **named}):
         settings["yield_unit"] = PERCENT
     settings["out"] = settings.get("out") or default_folder(settings["table"])
@@ -283,9 +283,9 @@ def _from_card(settings: Mapping[str, Any], told: Told) -> dict[str, Any]:
     names = [name.strip() for name in str(settings.get("target") or about.target).split(",")]
     known = {about.target: about.property_name, **about.targets}
     if not set(names) <= set(known):
-        return {"smiles": about.smiles}
+        return about.structure
     return {
-        "smiles": about.smiles,
+        **about.structure,
         "target": ",".join(names),
         "task": "auto" if settings.get("bins") else about.task,
         "property_name": ",".join(known[name] for name in names),
@@ -293,8 +293,12 @@ def _from_card(settings: Mapping[str, Any], told: Told) -> dict[str, Any]:
     }
 
 
-def _of_reactions(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What is usual for a table of reactions, if the table is one."""
+def _of_kind(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What is usual for a table of reactions, compositions or texts, if the table is one."""
+    if settings.get("composition"):
+        return {"split": ("random", "chemical-system"), "template": COMPOSITION_TEMPLATE}
+    if settings.get("text"):
+        return {"split": ("random", "cluster"), "template": TEXT_TEMPLATE}
     if settings.get("components"):
         return {"split": ("random", "components"), "template": COMPONENTS_TEMPLATE}
     return {"split": ("random", "components"), "template": REACTION_TEMPLATE} if settings.get("reaction") else {}

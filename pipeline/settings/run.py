@@ -17,7 +17,7 @@ from pipeline.defaults import (
 from pipeline.errors import InputError
 from pipeline.settings.fields import check, setting
 from pipeline.settings.threshold import EVEN, Rule
-from pipeline.tables.kinds import MOLECULES, REACTIONS, Kind
+from pipeline.tables.kinds import COMPOSITIONS, MOLECULES, REACTIONS, TEXTS, Kind
 from pipeline.tables.measurements import ANNOTATED, BOUNDS, CENSORED
 from pipeline.tables.notation import DECIMALS, THOUSANDS
 from pipeline.tables.scales import TRANSFORMS
@@ -40,6 +40,19 @@ class RunConfig:
         "built-in table.",
     )
     smiles: str = setting("", "Column that holds the SMILES.", "run fit audit prompts study", panel=TABLE, common=True)
+    composition: str = setting(
+        "",
+        "Column that holds formulas, such as Ag(AuS)2, for a table of materials.",
+        "run fit audit prompts study",
+        panel=TABLE,
+        common=True,
+    )
+    text: str = setting(
+        "",
+        "Column that holds texts, such as procedures or names, for a table of these.",
+        "run fit audit prompts study",
+        panel=TABLE,
+    )
     target: str = setting(
         "",
         "Column that holds the measured value or class; several with commas.",
@@ -192,7 +205,8 @@ class RunConfig:
     split: tuple[str, ...] = setting(
         ("random", "scaffold"),
         "Splits: random, scaffold, generic-scaffold, cluster, similarity, size, label-high, label-low; ladder: all; "
-        "(time|group|column):COLUMN; component:COLUMN, components (reactions); an earlier splits.csv.",
+        "(time|group|column|fold):COLUMN; component:COLUMN, components (reactions); chemical-system, element:SYMBOL, "
+        "elements (compositions); an earlier splits.csv.",
         "run",
         panel=SPLITS,
         common=True,
@@ -251,7 +265,8 @@ class RunConfig:
     )
     template: str = setting(
         DEFAULT_TEMPLATE,
-        "Prompt with the fields {property}, {context} and {molecule}, {reaction} or {components}.",
+        "Prompt with the fields {property}, {context} and {molecule}, {reaction}, {components}, {composition} or "
+        "{text}.",
         "run fit prompts reactions study",
         panel=MODEL,
     )
@@ -331,7 +346,8 @@ class RunConfig:
 
         for split in self.split:
             rung_of(split)
-        PromptTemplate(self.property_name, self.units, self.template)
+        self._check_template(PromptTemplate(self.property_name, self.units, self.template).row_field)
+        self._check_kind()
         self._check_reactions()
         Rule.of(self.threshold)
         if self.budget:
@@ -345,7 +361,30 @@ class RunConfig:
     @property
     def kind(self) -> Kind:
         """What a row of the table is."""
-        return REACTIONS if self.reaction or self.components else MOLECULES
+        if self.reaction or self.components:
+            return REACTIONS
+        return COMPOSITIONS if self.composition else TEXTS if self.text else MOLECULES
+
+    @property
+    def structure(self) -> str:
+        """The column of what a row is, where it stands in one; empty where it is to be found."""
+        return str(getattr(self, self.kind.setting))
+
+    def _check_kind(self) -> None:
+        columns = {"smiles": self.smiles, "composition": self.composition, "text": self.text}
+        named = [name for name, column in columns.items() if column]
+        if self.kind is not REACTIONS and len(named) > 1:
+            raise InputError(f"{' and '.join(named)} both say what a row is; give one of them")
+        if self.largest_fragment and self.kind is not MOLECULES:
+            raise InputError(f"largest_fragment is for molecules; this table holds {self.kind}")
+
+    def _check_template(self, field: str) -> None:
+        if self.kind in (COMPOSITIONS, TEXTS) and field != self.kind.field:
+            raise InputError(
+                f"template {self.template!r}: a table of {self.kind} needs the field {{{self.kind.field}}} in it"
+            )
+        if self.kind not in (COMPOSITIONS, TEXTS) and field in (COMPOSITIONS.field, TEXTS.field):
+            raise InputError(f"template {self.template!r}: the field {{{field}}} is for a table of {field}s")
 
     def _check_reactions(self) -> None:
         if self.shuffle_components and "{components}" not in self.template:
@@ -357,9 +396,10 @@ class RunConfig:
             return
         if not 0 <= self.success <= 100:
             raise InputError(f"success is {self.success}; it must be a yield in percent, between 0 and 100")
-        for name in ("smiles", "largest_fragment"):
+        for name in ("smiles", "composition", "text", "largest_fragment"):
             if getattr(self, name):
-                raise InputError(f"{name} is for molecules; this table holds reactions (--reaction or --components)")
+                kind = {"composition": COMPOSITIONS, "text": TEXTS}.get(name, MOLECULES)
+                raise InputError(f"{name} is for {kind}; this table holds reactions (--reaction or --components)")
         if self.bins and self.success:
             raise InputError("bins and success both make classes of the yield; give one of the two")
         if self.yield_unit:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import InputError, nearest
-from pipeline.splits.catalogue import Deal, Edge, Rung, class_strata, component_of, rung_of
+from pipeline.splits.catalogue import Deal, Edge, Rung, class_strata, component_of, fold_column, rung_of
 from pipeline.splits.groups import column_groups, twin_groups, twin_groups_by_row
 from pipeline.splits.splitters import (
     ORDERS,
@@ -31,6 +31,7 @@ from pipeline.tables.table import Table, class_counts
 from pipeline.tables.targets import CLASSES
 
 _ROLES = {"train": "train", "test": "test", "valid": "train", "validation": "train", "val": "train"}
+MOST_FOLDS = 20
 SEEDS_TRIED = 10  # before it is said that a seed makes no difference
 
 
@@ -44,9 +45,10 @@ def build_splits(
     name : str
         ``random``, ``scaffold``, ``generic-scaffold``, ``cluster`` (``cluster:SIMILARITY``), ``similarity``
         (``similarity:BOUND``), ``size``, ``label-high``, ``label-low``, ``time:COLUMN``, ``group:COLUMN``,
-        ``column:COLUMN`` (a column that says train or test), or the path of a ``splits.csv`` of an earlier run. For
-        reactions ``component:COLUMN`` (values of a
-        component that are tested are not trained on) and ``component:COLUMN=VALUE|VALUE`` (which ones).
+        ``column:COLUMN`` (a column that says train or test), ``fold:COLUMN`` (one that numbers folds), or the path of a
+        ``splits.csv`` of an earlier run. For reactions ``component:COLUMN`` (values of a component that are tested are
+        not trained on) and ``component:COLUMN=VALUE|VALUE`` (which ones). For compositions ``chemical-system`` and
+        ``element:SYMBOL``.
     test_size : float
         Share of rows in a hold-out; used when ``folds`` is 0.
     folds : int
@@ -67,6 +69,8 @@ def build_splits(
         made = _from_file(table, name)
     elif row.name == "column":
         made = [_from_column(table, name)]
+    elif row.name == "fold":
+        made = [_from_folds(table, name)]
     else:
         row.check(table, name)
         if row.edge is not None:
@@ -77,7 +81,7 @@ def build_splits(
             made = [_from_groups(table, row, name, value, Deal(test_size, folds, seed), repeats)]
             repeats = 1  # said there
             if row.name == "group":  # one molecule may have been measured in several of the groups
-                made = [_without_straddlers(split, twin_groups_by_row(table)) for split in made]
+                made = [_without_straddlers(table, split, twin_groups_by_row(table)) for split in made]
     if repeats > 1:
         made = [_said_to_be_one(split) if len(split.folds) == 1 else split for split in made]
     if n_train:
@@ -89,7 +93,7 @@ def build_splits(
 
 def _beyond(edge: Edge, table: Table, value: str, test_size: float, folds: int) -> Split:
     """A test set beyond an edge of the training rows; there is one such set, so that folds are not made."""
-    split = _without_straddlers(edge(table, value, test_size))
+    split = _without_straddlers(table, edge(table, value, test_size))
     return replace(split, notes=(*split.notes, "a hold-out: an edge makes no folds")) if folds else split
 
 
@@ -284,7 +288,28 @@ def _from_column(table: Table, name: str) -> Split:
             break
     labels = dict(zip(ids, groups, strict=True))
     fold = Fold(0, 0, tuple(ids[~test]), tuple(ids[test]))
-    return _without_straddlers(Split(name, (fold,), labels, f"column {column!r}", tuple(notes)))
+    return _without_straddlers(table, Split(name, (fold,), labels, f"column {column!r}", tuple(notes)))
+
+
+def _from_folds(table: Table, name: str) -> Split:
+    """The rows of each value of a column are tested in turn, or those of one value alone."""
+    column, asked = fold_column(name.partition(":")[2])
+    values, ids = table.column(column).str.strip(), table.frame["row_id"].to_numpy(dtype=object)
+    found = sorted(values.unique(), key=lambda value: (len(value), value))
+    if not 2 <= len(found) <= MOST_FOLDS:
+        raise InputError(
+            f"split {name!r}: the column has {len(found)} value{'s' * (len(found) != 1)}; each is a fold, and there "
+            f"must be 2 to {MOST_FOLDS}"
+        )
+    folds = [
+        Fold(0, number, tuple(ids[values != value]), tuple(ids[values == value])) for number, value in enumerate(found)
+    ]
+    if asked and asked not in found:
+        raise InputError(f"split {name!r}: no row has {asked!r} in {column!r}; there are {', '.join(found)}")
+    made = [replace(folds[found.index(asked)], fold=0)] if asked else folds
+    groups = dict(zip(ids, twin_groups(table), strict=True))
+    said = f"{asked!r} of column {column!r} held out" if asked else f"{len(folds)} folds of column {column!r}"
+    return _without_straddlers(table, Split(name, tuple(made), groups, said))
 
 
 def _from_file(table: Table, path: str) -> list[Split]:
@@ -314,7 +339,7 @@ def _from_file(table: Table, path: str) -> list[Split]:
         )
     twins = twin_groups_by_row(table)
     frame["group"] = raw.frame["group"] if "group" in raw.frame.columns else frame["row_id"].map(twins)
-    return [_split_from_rows(str(name), rows, twins, path) for name, rows in frame.groupby("split", sort=False)]
+    return [_split_from_rows(table, str(name), rows, twins, path) for name, rows in frame.groupby("split", sort=False)]
 
 
 def _order_from_rows(rows: pd.DataFrame, path: str) -> Order | None:
@@ -342,7 +367,7 @@ def _whole_numbers(values: pd.Series, path: str, column: str) -> pd.Series:
     return numbers.astype(int)
 
 
-def _split_from_rows(name: str, rows: pd.DataFrame, twins: dict[str, str], path: str) -> Split:
+def _split_from_rows(table: Table, name: str, rows: pd.DataFrame, twins: dict[str, str], path: str) -> Split:
     folds = []
     for _, part in rows.groupby(["repeat", "fold"], sort=True):
         test = part["role"] == "test"
@@ -350,10 +375,10 @@ def _split_from_rows(name: str, rows: pd.DataFrame, twins: dict[str, str], path:
         folds.append(Fold(repeat, fold, tuple(sorted(part["row_id"][~test])), tuple(sorted(part["row_id"][test]))))
     labels = twins | dict(zip(rows["row_id"], rows["group"], strict=True))
     made = Split(name, tuple(folds), labels, f"file {path}", order=_order_from_rows(rows, path))
-    return _without_straddlers(_without_copies(made))
+    return _without_straddlers(table, _without_copies(made))
 
 
-def _without_straddlers(split: Split, variants: dict[str, str] | None = None) -> Split:
+def _without_straddlers(table: Table, split: Split, variants: dict[str, str] | None = None) -> Split:
     """Take training rows out of which a variant is tested: a division by a column, or made elsewhere, may have them on
     both sides.
 
@@ -374,7 +399,7 @@ def _without_straddlers(split: Split, variants: dict[str, str] | None = None) ->
         return split
     many = len(both) != 1
     note = (
-        f"{len(both)} structure{'s' * many} (with salts, tautomers, stereoisomers and mates of a group) "
+        f"{len(both)} {table.kind.one}{'s' * many} (with {table.kind.variants} and mates of a group) "
         f"stand{'s' * (not many)} on both sides; {dropped} training row{'s' * (dropped != 1)} of "
         f"{'them' if many else 'it'} left out, the tested rows stay"
     )

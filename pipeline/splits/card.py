@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 from scipy.stats import ks_2samp
 
-from pipeline.features.structures import PROPERTIES, nearest_neighbours, properties
+from pipeline.features.similarity import nearest_neighbours
+from pipeline.features.structures import PROPERTIES, properties
 from pipeline.splits.catalogue import RUNGS
 from pipeline.splits.splitters import ORDERS, Split
+from pipeline.tables.kinds import COMPOSITIONS
 from pipeline.tables.table import Table
 from pipeline.tables.targets import CLASSES
 
@@ -23,21 +25,22 @@ def split_card(table: Table, split: Split) -> dict[str, Any]:
     -------
     dict
         ``asked``, ``sizes`` (in words), ``n_train`` and ``n_test`` per fold, ``groups``, ``largest_group`` (rows),
-        ``acyclic`` and ``acyclic_test`` (shares; None for reactions), ``unseen`` (reactions: for each component the
-        share of test rows whose value of it no training row has), ``label_shift`` (regression: mean of test minus
-        training labels in training standard deviations, and the two-sample Kolmogorov-Smirnov
-        statistic; classes: largest difference of a class share), ``properties`` (molecules: mean of test minus training
-        rows in training standard deviations, by name; of several folds both are mean sizes of the shift, whichever way
-        it goes), ``shared_scaffolds`` (share of the tested molecules with a ring
-        whose scaffold a training row has; None where none has a ring), ``similarity`` (quartiles of the
-        Tanimoto similarity from each test molecule to its nearest training molecule, Morgan
-        fingerprints of radius 2, 2048 bits; reactions: differential fingerprints), ``order`` (which end of
+        ``acyclic`` and ``acyclic_test`` (shares; None for rows without scaffolds), ``unseen`` (reactions: for each
+        component the share of test rows whose value of it no training row has; compositions: the same of systems and
+        elements), ``label_shift`` (regression: mean of test minus training labels in training standard deviations, and
+        the two-sample Kolmogorov-Smirnov statistic; classes: largest difference of a class share), ``properties``
+        (molecules: mean of test minus training rows in training standard deviations, by name; of several folds both are
+        mean sizes of the shift, whichever way it goes), ``shared_scaffolds`` (share of the tested molecules with a ring
+        whose scaffold a training row has; None where none has a ring), ``similarity`` (quartiles of the similarity from
+        each test row to its nearest training row, `pipeline.features.similarity`), ``order`` (which end of
         an order is tested, in words; None for other splits), and ``notes``.
     """
     frame = table.frame.set_index("row_id")
     similarity = np.concatenate(
         [
-            nearest_neighbours(list(frame.loc[list(f.test), "smiles"]), list(frame.loc[list(f.train), "smiles"]))[0]
+            nearest_neighbours(
+                list(frame.loc[list(f.test), "smiles"]), list(frame.loc[list(f.train), "smiles"]), table.kind
+            )[0]
             for f in split.folds
         ]
     )
@@ -55,7 +58,7 @@ def split_card(table: Table, split: Split) -> dict[str, Any]:
         "largest_group": int(sizes.max()),
         "acyclic": None if not table.kind.has_scaffolds else float((frame["scaffold"] == "").mean()),
         "acyclic_test": None if not table.kind.has_scaffolds else float((frame.loc[tested, "scaffold"] == "").mean()),
-        "unseen": {column: _unseen(table.cells[column], split) for column in table.components},
+        "unseen": _all_unseen(table, split),
         "label_shift": _label_shift(table, split),
         "properties": {} if not table.kind.has_scaffolds else _property_shift(frame["smiles"], split),
         "shared_scaffolds": shared,
@@ -70,6 +73,23 @@ def _without_scaffolds(split: Split, shared: float | None) -> list[str]:
     if shared is not None or not (split.name in RUNGS and RUNGS[split.name].by_scaffold):
         return []
     return ["no tested molecule has a ring: this is no test on new scaffolds"]
+
+
+def _all_unseen(table: Table, split: Split) -> dict[str, float]:
+    """Of reactions by component, and of compositions by system and element: the share of test rows with a value that
+    no training row of their fold has."""
+    if table.kind is COMPOSITIONS:
+        systems = table.frame.set_index("row_id")["scaffold"]
+        return {"chemical system": _unseen(systems, split), "element": _unseen_elements(systems, split)}
+    return {column: _unseen(table.cells[column], split) for column in table.components}
+
+
+def _unseen_elements(systems: pd.Series, split: Split) -> float:
+    new = []
+    for fold in split.folds:
+        known = {symbol for system in systems.loc[list(fold.train)] for symbol in system.split("-")}
+        new += [not set(system.split("-")) <= known for system in systems.loc[list(fold.test)]]
+    return float(np.mean(new))
 
 
 def _unseen(values: pd.Series, split: Split) -> float:

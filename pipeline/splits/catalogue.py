@@ -9,9 +9,9 @@ import numpy as np
 
 from pipeline.errors import InputError, unknown
 from pipeline.splits import rungs
-from pipeline.splits.groups import column_groups, scaffold_groups, twin_groups
+from pipeline.splits.groups import column_groups, scaffold_groups, system_groups, twin_groups
 from pipeline.splits.splitters import LABELS_DOWN, LABELS_UP, SIZES, Split
-from pipeline.tables.kinds import MOLECULES, REACTIONS, Kind
+from pipeline.tables.kinds import COMPOSITIONS, KINDS, MOLECULES, REACTIONS, Kind
 from pipeline.tables.table import Table
 from pipeline.tables.targets import CLASSES, REGRESSION
 
@@ -68,7 +68,7 @@ class Rung:
     does: str
     behind: str = ""
     optional: bool = False
-    kinds: tuple[Kind, ...] = (MOLECULES, REACTIONS)
+    kinds: tuple[Kind, ...] = tuple(KINDS.values())
     tasks: tuple[str, ...] = (REGRESSION, CLASSES)
     groups: Groups | None = None
     edge: Edge | None = None
@@ -86,14 +86,18 @@ class Rung:
     def check(self, table: Table, name: str) -> None:
         """Raise `InputError` unless it is for this kind of table."""
         if table.kind not in self.kinds:
-            raise InputError(
-                f"split {name!r} is for molecules; for reactions use components, or component:COLUMN for one of "
-                f"{', '.join(table.components)}"
-                if self.kinds == (MOLECULES,)
-                else f"split {name!r} is for reactions; name them with --reaction or --components"
-            )
+            raise InputError(f"split {name!r} is for {self.kinds[0]}; {_instead(table, self.kinds[0])}")
         if table.task not in self.tasks:
             raise InputError(f"split {name!r} is for numbers; the target is a class")
+
+
+def _instead(table: Table, kind: Kind) -> str:
+    """What a user may do whose split is for rows of another kind."""
+    if table.kind is REACTIONS:
+        return f"for reactions use components, or component:COLUMN for one of {', '.join(table.components)}"
+    if kind is REACTIONS:
+        return "name them with --reaction or --components"
+    return f"for {table.kind} there are {', '.join(row.name for row in _ROWS if table.kind in row.kinds)}"
 
 
 def _by_molecule(table: Table, _: str, deal: Deal) -> tuple[np.ndarray, str]:
@@ -102,6 +106,14 @@ def _by_molecule(table: Table, _: str, deal: Deal) -> tuple[np.ndarray, str]:
 
 def _by_scaffold(table: Table, _: str, deal: Deal) -> tuple[np.ndarray, str]:
     return scaffold_groups(table), ""
+
+
+def _by_system(table: Table, _: str, deal: Deal) -> tuple[np.ndarray, str]:
+    return system_groups(table), ""
+
+
+def _with_element(table: Table, symbol: str, share: float) -> Split:
+    return rungs.with_element(table, symbol)
 
 
 def _by_shape(table: Table, _: str, deal: Deal) -> tuple[np.ndarray, str]:
@@ -195,6 +207,27 @@ _ROWS = (
         ladder=True,
         by_scaffold=True,
     ),
+    Rung(
+        "chemical-system",
+        "sets of elements that training has not seen together",
+        kinds=(COMPOSITIONS,),
+        groups=_by_system,
+        ladder=True,
+    ),
+    Rung(
+        "element",
+        "compositions with an element that training has not seen",
+        "SYMBOL",
+        kinds=(COMPOSITIONS,),
+        edge=_with_element,
+    ),
+    Rung(
+        "elements",
+        "the most frequent elements, left out one after another",
+        kinds=(COMPOSITIONS,),
+        stands_for=lambda table: [f"element:{symbol}" for symbol in rungs.common_elements(table)],
+        ladder=True,
+    ),
     Rung("cluster", "clusters of similar structures", SIMILARITY, optional=True, groups=_by_cluster, ladder=True),
     Rung(
         "similarity",
@@ -223,6 +256,7 @@ _ROWS = (
         groups=_by_component,
     ),
     Rung("group", "groups of a column that training has not seen", COLUMN, groups=_by_column),
+    Rung("fold", "each value of a column in turn, such as published folds; or one of them", "COLUMN[=VALUE]"),
     Rung("column", "the rows for which a column says test", COLUMN),
     Rung("ladder", "every rung that the table allows", stands_for=_rungs_of),
 )
@@ -261,7 +295,17 @@ def _check_similarity(name: str, value: str) -> None:
 def columns_needed(splits: Sequence[str]) -> list[str]:
     """The columns of the source that the splits read."""
     found = [rung_of(name) for name in splits]
-    return [value for row, value in found if row is not None and row.behind == COLUMN]
+    return [
+        fold_column(value)[0] if row.name == "fold" else value
+        for row, value in found
+        if row is not None and (row.behind == COLUMN or row.name == "fold")
+    ]
+
+
+def fold_column(value: str) -> tuple[str, str]:
+    """The column and the value that stand behind ``fold:``; no value stands for all of the column."""
+    column, equals, asked = value.rpartition("=")
+    return (column, asked) if equals else (value, "")
 
 
 def expand_names(names: Sequence[str], table: Table) -> list[str]:
@@ -278,7 +322,7 @@ def expand_names(names: Sequence[str], table: Table) -> list[str]:
         if row is None or row.stands_for is None:
             expanded.append(name)
             continue
-        if row.kinds == (REACTIONS,):
+        if table.kind not in row.kinds:
             row.check(table, name)
         expanded += expand_names(row.stands_for(table), table)
     return list(dict.fromkeys(expanded)) if "ladder" in names else expanded

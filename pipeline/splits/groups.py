@@ -34,6 +34,11 @@ def scaffold_labels(scaffolds: np.ndarray, twins: np.ndarray) -> np.ndarray:
     return joined_labels(own, twins)
 
 
+def system_groups(table: Table) -> np.ndarray:
+    """The chemical system of a composition: which elements it holds. Shape (n,)."""
+    return joined_labels(table.frame["scaffold"], twin_groups(table))
+
+
 def column_groups(table: Table, column: str) -> np.ndarray:
     """The values of a column of the table; twins are joined. Shape (n,)."""
     return joined_labels(table.column(column), twin_groups(table))

@@ -13,8 +13,9 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.cluster import MiniBatchKMeans
 
 from pipeline.errors import InputError
-from pipeline.features.structures import structure_bits, tanimoto
-from pipeline.splits.groups import scaffold_labels, twin_groups
+from pipeline.features.similarity import row_bits
+from pipeline.features.structures import tanimoto
+from pipeline.splits.groups import scaffold_labels, system_groups, twin_groups
 from pipeline.splits.splitters import TIMES, TOLERANCE, Fold, Order, Split, edge_at, hold_out
 from pipeline.tables.measurements import TargetError, parse_number
 from pipeline.tables.merging import joined_labels
@@ -24,6 +25,8 @@ CLUSTER_SIMILARITY = 0.35  # Tanimoto from which on a structure belongs to the c
 BOUNDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)  # of the similarity to training, the hardest first
 MOST_COMPARED = 20_000  # structures of which all pairs are compared
 MEANS_CLUSTERS = 500
+LEAST_WITH_ELEMENT, MOST_WITH_ELEMENT = 0.05, 0.4  # shares of the rows that hold an element which is left out
+MOST_ELEMENTS = 5
 MEANS_BITS = 256
 _BLOCK = 512
 
@@ -57,7 +60,7 @@ def cluster_groups(table: Table, similarity: float, seed: int) -> tuple[np.ndarr
     fingerprints folded to 256 bits.
     """
     frame = table.frame
-    bits = structure_bits(list(frame["smiles"]))
+    bits = row_bits(list(frame["smiles"]), table.kind)
     if len(frame) > MOST_COMPARED:
         folded = np.asarray(bits.reshape(len(bits), -1, MEANS_BITS).any(axis=1), dtype=np.float32)
         order = np.argsort(frame["row_id"].to_numpy(dtype=object))
@@ -109,7 +112,7 @@ def similarity_groups(
             f"split 'similarity': {len(table)} {table.rows_are}; all pairs are compared up to {MOST_COMPARED:,}. Use "
             "cluster, or fewer rows with --max-rows"
         )
-    bits = structure_bits(list(table.frame["smiles"]))
+    bits = row_bits(list(table.frame["smiles"]), table.kind)
     linked = {bound: np.arange(len(bits)) for bound in bounds}
     for start, block in _blocks(bits):
         for bound in bounds:
@@ -220,6 +223,38 @@ def _edge(table: Table, name: str, values: np.ndarray, share: float, what: str) 
     if edge is None:
         raise InputError(f"split {name!r}: all {len(table)} rows have the same {what}; there is no edge to go beyond")
     return edge
+
+
+def elements_of(table: Table) -> pd.Series:
+    """The set of elements of each composition, by position."""
+    return table.frame["scaffold"].str.split("-").map(frozenset)
+
+
+def common_elements(table: Table) -> list[str]:
+    """The elements that can be left out one at a time, the most frequent first: each stands in some of the rows, and
+    in no more than leave enough to train on."""
+    counts = pd.Series([symbol for row in elements_of(table) for symbol in row]).value_counts() / len(table)
+    shares = counts[(counts >= LEAST_WITH_ELEMENT) & (counts <= MOST_WITH_ELEMENT)]
+    return sorted(shares.index, key=lambda symbol: (-shares[symbol], symbol))[:MOST_ELEMENTS]
+
+
+def with_element(table: Table, symbol: str) -> Split:
+    """Test on the compositions that hold an element, and train on all others; systems are groups.
+
+    Raises
+    ------
+    InputError
+        If no composition holds it, or all do.
+    """
+    test = elements_of(table).map(lambda row: symbol in row).to_numpy(dtype=bool)
+    if not test.any() or test.all():
+        known = sorted({other for row in elements_of(table) for other in row})
+        which = f"all {len(table)} compositions hold it" if test.any() else "no composition holds it"
+        raise InputError(f"split 'element:{symbol}': {which}; there are {', '.join(known)}")
+    ids = table.frame["row_id"].to_numpy(dtype=object)
+    fold = Fold(0, 0, tuple(ids[~test]), tuple(ids[test]))
+    labels = dict(zip(ids, system_groups(table), strict=True))
+    return Split(f"element:{symbol}", (fold,), labels, f"compositions with {symbol} held out")
 
 
 def later(table: Table, name: str, values: np.ndarray, share: float) -> Split:

@@ -19,10 +19,10 @@ from pipeline.tables.fetched import Origin, fetched_table
 class Card:
     """What is known of a built-in table; ``range`` is where its values must lie, in ``units``.
 
-    A table of molecules names its column of ``smiles``; one of reactions its ``reaction`` SMILES, its
-    ``components`` and the ``yield_unit``. Its file is shipped, or ``fetched`` when it is first asked for; ``sha256`` is
-    that of the file as it is kept. A table with several columns that can be the target names each in ``targets`` with
-    its property; ``target`` is the one that is taken where none is named.
+    A table of molecules names its column of ``smiles``, one of materials that of ``composition``; one of reactions its
+    ``reaction`` SMILES, its ``components`` and the ``yield_unit``. Its file is shipped, or ``fetched`` when it is first
+    asked for; ``sha256`` is that of the file as it is kept. A table with several columns that can be the target names
+    each in ``targets`` with its property; ``target`` is the one that is taken where none is named.
     """
 
     name: str
@@ -37,12 +37,18 @@ class Card:
     rows: int
     sha256: str
     smiles: str = ""
+    composition: str = ""
     reaction: str = ""
     components: tuple[str, ...] = ()
     yield_unit: str = ""
     range: tuple[float, float] | None = None
     fetched: Origin | None = None
     targets: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def structure(self) -> dict[str, str]:
+        """The setting that names the column of the molecules or formulas."""
+        return {"composition": self.composition} if self.composition else {"smiles": self.smiles}
 
     @property
     def path(self) -> Path:

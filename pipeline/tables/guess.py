@@ -11,14 +11,16 @@ import pandas as pd
 from rdkit import Chem, rdBase
 
 from pipeline.errors import InputError
+from pipeline.tables.compositions import parse_composition
 from pipeline.tables.measurements import MISSING, TargetError, parse_measurement
+from pipeline.tables.molecules import MoleculeError
 from pipeline.tables.reactions import is_reaction, split_reaction
 from pipeline.tables.reading import RawTable, find_smiles_column
 from pipeline.tables.scales import is_unit
 from pipeline.tables.target_column import column_notation
 from pipeline.tables.targets import CLASSES, REGRESSION, infer_task
 
-STRUCTURES = ("smiles", "reaction", "components")  # settings that say what the structures are
+STRUCTURES = ("smiles", "reaction", "components", "composition", "text")  # settings that say what the structures are
 SAMPLE = 60  # cells of a column that are looked at for structures
 LEAST_SHARE = 0.9  # of them that must be structures
 MOST_CLASSES = 10  # values of a column that is thought to hold classes
@@ -129,7 +131,8 @@ def guess(raw: RawTable, target: str = "") -> Guess:
         components = tuple(column if column in molecules else f"{column}:name" for column in roles)
         settings["components"], reasons["components"] = components, "their names are roles in a reaction"
     if not reactions and "components" not in settings:
-        settings |= _smiles(raw, columns, molecules, reasons)
+        formulas = [] if molecules else [column for column in columns if _holds_formulas(raw.frame[column])]
+        settings |= _smiles(raw, columns, molecules, formulas, reasons)
     named = tuple(column for column in columns if _names_rows(column, raw.frame[column]))
     _refuse_headless(raw, settings)
     if not target:
@@ -193,11 +196,15 @@ def _refuse_headless(raw: RawTable, settings: dict[str, object]) -> None:
 
 
 def _smiles(
-    raw: RawTable, columns: Sequence[str], molecules: Sequence[str], reasons: dict[str, str]
+    raw: RawTable, columns: Sequence[str], molecules: Sequence[str], formulas: Sequence[str], reasons: dict[str, str]
 ) -> dict[str, object]:
+    """The column of the molecules, or of formulas where there are none."""
     try:
         found = find_smiles_column(list(columns), raw.source, raw.structure)
     except InputError:
+        if not molecules and formulas:
+            reasons["composition"] = "its cells are formulas" + (", the first of several" if len(formulas) > 1 else "")
+            return {"composition": formulas[0]}
         if not molecules:
             return {}
         reasons["smiles"] = "its cells are SMILES" + (", the first of several" if len(molecules) > 1 else "")
@@ -226,6 +233,18 @@ def _structure_share(cells: pd.Series) -> float:
         found = [Chem.MolFromSmiles(cell) is not None for cell in sample if not is_reaction(cell)]
     telling = any(re.search(r"[=#()\[\]]|[A-Za-z]\d", cell) for cell in sample)
     return sum(found) / len(sample) if telling else 0.0
+
+
+def _holds_formulas(cells: pd.Series) -> bool:
+    """Whether some cells are formulas of compounds, most of several elements; words and numbers are such by chance."""
+    sample, found = _sample(cells), []
+    for cell in sample:
+        try:
+            found.append(parse_composition(cell))
+        except MoleculeError:
+            continue
+    several = sum("-" in one.scaffold for one in found)
+    return len(sample) > 1 and len(found) >= LEAST_SHARE * len(sample) and several >= len(found) / 2
 
 
 def _holds_reactions(cells: pd.Series) -> bool:

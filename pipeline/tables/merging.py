@@ -13,11 +13,15 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from pipeline.tables.beside import Beside
+from pipeline.tables.compositions import Composition
 from pipeline.tables.measurements import ABOVE, BELOW
 from pipeline.tables.molecules import Molecule, Parent
 from pipeline.tables.reactions import Reaction
 from pipeline.tables.targets import CLASSES, REGRESSION
 from pipeline.tables.tautomers import tautomer_names
+from pipeline.tables.texts import PlainText
+
+Found = Molecule | Reaction | Composition | PlainText  # what a row is parsed to
 
 
 def merge(
@@ -30,7 +34,7 @@ def merge(
     for row_id, members in _members(rows, beside.apart).items():
         # What is said of the structure follows from the one that is kept, whatever the order of the rows.
         kept = min((member.found for member in members), key=lambda found: found.smiles)
-        conflict = _conflict([(member.value, member.bound) for member in members], task)
+        conflict = _conflict([(member.value, member.bound) for member in members], task, kept.kind.one)
         if conflict:
             lines = ", ".join(str(member.line) for member in members)
             conflicts += [(member.line, f"{conflict} (lines {lines})") for member in members]
@@ -43,8 +47,7 @@ def merge(
     beside_rows = beside_rows.reindex(columns=list(cells[0]) if cells else [*beside.kept, *beside.context])
     if task != REGRESSION or len(frame) < 2:
         return frame, beside_rows, conflicts, []
-    kind = "reaction" if isinstance(rows[0].found, Reaction) else "molecule"
-    return frame, beside_rows, conflicts, _spread_warnings(frame, target, kind)
+    return frame, beside_rows, conflicts, _spread_warnings(frame, target, rows[0].found.kind.one)
 
 
 def _members(rows: list[TableRow], apart: Sequence[str]) -> dict[str, list[TableRow]]:
@@ -61,7 +64,7 @@ def _members(rows: list[TableRow], apart: Sequence[str]) -> dict[str, list[Table
     return found
 
 
-def _merged(members: list[TableRow], kept: Molecule | Reaction, task: str) -> dict[str, Any]:
+def _merged(members: list[TableRow], kept: Found, task: str) -> dict[str, Any]:
     """The row of the clean table that some source rows become, without its id."""
     measured = [(member.value, member.bound) for member in members]
     value, bound, values = _combined(measured) if task == REGRESSION else (measured[0][0], "", [])
@@ -83,13 +86,13 @@ def _merged(members: list[TableRow], kept: Molecule | Reaction, task: str) -> di
     }
 
 
-def _conflict(measured: list[tuple[Any, str]], task: str) -> str:
+def _conflict(measured: list[tuple[Any, str]], task: str, one: str) -> str:
     """Why the measurements of one molecule cannot be made one; empty if they can."""
     if task == CLASSES:
         found = sorted({value for value, _ in measured})
-        return f"conflicting classes for one molecule: {', '.join(found)}" if len(found) > 1 else ""
+        return f"conflicting classes for one {one}: {', '.join(found)}" if len(found) > 1 else ""
     sides = {bound for _, bound in measured}
-    return "bounds of one molecule on both sides, and no value" if sides == {ABOVE, BELOW} else ""
+    return f"bounds of one {one} on both sides, and no value" if sides == {ABOVE, BELOW} else ""
 
 
 def _combined(measured: list[tuple[float, str]]) -> tuple[float, str, list[float]]:
@@ -180,7 +183,7 @@ class TableRow:
     line: int
     given: str
     id: str
-    found: Molecule | Reaction
+    found: Found
     value: Any
     bound: str
     context: dict[str, str]

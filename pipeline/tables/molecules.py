@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from rdkit import Chem, rdBase
 from rdkit.Chem import Descriptors, rdMolDescriptors, rdMolHash
 from rdkit.Chem.MolStandardize import rdMolStandardize
 from rdkit.Chem.Scaffolds import MurckoScaffold
+
+from pipeline.tables.kinds import MOLECULES, Kind
 
 MAX_SMILES_LENGTH = 2_000
 _INCHI = "InChI="
@@ -37,6 +40,7 @@ class Molecule:
     empty string if there is no ring.
     """
 
+    kind: ClassVar[Kind] = MOLECULES
     smiles: str
     identity: str
     parent: Parent

@@ -12,6 +12,7 @@ import pandas as pd
 from pipeline.errors import InputError, unknown
 from pipeline.tables.beside import Beside
 from pipeline.tables.context import context_column_name
+from pipeline.tables.kinds import REACTIONS
 from pipeline.tables.measurements import ABOVE, BELOW, REFUSE
 from pipeline.tables.reactions import (
     FAILURE,
@@ -164,6 +165,7 @@ def _made(
         components=reader.order or roles,
         names=tuple(column for column in reader.order if column in reader.names),
         context_columns=beside.columns,
+        kind=REACTIONS,
     )
 
 

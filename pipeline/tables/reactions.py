@@ -7,13 +7,14 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 from rdkit import Chem
 
 from pipeline.errors import InputError
+from pipeline.tables.kinds import REACTIONS, Kind
 from pipeline.tables.measurements import MISSING
 from pipeline.tables.molecules import MoleculeError, Parent, canonical_smiles
 
@@ -35,6 +36,7 @@ class Reaction:
     molecule: the first names the reaction, and no two reactions share a name by being alike.
     """
 
+    kind: ClassVar[Kind] = REACTIONS
     smiles: str
     identity: str
     components: dict[str, str]

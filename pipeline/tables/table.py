@@ -14,18 +14,19 @@ import pandas as pd
 
 from pipeline.errors import InputError
 from pipeline.tables.beside import Beside, ContextError, Refusal
+from pipeline.tables.compositions import parse_composition
 from pipeline.tables.context import ContextColumn
 from pipeline.tables.guess import structure_column
-from pipeline.tables.kinds import MOLECULES, REACTIONS, Kind
+from pipeline.tables.kinds import COMPOSITIONS, MOLECULES, TEXTS, Kind
 from pipeline.tables.measurements import ABOVE, BELOW, CENSORED, REFUSE, TargetError
-from pipeline.tables.merging import TableRow, merge, with_twin_groups
+from pipeline.tables.merging import Found, TableRow, merge, with_twin_groups
 from pipeline.tables.molecules import Molecule, MoleculeError, molecular_weight, parse_molecule
-from pipeline.tables.reactions import Reaction
 from pipeline.tables.reading import RawTable, require_column, table_name
 from pipeline.tables.scales import Scale
-from pipeline.tables.structures import SELFIES, as_smiles, structure_notation
+from pipeline.tables.structures import SELFIES, SMILES, as_smiles, structure_notation
 from pipeline.tables.target_column import TargetColumn, TargetSettings, marks_stated, target_column
 from pipeline.tables.targets import CLASSES
+from pipeline.tables.texts import parse_text
 
 MIN_ROWS = 20
 PARSED = 50_000  # structures that are remembered: the targets of a table share them
@@ -55,7 +56,7 @@ class Table:
     A table of reactions names the columns of its ``components`` (in ``names`` those that hold names instead of
     structures). Its ``smiles`` are canonical reaction SMILES, ``identity`` and ``twins`` stand for the whole
     reaction without its context, and where the target was made of yields a column ``yield`` of ``frame`` holds them in
-    percent.
+    percent. A table of compositions or of texts has those in ``smiles``, and chemical systems in ``scaffold``.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Table:
     context_columns: tuple[ContextColumn, ...] = ()
     drawn_from: int = 0
     merged_before: int = 0
+    kind: Kind = MOLECULES
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -86,11 +88,6 @@ class Table:
     def rows_are(self) -> str:
         """What a row of the table is, in the plural."""
         return self.kind.name
-
-    @property
-    def kind(self) -> Kind:
-        """What a row is."""
-        return REACTIONS if self.components else MOLECULES
 
     def column(self, name: str) -> pd.Series:
         """The cells of a column of the user's, in the order of ``frame`` and with its index."""
@@ -186,6 +183,7 @@ def build_table(
     *,
     smiles: str | None,
     target: str,
+    kind: Kind = MOLECULES,
     name: str | None = None,
     property_name: str | None = None,
     context: Sequence[str] = (),
@@ -196,12 +194,14 @@ def build_table(
     progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda rows, n: rows,
     **settings: str,
 ) -> Table:
-    """Clean a raw table of molecules.
+    """Clean a raw table of molecules, or of another kind of rows that stand in one column.
 
     Parameters
     ----------
     smiles, target : str
         Column names; ``smiles=None`` takes drawn molecules, or looks for a column called SMILES.
+    kind : Kind
+        What a cell of that column is.
     context : sequence of str
         Columns that the prompt states and the baselines get as features; ``NAME:number`` and ``NAME:name`` say what
         one holds.
@@ -222,15 +222,15 @@ def build_table(
         If a column is missing, or too little is left to learn from.
     """
     smiles, how = (smiles, "") if smiles else structure_column(raw)
-    structures = require_column(raw, smiles, "--smiles")
+    structures = require_column(raw, smiles, f"--{kind.setting}")
     said = TargetSettings(**settings)
     measured = target_column(raw, target, said)
-    notation = structure_notation(structures)
+    notation = structure_notation(structures) if kind is MOLECULES else SMILES
     stated = marks_stated(said.decimal, said.thousands)
     beside = Beside.of(raw, target, context, keep, id_column=id_column, stated=stated)
-    parse = partial(_parse_or_reason, largest_fragment=largest_fragment, notation=notation)
+    parse = partial(_parse_or_reason, largest_fragment=largest_fragment, notation=notation, kind=kind)
 
-    def structure(line: int) -> Molecule | Refusal:
+    def structure(line: int) -> Found | Refusal:
         given = structures.loc[line]
         found = parse(given)
         return (smiles, given, found) if isinstance(found, str) else found
@@ -239,7 +239,8 @@ def build_table(
     said_first = [how] if how else []
     said_first += [f"{smiles!r} holds SELFIES; they are read as such"] if notation == SELFIES else []
     named = name or table_name(raw.source), property_name or measured.scale.name_for(readable(target))
-    return finished(_made(raw, measured, beside, found, said_first, *named), raw.source, target, min_class_rows)
+    made = replace(_made(raw, measured, beside, found, said_first, *named), kind=kind)
+    return finished(made, raw.source, target, min_class_rows)
 
 
 def _made(
@@ -308,7 +309,7 @@ def cleaned(
     raw: RawTable,
     measured: TargetColumn,
     given: pd.Series,
-    structure: Callable[[int], Molecule | Reaction | Refusal],
+    structure: Callable[[int], Found | Refusal],
     beside: Beside,
     progress: Callable[[Iterable[Any], int], Iterable[Any]],
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, list[str]]:
@@ -351,7 +352,7 @@ def cleaned(
     )
 
 
-def _weight(structure: Callable[[int], Molecule | Reaction | Refusal], line: int) -> float | None:
+def _weight(structure: Callable[[int], Found | Refusal], line: int) -> float | None:
     found = structure(line)
     return molecular_weight(found.smiles) if isinstance(found, Molecule) else None
 
@@ -380,8 +381,12 @@ def check_enough(table: Table, source: str, target: str) -> None:
 
 
 @lru_cache(PARSED)
-def _parse_or_reason(text: str, largest_fragment: bool, notation: str) -> Molecule | str:
+def _parse_or_reason(text: str, largest_fragment: bool, notation: str, kind: Kind) -> Found | str:
     try:
+        if kind is COMPOSITIONS:
+            return parse_composition(text)
+        if kind is TEXTS:
+            return parse_text(text)
         return parse_molecule(as_smiles(text, notation), largest_fragment)
     except MoleculeError as error:
         return str(error)

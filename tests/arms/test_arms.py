@@ -8,7 +8,8 @@ from pipeline.arms.catalogue import BASELINE, MOLECULES, arms_of
 from pipeline.arms.gaussian_process import GaussianProcess, GaussianProcessLabels
 from pipeline.arms.ladder import fitted_arms, is_language_model, make_arm, resolve_arms
 from pipeline.errors import InputError
-from pipeline.features.structures import CleanDescriptors, descriptors, morgan_bits, nearest_neighbours, tanimoto
+from pipeline.features.similarity import nearest_neighbours
+from pipeline.features.structures import CleanDescriptors, descriptors, morgan_bits, tanimoto
 from tests.conftest import SMILES
 
 Y = np.array([len(s) + 0.1 * (i % 3) for i, s in enumerate(SMILES)])
@@ -65,7 +66,7 @@ def test_tanimoto_of_bits_is_that_of_rdkit():
 
 
 def test_nearest_neighbour_of_itself_is_itself():
-    similarity, index = nearest_neighbours(SMILES, SMILES)
+    similarity, index = nearest_neighbours(SMILES, SMILES, MOLECULES)
     np.testing.assert_allclose(similarity, 1.0)
     assert all(similarity[i] == 1.0 for i in index)
 

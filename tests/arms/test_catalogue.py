@@ -7,7 +7,7 @@ import re
 import pandas as pd
 import pytest
 
-from pipeline.arms.catalogue import ARMS, BASELINE, CONTROL, LANGUAGE_MODEL, MOLECULES, REACTIONS
+from pipeline.arms.catalogue import ARMS, BASELINE, CONTROL, KINDS, LANGUAGE_MODEL, MOLECULES
 from pipeline.arms.ladder import fitted_arms, is_language_model
 from pipeline.features import structures as features
 from pipeline.tables.targets import CLASSES, REGRESSION
@@ -25,7 +25,7 @@ def test_a_row_is_complete(arm):
     assert arm.role in (CONTROL, BASELINE, LANGUAGE_MODEL)
     assert set(arm.tasks) <= {REGRESSION, CLASSES}
     assert bool(arm.builders) != bool(arm.members), "it is built, or a mean of others"
-    assert set(arm.builders or arm.kinds) <= {MOLECULES, REACTIONS}
+    assert set(arm.builders or arm.kinds) <= set(KINDS.values())
     for kind in arm.builders or ():
         assert callable(arm.builder(kind))
     for member in arm.members:
@@ -35,7 +35,7 @@ def test_a_row_is_complete(arm):
 
 
 def test_names_and_colours_tell_arms_of_one_kind_apart():
-    for kind in (MOLECULES, REACTIONS):
+    for kind in KINDS.values():
         here = [arm for arm in ROWS if arm.is_for(kind) and arm.role != CONTROL]
         assert len({arm.name for arm in here}) == len(here)
         assert len({arm.colour for arm in here if not arm.structureless}) == len(

@@ -11,7 +11,8 @@ from pipeline.arms.ladder import REACTION_CONTROLS, make_arm, make_whole, resolv
 from pipeline.arms.reactions import BARCODE_LENGTH, Popularity, ReactionFeatures, barcode
 from pipeline.errors import InputError
 from pipeline.features.inputs import ReactionColumns
-from pipeline.features.structures import differential_bits, nearest_neighbours
+from pipeline.features.similarity import nearest_neighbours
+from pipeline.features.structures import differential_bits
 from pipeline.reporter import Reporter
 from pipeline.runs.prepare import load_table
 from pipeline.settings.reading import make_config
@@ -135,6 +136,6 @@ def test_controls_are_always_on_and_arms_keep_to_their_kind():
 
 def test_the_nearest_reaction_is_found(table):
     smiles = list(table.frame["smiles"])
-    similarity, index = nearest_neighbours(smiles[:5], smiles)
+    similarity, index = nearest_neighbours(smiles[:5], smiles, REACTIONS)
     np.testing.assert_allclose(similarity, 1.0)
     assert [smiles[position] for position in index] == smiles[:5]

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from pipeline.arms.ladder import MeanArm
 from pipeline.evaluation.intervals import conformal_radius
-from pipeline.features.structures import nearest_neighbours
+from pipeline.features.similarity import nearest_neighbours
 from pipeline.files import sha256
 from pipeline.models.fitting import fit_model
 from pipeline.models.folder import load_model
@@ -20,6 +20,7 @@ from pipeline.models.predicting import predict_file
 from pipeline.reporter import Reporter
 from pipeline.settings.reading import make_config
 from pipeline.tables.catalogue import card
+from pipeline.tables.kinds import MOLECULES
 from tests.conftest import write_table
 from tests.test_run import chemtune
 
@@ -38,7 +39,7 @@ def frame(smiles):
 def growing(tmp_path_factory):
     """A model of 340 molecules whose values scatter with the distance to the nearest other, and new ones alike."""
     train, new = REAL[:340], REAL[340:]
-    apart = [1 - nearest_neighbours([s], [t for t in train if t != s])[0][0] for s in (*train, *new)]
+    apart = [1 - nearest_neighbours([s], [t for t in train if t != s], MOLECULES)[0][0] for s in (*train, *new)]
     values = np.random.default_rng(0).normal(size=len(REAL)) * (0.1 + 3 * np.array(apart) ** 2)
     path = write_table(tmp_path_factory.mktemp("growing") / "t.csv", list(zip(train, values, strict=False)))
     model = fitted(path, "mean")

@@ -11,17 +11,17 @@ from pipeline.settings.reading import make_config
 from pipeline.splits.build import build_splits
 from pipeline.splits.card import split_card
 from pipeline.splits.catalogue import FORMS, RUNGS, expand_names, makes_folds, rung_of
-from pipeline.tables.kinds import MOLECULES, REACTIONS
+from pipeline.tables.kinds import COMPOSITIONS, KINDS, MOLECULES, REACTIONS
 from pipeline.tables.targets import CLASSES, REGRESSION
-from tests.conftest import SMILES, reaction_rows, write_table
+from tests.conftest import FORMULAS, SMILES, reaction_rows, write_table
 
 ROWS = list(RUNGS.values())
-BEHIND = {"SIMILARITY": "0.5", "BOUND": "0.6", "COLUMN": "part", "COLUMN[=VALUE]": "halide"}
+BEHIND = {"SIMILARITY": "0.5", "BOUND": "0.6", "COLUMN": "part", "COLUMN[=VALUE]": "halide", "SYMBOL": "O"}
 
 
 def named(row):
     """A name as a user may give it."""
-    value = {"time": "year", "column": "role"}.get(row.name, BEHIND.get(row.behind, ""))
+    value = {"time": "year", "column": "role", "fold": "part"}.get(row.name, BEHIND.get(row.behind, ""))
     return f"{row.name}:{value}" if value else row.name
 
 
@@ -33,19 +33,27 @@ def tables(tmp_path_factory):
     ]
     write_table(folder / "molecules.csv", rows, "SMILES,value,class,part,year,role")
     write_table(folder / "reactions.csv", reaction_rows(), "halide,amine,base,solvent,rxn,yield")
+    of_formulas = [(f, len(f) + i % 3, *rows[i][2:]) for i, f in enumerate(FORMULAS)]
+    write_table(folder / "compositions.csv", of_formulas, "formula,value,class,part,year,role")
 
     def table(kind, task):
-        split = ["group:part", "time:year", "column:role"] if kind == MOLECULES else ["random"]
+        split = ["random"] if kind == REACTIONS else ["group:part", "time:year", "column:role"]
         given = {"split": split, "out": "unused"}
-        if kind == MOLECULES:
-            given |= {"smiles": "SMILES", "target": "value" if task == REGRESSION else "class"}
+        if kind != REACTIONS:
+            columns = {"smiles": "SMILES"} if kind == MOLECULES else {"composition": "formula"}
+            given |= {**columns, "target": "value" if task == REGRESSION else "class"}
         else:
             given |= {"components": ["halide", "amine", "base"], "target": "yield", "yield_unit": "percent"}
         return load_table(make_config(str(folder / f"{kind}.csv"), given), Reporter())
 
     return {
         (kind, task): table(kind, task)
-        for kind, task in ((MOLECULES, REGRESSION), (MOLECULES, CLASSES), (REACTIONS, REGRESSION))
+        for kind, task in (
+            (MOLECULES, REGRESSION),
+            (MOLECULES, CLASSES),
+            (REACTIONS, REGRESSION),
+            (COMPOSITIONS, REGRESSION),
+        )
     }
 
 
@@ -54,8 +62,8 @@ def test_a_row_is_complete(row):
     assert row.does
     assert not row.does.endswith(".")
     makers = [row.groups, row.edge, row.stands_for]
-    assert len([one for one in makers if one]) == (0 if row.name == "column" else 1)
-    assert set(row.kinds) <= {MOLECULES, REACTIONS}
+    assert len([one for one in makers if one]) == (0 if row.name in ("column", "fold") else 1)
+    assert set(row.kinds) <= set(KINDS.values())
     assert set(row.tasks) <= {REGRESSION, CLASSES}
     assert set(row.forms) <= set(FORMS)
     assert rung_of(named(row))[0] is row
@@ -66,17 +74,18 @@ def test_a_row_is_complete(row):
 def test_it_splits_the_tables_that_it_is_for_and_refuses_others(row, tables):
     for (kind, task), table in tables.items():
         name = named(row)
-        if row.behind == "COLUMN" and kind == REACTIONS:
+        if (row.behind == "COLUMN" or row.name == "fold") and kind == REACTIONS:
             continue  # these columns are of the other table
         if kind not in row.kinds or task not in row.tasks:
-            with pytest.raises(InputError, match=r"is for (molecules|reactions|numbers)"):
+            with pytest.raises(InputError, match=r"is for (molecules|reactions|compositions|numbers)"):
                 [build_splits(table, one, test_size=0.25, folds=0, seed=0) for one in expand_names([name], table)]
             continue
         for one in expand_names([name], table):
             for made in build_splits(table, one, test_size=0.25, folds=0, seed=0):
                 assert all(fold.train and fold.test for fold in made.folds)
                 assert split_card(table, made)["name"] == made.name
-                assert (made.order is not None) == (RUNGS[one.partition(":")[0]].edge is not None)
+                rung = RUNGS[one.partition(":")[0]]
+                assert (made.order is not None) == (rung.edge is not None and rung.name != "element")
 
 
 @pytest.mark.parametrize("name", ["group:", "time", "scaffold:0.4", "component", "ladder:2", "similarity:"])

@@ -8,7 +8,8 @@ from rdkit.Chem import rdChemReactions
 
 from pipeline.arms.ladder import GROUPS
 from pipeline.errors import InputError
-from pipeline.features.structures import differential_bits, structure_bits
+from pipeline.features.similarity import row_bits
+from pipeline.features.structures import differential_bits
 from pipeline.models.fitting import fit_model
 from pipeline.models.folder import load_model
 from pipeline.models.predicting import predict_file
@@ -178,7 +179,7 @@ def test_a_reaction_with_dative_bonds_is_split_as_rdkit_splits_it(agent):
 def test_a_molecule_with_a_dative_bond_is_no_reaction():
     assert not is_reaction(DATIVE[0])
     assert is_reaction("CC>>CO")
-    assert structure_bits([DATIVE[0], "CC"]).shape == (2, 2048)
+    assert row_bits([DATIVE[0], "CC>>CC"], REACTIONS).shape == (2, 2048)
 
 
 def test_spaces_around_the_arrow_and_extensions_are_passed_over():

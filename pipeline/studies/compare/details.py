@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.arms.ladder import TUNED, is_language_model
+from pipeline.defaults import ATOMWISE
 from pipeline.evaluation.comparison import Difference
 from pipeline.evaluation.evaluations import CONTROL, REFERENCE, Evaluation
 from pipeline.evaluation.metrics import CLASS_METRICS, LABELS, PRIMARY, REGRESSION_METRICS
@@ -265,7 +266,7 @@ def _of_split(card: dict[str, Any]) -> list[tuple[str, str]]:
         )
     else:
         unseen = ", ".join(f"{name} {100 * share:.0f} %" for name, share in card["unseen"].items())
-        facts.append(("tested rows with a value not in training", unseen))
+        facts += [("tested rows with a value not in training", unseen)] if unseen else []
     label = card["label_shift"]
     if "mean" in label:
         said = f"{shift.format(label['mean'])} training standard deviations (KS {label['ks']:.2f})"
@@ -297,7 +298,8 @@ def tuning(found: Findings) -> Section:
     if not curves:
         return Section("")
     first, config = next(iter(used.values())), found.context.config
-    own = ", with each symbol of a SMILES in tokens of its own" if config.tokenization == "atomwise" else ""
+    symbols = found.context.table.kind.symbols if config.tokenization == ATOMWISE else ""
+    own = f", with each {symbols} in tokens of its own" if symbols else ""
     blocks = [
         Text([f"{first['model']}, {first['dtype']}. Prompt{own}:"], soft=False),
         Code(config.template),

@@ -8,17 +8,20 @@ import numpy as np
 
 from pipeline.evaluation.evaluations import Evaluation, exact_rows
 from pipeline.evaluation.numbers import plain
-from pipeline.features.structures import nearest_neighbours
+from pipeline.features.similarity import nearest_neighbours
 from pipeline.report import figures
 from pipeline.report.blocks import Drawn, Figure, Folded, Pairs, Section, Text
 from pipeline.report.drawings import structure
 from pipeline.report.sections import file_name
 from pipeline.splits.splitters import Split
 from pipeline.studies.compare.findings import Findings
+from pipeline.tables.kinds import Kind
+from pipeline.tables.merging import shortened
 from pipeline.tables.table import STRUCTURE
 from pipeline.tables.targets import CLASSES
 
 WORST, WORST_OF_MANY = 20, 5  # rows that are drawn of a split, of the first few and of the others
+MOST_SHOWN = 300  # characters of a structure, or of a text
 OPEN_SPLITS = 2  # whose worst rows are shown without asking
 Neighbours = tuple[np.ndarray, np.ndarray]  # as `_neighbours` gives them
 
@@ -53,7 +56,10 @@ def _predicted(found: Findings, evaluation: Evaluation) -> Figure:
         alt = f"ROC, precision-recall and reliability, {evaluation.split}"
         return Figure(f"curves-{name}", figures.class_curves(evaluation, shown), alt)
     rows = table.frame.set_index("row_id").loc[list(evaluation.row_ids)]
-    names = [f"line {line}: {smiles}" for line, smiles in zip(rows["line"], rows["smiles"], strict=True)]
+    names = [
+        f"line {line}: {shortened(smiles, MOST_SHOWN)}"
+        for line, smiles in zip(rows["line"], rows["smiles"], strict=True)
+    ]
     svg, points = figures.parity(evaluation, shown, table.units, names, table.scale)
     return Figure(f"parity-{name}", svg, f"predicted against measured, {evaluation.split}", points)
 
@@ -64,7 +70,9 @@ def _neighbours(found: Findings, evaluation: Evaluation, split: Split) -> Neighb
     similarity: dict[tuple[int, int, str], float] = {}
     nearest: dict[tuple[int, int, str], str] = {}
     for fold in split.folds:
-        best, index = nearest_neighbours(list(smiles.loc[list(fold.test)]), list(smiles.loc[list(fold.train)]))
+        best, index = nearest_neighbours(
+            list(smiles.loc[list(fold.test)]), list(smiles.loc[list(fold.train)]), found.context.table.kind
+        )
         for row_id, value, position in zip(fold.test, best, index, strict=True):
             similarity[fold.repeat, fold.fold, row_id] = float(value)
             nearest[fold.repeat, fold.fold, row_id] = fold.train[position]
@@ -99,8 +107,14 @@ def _worst(
         near = f"nearest in training (similarity {similarity[index]:.2f}), measured {plain(neighbour['target'])}"
         pairs.append(
             (
-                _drawn(row["smiles"], f"test {row_is}", f"measured {measured}; {said}", f"line {row['line']}: "),
-                _drawn(neighbour["smiles"], f"nearest training {row_is}", near, ""),
+                _drawn(
+                    table.kind,
+                    row["smiles"],
+                    f"test {row_is}",
+                    f"measured {measured}; {said}",
+                    f"line {row['line']}: ",
+                ),
+                _drawn(table.kind, neighbour["smiles"], f"nearest training {row_is}", near, ""),
             )
         )
     what = "Wrong answers" if evaluation.task == CLASSES else "Largest errors"
@@ -119,5 +133,5 @@ def _wrongest(evaluation: Evaluation, arm: str) -> np.ndarray:
     return shown
 
 
-def _drawn(smiles: str, alt: str, said: str, line: str) -> Drawn:
-    return Drawn(structure(smiles), alt, said, f"{line}{smiles}")
+def _drawn(kind: Kind, smiles: str, alt: str, said: str, line: str) -> Drawn:
+    return Drawn(structure(smiles) if kind.drawn else "", alt, said, f"{line}{shortened(smiles, MOST_SHOWN)}")

@@ -171,8 +171,7 @@ def _data(found: Findings) -> Section:
             f"Bounds (such as >10) among the targets: {bounds}. Arms are trained on them {trained}, and they are not "
             "scored."
         )
-    same = "One reaction under several contexts was" if table.components else _SAME_MOLECULE
-    said.append(f"{same} kept on the same side of every split.")
+    said.append(table.kind.apart)
     shown = figures.labels(table.targets, table.task, table.property_name, table.units, bounds)
     alt = "how many rows each class has" if table.task == CLASSES else "how the labels are spread"
     blocks: list[Any] = [Text([" ".join(said)], soft=False)]
@@ -191,9 +190,6 @@ def _data(found: Findings) -> Section:
         more = [note(f"… and {len(refused) - len(kept)} more in refused.csv.")] if len(refused) > len(kept) else []
         blocks.append(Folded(f"The refused {'row' if len(refused) == 1 else 'rows'}", [grid, *more]))
     return Section("What was done to the data", blocks, anchor="data")
-
-
-_SAME_MOLECULE = "Salts, tautomers and stereoisomers of one molecule were"
 
 
 def _was(count: int) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from pipeline.arms.text_arms import TunedText
-from pipeline.prompts.templates import ABSENT, Piece, Pieces, PromptTemplate
+from pipeline.prompts.templates import ABSENT, SMILES, Piece, Pieces, PromptTemplate
 from pipeline.tables.molecules import MoleculeError
 from pipeline.tables.reactions import canonical_component
 
@@ -81,7 +81,7 @@ class Generator(TunedText):
         pieces = []
         for number, (name, value) in enumerate(zip(self.proposed_, values, strict=True)):
             pieces.append(Piece(SEPARATOR if number else " "))
-            pieces.append(Piece(value or ABSENT, structure=bool(value) and name not in self.names_))
+            pieces.append(Piece(value or ABSENT, SMILES if value and name not in self.names_ else ""))
         return tuple(pieces)
 
     def _answer_ids(self, answer: Any) -> tuple[int, ...]:
