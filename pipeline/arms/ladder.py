@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,11 @@ from pipeline.arms.catalogue import (
     arms_of,
 )
 from pipeline.arms.own import add_own, is_own
+from pipeline.arms.spelled import Spelled
+from pipeline.defaults import PLAIN
 from pipeline.errors import InputError, unknown
 from pipeline.features.inputs import ReactionColumns
+from pipeline.features.notations import CANONICAL, Representation
 from pipeline.lm.defaults import LAYERS
 from pipeline.tables.kinds import KINDS, MOLECULES, REACTIONS, Kind
 
@@ -113,6 +117,7 @@ def make_arm(
     kind: Kind | None = None,
     columns: ReactionColumns | None = None,
     engine: Callable[[str], Any] | None = None,
+    representation: Sequence[str] = (CANONICAL,),
     **language_model_options: Any,
 ) -> Any:
     """An unfitted estimator for any arm that is not a mean of others.
@@ -125,16 +130,39 @@ def make_arm(
         Of a table of reactions.
     engine : callable, optional
         From the name of a language-model arm to its engine.
+    representation : sequence of str
+        The notations in which an arm that reads text is shown molecules.
     """
     kind = kind or (MOLECULES if columns is None else REACTIONS)
     if is_own(arm) and arm not in ARMS:  # in a helper's process
         add_own(arm)
     builder = ARMS[arm].builder(kind)
+    if reads_notation(arm) and tuple(representation) != (CANONICAL,):
+        options = {"kind": kind, "columns": columns, "engine": engine, **language_model_options}
+        members = {
+            text: make_arm(arm, task, seed=seed, threads=threads, **_shown_as(Representation.of(text), arm, options))
+            for text in representation
+        }
+        return Spelled(members, seed)
     if arm in LANGUAGE_MODELS:
         if engine is None:
             raise ValueError(f"{arm} needs an engine")
         return builder(task, seed=seed, engine=engine(arm), **language_model_options)
     return builder(task, seed, threads) if columns is None else builder(task, seed, threads, columns)
+
+
+def reads_notation(arm: str) -> bool:
+    """Whether what an arm predicts hangs on the notation of a molecule."""
+    return any(ARMS[leaf].reads_text or leaf in LANGUAGE_MODELS for leaf in fitted_arms(arm))
+
+
+def _shown_as(one: Representation, arm: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The options of a language model that is shown a notation: those without symbols are cut as text, and a start
+    from canonical SMILES is for these alone."""
+    if arm not in LANGUAGE_MODELS:
+        return options
+    changed = {"template": replace(options["template"], symbols=one.has_symbols)}
+    return {**options, **changed, **({} if one.notation == CANONICAL else {"start": PLAIN})}
 
 
 def fit_arm(model: Any, X: Any, y: np.ndarray, groups: Any = None, censoring: np.ndarray | None = None) -> Any:
@@ -195,7 +223,7 @@ class MeanArm(BaseEstimator):
 
 def engines(model: Any) -> list[Any]:
     """The engines under a fitted arm: none for a baseline."""
-    if isinstance(model, MeanArm):
+    if isinstance(model, (MeanArm, Spelled)):
         return [engine for member in model.members.values() for engine in engines(member)]
     return [model.engine] if hasattr(model, "engine") else []
 
@@ -208,6 +236,7 @@ def make_whole(
     threads: int,
     kind: Kind | None = None,
     columns: ReactionColumns | None = None,
+    representation: Sequence[str] = (CANONICAL,),
     **language_model_options: Any,
 ) -> Any:
     """An unfitted estimator for any arm, a mean of others included."""
@@ -215,10 +244,19 @@ def make_whole(
         return MeanArm(
             {
                 member: make_whole(
-                    member, task, seed=seed, threads=threads, kind=kind, columns=columns, **language_model_options
+                    member,
+                    task,
+                    seed=seed,
+                    threads=threads,
+                    kind=kind,
+                    columns=columns,
+                    representation=representation,
+                    **language_model_options,
                 )
                 for member in MEANS[arm]
             }
         )
     options = language_model_options if arm in LANGUAGE_MODELS else {}
-    return make_arm(arm, task, seed=seed, threads=threads, kind=kind, columns=columns, **options)
+    return make_arm(
+        arm, task, seed=seed, threads=threads, kind=kind, columns=columns, representation=representation, **options
+    )

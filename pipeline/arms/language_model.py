@@ -94,6 +94,10 @@ class LanguageModelArm(BaseEstimator):
             ]
         )
 
+    def steps_for(self, n: int) -> int:
+        """Optimiser steps of a training on so many rows."""
+        return int(self._settings(n).steps)
+
     def _settings(self, n: int) -> Any:
         return training_settings(n, self.steps_of, self.steps, **(self.settings or {}))
 

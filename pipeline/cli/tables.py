@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -65,6 +66,8 @@ def prompts(
     rows: Annotated[int, typer.Option(help="How many to show.")] = 5,
 ) -> None:
     """Show what the language model will read and write."""
+    from pipeline.arms.spelled import shown_as
+    from pipeline.features.notations import repeated, representations
     from pipeline.files import write_atomically
     from pipeline.prompts.numbers import NumberFormat
     from pipeline.prompts.templates import pairs
@@ -81,7 +84,12 @@ def prompts(
         values = table.targets.to_numpy()
         form = None if table.task == CLASSES else NumberFormat.fit(values)
         answers = [str(value) if form is None else form.write(value) for value in values]
-        dataset = pairs(template_used.render_all(table.inputs), answers, END_MARK)
+        texts, written = [], []
+        for one in representations(config.representation):
+            shown = shown_as(table.inputs, one, config.seed)
+            texts += replace(template_used, symbols=one.has_symbols).render_all(shown)
+            written += list(repeated(answers, one.spellings))
+        dataset = pairs(texts, written, END_MARK)
         lines += [json.dumps(row, ensure_ascii=False) for row in dataset]
         for row in dataset.select(range(min(rows, len(dataset)))):
             console.print(

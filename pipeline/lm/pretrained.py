@@ -111,10 +111,11 @@ def pretrained_adapter(
         Layers that are used, and how many of them are trained.
     settings : TrainingSettings
     template : PromptTemplate
-        There is none for reactions, and none for SMILES that are cut like any text.
+        There is none for reactions, and none for molecules that are cut like any text.
     """
     found = ADAPTERS.get(model) if start == AUTO else None
-    if found is None or template.row_field != "molecule" or template.tokenization != ATOMWISE:
+    of_symbols = template.row_field == "molecule" and template.tokenization == ATOMWISE and template.symbols
+    if found is None or not of_symbols:
         return None
     wanted = (depth, trained_layers, settings.rank, settings.alpha)
     return found if wanted == (found.layers, found.layers, found.rank, found.alpha) else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import zipfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,9 @@ from sklearn.ensemble._forest import BaseForest
 from pipeline.arms.catalogue import ARMS
 from pipeline.arms.gaussian_process import GaussianProcess, GaussianProcessLabels
 from pipeline.arms.ladder import LANGUAGE_MODELS, MeanArm
+from pipeline.arms.spelled import Spelled
 from pipeline.errors import InputError
+from pipeline.features.notations import Representation
 from pipeline.prompts.numbers import NumberFormat
 from pipeline.prompts.templates import PromptTemplate
 
@@ -71,6 +73,12 @@ def write_arm(folder: Path, name: str, model: Any) -> dict[str, Any]:
     """Write a fitted arm below ``folder`` and return the description that `read_arm` needs."""
     if isinstance(model, MeanArm):
         return {"members": {member: write_arm(folder, member, arm) for member, arm in model.members.items()}}
+    if isinstance(model, Spelled):
+        parts = {}
+        for number, (text, member) in enumerate(model.members.items()):
+            (folder / f"notation-{number}").mkdir()
+            parts[text] = write_arm(folder / f"notation-{number}", name, member)
+        return {"spelled": parts, "seed": model.seed}
     if name in LANGUAGE_MODELS:
         return _write_language_model(folder, name, model)
     _write_skops(folder / f"{name}.skops", _slim(model))
@@ -96,6 +104,16 @@ def read_arm(folder: Path, name: str, description: dict[str, Any], setting: ArmS
         if setting.classes:
             mean.classes_ = np.array(setting.classes)
         return mean
+    if "spelled" in description:
+        members = {}
+        for number, (text, part) in enumerate(description["spelled"].items()):
+            template = replace(setting.template, symbols=Representation.of(text).has_symbols)
+            own = replace(setting, template=template)
+            members[text] = read_arm(folder / f"notation-{number}", name, part, own)
+        spelled = Spelled(members, int(description["seed"]))
+        if setting.classes:
+            spelled.classes_ = np.array(setting.classes)
+        return spelled
     if name not in LANGUAGE_MODELS:
         return _read_skops(folder / description["skops"])
     return _read_language_model(folder, name, description, setting)

@@ -41,7 +41,7 @@ def model_card(about: dict[str, Any], size: int) -> str:
         f"- Trained on {about['n_train']} {rows} of `{about['data']['source']}` "
         f"(column `{about['target']}`), seed {about['seed']}.",
     ]
-    lines += [*_base_lines(about), *_target_lines(about, beside)]
+    lines += [*_notation_lines(about), *_base_lines(about), *_target_lines(about, beside)]
     lines += ["", "## How good it is", "", *score_lines(about)]
     lines += [
         "",
@@ -58,6 +58,15 @@ def model_card(about: dict[str, Any], size: int) -> str:
         f"- `training.parquet` holds the {about['n_train']} training structures: whoever gets this folder gets them.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _notation_lines(about: dict[str, Any]) -> list[str]:
+    """In what notation the arm reads molecules, where that is not canonical SMILES."""
+    notations = about.get("notations") or ["canonical"]
+    if notations == ["canonical"]:
+        return []
+    several = "; their predictions are averaged" if len(notations) > 1 else ""
+    return [f"- It reads molecules as {', '.join(notations)}{several}."]
 
 
 def _base_lines(about: dict[str, Any]) -> list[str]:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.arms.catalogue import arms_of
-from pipeline.arms.ladder import MEANS, fit_arm, is_language_model, mean_of
+from pipeline.arms.ladder import MEANS, fit_arm, is_language_model, mean_of, reads_notation
 from pipeline.arms.own import is_own
 from pipeline.errors import InputError, unknown
 from pipeline.evaluation.domain import Domain
@@ -41,6 +41,7 @@ from pipeline.settings.run import RunConfig
 from pipeline.settings.threshold import Rule
 from pipeline.splits.groups import twin_groups
 from pipeline.splits.splitters import fold_numbers, hold_out
+from pipeline.tables.kinds import MOLECULES
 from pipeline.tables.reaction_table import component_column
 from pipeline.tables.reading import RawTable
 from pipeline.tables.table import STRUCTURE, Table
@@ -137,6 +138,7 @@ def _about(
         scores=scores,
         bin_edges=edges,
         reactions=_reaction_input(config, table) if table.components else None,
+        notations=config.representation if reads_notation(arm) and table.kind is MOLECULES else (),
     )
 
 

@@ -304,6 +304,7 @@ def about_model(
     bin_edges: Sequence[float] = (),
     reactions: ReactionInput | None = None,
     conditions: Conditions | None = None,
+    notations: Sequence[str] = (),
 ) -> dict[str, Any]:
     """What ``model.json`` says of a fitted arm, in the order in which it is written."""
     return {
@@ -322,6 +323,7 @@ def about_model(
         "reactions": asdict(reactions) if reactions else {},
         "largest_fragment": largest_fragment,
         "representation": f"canonical {KINDS[rows].notation}",
+        "notations": list(notations),
         "template": template.text,
         "unstated": list(template.unstated),
         "tokenization": template.tokenization,

@@ -8,7 +8,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ import pandas as pd
 
 from pipeline.arms.catalogue import ARMS
 from pipeline.arms.ladder import fitted_arms, is_language_model
+from pipeline.arms.spelled import shown_as
 from pipeline.errors import InputError
+from pipeline.features.notations import CANONICAL, representations, unwritable
 from pipeline.features.structures import compute_features, remember_features
 from pipeline.files import write_atomically
 from pipeline.lm.decoders import prompt_limit
@@ -78,6 +80,7 @@ class Predictor:
         leaves = fitted_arms(about["arm"])
         features = {"bits", *(kind for leaf in leaves for kind in ARMS[leaf].features)}
         self.features = sorted(features) if model.kind is MOLECULES else []
+        self.representations = representations(about.get("notations") or (CANONICAL,))
         self._count: Callable[[Pieces], int] | None = None
         if is_language_model(model.about["arm"]):
             form: NumberFormat | None = getattr(model.arm, "format_", None)
@@ -99,10 +102,7 @@ class Predictor:
         X, problems = self._reactions(given) if self.reactions else self._in_one_column(list(given.iloc[:, 0]))
         problems = [broken or problem for broken, problem in zip(damage, problems, strict=True)]
         X = X.assign(**{column: self._context(column, context[column], problems) for column in context.columns})
-        if self._count:
-            for row, pieces in enumerate(self._template.pieces_all(X)):
-                if not problems[row] and self._count(pieces) > self._limit:
-                    problems[row] = f"prompt of {self._count(pieces)} tokens; the model takes {self._limit}"
+        self._refuse_unwritable(X, problems)
         good = [row for row, problem in enumerate(problems) if not problem]
         found = pd.DataFrame(index=range(len(given)), columns=self.model.columns(), dtype=object)
         if good:
@@ -110,6 +110,24 @@ class Predictor:
             found.loc[good, described.columns] = described.to_numpy(dtype=object)
         self.model.forget()
         return _typed(found, self.model).assign(**{PROBLEM: problems})
+
+    def _refuse_unwritable(self, X: pd.DataFrame, problems: list[str]) -> None:
+        """Say of rows that the model's notation cannot write, or whose prompt is too long, why they have no
+        prediction."""
+        good = [row for row, problem in enumerate(problems) if not problem]
+        reasons = unwritable([str(X.iloc[row, 0]) for row in good], self.representations)
+        for row in good:
+            problems[row] = reasons.get(str(X.iloc[row, 0]), "")
+        good = [row for row, problem in enumerate(problems) if not problem]
+        if not self._count or not good:
+            return
+        for one in self.representations:
+            shown = shown_as(X.iloc[good], one, 0)
+            pieces = replace(self._template, symbols=one.has_symbols).pieces_all(shown)
+            for place, prompt in enumerate(pieces):
+                count = self._count(prompt)
+                if count > self._limit:
+                    problems[good[place // one.spellings]] = f"prompt of {count} tokens; the model takes {self._limit}"
 
     def looks_at(self, given: pd.DataFrame, context: pd.DataFrame) -> None:
         """Take in how a file writes its structures and numbers, from its first rows."""

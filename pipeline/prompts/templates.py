@@ -66,6 +66,8 @@ class PromptTemplate:
         the order of ``components``.
     unstated : tuple of str
         Columns beside the structure that the prompt does not state.
+    symbols : bool
+        Whether a molecule is written in symbols, as SMILES is, and not in words.
 
     Raises
     ------
@@ -81,6 +83,7 @@ class PromptTemplate:
     names: tuple[str, ...] = ()
     shuffled: bool = False
     unstated: tuple[str, ...] = ()
+    symbols: bool = True
 
     def __post_init__(self) -> None:
         try:
@@ -102,6 +105,10 @@ class PromptTemplate:
     def row_field(self) -> str:
         """The field for what differs from row to row."""
         return next((field for field in _ROWS if f"{{{field}" in self.text), "molecule")
+
+    @property
+    def _notation(self) -> str:
+        return _NOTATIONS[self.row_field] if self.symbols else ""
 
     def pieces(
         self,
@@ -126,7 +133,7 @@ class PromptTemplate:
         stated = "".join(f", {name.replace('_', ' ')} {value}" for name, value in (context or {}).items())
         before, _, after = self.text.partition(f"{{{self.row_field}}}")
         of_components = self.row_field == "components"
-        middle = self._stated(components, order) if of_components else [Piece(structure, _NOTATIONS[self.row_field])]
+        middle = self._stated(components, order) if of_components else [Piece(structure, self._notation)]
         return (
             Piece(before.format(property=named, context=stated)),
             *middle,

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 
 import numpy as np
 
 from pipeline.arms.catalogue import ARMS, SEARCHED
 from pipeline.arms.ladder import CONTROLS, LANGUAGE_MODELS, fitted_arms, make_arm
+from pipeline.arms.spelled import shown_as
 from pipeline.cells.store import Store
+from pipeline.features.notations import representations
 from pipeline.lm.defaults import training_settings
 from pipeline.prompts.numbers import NumberFormat
 from pipeline.prompts.templates import completion
@@ -96,9 +98,10 @@ def _probe_engine(context: Context, machine: Machine, arm: str) -> tuple[float, 
     from pipeline.lm.training import Head, train
 
     engine = machine.engine(context, arm)
-    prompts = sorted(
-        {engine.prompt(context.template, pieces) for pieces in context.template.pieces_all(context.table.inputs)}
-    )
+    first = representations(context.config.representation)[0]
+    template = replace(context.template, symbols=first.has_symbols)
+    shown = shown_as(context.table.inputs, first, context.config.seed)
+    prompts = sorted({engine.prompt(template, pieces) for pieces in template.pieces_all(shown)})
     chosen = np.random.default_rng(0).permutation(len(prompts))[:PROBE_PROMPTS]
     sample = [prompts[index] for index in chosen]
     shared = shared_tokens(prompts)
@@ -155,16 +158,19 @@ def estimate(context: Context, machine: Machine, measured: Probe) -> dict[str, f
     """Seconds per arm over all cells that are still missing, and for the features they share."""
     seconds: dict[str, float] = {}
     missing = missing_fits(context, machine, Store(context.folder))
+    shown = representations(context.config.representation)
+    texts = sum(one.spellings for one in shown)
     for split, fold, arm in missing:
         n, tested = len(fold.train), len(fold.test)
         if arm in LANGUAGE_MODELS:
             cost = 0.0
             if arm not in seconds:  # kept from then on
-                cost += measured.frozen[arm] * len(context.table)
+                cost += measured.frozen[arm] * len(context.table) * texts
             if arm != "lm-frozen":
                 trainings = 2 if context.config.calibrate_lm else 1
-                cost += trainings * measured.step[arm] * training_settings(n, arm, context.config.steps or None).steps
-            cost += tested * measured.read if arm == "lm-text" else (n + tested) * measured.frozen[arm] * 0.5
+                steps = training_settings(n, arm, context.config.steps or None).steps
+                cost += trainings * measured.step[arm] * steps * len(shown)
+            cost += texts * (tested * measured.read if arm == "lm-text" else (n + tested) * measured.frozen[arm] * 0.5)
         else:
             cost = _baseline_cost(measured.baseline.get(arm, ()), arm, n, split)
         seconds[arm] = seconds.get(arm, 0.0) + cost

@@ -27,6 +27,7 @@ from pipeline.arms.ladder import (
     layers_of,
     make_whole,
     mean_of,
+    reads_notation,
 )
 from pipeline.arms.own import is_own
 from pipeline.cells.cell import Cell, digest, measured
@@ -35,6 +36,7 @@ from pipeline.cells.store import Store
 from pipeline.defaults import PLAIN
 from pipeline.errors import InputError
 from pipeline.features.compositions import element_statistics
+from pipeline.features.notations import CANONICAL
 from pipeline.features.structures import descriptors, differential_bits
 from pipeline.features.texts import text_bits
 from pipeline.files import write_atomically
@@ -204,6 +206,8 @@ def fit_cell(context: Context, machine: Machine, split: Split, fold: Fold, arm: 
         "code": code_of(*WORKERS, *code_behind(arm, context.table.kind)),
     }
     on_model = is_language_model(arm)
+    if reads_notation(arm) and context.config.representation != (CANONICAL,):
+        inputs["representation"] = context.config.representation
     if on_model:
         calibrated = context.config.calibrate_lm and not again
         inputs["language_model"] = training_inputs(context, machine, arm, len(fold.train)) | {"calibrated": calibrated}
@@ -234,7 +238,7 @@ def training_inputs(context: Context, machine: Machine, arm: str, n: int) -> dic
 
 def starting_adapter(context: Context, arm: str) -> PretrainedAdapter | None:
     """What the training of an arm, or of the member of a mean, starts from; None if there is nothing to start from."""
-    if HEAD not in fitted_arms(arm):
+    if HEAD not in fitted_arms(arm) or CANONICAL not in context.config.representation:
         return None
     settings = training_settings(len(context.table), HEAD)
     return pretrained_adapter(context.config.start, context.config.model, *layers_of(HEAD), settings, context.template)
@@ -337,6 +341,7 @@ def new_arm(
         threads=machine.threads,
         kind=context.table.kind,
         columns=context.columns,
+        representation=context.config.representation,
         **options,
     )
 

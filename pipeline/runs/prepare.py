@@ -8,8 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pipeline.arms.ladder import is_language_model, resolve_arms
+from pipeline.arms.ladder import is_language_model, reads_notation, resolve_arms
+from pipeline.arms.spelled import shown_as
 from pipeline.errors import InputError, unknown
+from pipeline.features.notations import representations, unwritable
 from pipeline.prompts.numbers import NumberFormat
 from pipeline.reporter import Reporter
 from pipeline.runs.context import Context
@@ -21,7 +23,7 @@ from pipeline.splits.catalogue import columns_needed, expand_names
 from pipeline.splits.splitters import Split
 from pipeline.tables.catalogue import card, is_built_in
 from pipeline.tables.context import context_column_name
-from pipeline.tables.kinds import KINDS, REACTIONS
+from pipeline.tables.kinds import KINDS, MOLECULES, REACTIONS
 from pipeline.tables.reaction_table import build_reaction_table, component_column
 from pipeline.tables.reading import RawTable, read_table, require_column
 from pipeline.tables.table import Table, build_table, check_enough
@@ -139,6 +141,11 @@ def cleaned(config: RunConfig, arms: Sequence[str], reporter: Reporter, raw: Raw
 def with_rows(context: Context) -> Context:
     """The rows that all arms can take, and as many of them as the settings allow."""
     config, table = context.config, context.table
+    if any(map(reads_notation, context.arms)) and table.kind is MOLECULES:
+        reasons = unwritable(list(table.frame["smiles"]), representations(config.representation))
+        by_row = dict(zip(table.frame["row_id"], table.frame["smiles"], strict=True))
+        table = table.refuse({row_id: reasons[smiles] for row_id, smiles in by_row.items() if smiles in reasons})
+        context = replace(context, table=table)
     if any(map(is_language_model, context.arms)):
         table = without_long_rows(context)
     if config.max_rows:
@@ -191,10 +198,14 @@ def without_long_rows(context: Context) -> Table:
     answers = context.classes if context.task == CLASSES else NumberFormat.fit(table.targets.to_numpy()).texts()
     count, limit = prompt_limit(model, template, answers)
     reasons = {}
-    for row_id, pieces in zip(table.inputs.index, template.pieces_all(table.inputs), strict=True):
-        tokens = count(pieces)
-        if tokens > limit:
-            reasons[row_id] = f"prompt of {tokens} tokens; {model} takes {limit} beside the answer"
+    for one in representations(context.config.representation):
+        shown = shown_as(table.inputs, one, context.config.seed)
+        for row_id, pieces in zip(
+            shown.index, replace(template, symbols=one.has_symbols).pieces_all(shown), strict=True
+        ):
+            tokens = count(pieces)
+            if tokens > limit:
+                reasons[row_id] = f"prompt of {tokens} tokens; {model} takes {limit} beside the answer"
     left = table.refuse(reasons)
     check_enough(left, context.config.table, context.config.target)
     return left

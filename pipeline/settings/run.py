@@ -277,6 +277,13 @@ class RunConfig:
         panel=MODEL,
         choices=TOKENIZATIONS,
     )
+    representation: tuple[str, ...] = setting(
+        ("canonical",),
+        "How language models and ngram-ridge are shown molecules: canonical (SMILES), randomised:K, selfies, "
+        "deepsmiles, inchi, name; of several the predictions are averaged.",
+        "run fit prompts",
+        panel=MODEL,
+    )
     shuffle_components: bool = setting(
         False,
         "State the components of each training reaction in a random order of its own.",
@@ -375,6 +382,14 @@ class RunConfig:
         named = [name for name, column in columns.items() if column]
         if self.kind is not REACTIONS and len(named) > 1:
             raise InputError(f"{' and '.join(named)} both say what a row is; give one of them")
+        from pipeline.features.notations import representations  # it loads the libraries of chemistry
+
+        if not representations(self.representation):
+            raise InputError("no representation was named; give one or more, such as canonical,selfies")
+        if self.representation != ("canonical",) and self.kind is not MOLECULES:
+            raise InputError(f"representation is for molecules; this table holds {self.kind}")
+        if self.representation != ("canonical",) and self.keep_models:
+            raise InputError("keep_models keeps arms that read canonical SMILES; fit one with chemtune fit instead")
         if self.largest_fragment and self.kind is not MOLECULES:
             raise InputError(f"largest_fragment is for molecules; this table holds {self.kind}")
 
