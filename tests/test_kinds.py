@@ -100,3 +100,27 @@ def test_a_formula_column_is_found_and_init_writes_it(tmp_path):
     assert "chemical-system" in written
     done = chemtune("audit", table, cwd=tmp_path)
     assert "Guessed: --composition formula (its cells are formulas)" in done.stdout
+
+
+@pytest.mark.parametrize(("kind", "rows"), [("composition", FORMULAS), ("text", TEXTS)])
+def test_python_estimators_take_them(kind, rows, tmp_path, tiny_folder):
+    from pipeline import LoraClassifier, LoraRegressor, load
+
+    template, y = f"The {{property}} of {{{kind}}} is:", [float(len(row)) for row in rows]
+    model = LoraRegressor(template=template, model=str(tiny_folder), steps=2).fit(rows, y)
+    model.save(tmp_path / "m")
+    saved = load(tmp_path / "m")
+    assert saved.rows_are == f"{kind}s"
+    assert saved.predict(rows) == pytest.approx(model.predict(rows), rel=1e-5)
+    labels = ["long" if len(row) > len(rows[0]) else "short" for row in rows]
+    chances = LoraClassifier(template=template, model=str(tiny_folder), steps=2).fit(rows, labels).predict_proba(rows)
+    assert chances.shape == (len(rows), 2)
+    with pytest.raises(ValueError, match=f"X\\[1\\] is '': empty {'formula' if kind == 'composition' else 'text'}"):
+        model.predict([rows[0], ""])
+
+
+def test_an_estimator_of_reactions_is_not_there(tiny_folder):
+    from pipeline import LoraRegressor
+
+    with pytest.raises(ValueError, match="is for tables, with chemtune run or fit"):
+        LoraRegressor(template="The {property} of {reaction}?", model=str(tiny_folder)).fit(["A>>B"], [1.0])

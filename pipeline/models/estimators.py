@@ -1,4 +1,4 @@
-"""The language model as scikit-learn estimators over arrays of SMILES, or of RDKit molecules."""
+"""The language model as scikit-learn estimators over arrays of SMILES, RDKit molecules, formulas or texts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipeline.lm.defaults import LAYERS
 from pipeline.lm.training import POOLINGS, TrainingSettings
 from pipeline.models.folder import SavedModel, about_language_model, about_model, load_model
 from pipeline.prompts.templates import PromptTemplate
-from pipeline.tables.kinds import MOLECULES
+from pipeline.tables.kinds import KINDS, REACTIONS, Kind
 from pipeline.tables.targets import CLASSES, REGRESSION
 
 READOUTS = ("head", "text")
@@ -37,7 +37,8 @@ class _Lora(BaseEstimator):
     model : str
         Known name, Hugging Face id, or folder of a causal language model.
     template : str
-        Prompt with the fields ``{property}``, ``{molecule}`` and ``{context}``.
+        Prompt with the fields ``{property}``, ``{context}`` and ``{molecule}``, or, for an ``X`` of formulas or of
+        texts, ``{composition}`` or ``{text}`` in its place.
     tokenization : {"atomwise", "model"}
         Whether each symbol of a SMILES has tokens of its own, or the tokenizer cuts it like any text.
     start : {"auto", "plain"}
@@ -136,7 +137,7 @@ class _Lora(BaseEstimator):
             raise ValueError(f"start is {self.start!r}; expected one of {', '.join(STARTS)}")
         if self.pooling not in POOLINGS:
             raise ValueError(f"pooling is {self.pooling!r}; expected one of {', '.join(POOLINGS)}")
-        frame, targets = canonical_frame(X), np.asarray(y)
+        frame, targets = canonical_frame(X, kind=self._kind()), np.asarray(y)
         if targets.shape != (len(frame),):
             raise ValueError(f"X has {len(frame)} rows and y has shape {targets.shape}; expected ({len(frame)},)")
         depth, trained = self._layers()
@@ -145,7 +146,7 @@ class _Lora(BaseEstimator):
             .builder()(
                 self._task(),
                 engine=shared_engine(self.model, trained, self.dtype, depth),
-                template=PromptTemplate(self.property_name, self.units, self.template, self.tokenization),
+                template=self._prompt(),
                 steps=self.steps,
                 start=self.start,
                 settings={
@@ -164,6 +165,19 @@ class _Lora(BaseEstimator):
         self._context = [str(column) for column in frame.columns[1:]]
         return self
 
+    def _prompt(self) -> PromptTemplate:
+        return PromptTemplate(self.property_name, self.units, self.template, self.tokenization)
+
+    def _kind(self) -> Kind:
+        """What the rows are: the template says it."""
+        field = self._prompt().row_field
+        found = next((kind for kind in KINDS.values() if kind.field == field and kind is not REACTIONS), None)
+        if found is None:
+            raise ValueError(
+                f"template {self.template!r}: the field {{{field}}} is for tables, with chemtune run or fit"
+            )
+        return found
+
     def _layers(self) -> tuple[int | None, int]:
         from pipeline.lm.decoders import layers_within
 
@@ -179,7 +193,7 @@ class _Lora(BaseEstimator):
     def predict(self, X: Any) -> np.ndarray:
         """Predicted values or classes of what `fit` takes as ``X``. Shape (n,)."""
         check_is_fitted(self, "arm_")
-        return self.arm_.predict(canonical_frame(X))
+        return self.arm_.predict(canonical_frame(X, kind=self._kind()))
 
     def save(self, folder: str | Path) -> None:
         """Write a model folder that `load` and ``chemtune predict`` read.
@@ -193,7 +207,7 @@ class _Lora(BaseEstimator):
             task=self._task(),
             classes=[str(label) for label in getattr(self, "classes_", ())],
             target=self.property_name,
-            rows=MOLECULES.name,
+            rows=self._kind().name,
             template=self.arm_.template,
             context=self._context,
             n_train=self.n_train_,
@@ -201,7 +215,7 @@ class _Lora(BaseEstimator):
             source="an array in Python",
             language_model=about_language_model(self.model, dtype, *self._layers(), getattr(self.arm_, "start_", None)),
         )
-        domain = Domain.fit(self._smiles, np.array(self._smiles, dtype=object))
+        domain = Domain.fit(self._smiles, np.array(self._smiles, dtype=object), self._kind())
         SavedModel(self.arm_, about, domain, np.zeros(0)).save(Path(folder))
 
 
@@ -221,7 +235,7 @@ class LoraClassifier(ClassifierMixin, _Lora):
     def predict_proba(self, X: Any) -> np.ndarray:
         """Class probabilities in the order of ``classes_``. Shape (n, classes)."""
         check_is_fitted(self, "arm_")
-        return self.arm_.predict_proba(canonical_frame(X))
+        return self.arm_.predict_proba(canonical_frame(X, kind=self._kind()))
 
 
 def load(folder: str | Path) -> SavedModel:

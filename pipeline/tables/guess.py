@@ -21,6 +21,7 @@ from pipeline.tables.target_column import column_notation
 from pipeline.tables.targets import CLASSES, REGRESSION, infer_task
 
 STRUCTURES = ("smiles", "reaction", "components", "composition", "text")  # settings that say what the structures are
+FEW_ROWS = 20
 SAMPLE = 60  # cells of a column that are looked at for structures
 LEAST_SHARE = 0.9  # of them that must be structures
 MOST_CLASSES = 10  # values of a column that is thought to hold classes
@@ -47,6 +48,7 @@ _ROLES = (
 )  # fmt: skip
 _SUFFIXES = ("nM", "uM", "µM", "mM", "pM", "M", "eV", "meV", "K", "nm", "cm-1", "kcal/mol", "kJ/mol", "g/L", "mg/L")
 _WORDS = ("SMILES", "CANONICAL")  # not structures
+_LOGARITHM = re.compile(r"log(10)?[ _]?[A-Z]\b|log(10)?[ _(]", re.IGNORECASE)  # a number that is one already
 _SLASHED = re.compile(r"^(.*?)\s*/\s*(\S+)$")
 _IN_BRACKETS = re.compile(r"^(.*?)\s*[(\[]([^()\[\]]+)[)\]]$")
 
@@ -155,7 +157,8 @@ def guessed(raw: RawTable, option: str) -> Guess:
     if found.sure:
         return found
     listed = ", ".join(map(repr, found.candidates[:30]))
-    what = f"it may be {listed}" if listed else "no column looks like measured values"
+    few = f" (there are {len(raw.frame)} rows, of which little can be told)" if len(raw.frame) < FEW_ROWS else ""
+    what = f"it may be {listed}" if listed else f"no column looks like measured values{few}"
     raise InputError(f"{raw.source}: which column is the target? Name it with {option}; {what}")
 
 
@@ -333,6 +336,8 @@ def _units(target: str, settings: dict[str, object], reasons: dict[str, str]) ->
             for mark in "_ -":
                 if target.endswith(mark + suffix):
                     name, units = target[: -len(suffix) - 1], suffix
+    if units and _LOGARITHM.match(name) and not units.startswith("log"):
+        units = f"log {units}"
     if units:
         settings["units"], reasons["units"] = units, "from the name of the column"
         settings["property_name"] = name.replace("_", " ").strip()

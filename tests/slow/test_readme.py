@@ -15,7 +15,7 @@ from rdkit import Chem
 
 from pipeline.errors import InputError
 from pipeline.tables.catalogue import card
-from tests.conftest import reaction_rows
+from tests.conftest import FORMULAS, reaction_rows
 from tests.test_run import chemtune
 
 pytestmark = pytest.mark.slow
@@ -49,6 +49,12 @@ def folder(tmp_path) -> Path:
     mine["table"] = np.where(scope, "Scope", "Optimisation")
     mine.to_csv(path / "mine.csv", index=False)
     mine[columns[:4]].head(5).to_csv(path / "planned.csv", index=False)
+    gaps = pd.DataFrame({"formula": FORMULAS, "gap": [len(set(text)) / 2 + text.count("O") for text in FORMULAS]})
+    gaps.to_csv(path / "gaps.csv", index=False)
+    gaps[["formula"]].head(5).to_csv(path / "new_gaps.csv", index=False)
+    hours, verbs = range(1, 11), ("stir", "warm", "filter", "dry")
+    steps = [(f"{verb} the salt for {hour} h", 60 * hour + len(verb)) for verb in verbs for hour in hours]
+    pd.DataFrame(steps, columns=["step", "minutes"]).to_csv(path / "steps.csv", index=False)
     return path
 
 

@@ -30,6 +30,10 @@ def table_of(path, **columns):
     ("columns", "expected"),
     [
         ({"SMILES": SMILES, "logS": NUMBERS}, {"smiles": "SMILES", "target": "logS"}),
+        (
+            {"SMILES": SMILES, "logS (mol/L)": NUMBERS},
+            {"smiles": "SMILES", "target": "logS (mol/L)", "units": "log mol/L", "property_name": "logS"},
+        ),
         ({"mol": SMILES, "x1": NUMBERS}, {"smiles": "mol", "target": "x1"}),
         (
             {
