@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import InputError
-from pipeline.models.folder import load_model, prompt_template
+from pipeline.models.about import prompt_template
+from pipeline.models.folder import load_model
 from pipeline.reporter import Reporter
 from pipeline.runs.prepare import prepare
 from pipeline.settings.reading import make_config

@@ -119,10 +119,12 @@ class CharacterGrams(BaseEstimator):
     """TF-IDF of the character n-grams (1 to 5) of the SMILES, with the context columns beside it."""
 
     def fit(self, X: Any, y: Any = None) -> CharacterGrams:
-        self.vectorizer_ = TfidfVectorizer(analyzer="char", ngram_range=(1, 5), lowercase=False, min_df=2)
-        self.vectorizer_.fit(smiles_of(X))
+        self.vectorizer_ = self._vectorizer().fit(smiles_of(X))
         self.context_ = MoleculeFeatures((), ()).fit(X) if as_frame(X).shape[1] > 1 else None
         return self
+
+    def _vectorizer(self) -> TfidfVectorizer:
+        return TfidfVectorizer(analyzer="char", ngram_range=(1, 5), lowercase=False, min_df=2)
 
     def transform(self, X: Any) -> Any:
         from scipy.sparse import csr_matrix, hstack

@@ -15,7 +15,8 @@ from pipeline.evaluation.domain import Domain
 from pipeline.features.inputs import canonical_frame
 from pipeline.lm.defaults import LAYERS
 from pipeline.lm.training import POOLINGS, TrainingSettings
-from pipeline.models.folder import SavedModel, about_language_model, about_model, load_model
+from pipeline.models.about import about_language_model, about_model
+from pipeline.models.folder import SavedModel, load_model
 from pipeline.prompts.templates import PromptTemplate
 from pipeline.tables.kinds import KINDS, REACTIONS, Kind
 from pipeline.tables.targets import CLASSES, REGRESSION

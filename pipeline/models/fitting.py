@@ -29,9 +29,10 @@ from pipeline.evaluation.metrics import LABELS, PRIMARY
 from pipeline.evaluation.thresholds import choose
 from pipeline.features.inputs import ReactionInput
 from pipeline.features.similarity import nearest_neighbours
+from pipeline.models.about import about_language_model, about_model
 from pipeline.models.card import threshold_said
 from pipeline.models.conditions import Conditions
-from pipeline.models.folder import SavedModel, about_language_model, about_model
+from pipeline.models.folder import SavedModel
 from pipeline.reporter import Reporter
 from pipeline.runs.context import Context, Machine, binned_all, this_machine
 from pipeline.runs.fits import new_arm, starting_adapter

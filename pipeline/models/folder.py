@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +23,20 @@ from pipeline.features.inputs import ReactionInput, as_frame, canonical_frame, s
 from pipeline.features.structures import forget_features
 from pipeline.files import sha256, write_atomically
 from pipeline.lm.engine import shared_engine
-from pipeline.lm.pretrained import PretrainedAdapter
-from pipeline.lm.weights import PACKAGED, weights_identity
+from pipeline.lm.weights import weights_identity
+from pipeline.models.about import prompt_template
 from pipeline.models.arm_files import ArmSetting, read_arm, write_arm
 from pipeline.models.card import model_card, rows_are
 from pipeline.models.conditions import Conditions
-from pipeline.prompts.templates import PromptTemplate
 from pipeline.tables.kinds import KINDS, Kind
 from pipeline.tables.measurements import REFUSE
 from pipeline.tables.scales import Scale
 from pipeline.tables.table import STRUCTURE
 from pipeline.tables.targets import CLASSES
 
-FORMAT = 5  # 2: the scale on which a number is modelled; 4: reactions; 5: intervals that adapt
+# 2: the scale on which a number is modelled; 4: reactions; 5: intervals that adapt; 6: other kinds of rows, notations,
+# thresholds between classes.
+FORMAT = 6
 _DIFFICULTY = "difficulty/"  # and the name of the signal, in training.safetensors
 _DESCRIPTION = "model.json"
 
@@ -280,81 +280,6 @@ class SavedModel:
         write_atomically(work / _DESCRIPTION, json.dumps(about, indent=1, ensure_ascii=False))
 
 
-def about_model(
-    *,
-    arm: str,
-    task: str,
-    classes: Sequence[str],
-    target: str,
-    rows: str,
-    template: PromptTemplate,
-    context: Sequence[str],
-    n_train: int,
-    seed: int,
-    source: str,
-    fingerprint: str = "",
-    smiles: str = "smiles",
-    largest_fragment: bool = False,
-    refused: int = 0,
-    scale: Scale | None = None,
-    bounds: dict[str, Any] | None = None,
-    language_model: dict[str, Any] | None = None,
-    calibration: dict[str, Any] | None = None,
-    scores: Sequence[dict[str, Any]] = (),
-    bin_edges: Sequence[float] = (),
-    reactions: ReactionInput | None = None,
-    conditions: Conditions | None = None,
-    notations: Sequence[str] = (),
-) -> dict[str, Any]:
-    """What ``model.json`` says of a fitted arm, in the order in which it is written."""
-    return {
-        "arm": arm,
-        "task": task,
-        "classes": list(classes),
-        "target": target,
-        "property_name": template.property_name,
-        "units": template.units,
-        "scale": asdict(scale or Scale("", template.units)),
-        "bounds": bounds or {"use": REFUSE, "n": 0},
-        "rows": rows,
-        "smiles": smiles,
-        "context": list(context),
-        "conditions": conditions.as_dict() if conditions else {},
-        "reactions": asdict(reactions) if reactions else {},
-        "largest_fragment": largest_fragment,
-        "representation": f"canonical {KINDS[rows].notation}",
-        "notations": list(notations),
-        "template": template.text,
-        "unstated": list(template.unstated),
-        "tokenization": template.tokenization,
-        "language_model": language_model,
-        "n_train": n_train,
-        "refused": refused,
-        "seed": seed,
-        "data": {"source": source, "fingerprint": fingerprint},
-        "versions": versions(),
-        "calibration": calibration or {"how": "", "n": 0, "metric": "", "value": None},
-        "scores": list(scores),
-        "bin_edges": list(bin_edges),
-    }
-
-
-def about_language_model(
-    model: str, dtype: str, depth: int | None, trained_layers: int, start: PretrainedAdapter | None
-) -> dict[str, Any]:
-    """Which base model an arm needs, as `load_engine` reads it, and what its training started from."""
-    packaged = PACKAGED.get(model)
-    return {
-        "model": model,
-        "weights": weights_identity(model),
-        "dtype": dtype,
-        "depth": depth,
-        "trained_layers": trained_layers,
-        "start": start.described if start else "",
-        "licence": packaged.licence if packaged else "see its own card",
-    }
-
-
 def describe_folder(folder: Path) -> dict[str, Any]:
     """``model.json`` of a model folder whose files are all there and as they were written.
 
@@ -437,20 +362,6 @@ def prediction_and_spread(arm: Any, X: pd.DataFrame) -> tuple[np.ndarray, np.nda
         return modelled, np.zeros(len(modelled))
     members = [member.predict(X) for member in arm.members.values()]
     return mean_of(members), np.std(np.stack(members), axis=0)
-
-
-def prompt_template(about: dict[str, Any]) -> PromptTemplate:
-    """The prompt of a saved model."""
-    parts = about["reactions"] or {"components": (), "names": ()}
-    return PromptTemplate(
-        about["property_name"],
-        about["units"],
-        about["template"],
-        about["tokenization"],
-        tuple(parts["components"]),
-        tuple(parts["names"]),
-        unstated=tuple(about.get("unstated", ())),
-    )
 
 
 def load_engine(wanted: dict[str, Any], folder: Path | str) -> Any:

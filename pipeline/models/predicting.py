@@ -24,7 +24,8 @@ from pipeline.features.notations import CANONICAL, representations, unwritable
 from pipeline.features.structures import compute_features, remember_features
 from pipeline.files import write_atomically
 from pipeline.lm.decoders import prompt_limit
-from pipeline.models.folder import SavedModel, prompt_template
+from pipeline.models.about import prompt_template
+from pipeline.models.folder import SavedModel
 from pipeline.prompts.numbers import NumberFormat
 from pipeline.prompts.templates import Pieces
 from pipeline.reporter import Reporter
