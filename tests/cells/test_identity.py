@@ -9,7 +9,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info
 
-from pipeline.arms.catalogue import ARMS, MOLECULES, REACTIONS
+from pipeline.arms.catalogue import ARMS, KINDS
 from pipeline.arms.ladder import code_behind
 from pipeline.cells import cell as cell_module
 from pipeline.cells import reach
@@ -21,7 +21,7 @@ from pipeline.runs.fits import WORKERS, fit_cell
 from pipeline.runs.prepare import prepare
 from pipeline.settings.reading import make_config
 
-NAMES = [(name, kind) for name in ARMS for kind in (MOLECULES, REACTIONS) if ARMS[name].is_for(kind)]
+NAMES = [(name, kind) for name in ARMS for kind in KINDS.values() if ARMS[name].is_for(kind)]
 
 
 def forget():
@@ -58,10 +58,11 @@ def before():
 def test_a_changed_constant_of_a_baseline_changes_exactly_its_cells(before, edited):
     assert changed(before, edited("pipeline.arms.baselines", "num_leaves=31", "num_leaves=30")) == {
         "lightgbm", "ensemble", "blend", "components-lightgbm", "drfp-lightgbm", "reaction-ensemble", "reaction-blend",
+        "magpie-lightgbm", "magpie-ensemble", "composition-blend",
     }  # fmt: skip
     assert changed(before, edited("pipeline.arms.baselines", "NEIGHBOURS = 5", "NEIGHBOURS = 6")) == {"knn"}
     assert changed(before, edited("pipeline.arms.support_vectors", "def _kernel(", "def _kernel(_=0, *, ")) == {"svr"}
-    of_language_models = {"lm-frozen", "lm-head", "lm-text", "blend", "reaction-blend"}
+    of_language_models = {"lm-frozen", "lm-head", "lm-text", "blend", "reaction-blend", "composition-blend"}
     assert changed(before, edited("pipeline.lm.engine", "LENGTH_STEP = 8", "LENGTH_STEP = 4")) == of_language_models
 
 
