@@ -55,6 +55,7 @@ PARTS = [
             Cards([Card("a card", "soft", [("fact", EVIL)], ["a note"]), Card("another", "", [])], "split-cards"),
             Pairs([(MOLECULE, MOLECULE)] * 3, first=2),
             Pairs([(MOLECULE, MOLECULE)], wide=True),
+            Pairs([(replace(MOLECULE, svg="", smiles="NaCl"), MOLECULE)]),
         ],
     ),
     Section(

@@ -149,7 +149,7 @@ def test_a_measurement_of_the_test_role_never_reaches_a_training_label(tmp_path,
     assert table.column("split").set_axis(table.frame["row_id"]).loc[list(fold.test)].nunique() == 1
     both = len(range(0, len(SMILES), 5))
     note = next(note for note in made.notes if "on both sides" in note)
-    assert note.startswith(f"{both} structures")
+    assert note.startswith(f"{both} molecules")
     assert len(fold.train) + len(fold.test) + both == len(table)
 
 
