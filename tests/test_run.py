@@ -239,7 +239,7 @@ def test_classes_bins_and_folds(alcohols):
     assert {"p_0", "p_1", "fold"} <= set(frame.columns)
     assert set(frame["arm"]) == {"majority", "knn", "ridge", "rf-bits"}
     metrics = pd.read_csv(alcohols.parent / "bins/metrics.csv")
-    assert {"auroc", "auprc", "mcc", "balanced_accuracy", "brier", "accuracy"} == set(metrics["metric"])
+    assert {"auroc", "auprc", "mcc", "recall", "balanced_accuracy", "brier", "accuracy"} == set(metrics["metric"])
 
 
 def test_repeats_have_seeds_of_their_own_and_all_pairs_are_compared(alcohols, tiny_folder):

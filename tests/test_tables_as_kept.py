@@ -50,7 +50,7 @@ def as_sdf(folder):
     return path
 
 
-@pytest.mark.parametrize("make", [as_excel, as_sdf])
+@pytest.mark.parametrize("make", [as_excel, pytest.param(as_sdf, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("bounds", ["limit", "censored"])
 def test_two_targets_with_bounds_and_units_from_file_to_prediction(tmp_path, tiny_folder, make, bounds):
     table = make(tmp_path)

@@ -74,6 +74,7 @@ def test_two_targets_have_no_interval_over_targets():
     assert not over.mean("good", "auroc")[2].known
 
 
+@pytest.mark.slow  # twenty tables
 def test_intervals_over_rows_hold_the_true_mean_at_their_level():
     """Targets of known strength: the AUROC of a normal shift d is Phi(d / sqrt 2)."""
     from scipy.stats import norm
