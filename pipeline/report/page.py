@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -78,7 +79,7 @@ def write_page(parts: Sequence[Part], out: Path, overview: Sequence[Section] = (
     for number, part in enumerate(parts, 1):
         if apart:
             path = write_page([part], part.context.folder)
-            pages.append((part.context.config.target, path.relative_to(out).as_posix()))
+            pages.append((part.context.config.target, Path(os.path.relpath(path, out)).as_posix()))
             continue
         for figure in (figure for section in part.sections for figure in section.figures()):
             write_atomically(part.context.folder / "figures" / f"{figure.name}.svg", figure.svg)

@@ -13,36 +13,49 @@ from pipeline.splits.splitters import Fold, Split
 from pipeline.tables.targets import CLASSES
 
 
-def _evaluation(seed, strength, rows=range(300), task=CLASSES):
-    """Arms ``good`` and ``majority`` (or ``mean``) on some rows of one table; every three rows are a group."""
+def evaluation_of(seed, strengths, rows=range(300), task=CLASSES, split="random"):
+    """The control and arms of these strengths on some rows of one table; every three rows are a group, and ``ridge``
+    or ``good`` is preferred."""
     rng = np.random.default_rng(seed)
     ids = [f"m{row}" for row in rows]
     control = "majority" if task == CLASSES else "mean"
     if task == CLASSES:
         truth = np.where(rng.random(len(ids)) < 0.2, "1", "0")
-        score = 1 / (1 + np.exp(-(strength * (truth == "1") + rng.normal(size=len(ids)))))
-        made = {"good": score, control: np.full(len(ids), 0.2)}
+        made = {
+            arm: 1 / (1 + np.exp(-(strength * (truth == "1") + rng.normal(size=len(ids)))))
+            for arm, strength in strengths.items()
+        }
+        made[control] = np.full(len(ids), 0.2)
     else:
         truth = rng.normal(size=len(ids))
-        made = {"good": truth * strength + rng.normal(size=len(ids)), control: np.zeros(len(ids))}
+        made = {
+            arm: truth * min(strength, 1.0) + rng.normal(size=len(ids)) / strength
+            for arm, strength in strengths.items()
+        }
+        made[control] = np.zeros(len(ids))
     parts = []
     for arm, values in made.items():
-        part = pd.DataFrame({"row_id": ids, "split": "random", "repeat": 0, "fold": 0, "arm": arm, "truth": truth})
+        part = pd.DataFrame({"row_id": ids, "split": split, "repeat": 0, "fold": 0, "arm": arm, "truth": truth})
         if task == CLASSES:
             part["prediction"], part["p_0"], part["p_1"] = np.where(values > 0.5, "1", "0"), 1 - values, values
         else:
             part["prediction"] = values
         parts.append(part.assign(parse_failed=False))
     groups = {name: f"g{int(name[1:]) // 3}" for name in ids}
-    split = Split("random", (Fold(0, 0, (), tuple(ids)),), groups, "20 %")
+    preferred = next((arm for arm in ("ridge", "good") if arm in strengths), "")
     return evaluate(
         pd.concat(parts),
         task=task,
         classes=("0", "1") if task == CLASSES else (),
-        split=split,
-        preferred={(0, 0): "good"},
+        split=Split(split, (Fold(0, 0, (), tuple(ids)),), groups, "20 %"),
+        preferred={(0, 0): preferred} if preferred else {},
         positive="1" if task == CLASSES else "",
     )
+
+
+def _evaluation(seed, strength, rows=range(300), task=CLASSES):
+    """With one arm, ``good``."""
+    return evaluation_of(seed, {"good": strength}, rows, task)
 
 
 def test_means_are_those_of_the_targets():

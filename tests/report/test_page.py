@@ -21,11 +21,11 @@ from pipeline.runs import certainty_words, training_seeds
 from pipeline.runs.context import hardware
 from pipeline.runs.prepare import prepare
 from pipeline.settings.reading import make_config
-from pipeline.studies.compare import details, errors, page, reading
+from pipeline.studies.compare import details, errors, page, reading, threshold
 from pipeline.studies.compare import study as comparison
 from pipeline.studies.compare.findings import Findings, found_in
 from tests.branches import Branches
-from tests.conftest import SMILES, reaction_rows, tiny_model_folder, write_table
+from tests.conftest import FORMULAS, SMILES, reaction_rows, tiny_model_folder, write_table
 from tests.studies.made import contents_of
 
 pytestmark = pytest.mark.slow  # a run for each of the pages
@@ -33,6 +33,7 @@ RINGS = SMILES + [f"{'C' * a}C(=O){group}" for a in range(1, 9) for group in ("O
 INSTRUMENTED: dict[ModuleType, tuple[str, ...]] = {  # the functions whose branches count; none: all of the module's
     page: (),
     details: (),
+    threshold: (),
     reading: (),
     certainty_words: ("sentences", "_how_calibrated"),
     noise: ("noise_sentence",),
@@ -118,6 +119,28 @@ def outcomes(tmp_path_factory) -> dict[str, list[Findings]]:
         ),
         "bins": run(folder, "bins", plain, "ridge,lm-text", split=["random"], bins=2, tokenization="model", **lm),
         "classes": run(folder, "classes", classed, "ridge,rf-bits", split=["random"], folds=3),
+        "a threshold": run(folder, "threshold", classed, "ridge", split=["random"], threshold="0.3"),
+        "chosen thresholds": run(folder, "mcc", classed, "ridge", split=["random"], folds=3, threshold="mcc"),
+        "a cost": run(folder, "cost", classed, "ridge", split=["random"], threshold="cost:FN=5,FP=1"),
+        "compositions": run(
+            folder,
+            "compositions",
+            write_table(folder / "f.csv", [(f, len(f)) for f in FORMULAS], "formula,value"),
+            "fractions-ridge",
+            split=["random"],
+            smiles="",
+            composition="formula",
+        ),
+        "texts": run(
+            folder,
+            "texts",
+            write_table(folder / "t.csv", [(f"stir {f} once", len(f)) for f in FORMULAS], "step,value"),
+            "word-ridge,lm-head",
+            split=["random"],
+            smiles="",
+            text="step",
+            **lm,
+        ),
         "a positive class": run(folder, "positive", classed, "ridge", split=["random"], positive="a"),
         "three classes": run(folder, "three", classes(folder / "3.csv", "abc"), "ridge", split=["random"]),
         "reactions": run(
@@ -127,6 +150,7 @@ def outcomes(tmp_path_factory) -> dict[str, list[Findings]]:
     made = {name: [outcome] for name, outcome in single.items()}
     return made | {
         "two targets": [single["plain"], single["copies"]],
+        "four targets": [single["plain"], single["copies"], single["folds"], single["classes"]],
         "a GPU": [_on_a_gpu(single["hold-outs"], 0.0)],
         "its memory": [_on_a_gpu(single["hold-outs"], 1e3)],
     }
