@@ -16,6 +16,7 @@ def run(path, out, *more):
     return chemtune("run", path, *BY_COMPONENT, "--out", out, *more, cwd=path.parent)
 
 
+@pytest.mark.slow  # all arms, and means of them
 def test_a_run_over_reactions_leaves_all_that_is_promised(couplings, tiny_folder):
     out = couplings.parent / "out"
     arms = "drfp-rf,components-gp,lm-head,lm-text,reaction-blend"

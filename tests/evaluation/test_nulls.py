@@ -83,7 +83,7 @@ def answers(make, **planted):
     "make",
     [
         pytest.param(singles, marks=pytest.mark.slow),
-        unequal,
+        pytest.param(unequal, marks=pytest.mark.slow),
         pytest.param(twelve, marks=pytest.mark.slow),
         pytest.param(half_in_one, marks=pytest.mark.slow),
     ],

@@ -33,7 +33,8 @@ def fitted(path, arm, **more):
     return fit_model(make_config(str(path), given), arm, Reporter())
 
 
-@pytest.mark.parametrize("success", [pytest.param(0.0, marks=pytest.mark.slow), 20.0])
+@pytest.mark.slow  # every arm, twice
+@pytest.mark.parametrize("success", [0.0, 20.0])
 def test_every_arm_predicts_the_same_in_a_fresh_process(couplings, tiny_folder, tmp_path, monkeypatch, success):
     monkeypatch.setattr("pipeline.models.fitting.calibrate", uncalibrated)
     expected = {}
