@@ -143,10 +143,17 @@ def test_the_wheel_works_in_an_empty_environment(tmp_path):
     assert (tmp_path / "out/report.html").exists()
 
 
+ARMS_OF_CONFIGS = {
+    "molecules": "ridge,rf-bits",
+    "reactions": "onehot-rf,drfp-lightgbm",
+    "compositions": "fractions-ridge,magpie-lightgbm",
+}
+
+
 @pytest.mark.parametrize("config", sorted((ROOT / "configs").rglob("*.yaml")), ids=lambda path: path.stem)
 def test_every_config_starts_and_ends(config, tmp_path):
     """Each as it is, but for the baselines alone on few rows: the files themselves must be right."""
-    arms = "onehot-rf,drfp-lightgbm" if make_config(str(config), {}).kind.name == "reactions" else "ridge,rf-bits"
+    arms = ARMS_OF_CONFIGS[make_config(str(config), {}).kind.name]
     done = chemtune("run", config, "--arms", arms, "--max-rows", 300, "--out", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out/report.html").exists()
