@@ -140,7 +140,8 @@ def linear(task: str) -> Any:
     return RidgeCV(alphas=ALPHAS)
 
 
-def _over(task: str, features: Any, model: Any) -> Any:
+def over(task: str, features: Any, model: Any) -> Any:
+    """A model over features, for numbers or for classes."""
     return (ClassifierOverFeatures if task == CLASSES else RegressorOverFeatures)(features, model)
 
 
@@ -154,7 +155,7 @@ def _nothing(X: Any) -> np.ndarray:
 
 def constant(task: str, seed: int, threads: int) -> Any:
     """``mean`` for numbers, ``majority`` for classes (its probabilities are the class shares)."""
-    return _over(
+    return over(
         task, FunctionTransformer(_nothing), DummyClassifier(strategy="prior") if task == CLASSES else DummyRegressor()
     )
 
@@ -162,7 +163,7 @@ def constant(task: str, seed: int, threads: int) -> Any:
 def ngram_ridge(task: str, seed: int, threads: int) -> Any:
     """The text model without a language model. The regression densifies nothing: ridge on sparse TF-IDF."""
     model = linear(task) if task == CLASSES else make_pipeline(SparseRidge())
-    return _over(task, CharacterGrams(), model)
+    return over(task, CharacterGrams(), model)
 
 
 class SparseRidge(RegressorMixin, BaseEstimator):
@@ -197,14 +198,14 @@ def knn(task: str, seed: int, threads: int) -> Any:
 
 
 def ridge(task: str, seed: int, threads: int) -> Any:
-    return _over(task, _descriptor_features(), linear(task))
+    return over(task, _descriptor_features(), linear(task))
 
 
 def rf_bits(task: str, seed: int, threads: int) -> Any:
     """The weak reference that language models are usually compared with."""
     forest = RandomForestClassifier if task == CLASSES else RandomForestRegressor
     features = MoleculeFeatures((morgan_bits,), (None,))
-    return _over(task, features, forest(n_estimators=100, random_state=seed, n_jobs=threads))
+    return over(task, features, forest(n_estimators=100, random_state=seed, n_jobs=threads))
 
 
 def extratrees(task: str, seed: int, threads: int) -> Any:
@@ -212,7 +213,7 @@ def extratrees(task: str, seed: int, threads: int) -> Any:
         model = ExtraTreesClassifier(n_estimators=500, random_state=seed, n_jobs=threads)
     else:
         model = ExtraTreesRegressor(n_estimators=500, random_state=seed, n_jobs=threads)
-    return _over(task, _descriptor_features(), model)
+    return over(task, _descriptor_features(), model)
 
 
 def boosting(task: str, seed: int, threads: int) -> Any:
@@ -238,7 +239,7 @@ def boosting(task: str, seed: int, threads: int) -> Any:
 
 def lightgbm(task: str, seed: int, threads: int) -> Any:
     features = MoleculeFeatures((morgan_counts, descriptors), (None, CleanDescriptors()))
-    return _over(task, features, boosting(task, seed, threads))
+    return over(task, features, boosting(task, seed, threads))
 
 
 def gp(task: str, seed: int, threads: int) -> Any:

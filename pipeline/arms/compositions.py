@@ -10,7 +10,6 @@ from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
 from pipeline.arms import baselines
-from pipeline.arms.baselines import ClassifierOverFeatures, RegressorOverFeatures
 from pipeline.arms.gaussian_process import GaussianProcess, GaussianProcessLabels
 from pipeline.features.compositions import element_shares, element_statistics
 from pipeline.features.inputs import MoleculeFeatures, smiles_of
@@ -73,22 +72,18 @@ def _statistics() -> MoleculeFeatures:
     return MoleculeFeatures((element_statistics,), (CleanDescriptors(),))
 
 
-def _over(task: str, features: Any, model: Any) -> Any:
-    return (ClassifierOverFeatures if task == CLASSES else RegressorOverFeatures)(features, model)
-
-
 def fractions_ridge(task: str, seed: int, threads: int) -> Any:
-    return _over(task, MoleculeFeatures((element_shares,), (None,)), baselines.linear(task))
+    return baselines.over(task, MoleculeFeatures((element_shares,), (None,)), baselines.linear(task))
 
 
 def magpie_extratrees(task: str, seed: int, threads: int) -> Any:
     kind = ExtraTreesClassifier if task == CLASSES else ExtraTreesRegressor
-    return _over(task, _statistics(), kind(n_estimators=TREES, random_state=seed, n_jobs=threads))
+    return baselines.over(task, _statistics(), kind(n_estimators=TREES, random_state=seed, n_jobs=threads))
 
 
 def magpie_lightgbm(task: str, seed: int, threads: int) -> Any:
     features = MoleculeFeatures((element_shares, element_statistics), (None, CleanDescriptors()))
-    return _over(task, features, baselines.boosting(task, seed, threads))
+    return baselines.over(task, features, baselines.boosting(task, seed, threads))
 
 
 def magpie_gp(task: str, seed: int, threads: int) -> Any:
@@ -98,4 +93,4 @@ def magpie_gp(task: str, seed: int, threads: int) -> Any:
 def magpie_two_part(task: str, seed: int, threads: int) -> Any:
     options: dict[str, Any] = {"n_estimators": TREES, "random_state": seed, "n_jobs": threads}
     model = TwoPart(ExtraTreesClassifier(**options), ExtraTreesRegressor(**options))
-    return RegressorOverFeatures(_statistics(), model)
+    return baselines.over(task, _statistics(), model)

@@ -14,7 +14,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 from pipeline.arms import baselines
-from pipeline.arms.baselines import ClassifierOverFeatures, RegressorOverFeatures
 from pipeline.arms.gaussian_process import GaussianProcess, GaussianProcessLabels, squared_distances
 from pipeline.features.inputs import MoleculeFeatures, ReactionColumns, as_frame, smiles_of
 from pipeline.features.structures import differential_bits, morgan_counts, tanimoto
@@ -214,7 +213,7 @@ class VaryingFeatures(VarianceThreshold):
 
 def _over(task: str, kind: str, columns: ReactionColumns, model: Any) -> Any:
     features = make_pipeline(ReactionFeatures(kind, columns), VaryingFeatures())
-    return (ClassifierOverFeatures if task == CLASSES else RegressorOverFeatures)(features, model)
+    return baselines.over(task, features, model)
 
 
 def _forest(task: str, seed: int, threads: int, share: float = 1 / 3) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from sklearn.base import BaseEstimator
 
 from pipeline.features.inputs import as_frame
 from pipeline.features.notations import CANONICAL, Representation, repeated
+from pipeline.prompts.templates import Pieces, PromptTemplate
 
 _OF_ONE = ("reading_", "format_", "curve_", "lower_", "upper_", "medians_", "theta_", "adapter_", "head_", "settings_")
 
@@ -29,6 +31,11 @@ def shown_as(X: Any, one: Representation, seed: int) -> pd.DataFrame:
     shown = frame.iloc[np.repeat(np.arange(len(frame)), one.spellings)].copy()
     shown.isetitem(0, np.array(texts, dtype=object))
     return shown
+
+
+def prompts_in(template: PromptTemplate, X: Any, one: Representation, seed: int) -> list[Pieces]:
+    """The prompts of the rows in a notation, as `shown_as` has them; one without symbols is plain text."""
+    return replace(template, symbols=one.has_symbols).pieces_all(shown_as(X, one, seed))
 
 
 class Spelled(BaseEstimator):

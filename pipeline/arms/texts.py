@@ -8,7 +8,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
 
 from pipeline.arms import baselines
-from pipeline.arms.baselines import CharacterGrams, ClassifierOverFeatures, RegressorOverFeatures, SparseRidge
+from pipeline.arms.baselines import CharacterGrams, SparseRidge
 from pipeline.tables.targets import CLASSES
 
 
@@ -22,4 +22,4 @@ class WordGrams(CharacterGrams):
 def word_ridge(task: str, seed: int, threads: int) -> Any:
     """Ridge, or logistic regression, on words."""
     model = baselines.linear(task) if task == CLASSES else make_pipeline(SparseRidge())
-    return (ClassifierOverFeatures if task == CLASSES else RegressorOverFeatures)(WordGrams(), model)
+    return baselines.over(task, WordGrams(), model)

@@ -16,7 +16,6 @@ from pipeline.cli.options import OUTPUT, ExecutorOption, ShardOption, WorkersOpt
 from pipeline.cli.terminal import TerminalReporter, console
 from pipeline.settings.run import RunConfig
 
-TARGETS_SAID = 3  # whose verdicts are all said
 _DEFAULTS = "Defaults were chosen on validation parts of training rows: docs/engine.md says how."
 
 
@@ -74,9 +73,11 @@ def run(
 
 def say_done(done: Sequence[Any], page: Path, together: Any = None) -> None:
     """What was found for each target, or of more than fit a screen what they say together; and where the page is."""
+    from pipeline.report.page import TARGETS_ON_A_PAGE
+
     for sentence in together.sentences if together else ():
         console.print(f"\n{sentence}", markup=False)
-    for one in done if len(done) <= TARGETS_SAID else ():
+    for one in done if len(done) <= TARGETS_ON_A_PAGE else ():
         name = f"{one.context.config.target}: " if len(done) > 1 else ""
         for sentence in one.conclusion.sentences:
             console.print(f"\n{name}{sentence}", markup=False)

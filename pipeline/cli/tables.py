@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -66,11 +65,11 @@ def prompts(
     rows: Annotated[int, typer.Option(help="How many to show.")] = 5,
 ) -> None:
     """Show what the language model will read and write."""
-    from pipeline.arms.spelled import shown_as
+    from pipeline.arms.spelled import prompts_in
     from pipeline.features.notations import repeated, representations
     from pipeline.files import write_atomically
     from pipeline.prompts.numbers import NumberFormat
-    from pipeline.prompts.templates import pairs
+    from pipeline.prompts.templates import joined, pairs
     from pipeline.runs.context import template_of
     from pipeline.runs.prepare import load_table, open_job
     from pipeline.tables.targets import CLASSES
@@ -84,10 +83,10 @@ def prompts(
         values = table.targets.to_numpy()
         form = None if table.task == CLASSES else NumberFormat.fit(values)
         answers = [str(value) if form is None else form.write(value) for value in values]
-        texts, written = [], []
+        texts: list[str] = []
+        written: list[str] = []
         for one in representations(config.representation):
-            shown = shown_as(table.inputs, one, config.seed)
-            texts += replace(template_used, symbols=one.has_symbols).render_all(shown)
+            texts += map(joined, prompts_in(template_used, table.inputs, one, config.seed))
             written += list(repeated(answers, one.spellings))
         dataset = pairs(texts, written, END_MARK)
         lines += [json.dumps(row, ensure_ascii=False) for row in dataset]

@@ -233,7 +233,7 @@ def evaluate(
         division,
         predicted,
         probabilities,
-        {arm: _mean_scores(divided) for arm, divided in scored.items()},
+        {arm: mean_scores(divided) for arm, divided in scored.items()},
         parts,
         tuple(preferred[key] for key in sorted(preferred)),
         np.array([split.groups[row_id] for row_id in sorted(split.rows)], dtype=object),
@@ -302,7 +302,7 @@ def _scored(
     return scored, parts
 
 
-def _mean_scores(divided: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+def mean_scores(divided: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """The mean of each metric over the divisions in which it is defined."""
     if len(divided) == 1:
         return divided[0]

@@ -231,8 +231,7 @@ def class_scores(
 
     With two classes AUPRC is that of ``positive``, or of the second in sorted order (AUROC is the same for both); with
     more classes both are means over one class against the rest. Recall is that of ``positive``, or of the class with
-    fewest rows. The Brier score sums over classes and is halved for
-    two, so that it is the usual one.
+    fewest rows. The Brier score sums over classes and is halved for two, so that it is the usual one.
     """
     k = len(classes)
     codes = np.searchsorted(classes, truth)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline.evaluation.bootstrap import group_draws
 from pipeline.evaluation.estimates import Estimate
-from pipeline.evaluation.evaluations import CONTROL, REFERENCE, Evaluation
+from pipeline.evaluation.evaluations import CONTROL, REFERENCE, Evaluation, mean_scores
 from pipeline.evaluation.metrics import auroc, average_precision, divide, mean_absolute_error, r2
 from pipeline.tables.targets import CLASSES, REGRESSION
 
@@ -100,20 +100,14 @@ def over_targets(evaluations: Mapping[str, Evaluation], seed: int = 0) -> OverTa
 
 
 def _scores(evaluation: Evaluation, arms: Sequence[str], weights: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
-    """``1 + resamples`` scores of each arm and metric: the means over the divisions in which they are defined."""
-    parts: dict[tuple[str, str], list[np.ndarray]] = {}
+    """``1 + resamples`` scores of each arm and metric."""
+    divided: dict[str, list[dict[str, np.ndarray]]] = {arm: [] for arm in arms}
     for number in range(evaluation.divisions):
         rows = np.flatnonzero(evaluation.division == number)
         drawn = np.vstack([np.ones((1, len(rows))), weights[:, rows]])
         for arm in arms:
-            for metric, values in _of_division(evaluation, arm, rows, drawn).items():
-                parts.setdefault((arm, metric), []).append(values)
-    means = {}
-    for pair, divided in parts.items():
-        values = np.stack(divided)
-        known = np.isfinite(values)
-        means[pair] = divide(np.where(known, values, 0.0).sum(axis=0), known.sum(axis=0))
-    return means
+            divided[arm].append(_of_division(evaluation, arm, rows, drawn))
+    return {(arm, metric): values for arm in arms for metric, values in mean_scores(divided[arm]).items()}
 
 
 def _of_division(evaluation: Evaluation, arm: str, rows: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pipeline.evaluation.metrics import matthews
 from pipeline.settings.threshold import COST, Rule
 
 
@@ -45,10 +46,9 @@ def _at_least(scores: np.ndarray, cuts: np.ndarray) -> np.ndarray:
 
 
 def matthews_of(true: np.ndarray, false: np.ndarray, positives: int, negatives: int) -> np.ndarray:
-    """Matthews correlation from the numbers of true and of false positives (Matthews 1975); 0 where undefined."""
-    missed, rejected = positives - true, negatives - false
-    product = np.sqrt((true + false).astype(np.float64) * (true + missed) * (rejected + false) * (rejected + missed))
-    return np.divide(true * rejected - false * missed, product, out=np.zeros(len(product)), where=product > 0)
+    """Matthews correlation from the numbers of true and of false positives. Shape (n,)."""
+    confusion = np.array([[negatives - false, false], [positives - true, true]], dtype=np.float64)
+    return matthews(np.moveaxis(confusion, -1, 0))
 
 
 def answers(chances: np.ndarray, classes: Sequence[str], positive: str, threshold: float) -> np.ndarray:

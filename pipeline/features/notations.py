@@ -108,9 +108,9 @@ def random_spellings(smiles: str, count: int, seed: int) -> list[str]:
 
 def unwritable(smiles: Sequence[str], representations: Sequence[Representation]) -> dict[str, str]:
     """Why a molecule cannot be written in one of these notations, for those that cannot."""
-    found = {}
-    for text in smiles:
-        for one in representations:
+    found, others = {}, [one for one in representations if one.notation not in (CANONICAL, RANDOMISED)]
+    for text in smiles if others else ():
+        for one in others:
             try:
                 one.texts(text)
             except MoleculeError as error:

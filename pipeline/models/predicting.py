@@ -8,7 +8,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import pandas as pd
 
 from pipeline.arms.catalogue import ARMS
 from pipeline.arms.ladder import fitted_arms, is_language_model
-from pipeline.arms.spelled import shown_as
+from pipeline.arms.spelled import prompts_in
 from pipeline.errors import InputError
 from pipeline.features.notations import CANONICAL, representations, unwritable
 from pipeline.features.structures import compute_features, remember_features
@@ -123,9 +123,7 @@ class Predictor:
         if not self._count or not good:
             return
         for one in self.representations:
-            shown = shown_as(X.iloc[good], one, 0)
-            pieces = replace(self._template, symbols=one.has_symbols).pieces_all(shown)
-            for place, prompt in enumerate(pieces):
+            for place, prompt in enumerate(prompts_in(self._template, X.iloc[good], one, self.model.about["seed"])):
                 count = self._count(prompt)
                 if count > self._limit:
                     problems[good[place // one.spellings]] = f"prompt of {count} tokens; the model takes {self._limit}"

@@ -79,7 +79,7 @@ def _of_kind(table: Table) -> dict[str, Any]:
 
 
 def _compositions(table: Table) -> dict[str, Any]:
-    """Elements, systems, and the value that many rows share."""
+    """Elements and chemical systems."""
     systems = table.frame["scaffold"]
     elements = pd.Series([symbol for system in systems for symbol in system.split("-")]).value_counts()
     sizes = systems.value_counts()

@@ -88,7 +88,7 @@ class Context:
             return self.config.positive
         if self.config.bins:
             return self.classes[1] if self.config.bins == 2 else ""
-        return rarer_class(list(self.table.targets), self.classes)
+        return self.once("positive", lambda: rarer_class(list(self.table.targets), self.classes))
 
     @property
     def template(self) -> PromptTemplate:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import log
 
 import numpy as np
 
 from pipeline.arms.catalogue import ARMS, SEARCHED
 from pipeline.arms.ladder import CONTROLS, LANGUAGE_MODELS, fitted_arms, make_arm
-from pipeline.arms.spelled import shown_as
+from pipeline.arms.spelled import prompts_in
 from pipeline.cells.store import Store
 from pipeline.features.notations import representations
 from pipeline.lm.defaults import training_settings
@@ -99,9 +99,8 @@ def _probe_engine(context: Context, machine: Machine, arm: str) -> tuple[float, 
 
     engine = machine.engine(context, arm)
     first = representations(context.config.representation)[0]
-    template = replace(context.template, symbols=first.has_symbols)
-    shown = shown_as(context.table.inputs, first, context.config.seed)
-    prompts = sorted({engine.prompt(template, pieces) for pieces in template.pieces_all(shown)})
+    shown = prompts_in(context.template, context.table.inputs, first, context.config.seed)
+    prompts = sorted({engine.prompt(context.template, pieces) for pieces in shown})
     chosen = np.random.default_rng(0).permutation(len(prompts))[:PROBE_PROMPTS]
     sample = [prompts[index] for index in chosen]
     shared = shared_tokens(prompts)

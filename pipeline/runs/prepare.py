@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.arms.ladder import is_language_model, reads_notation, resolve_arms
-from pipeline.arms.spelled import shown_as
+from pipeline.arms.spelled import prompts_in
 from pipeline.errors import InputError, unknown
-from pipeline.features.notations import representations, unwritable
+from pipeline.features.notations import repeated, representations, unwritable
 from pipeline.prompts.numbers import NumberFormat
 from pipeline.reporter import Reporter
 from pipeline.runs.context import Context
@@ -199,10 +199,8 @@ def without_long_rows(context: Context) -> Table:
     count, limit = prompt_limit(model, template, answers)
     reasons = {}
     for one in representations(context.config.representation):
-        shown = shown_as(table.inputs, one, context.config.seed)
-        for row_id, pieces in zip(
-            shown.index, replace(template, symbols=one.has_symbols).pieces_all(shown), strict=True
-        ):
+        row_ids = repeated(table.inputs.index, one.spellings)
+        for row_id, pieces in zip(row_ids, prompts_in(template, table.inputs, one, context.config.seed), strict=True):
             tokens = count(pieces)
             if tokens > limit:
                 reasons[row_id] = f"prompt of {tokens} tokens; {model} takes {limit} beside the answer"

@@ -1,16 +1,26 @@
-"""From a cell as a user writes it to the text that arms are given, for the kinds of rows that stand in one column."""
+"""From a cell as a user writes it to what is known of its row, for the kinds of rows that stand in one column."""
 
 from __future__ import annotations
 
-from pipeline.tables.compositions import reduced_formula
+from pipeline.tables.compositions import parse_composition, reduced_formula
 from pipeline.tables.kinds import COMPOSITIONS, TEXTS, Kind
-from pipeline.tables.molecules import canonical_smiles
+from pipeline.tables.merging import Found
+from pipeline.tables.molecules import canonical_smiles, parse_molecule
 from pipeline.tables.structures import SMILES, as_smiles
-from pipeline.tables.texts import normal_text
+from pipeline.tables.texts import normal_text, parse_text
+
+
+def parsed_row(text: str, kind: Kind, largest_fragment: bool = False, notation: str = SMILES) -> Found:
+    """All that is known of a row; raises and takes as `canonical_text`."""
+    if kind is COMPOSITIONS:
+        return parse_composition(text)
+    if kind is TEXTS:
+        return parse_text(text)
+    return parse_molecule(as_smiles(text, notation), largest_fragment)
 
 
 def canonical_text(text: str, kind: Kind, largest_fragment: bool = False, notation: str = SMILES) -> str:
-    """Raise `MoleculeError` where it cannot be read.
+    """What arms are given, without what a table alone needs; raises `MoleculeError` where it cannot be read.
 
     Parameters
     ----------

@@ -14,19 +14,18 @@ import pandas as pd
 
 from pipeline.errors import InputError
 from pipeline.tables.beside import Beside, ContextError, Refusal
-from pipeline.tables.compositions import parse_composition
+from pipeline.tables.canonical import parsed_row
 from pipeline.tables.context import ContextColumn
 from pipeline.tables.guess import structure_column
-from pipeline.tables.kinds import COMPOSITIONS, MOLECULES, TEXTS, Kind
+from pipeline.tables.kinds import MOLECULES, Kind
 from pipeline.tables.measurements import ABOVE, BELOW, CENSORED, REFUSE, TargetError
 from pipeline.tables.merging import Found, TableRow, merge, with_twin_groups
-from pipeline.tables.molecules import Molecule, MoleculeError, molecular_weight, parse_molecule
+from pipeline.tables.molecules import Molecule, MoleculeError, molecular_weight
 from pipeline.tables.reading import RawTable, require_column, table_name
 from pipeline.tables.scales import Scale
-from pipeline.tables.structures import SELFIES, SMILES, as_smiles, structure_notation
+from pipeline.tables.structures import SELFIES, SMILES, structure_notation
 from pipeline.tables.target_column import TargetColumn, TargetSettings, marks_stated, target_column
 from pipeline.tables.targets import CLASSES
-from pipeline.tables.texts import parse_text
 
 MIN_ROWS = 20
 PARSED = 50_000  # structures that are remembered: the targets of a table share them
@@ -229,13 +228,7 @@ def build_table(
     stated = marks_stated(said.decimal, said.thousands)
     beside = Beside.of(raw, target, context, keep, id_column=id_column, stated=stated)
     parse = partial(_parse_or_reason, largest_fragment=largest_fragment, notation=notation, kind=kind)
-
-    def structure(line: int) -> Found | Refusal:
-        given = structures.loc[line]
-        found = parse(given)
-        return (smiles, given, found) if isinstance(found, str) else found
-
-    found = cleaned(raw, measured, structures, structure, beside, progress)
+    found = cleaned(raw, measured, structures, partial(_parsed_line, parse, smiles, structures), beside, progress)
     said_first = [how] if how else []
     said_first += [f"{smiles!r} holds SELFIES; they are read as such"] if notation == SELFIES else []
     named = name or table_name(raw.source), property_name or measured.scale.name_for(readable(target))
@@ -380,14 +373,16 @@ def check_enough(table: Table, source: str, target: str) -> None:
         )
 
 
+def _parsed_line(parse: Callable[[str], Found | str], column: str, given: pd.Series, line: int) -> Found | Refusal:
+    """The row of a line, or why there is none."""
+    found = parse(given.loc[line])
+    return (column, given.loc[line], found) if isinstance(found, str) else found
+
+
 @lru_cache(PARSED)
 def _parse_or_reason(text: str, largest_fragment: bool, notation: str, kind: Kind) -> Found | str:
     try:
-        if kind is COMPOSITIONS:
-            return parse_composition(text)
-        if kind is TEXTS:
-            return parse_text(text)
-        return parse_molecule(as_smiles(text, notation), largest_fragment)
+        return parsed_row(text, kind, largest_fragment, notation)
     except MoleculeError as error:
         return str(error)
 

@@ -29,7 +29,7 @@ from pipeline.splits.splitters import Fold, Split
 from pipeline.tables.table import Table
 from pipeline.tables.targets import CLASSES, REGRESSION
 
-UNCHOSEN = 0.5
+UNCHOSEN = 0.5  # the threshold of an arm without held-out rows: the more probable class
 COMPARISON_COLUMNS = [column.name for column in fields(Difference)]
 
 
