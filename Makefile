@@ -2,6 +2,8 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 SETUP := .venv/.complete
+# A core for each process of the tests (tests/conftest.py pins them), the tests of a file in one process.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .PHONY: demo test check docs wheel clean
 
@@ -9,7 +11,7 @@ demo: $(SETUP)
 	$(BIN)/chemtune run configs/photoswitch.yaml
 
 test: $(SETUP)
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 docs: $(SETUP)
 	$(BIN)/sphinx-build -q -W --keep-going docs build/docs
@@ -22,7 +24,7 @@ check: docs
 	$(BIN)/ruff format --check pipeline scripts tests docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow --durations 40
 
 # torch is asked for by its exact version first: an open range would bring several GB of CUDA packages.
 $(SETUP): pyproject.toml constraints.txt
