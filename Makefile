@@ -2,8 +2,8 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 SETUP := .venv/.complete
-# A core for each process of the tests (tests/conftest.py pins them), the tests of a file in one process.
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+# A core for each process of the tests: tests/conftest.py pins them.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 .PHONY: demo test check docs wheel clean
 

@@ -72,11 +72,18 @@ def _at_hand() -> bool:
     return True
 
 
+def _short(arguments: list[str]) -> list[str]:
+    """What makes the work of a command short; test_real.py has trainings of their full length."""
+    if arguments[0] == "stress":
+        return ["--quick"] if "--quick" not in arguments else []
+    return ["--steps", "40"] if arguments[0] in ("run", "fit") or arguments[:2] == ["study", "learning-curve"] else []
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(page)])
 def test_the_commands_run_as_written(folder, page):
     found = [arguments for arguments in commands(page) if not _is_fetched(arguments) or _at_hand()]
     for arguments in found:
-        done = chemtune(*arguments, cwd=folder)
+        done = chemtune(*arguments, *_short(arguments), cwd=folder)
         assert done.returncode == 0, (arguments, done.stderr)
     for name in ("predicted.csv", "yields.csv"):
         if any(name in arguments for arguments in found):
