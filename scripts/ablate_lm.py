@@ -10,7 +10,8 @@ A lever changes one or more settings of `lm-head` or `lm-text` (``depth``, ``tra
 ``ensemble`` stands for the classical reference. Errors are those on a validation part of the *training* rows (of the
 random hold-out with seed 0; its test rows are never looked at); the seed draws the validation part and, of the other
 rows, the ``--n-train`` that are trained on, and is that of the training. For classes the error is the mean negative
-log-probability, beside the accuracy. One line of JSON per run; runs that stand in the output file are not repeated.
+log-probability, beside the accuracy; for `lm-text` the error of the medians stands beside that of the means. One line
+of JSON per run; runs that stand in the output file are not repeated.
 """
 
 from __future__ import annotations
@@ -68,8 +69,10 @@ def run(table: Any, arm: str, lever: str, seed: int, n_train: int, bins: int) ->
         model = make_whole("ensemble", task, seed=seed, threads=2).fit(table.inputs.loc[fit], y)
     else:
         kind = LoraClassifier if task == CLASSES else LoraRegressor
-        readout = arm.removeprefix("lm-")
-        model = kind(table.property_name, table.units, readout, random_state=seed, **settings_of(lever))
+        readout, template = arm.removeprefix("lm-"), make_config(table.name, {}).template
+        model = kind(
+            table.property_name, table.units, readout, template=template, random_state=seed, **settings_of(lever)
+        )
         model.fit(table.inputs.loc[fit], y)
     seconds = time.perf_counter() - started
     found = {"n": len(fit), "seconds": round(seconds, 1)}
@@ -79,6 +82,8 @@ def run(table: Any, arm: str, lever: str, seed: int, n_train: int, bins: int) ->
         found["accuracy"] = float((predicted.argmax(axis=1) == truth).mean())
     else:
         predicted = model.predict(table.inputs.loc[check])
+        if hasattr(getattr(model, "arm_", None), "medians_"):
+            found["error_of_medians"] = error(model.arm_.medians_, truth)
     return found | {"error": error(predicted, truth), "predicted": predicted.tolist(), "truth": truth.tolist()}
 
 

@@ -2,9 +2,10 @@
 
     python scripts/class_weights.py
 
-Three assays of Tox21, 2,500 rows each, their training rows alone (a random hold-out of a fifth is never looked at),
-five inner folds that keep variants of one molecule together: AUROC, AUPRC and the highest Matthews correlation of
-forests and boosting with and without weights by the inverse of the class shares.
+Three assays of Tox21, 2,500 rows each, their training rows alone (a random hold-out of a fifth is never looked at);
+of these an inner hold-out of a fifth that keeps variants of one molecule together: AUROC, AUPRC and the highest
+Matthews correlation of a linear model, forests and boosting with and without weights by the inverse of the class
+shares. For `lm-head` see `lm_head_assays.py`.
 """
 
 from __future__ import annotations

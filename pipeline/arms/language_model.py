@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -130,8 +131,9 @@ def _linear_regressor() -> Pipeline:
     return make_pipeline(StandardScaler(), RidgeCV(alphas=ALPHAS))
 
 
-def _on_unscaled(scaler: StandardScaler, linear: LogisticRegression) -> tuple[np.ndarray, np.ndarray]:
-    """Weights of shape (classes, d) and biases of a classifier, for features that are not scaled."""
+def linear_start(features: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weights of shape (classes, d) and biases of a linear classifier, for features that are not scaled."""
+    scaler, linear = _linear_classifier().fit(features, codes)
     weights, biases = linear.coef_, linear.intercept_
     if len(weights) == 1:  # of two classes scikit-learn keeps the difference
         weights, biases = np.vstack([-weights / 2, weights / 2]), np.concatenate([-biases / 2, biases / 2])
@@ -249,7 +251,7 @@ class _TunedHead(Tuned):
         outputs: int,
         criterion: Any,
         biases: np.ndarray | None = None,
-        linear: Any = None,
+        linear: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None = None,
     ) -> None:
         """Train adapters and head.
 
@@ -263,8 +265,8 @@ class _TunedHead(Tuned):
             From the head's outputs and the targets of a batch to a scalar.
         biases : ndarray of shape (outputs,), optional
             Where the head's constant part starts; by default at 0.
-        linear : scikit-learn pipeline, optional
-            A scaler and a linear classifier, fitted to what pretrained adapters compute, for the head to start from.
+        linear : callable, optional
+            From what pretrained adapters compute, of shape (n, d), to the weights and biases that the head starts from.
         """
         prompts = self._training_prompts(X)
         self.shared_ = self._shared()
@@ -287,8 +289,8 @@ class _TunedHead(Tuned):
         )
 
         def first() -> None:
-            linear.fit(self._pooled_output(prompts, self.head_.features), targets.numpy())
-            self.head_.set_linear(*_on_unscaled(*linear))
+            assert linear is not None
+            self.head_.set_linear(*linear(self._pooled_output(prompts, self.head_.features)))
 
         start = self.start_.load() if self.start_ else None
         self._fit_adapters(prompts, loss, labels, self.head_, start, first if start and linear is not None else None)
@@ -339,11 +341,14 @@ class HeadClassifier(ClassifierMixin, _TunedHead):
 
     def fit(self, X: Any, y: np.ndarray, groups: Any = None) -> HeadClassifier:
         self.classes_, codes = np.unique(np.asarray(y), return_inverse=True)
-        criterion = torch.nn.CrossEntropyLoss(label_smoothing=LABEL_SMOOTHING)
         shares = np.bincount(codes) / len(codes)  # from equal chances, the sum over tokens would learn them first
-        linear = _linear_classifier() if len(self.classes_) > 1 else None
-        self._fit_head(X, torch.tensor(codes), len(self.classes_), criterion, np.log(shares), linear)
+        linear = partial(linear_start, codes=codes) if len(self.classes_) > 1 else None
+        self._fit_head(X, torch.tensor(codes), len(self.classes_), self._criterion(shares), np.log(shares), linear)
         return self
+
+    def _criterion(self, shares: np.ndarray) -> Any:
+        """The loss, from logits and codes to a scalar, where training rows have these shares of the classes."""
+        return torch.nn.CrossEntropyLoss(label_smoothing=LABEL_SMOOTHING)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         logits = torch.tensor(self._outputs(X), dtype=torch.float64)
