@@ -6,6 +6,7 @@ import os
 import string
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
 
@@ -19,6 +20,13 @@ if "PYTEST_XDIST_WORKER" in os.environ and hasattr(os, "sched_setaffinity"):
 from pipeline.tables.catalogue import card
 from pipeline.tables.reading import read_table
 from pipeline.tables.table import Table, build_table
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config) -> int:
+    """How many ``--numprocesses auto`` are: the cores that may be used, not those that the machine has."""
+    return int(joblib.cpu_count())
+
 
 SMILES = [f"{'C' * a}{group}" for a in range(1, 9) for group in ("O", "N", "Cl", "c1ccccc1", "C1CCCCC1", "c1ccncc1")]
 
