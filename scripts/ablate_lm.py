@@ -10,8 +10,8 @@ A lever changes one or more settings of `lm-head` or `lm-text` (``depth``, ``tra
 ``ensemble`` stands for the classical reference. Errors are those on a validation part of the *training* rows (of the
 random hold-out with seed 0; its test rows are never looked at); the seed draws the validation part and, of the other
 rows, the ``--n-train`` that are trained on, and is that of the training. For classes the error is the mean negative
-log-probability, beside the accuracy; for `lm-text` the error of the medians stands beside that of the means. One line
-of JSON per run; runs that stand in the output file are not repeated.
+log-probability, beside the accuracy; for `lm-text` the errors of the means and of the medians of its distributions
+stand beside that of what it predicts. One line of JSON per run; runs that stand in the output file are not repeated.
 """
 
 from __future__ import annotations
@@ -82,8 +82,10 @@ def run(table: Any, arm: str, lever: str, seed: int, n_train: int, bins: int) ->
         found["accuracy"] = float((predicted.argmax(axis=1) == truth).mean())
     else:
         predicted = model.predict(table.inputs.loc[check])
-        if hasattr(getattr(model, "arm_", None), "medians_"):
-            found["error_of_medians"] = error(model.arm_.medians_, truth)
+        read: Any = getattr(model, "arm_", None)
+        if read is not None and hasattr(read, "medians_"):
+            means = np.where(read.reading_.parse_failed, y.mean(), read.reading_.probabilities @ read.format_.values)
+            found |= {"error_of_means": error(means, truth), "error_of_medians": error(read.medians_, truth)}
     return found | {"error": error(predicted, truth), "predicted": predicted.tolist(), "truth": truth.tolist()}
 
 

@@ -102,7 +102,7 @@ def validator(job: dict[str, Any], recipe: str) -> Callable[[dict[str, Any]], fl
     template = job["template"] if recipe == "ours" else replace(job["template"], tokenization=WHOLE)
     engine = Engine.load(job["model"], trained_layers=trained, depth=depth, dtype="auto")
     arm = TextRegressor(engine, template)
-    arm.mean_, arm.format_ = float(job["y"].mean()), job["form"]
+    arm.centre_, arm.takes_median_, arm.format_ = float(job["y"].mean()), False, job["form"]
     arm.settings_, arm.shared_ = TrainingSettings(0, rank=RANK, alpha=ALPHA), arm._shared()
 
     def error(weights: dict[str, Any]) -> float:

@@ -87,15 +87,16 @@ class TunedText(Tuned):
 class TextRegressor(RegressorMixin, TunedText):
     """``lm-text`` for numbers: written at a resolution fitted on the training rows.
 
-    The prediction is the mean of the model's distribution over whole numbers (see
-    `pipeline.lm.defaults` for why); where its own most probable answer is not a number, the
-    training mean. After `predict`, ``reading_``, ``medians_``, ``lower_`` and ``upper_`` (5th and
-    95th percentile) describe the last call.
+    The prediction is the mean of the model's distribution over whole numbers (see `pipeline.lm.defaults` for why), or
+    its median where more than half of the training rows have one value, such as a band gap of 0: a mean is never that
+    value. Where the most probable answer is not a number it is the mean, or the median, of the training rows. After
+    `predict`, ``reading_``, ``medians_``, ``lower_`` and ``upper_`` (5th and 95th percentile) describe the last call.
     """
 
     def fit(self, X: Any, y: np.ndarray, groups: Any = None) -> TextRegressor:
         y = np.asarray(y, dtype=np.float64)
-        self.mean_ = float(y.mean())
+        self.takes_median_ = bool(np.unique(y, return_counts=True)[1].max() > len(y) / 2)
+        self.centre_ = float(np.median(y) if self.takes_median_ else y.mean())
         self.format_ = NumberFormat.fit(y, self.reach)
         self._fit_text(X, [self.format_.write(value) for value in y])
         return self
@@ -106,7 +107,8 @@ class TextRegressor(RegressorMixin, TunedText):
         self.lower_, self.medians_, self.upper_ = (
             quantiles(reading.probabilities, values, self.format_.resolution, level) for level in (0.05, 0.5, 0.95)
         )
-        return np.where(reading.parse_failed, self.mean_, reading.probabilities @ values)
+        found = self.medians_ if self.takes_median_ else reading.probabilities @ values
+        return np.where(reading.parse_failed, self.centre_, found)
 
 
 class TextClassifier(ClassifierMixin, TunedText):

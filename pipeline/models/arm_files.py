@@ -189,7 +189,8 @@ def _write_language_model(folder: Path, name: str, model: Any) -> dict[str, Any]
     if hasattr(model, "scale_"):
         description |= {"mean": model.mean_, "scale": model.scale_}
     elif hasattr(model, "format_"):
-        description |= {"mean": model.mean_, "number_format": asdict(model.format_)}
+        description |= {"mean": model.centre_, "takes_median": model.takes_median_}
+        description |= {"number_format": asdict(model.format_)}
     return description
 
 
@@ -214,12 +215,11 @@ def _read_language_model(folder: Path, name: str, description: dict[str, Any], s
         model.head_ = Head(model.engine.model.config.hidden_size, len(tensors["linear.bias"]))
         model.head_.load_state_dict(model.head_.state_dict() | tensors)  # earlier formats: the mean, and no length
         model.head_.to(model.engine.device)
-    if "mean" in description:
-        model.mean_ = description["mean"]
     if "scale" in description:
-        model.scale_ = description["scale"]
+        model.mean_, model.scale_ = description["mean"], description["scale"]
     if "number_format" in description:
         model.format_ = NumberFormat(**description["number_format"])
+        model.centre_, model.takes_median_ = description["mean"], description.get("takes_median", False)
     return model
 
 

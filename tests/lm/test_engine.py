@@ -12,8 +12,10 @@ from pipeline.lm.answers import AnswerTree, read_answers
 from pipeline.lm.decoders import shared_tokens
 from pipeline.lm.engine import Engine
 from pipeline.lm.training import TrainingSettings, batches
+from pipeline.models.arm_files import ArmSetting, read_arm, write_arm
 from pipeline.prompts.numbers import NumberFormat
 from pipeline.prompts.templates import PromptTemplate, completion
+from pipeline.tables.targets import REGRESSION
 from tests.conftest import SMILES
 
 TEMPLATE = PromptTemplate("mass", "u")
@@ -247,6 +249,20 @@ def test_a_model_that_writes_nonsense_is_scored_as_the_training_mean(tiny_engine
     failed = arm.reading_.parse_failed
     assert failed.any()
     assert np.all(predicted[failed] == Y.mean())
+
+
+@pytest.mark.parametrize(("share", "median"), [(0.4, False), (0.6, True)])
+def test_where_most_rows_share_a_value_the_median_is_predicted(tiny_engine, tmp_path, share, median):
+    """A mean is never that value; with fewer such rows the mean stays."""
+    y = np.where(np.arange(len(SMILES)) < share * len(SMILES), 0.0, Y)
+    arm = TextRegressor(tiny_engine, TEMPLATE, steps=40, settings={"learning_rate": 5e-3}).fit(SMILES, y)
+    predicted, failed = arm.predict(SMILES), arm.reading_.parse_failed
+    assert not failed.all()
+    of_rows = arm.medians_ if median else arm.reading_.probabilities @ arm.format_.values
+    np.testing.assert_array_equal(predicted, np.where(failed, np.median(y) if median else y.mean(), of_rows))
+    described = write_arm(tmp_path, "lm-text", arm)
+    again = read_arm(tmp_path, "lm-text", described, ArmSetting(REGRESSION, (), TEMPLATE, lambda: tiny_engine))
+    np.testing.assert_array_equal(again.predict(SMILES), predicted)
 
 
 def test_a_head_for_classes_starts_from_their_shares(tiny_engine):
