@@ -73,7 +73,7 @@ def _at_hand() -> bool:
 
 
 def _short(arguments: list[str]) -> list[str]:
-    """What makes the work of a command short; test_real.py has trainings of their full length."""
+    """What makes the work of a command short; the Python lines of the README train at full length."""
     if arguments[0] == "stress":
         return ["--quick"] if "--quick" not in arguments else []
     return ["--steps", "40"] if arguments[0] in ("run", "fit") or arguments[:2] == ["study", "learning-curve"] else []
