@@ -19,9 +19,15 @@ MOST_ATOMS = 1_000  # of a formula in whole numbers; others are written as share
 SHARE_DIGITS = 6
 _TOKEN = re.compile(r"([A-Z][a-z]?)|(\d+(?:\.\d*)?|\.\d+)|([(\[{])|([)\]}])|(.)")
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
-# What joins the parts of a hydrate or a mixture. A point does in front of water, and between letters or brackets; else
-# it stands before decimals.
-_JOINS = re.compile(r"[·•∙⋅*]|\.(?=\d*H2O$)|(?<=[A-Za-z)\]}])\.(?=[A-Z(\[{])")
+# What joins the parts of a hydrate or a mixture. A point can also stand before decimals: see `_at_points`.
+_JOINS = re.compile(r"\s*[·•∙⋅‧・×*]\s*|\s+[xX.]\s+(?=\d)")
+_NUMBER = r"(?:\d+(?:\.\d*)?|\.\d+)"
+_SOLVENT = re.compile(rf"\.({_NUMBER}?\(?(?:H2O|NH3|HF|HCl|HBr|N2H4|CH3OH|C2H5OH)\)?)(?=$|\.)")
+_SURE_POINT = re.compile(r"\.(?=\d+\.\d)|(?<=[A-Za-z)\]}])\.(?=[A-Z(\[{])")
+_POINT = re.compile(r"(?<![\d.])(\d*)\.(?=\d+[A-Z(\[{])")
+_STATE = re.compile(r"\((?:I{1,3}|I?V|VI{1,3}|I?X)\)")
+_PHASE = re.compile(r"\s\([A-Z]\)\s*$")
+_APART = re.compile(rf"(?:[A-Z][a-z]?\s+{_NUMBER}\s*){{2,}}")
 _CHARGE = re.compile(r"(\^?\d*[+-]+|[+-]\d+|\^\d*[+-]?)$")
 
 
@@ -58,17 +64,67 @@ def reduced_formula(text: str) -> str:
     """The reduced formula; raises as `parse_composition`."""
     if len(text) > MAX_FORMULA_LENGTH:
         raise MoleculeError(f"formula of {len(text)} characters; the limit is {MAX_FORMULA_LENGTH}")
-    plain = re.sub(r"\s", "", unicodedata.normalize("NFKC", text))
-    if not plain:
+    spaced = unicodedata.normalize("NFKC", text).replace("\u2044", "/").strip()
+    if not spaced:
         raise MoleculeError("empty formula")
+    _check_readable(spaced)
+    parts = [part for piece in _JOINS.split(spaced) for part in _at_points(re.sub(r"\s", "", piece), spaced)]
+    total: dict[str, Fraction] = {}
+    for part in parts:
+        times = re.match(_NUMBER, part)
+        factor = Fraction(times[0]) if times else Fraction(1)
+        _add(total, _parsed(part[times.end() :] if times else part, spaced), factor)
+    return _written({symbol: amount for symbol, amount in total.items() if amount}, spaced)
+
+
+def _check_readable(spaced: str) -> None:
+    """Refuse what would be read as other elements or amounts than are meant."""
+    plain = re.sub(r"\s", "", spaced)
     if _CHARGE.search(plain):
         raise MoleculeError(f"charged formula ({plain[-1]} at its end); give the neutral compound")
-    total: dict[str, Fraction] = {}
-    for part in _JOINS.split(plain):
-        times = re.match(r"\d+(?:\.\d*)?|\.\d+", part)
-        factor = Fraction(times[0]) if times else Fraction(1)
-        _add(total, _parsed(part[times.end() :] if times else part, plain), factor)
-    return _written({symbol: amount for symbol, amount in total.items() if amount}, plain)
+    if state := _STATE.search(plain):
+        raise MoleculeError(f"unparsable formula: {state[0]} in {spaced!r} looks like an oxidation state; leave it out")
+    if phase := _PHASE.search(spaced):
+        raise MoleculeError(f"unparsable formula: {phase[0].strip()} in {spaced!r} looks like a phase; leave it out")
+    whole = _JOINS.sub("·", spaced)
+    if re.search(r"\s\d|\s\.\d", whole) and not _APART.fullmatch(whole):
+        raise MoleculeError(
+            f"unparsable formula: a number in {spaced!r} stands apart; write amounts behind their element, and "
+            "· between the parts of a hydrate or a mixture"
+        )
+
+
+def _at_points(text: str, whole: str) -> list[str]:
+    """The parts of a formula at the points that join parts; the others stand before decimals.
+
+    A point joins in front of a solvent (``CuSO4.5H2O``), between letters or brackets, where a number would have two
+    points (``CaSO4.0.5H2O``), and where an element stands on both sides, as oxygen in ``Al2O3.2SiO2``: in
+    ``Cu1.8S`` none does.
+
+    Raises
+    ------
+    MoleculeError
+        Where brackets leave that open.
+    """
+    for found in _SOLVENT.finditer(text):
+        if re.search("[A-Z]", text[: found.start()]):
+            rest = text[found.end() + 1 :]
+            return [*_at_points(text[: found.start()], whole), found[1], *(_at_points(rest, whole) if rest else [])]
+    for found in _SURE_POINT.finditer(text):
+        if re.search("[A-Z]", text[: found.start()]):
+            return [*_at_points(text[: found.start()], whole), *_at_points(text[found.end() :], whole)]
+    for found in _POINT.finditer(text):
+        left, right = text[: found.end() - 1], text[found.end() :]
+        both = set(re.findall("[A-Z][a-z]?", left)) & set(re.findall("[A-Z][a-z]?", right))
+        if found[1].startswith("0") or not both:
+            continue
+        if re.search(r"[(\[{)\]}]", text):
+            raise MoleculeError(
+                f"unparsable formula: the point in {whole!r} may join two parts or stand before decimals; write · "
+                "between parts"
+            )
+        return [*_at_points(left, whole), *_at_points(right, whole)]
+    return [text]
 
 
 def amounts_of(formula: str) -> dict[str, float]:
@@ -153,5 +209,8 @@ def _written(amounts: Mapping[str, Fraction], whole: str) -> str:
     if total <= MOST_ATOMS:
         return "".join(symbol + (str(count) if (count := counts[symbol] // divisor) != 1 else "") for symbol in ordered)
     shares = {symbol: f"{counts[symbol] / divisor / total:.{SHARE_DIGITS}f}" for symbol in ordered}
-    falling = sorted((symbol for symbol in ordered if float(shares[symbol])), key=lambda s: (-float(shares[s]), s))
+    least = min(ordered, key=lambda symbol: counts[symbol])
+    if counts[least] / divisor / total < 10**-SHARE_DIGITS:
+        raise MoleculeError(f"amount of {least} in {whole!r} below one in a million atoms, which are told apart here")
+    falling = sorted(ordered, key=lambda symbol: (-float(shares[symbol]), symbol))
     return "".join(f"{symbol}{shares[symbol].rstrip('0')}" for symbol in falling)
