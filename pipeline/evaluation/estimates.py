@@ -52,10 +52,13 @@ class Estimate:
     def known(self) -> bool:
         return math.isfinite(self.value) and math.isfinite(self.error)
 
-    def interval(self, level: float = LEVEL) -> tuple[float, float]:
-        """Symmetric interval by Student's t; NaN where nothing is known."""
+    def interval(
+        self, level: float = LEVEL, bounds: tuple[float, float] = (-math.inf, math.inf)
+    ) -> tuple[float, float]:
+        """Symmetric interval by Student's t, cut off at the bounds of the quantity; NaN where nothing is known."""
         reach = float(stats.t.ppf((1 + level) / 2, self.degrees)) * self.error
-        return self.value - reach, self.value + reach
+        low, high = np.clip([self.value - reach, self.value + reach], *bounds)
+        return float(low), float(high)
 
     def p_difference(self) -> float:
         """P-value of the hypothesis that the quantity is zero; 1 where nothing is known."""

@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline.evaluation.bootstrap import group_draws
 from pipeline.evaluation.estimates import Estimate
 from pipeline.evaluation.evaluations import CONTROL, REFERENCE, Evaluation, mean_scores
-from pipeline.evaluation.metrics import auroc, average_precision, divide, mean_absolute_error, r2
+from pipeline.evaluation.metrics import RANGE, auroc, average_precision, divide, mean_absolute_error, r2
 from pipeline.tables.targets import CLASSES, REGRESSION
 
 MEAN_METRICS = {CLASSES: ("auroc", "auprc"), REGRESSION: ("relative_mae", "r2")}  # of which targets share a scale
@@ -66,7 +66,8 @@ class OverTargets:
             if arm != REFERENCE:
                 value, molecules, targets = self.mean(arm, metric)
                 counts = len(self.targets), len(set(self.groups))
-                rows.append((self.split, arm, metric, value, *molecules.interval(), *targets.interval(), *counts))
+                intervals = [*molecules.interval(bounds=RANGE[metric]), *targets.interval(bounds=RANGE[metric])]
+                rows.append((self.split, arm, metric, value, *intervals, *counts))
         header = ["split", "arm", "metric", "value", "low", "high", "low_targets", "high_targets", "targets", "groups"]
         return pd.DataFrame(rows, columns=header)
 

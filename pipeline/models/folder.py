@@ -204,6 +204,8 @@ class SavedModel:
             said = conditions.unlike_training({str(name): cell for name, cell in row.items()})
             if alike < least:
                 said.insert(0, f"no training {one} is more similar than {alike:.2f} ({least:.2f} is needed)")
+            elif not alike:  # where so many training rows are alone that the quantile of their similarities is 0
+                said.insert(0, f"no training {one} is similar at all")
             notes.append("; ".join(said))
         return notes
 

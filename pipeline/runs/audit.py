@@ -18,6 +18,7 @@ from pipeline.runs.hints import hints
 from pipeline.splits.groups import scaffold_groups, twin_groups
 from pipeline.splits.splitters import fold_numbers
 from pipeline.tables.kinds import COMPOSITIONS, KINDS, REACTIONS, TEXTS
+from pipeline.tables.merging import shortened
 from pipeline.tables.reactions import appearing_rows
 from pipeline.tables.table import Table
 from pipeline.tables.targets import CLASSES
@@ -217,7 +218,8 @@ def audit_lines(found: dict[str, Any]) -> list[str]:
     ]
     lines += [f"  refused {count}: {reason}" for reason, count in found["refused"].items()]
     lines += [
-        f"    line {row['line']}, {row['column']} = {row['value']!r}: {row['reason']}" for row in found["first_refused"]
+        f"    line {row['line']}, {row['column']} = {shortened(str(row['value']))!r}: {row['reason']}"
+        for row in found["first_refused"]
     ]
     lines += [f"Read: {remark}." for remark in found["remarks"]]
     same = found["duplicates"]

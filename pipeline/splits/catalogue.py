@@ -314,7 +314,7 @@ def expand_names(names: Sequence[str], table: Table) -> list[str]:
     Raises
     ------
     InputError
-        If one of them is for other tables.
+        If one of them is for other tables, or stands for none that this table can make, where no ladder is asked for.
     """
     expanded: list[str] = []
     for name in names:
@@ -324,8 +324,17 @@ def expand_names(names: Sequence[str], table: Table) -> list[str]:
             continue
         if table.kind not in row.kinds:
             row.check(table, name)
-        expanded += expand_names(row.stands_for(table), table)
+        made = row.stands_for(table)
+        if not made:
+            raise InputError(f"split {name!r}: there is none of these that this table can make ({row.does})")
+        expanded += expand_names([one for one in made if _stands_for_some(one, table)], table)
     return list(dict.fromkeys(expanded)) if "ladder" in names else expanded
+
+
+def _stands_for_some(name: str, table: Table) -> bool:
+    """Whether there is a split behind a name of the ladder."""
+    row, _ = rung_of(name)
+    return row is None or row.stands_for is None or bool(row.stands_for(table))
 
 
 def makes_folds(name: str) -> bool:

@@ -354,10 +354,14 @@ def check_enough(table: Table, source: str, target: str) -> None:
     """Refuse a table from which nothing can be learned, saying what is there and what is needed."""
     if len(table) < MIN_ROWS:
         why = ""
+        if table.merged:
+            joined = "one" if len(table) == 1 else f"{len(table)}"
+            why = f"; {len(table) + table.merged} rows are {joined} of the {table.kind} that the table tells apart"
         if len(table.refused):
             reasons = table.refused["reason"].str.split(":").str[0].value_counts()
-            why = f"; {len(table.refused)} rows were refused, most often for {reasons.index[0]!r} ({reasons.iloc[0]})"
-        raise InputError(f"{source}: {len(table)} usable rows; at least {MIN_ROWS} are needed{why}")
+            why += f"; {len(table.refused)} rows were refused, most often for {reasons.index[0]!r} ({reasons.iloc[0]})"
+        usable = f"{len(table)} usable row{'s' * (len(table) != 1)}"
+        raise InputError(f"{source}: {usable} with a value of {target!r}; at least {MIN_ROWS} are needed{why}")
     distinct = table.frame["target"].unique()
     exact = int(table.exact.sum())
     if exact < MIN_ROWS:

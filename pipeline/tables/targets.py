@@ -13,7 +13,7 @@ from pipeline.tables.notation import PLAIN, Notation
 
 REGRESSION, CLASSES = "regression", "classes"
 MAX_CLASSES = 50
-NONE = "none"
+NONE, PLUS, MINUS = "none", "+", "-"
 MISSING_CLASS = {"", "na", "n/a", "<na>", "nan", "null", "-", "--", "nd", "n.d.", *ERRORS_OF_SHEETS}
 TRUE, FALSE = "True", "False"
 _TRUTH = {
@@ -55,6 +55,7 @@ class ClassReader:
     names: Mapping[str, str]
     missing: frozenset[str]
     rules: tuple[str, ...]
+    minus: bool = False  # whether "-" is a class, beside "+"
 
     @classmethod
     def of(cls, cells: Iterable[str]) -> ClassReader:
@@ -62,10 +63,12 @@ class ClassReader:
 
         ``none`` is a class where it stands in several rows; once alone it is a missing value.
         """
+        cells = list(cells)
+        minus = any(cell.strip() == PLUS for cell in cells)
         written: Counter[str] = Counter()
         for cell in cells:
             try:
-                written[parse_class(cell)] += 1
+                written[MINUS if minus and cell.strip() == MINUS else parse_class(cell)] += 1
             except TargetError:
                 continue
         folded: dict[str, Counter[str]] = defaultdict(Counter)
@@ -88,7 +91,9 @@ class ClassReader:
             ]
         if NONE in kinds:
             rules.append(f"{names[NONE]!r} ({sum(folded[NONE].values())} rows) is a class, not a missing value")
-        return cls(names, missing, tuple(rules))
+        if minus and MINUS in kinds:
+            rules.append(f"{MINUS!r} ({written[MINUS]} rows) is a class beside {PLUS!r}, not a missing value")
+        return cls(names, missing, tuple(rules), minus)
 
     def read(self, cell: str) -> str:
         """The class of a cell.
@@ -98,7 +103,7 @@ class ClassReader:
         TargetError
             If the cell is missing.
         """
-        label = parse_class(cell)
+        label = MINUS if self.minus and cell.strip() == MINUS else parse_class(cell)
         if label.casefold() in self.missing:
             raise TargetError("missing target")
         return self.names.get(label.casefold(), label)
@@ -107,7 +112,8 @@ class ClassReader:
 def infer_task(
     values: Sequence[str], notation: Notation = PLAIN, source: str = "", column: str = ""
 ) -> tuple[str, str]:
-    """``(task, why)``: numbers with more than two values are regression, the rest classes.
+    """``(task, why)``: numbers with more than two values are regression, the rest classes: also 0 and 1 beside words,
+    such as ``inconclusive``.
 
     Raises
     ------
@@ -115,15 +121,17 @@ def infer_task(
         If the column is text with more than ``MAX_CLASSES`` different values.
     """
     present = [value for value in values if value.strip().lower() not in MISSING]
-    numbers = 0
+    numbers, different = 0, set()
     for value in present:
         try:
-            parse_measurement(value, notation)
+            different.add(parse_measurement(value, notation).number)
             numbers += 1
         except TargetError:
             continue
     classes = ClassReader.of(values)
     distinct = set(classes.names.values())
+    if different == {0.0, 1.0} and numbers < len(present) and len(distinct) <= MAX_CLASSES:
+        return CLASSES, f"the numbers of {column!r} are 0 and 1 alone, beside {len(present) - numbers} words"
     if present and numbers >= 0.5 * len(present) and len(distinct) > 2:
         return REGRESSION, f"{numbers} of {len(present)} values of {column!r} are numbers"
     if len(distinct) > MAX_CLASSES:

@@ -87,6 +87,13 @@ def test_two_targets_have_no_interval_over_targets():
     assert not over.mean("good", "auroc")[2].known
 
 
+def test_intervals_end_where_a_score_does():
+    few = {name: _evaluation(seed, 3.0**seed, range(60)) for seed, name in enumerate("abc")}
+    table = over_targets(few).table().set_index(["arm", "metric"])
+    assert over_targets(few).mean("good", "auroc")[2].interval()[1] > 1
+    assert (table.loc[("good", "auroc"), ["high", "high_targets"]] <= 1).all()
+
+
 @pytest.mark.slow  # twenty tables
 def test_intervals_over_rows_hold_the_true_mean_at_their_level():
     """Targets of known strength: the AUROC of a normal shift d is Phi(d / sqrt 2)."""

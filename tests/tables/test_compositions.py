@@ -255,3 +255,19 @@ def test_what_does_not_fit_compositions_is_one_line(tmp_path, more, why):
     with pytest.raises(InputError) as refused:
         prepare(_config(path, **{"arms": ["fractions-ridge"], "split": ["random"], **more}), Reporter())
     assert why in str(refused.value)
+
+
+def test_a_table_of_alloys_says_that_it_has_no_elements_to_leave_out(tmp_path):
+    rows = [(f"Fe{share}Ni{100 - share}", share) for share in range(1, 50)]
+    path = write_table(tmp_path / "t.csv", rows, "formula,value")
+    for splits in (["elements"], ["random", "elements"]):
+        with pytest.raises(InputError, match="split 'elements': there is none of these that this table can make"):
+            prepare(_config(path, arms=["fractions-ridge"], split=splits), Reporter())
+    context = prepare(_config(path, arms=["fractions-ridge"], split=["ladder"]), Reporter())
+    assert "random" in [split.name for split in context.splits]
+
+
+def test_rows_that_are_all_one_composition_are_said_to_be(tmp_path):
+    path = write_table(tmp_path / "t.csv", [(f"Fe{n}O{n}", n) for n in range(1, 50)], "formula,value")
+    with pytest.raises(InputError, match=r"1 usable row with a value of 'value'.*49 rows are one of the compositions"):
+        load_table(_config(path), Reporter())

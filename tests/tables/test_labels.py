@@ -7,7 +7,7 @@ import pytest
 from pipeline.errors import InputError
 from pipeline.tables.reading import read_table
 from pipeline.tables.table import build_table
-from pipeline.tables.targets import CLASSES, ClassReader, infer_task, parse_class
+from pipeline.tables.targets import CLASSES, REGRESSION, ClassReader, infer_task, parse_class
 from tests.conftest import SMILES, write_table
 
 
@@ -65,3 +65,16 @@ def test_a_class_with_one_row_is_said_with_its_count_and_left_out_if_asked(tmp_p
     assert table.classes == ("a", "b")
     assert table.refused["reason"].str.startswith("class too rare").sum() == 1
     assert len(table) + len(table.refused) == table.n_read
+
+
+def test_a_minus_beside_a_plus_is_a_class_and_said(tmp_path):
+    table = table_of(tmp_path, ["+", "-", "-"])
+    assert table.classes == ("+", "-")
+    assert len(table) == len(SMILES)
+    assert any("'-' (32 rows) is a class beside '+'" in remark for remark in table.remarks)
+    assert table_of(tmp_path, ["active", "inactive", "-"]).classes == ("active", "inactive")
+
+
+def test_zeros_and_ones_beside_words_are_classes():
+    assert infer_task(["0", "1", "1", "0", "inconclusive", "0"])[0] == CLASSES
+    assert infer_task(["0", "1", "1", "0", "2", "inconclusive"])[0] == REGRESSION

@@ -128,7 +128,7 @@ def test_largest_fragment_is_an_option(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ([("CCO", 1), ("CCN", 2), ("CCC", 3)], "3 usable rows"),
+        ([("CCO", 1), ("CCN", 2), ("CCC", 3)], "3 usable rows with a value of 'value'"),
         ([(s, 1) for s in SMILES], "same"),
         ([(s, "yes") for s in SMILES], "same class"),
         ([(s, f"label{i}x") for i, s in enumerate([*SMILES, *(s + "F" for s in SMILES)])], "different values"),

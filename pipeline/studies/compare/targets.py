@@ -14,7 +14,7 @@ import pandas as pd
 from pipeline.arms.ladder import is_language_model
 from pipeline.evaluation.estimates import Estimate
 from pipeline.evaluation.evaluations import CONTROL, REFERENCE, Evaluation
-from pipeline.evaluation.metrics import HIGHER_IS_BETTER, LABELS, PRIMARY
+from pipeline.evaluation.metrics import HIGHER_IS_BETTER, LABELS, PRIMARY, RANGE
 from pipeline.evaluation.numbers import number, signed
 from pipeline.evaluation.over_targets import LEAST_TARGETS, MEAN_METRICS, OverTargets, over_targets
 from pipeline.files import write_csv
@@ -134,10 +134,10 @@ def _sentences(found: OverTargets, targets: Sequence[Target]) -> list[str]:
     best = min(arms, key=lambda arm: sign * found.samples[arm, metric][0])
     more = ""
     if "auprc" in MEAN_METRICS[found.task]:
-        more = f", with a mean {LABELS['auprc']} of {_ranged(*found.mean(best, 'auprc'))}"
+        more = f", with a mean {LABELS['auprc']} of {_mean(found, best, 'auprc')}"
     said = [
         f"Over {len(found.targets)} targets on the {found.split} split the mean {LABELS[metric]} is best for {best}: "
-        f"{_ranged(*found.mean(best, metric))}{more}.{_recommended(found, targets)}"
+        f"{_mean(found, best, metric)}{more}.{_recommended(found, targets)}"
     ]
     language_models = [arm for arm in arms if is_language_model(arm)]
     if REFERENCE in found.arms:
@@ -174,13 +174,21 @@ def _answer(molecules: Estimate, over: Estimate, higher: bool) -> str:
     return f"{word} on these targets; other targets could turn it round"
 
 
-def _ranged(value: float, molecules: Estimate, over: Estimate, written: Any = number) -> str:
+def _mean(found: OverTargets, arm: str, metric: str) -> str:
+    """The mean score of an arm with its intervals, which end where the score does."""
+    return _ranged(*found.mean(arm, metric), bounds=RANGE[metric])
+
+
+def _ranged(
+    value: float,
+    molecules: Estimate,
+    over: Estimate,
+    written: Any = number,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
+) -> str:
     """``0.81 [0.79 to 0.83 over molecules, 0.77 to 0.85 over targets]``."""
-    parts = [
-        f"{written(one.interval()[0])} to {written(one.interval()[1])} over {what}"
-        for one, what in ((molecules, "rows"), (over, "targets"))
-        if one.known
-    ]
+    known = [(one, what) for one, what in ((molecules, "rows"), (over, "targets")) if one.known]
+    parts = [" to ".join(map(written, one.interval(bounds=bounds))) + f" over {what}" for one, what in known]
     return f"{written(value)} [{', '.join(parts)}]" if parts else written(value)
 
 
@@ -193,7 +201,9 @@ def _grids(found: OverTargets) -> list[Any]:
         cells: list[Any] = []
         for metric in metrics:
             value, molecules, over = found.mean(arm, metric)
-            cells += [(value, *molecules.interval()), (value, *over.interval()) if over.known else None]
+            ends = RANGE[metric]
+            of_targets = (value, *over.interval(bounds=ends)) if over.known else None
+            cells += [(value, *molecules.interval(bounds=ends)), of_targets]
         rows.append((PREFERRED if arm == REFERENCE else named(arm), *cells))
     header = [f"{LABELS[metric]} over {what}" for metric in metrics for what in ("rows", "targets")]
     few = "" if len(found.targets) >= LEAST_TARGETS else f" Over fewer than {LEAST_TARGETS} targets there is none."
