@@ -85,6 +85,10 @@ def test_every_verb_takes_them(kind, arms, example, rows_are, tmp_path, tiny_fol
     done = chemtune("predict", f"m-{arm}", f"--{kind}", "", cwd=tmp_path)
     assert done.returncode == 2
     assert f"empty {'formula' if kind == 'composition' else 'text'}" in done.stdout
+    other = "text" if kind == "composition" else "composition"
+    done = chemtune("predict", f"m-{arm}", f"--{other}", example, cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"name them with --{kind}, not --{other}" in done.stderr
     sizes = ("--sizes", "10,20", "--arms", arms.split(",")[0], "--out", "c")
     done = chemtune("study", "learning-curve", table, *given, *sizes, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -144,13 +145,11 @@ def predict(
     smiles: Annotated[
         Optional[list[str]],
         typer.Option(
-            "--smiles",
-            "--composition",
-            "--text",
-            help="With a file: its column of SMILES, formulas or texts. Without: a molecule (or reaction SMILES), a "
-            "formula or a text; may be repeated.",
+            help="With a file: its column of SMILES. Without: a molecule (or reaction SMILES); may be repeated."
         ),
     ] = None,
+    composition: Annotated[Optional[list[str]], typer.Option(help="The same for a model of formulas.")] = None,
+    text: Annotated[Optional[list[str]], typer.Option(help="The same for a model of texts.")] = None,
     out: Annotated[
         Optional[Path], typer.Option("--out", "-o", help="Output: .csv, .tsv (also .gz) or .parquet.")
     ] = None,
@@ -168,8 +167,9 @@ def predict(
     changed = changed_versions(loaded.about)
     if changed:
         errors.print(f"Note: the model was made with other versions: {', '.join(changed)}.", markup=False)
+    rows = _rows_named(loaded, {"smiles": smiles, "composition": composition, "text": text})
     if source is None:
-        if not smiles:
+        if not rows:
             example = f'--{loaded.kind.setting} "{EXAMPLES.get(loaded.kind, "A.B>>C")}"'
             raise InputError(f"what to predict? Give a file, or a {loaded.kind.one} with {example}")
         if loaded.context:
@@ -177,16 +177,14 @@ def predict(
             raise InputError(f"the model needs {', '.join(loaded.context)} beside the {beside}; give a file")
         if loaded.reactions and len(loaded.reactions.columns) > 1:
             raise InputError(f"the model needs the columns {', '.join(loaded.reactions.columns)}; give a file")
-        _print_predictions(Predictor(loaded, level, 1), smiles)
+        _print_predictions(Predictor(loaded, level, 1), rows)
         return
-    if smiles and len(smiles) > 1:
-        raise InputError(f"{source}: name one column with --{loaded.kind.setting}, not {len(smiles)}")
+    if len(rows) > 1:
+        raise InputError(f"{source}: name one column with --{loaded.kind.setting}, not {len(rows)}")
     target = out or Path(f"{Path(source).name.split('.')[0]}-predicted.csv")
     reporter = TerminalReporter()
     with reporter.running():
-        summary = predict_file(
-            loaded, source, target, reporter, smiles=smiles[0] if smiles else "", level=level, workers=workers
-        )
+        summary = predict_file(loaded, source, target, reporter, smiles="".join(rows), level=level, workers=workers)
     console.print(
         f"{summary.predicted} of {summary.rows} rows predicted, {summary.outside} of them outside of the model's "
         f"domain. Written: {summary.out}",
@@ -197,15 +195,32 @@ def predict(
         console.print(f"  {count} without: {problem}", markup=False)
 
 
+def _rows_named(loaded: Any, named: Mapping[str, list[str] | None]) -> list[str]:
+    """What was given by the option that is for the model's kind of rows.
+
+    Raises
+    ------
+    InputError
+        If another option was used: a SMILES can be read as a formula, and a formula as a text.
+    """
+    own = loaded.kind.setting if loaded.kind.setting in named else "smiles"
+    for option, values in named.items():
+        if values and option != own:
+            raise InputError(f"the model was trained on {loaded.rows_are}; name them with --{own}, not --{option}")
+    return named[own] or []
+
+
 def _print_predictions(predictor: Any, smiles: list[str]) -> None:
     import pandas as pd
+
+    from pipeline.tables.merging import shortened
 
     column = predictor.reactions.columns[0] if predictor.reactions else "smiles"
     given, context = pd.DataFrame({column: smiles}), pd.DataFrame(index=range(len(smiles)))
     predictor.looks_at(given, context)
     found = predictor.frame(given, context, [""] * len(smiles))
     units, nearest = predictor.model.scale.units, predictor.model.nearest_column
-    for text, (_, row) in zip(smiles, found.iterrows(), strict=True):
+    for text, (_, row) in zip(map(shortened, smiles), found.iterrows(), strict=True):
         if row["problem"]:
             console.print(f"{text}: {row['problem']}", markup=False)
             continue

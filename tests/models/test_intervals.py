@@ -190,3 +190,14 @@ def test_a_model_of_classes_marks_training_molecules_too(alcohols, tmp_path):
     text = (tmp_path / "m" / "README.md").read_text(encoding="utf-8")
     assert "`in_training`" in text
     assert "`lower`" not in text
+
+
+def test_a_text_like_none_of_training_is_outside_however_alone_some_of_those_are(tmp_path):
+    rows = [*((f"heat the sample for {n} h", n) for n in range(40)), *((word * 4, 3) for word in "abcdefg")]
+    path = write_table(tmp_path / "t.csv", rows, "step,minutes")
+    settings = {"text": "step", "target": "minutes"}
+    model = fit_model(make_config(str(path), settings), "word-ridge", Reporter())
+    assert model.domain.threshold == 0
+    found = model.describe(["zzzz", "heat the sample for 41 h"])
+    assert found["in_domain"].tolist() == [False, True]
+    assert found["domain_note"].iloc[0] == "no training text is similar at all"
