@@ -135,6 +135,24 @@ def test_all_targets_make_one_summary_and_a_page_each(tmp_path):
     assert (tmp_path / "o" / "report.html").read_text(encoding="utf-8") == page
 
 
+def test_a_target_that_cannot_be_used_is_left_out_of_all_and_named(tmp_path):
+    table = assays(tmp_path / "assays.csv")
+    lines = table.read_text(encoding="utf-8").splitlines()
+    few = [f"{line},{'' if number > 8 else number % 2}" for number, line in enumerate(lines[1:])]
+    table.write_text("\n".join([f"{lines[0]},few", *few]) + "\n", encoding="utf-8")
+    options = ("--arms", "ridge", "--split", "random", "--out", "o")
+    done = chemtune("run", table, "--target", "all", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stdout.split())
+    assert "Left out: target 'few':" in said
+    assert "9 usable rows with a value of 'few'; at least 20 are needed" in said
+    assert "Over 4 targets on the random split" in said
+    assert "Over 4 targets on the random split" in chemtune("report", "o", cwd=tmp_path).stdout
+    done = chemtune("run", table, "--target", "NR-A,few", *options, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "target 'few':" in done.stderr
+
+
 def test_all_leaves_out_what_has_another_part_and_a_column_of_that_name_is_itself(tmp_path):
     table = assays(tmp_path / "assays.csv")
     shown = chemtune("audit", table, "--target", "all", "--context", "NR-D", cwd=tmp_path).stdout

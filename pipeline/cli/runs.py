@@ -14,6 +14,7 @@ from pipeline.cli import terminal
 from pipeline.cli.app import app
 from pipeline.cli.options import OUTPUT, ExecutorOption, ShardOption, WorkersOption, with_output, with_settings
 from pipeline.cli.terminal import TerminalReporter, console
+from pipeline.errors import InputError
 from pipeline.settings.run import RunConfig
 
 _DEFAULTS = "Defaults were chosen on validation parts of training rows: docs/engine.md says how."
@@ -40,7 +41,7 @@ def run(
     from pipeline.runs.budget import check_room
     from pipeline.runs.context import settled
     from pipeline.runs.prepare import open_job, prepare
-    from pipeline.settings.reading import write_yaml
+    from pipeline.settings.reading import asks_for_all, of_targets, write_yaml
     from pipeline.settings.run import budget_seconds
     from pipeline.studies.compare import study as comparison
     from pipeline.studies.compare.targets import write_reports
@@ -53,14 +54,25 @@ def run(
     with reporter.running():
         prepared = []
         for config in configs:
-            made = prepare(config, reporter, job.raw)
+            try:
+                made = prepare(config, reporter, job.raw)
+            except InputError as error:
+                if len(configs) == 1:
+                    raise
+                if not asks_for_all(source, given):
+                    raise InputError(f"target {config.target!r}: {error}") from None
+                reporter.say(f"Left out: target {config.target!r}: {error}")
+                continue
             check_room(made)
             prepared.append((made, settled(made, reporter)))
             for line in comparison.described(made):
                 reporter.say(line)
+        if not prepared:
+            raise InputError(f"{job.raw.source}: none of the targets can be used, for the reasons above")
         found = [_within_budget(*one, share, how) for one in prepared]
-        if len(configs) > 1:
-            write_atomically(folder / "config.yaml", write_yaml(job.settings))
+        if len(prepared) > 1:
+            kept = of_targets(job.settings, [made.config for made, _ in prepared])
+            write_atomically(folder / "config.yaml", write_yaml(kept))
         if None in found and len(found) > 1:  # another share may have ended meanwhile
             found = [done or _within_budget(*one, share, how) for done, one in zip(found, prepared, strict=True)]
         if None in found:

@@ -168,6 +168,14 @@ def _guessed(settings: Mapping[str, Any], told: Told, read: Read) -> dict[str, A
     return dict(kept.settings)
 
 
+def asks_for_all(source: str, given: Mapping[str, Any]) -> bool:
+    """Whether the command line, or else the YAML file, asks for all targets instead of naming them."""
+    named = given.get("target")
+    if named is None and source.lower().endswith((".yaml", ".yml")):
+        named = read_yaml(_config_path(source)).get("target")
+    return bool(named == ALL)
+
+
 def _all_targets(settings: Mapping[str, Any], told: Told, read: Read) -> str:
     """What ``all`` stands for as a target: all targets of a built-in table, or the columns of a user's that hold
     measured values and have no other part; a column that is called so stands for itself."""
@@ -240,6 +248,12 @@ def config_per_target(settings: Mapping[str, Any], columns: Sequence[str]) -> li
         own = {key: values[number] for key, values in each.items()}
         configs.append(RunConfig(**{**settings, **own, "target": name, "out": str(out)}))
     return configs
+
+
+def of_targets(settings: Mapping[str, Any], configs: Sequence[RunConfig]) -> dict[str, Any]:
+    """The settings that `config_per_target` makes these of, where others were left out."""
+    differing = [key for key in PER_TARGET if "," in str(settings.get(key) or "")]
+    return {**settings, **{key: ",".join(getattr(one, key) for one in configs) for key in ("target", *differing)}}
 
 
 def _folder_name(target: str, targets: Sequence[str]) -> str:
