@@ -36,5 +36,8 @@ class Domain:
         return cls(tuple(smiles), np.packbits(bits, axis=1), float(np.quantile(nearest, DOMAIN_SHARE)), kind)
 
     def nearest(self, smiles: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """``(similarity, index)`` of the nearest training molecule. Shapes (n,)."""
-        return nearest_rows(row_bits(smiles, self.kind), np.unpackbits(self.bits, axis=1))
+        """``(similarity, index)`` of the nearest training molecule, which is the molecule itself if it is one of them:
+        others can have the same bits. Shapes (n,)."""
+        similarity, index = nearest_rows(row_bits(smiles, self.kind), np.unpackbits(self.bits, axis=1))
+        own = {text: place for place, text in enumerate(self.smiles)}
+        return similarity, np.array([own.get(text, near) for text, near in zip(smiles, index, strict=True)], dtype=int)

@@ -21,6 +21,7 @@ _TOKEN = re.compile(r"([A-Z][a-z]?)|(\d+(?:\.\d*)?|\.\d+)|([(\[{])|([)\]}])|(.)"
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 # What joins the parts of a hydrate or a mixture. A point can also stand before decimals: see `_at_points`.
 _JOINS = re.compile(r"\s*[·•∙⋅‧・×*]\s*|\s+[xX.]\s+(?=\d)")
+_PLAIN = {0x2212: "-", 0x2013: "-", 0x200B: None, 0xFEFF: None, 0xAD: None}  # minus signs; what cannot be seen
 _NUMBER = r"(?:\d+(?:\.\d*)?|\.\d+)"
 _SOLVENT = re.compile(rf"\.({_NUMBER}?\(?(?:H2O|NH3|HF|HCl|HBr|N2H4|CH3OH|C2H5OH)\)?)(?=$|\.)")
 _SURE_POINT = re.compile(r"\.(?=\d+\.\d)|(?<=[A-Za-z)\]}])\.(?=[A-Z(\[{])")
@@ -64,7 +65,7 @@ def reduced_formula(text: str) -> str:
     """The reduced formula; raises as `parse_composition`."""
     if len(text) > MAX_FORMULA_LENGTH:
         raise MoleculeError(f"formula of {len(text)} characters; the limit is {MAX_FORMULA_LENGTH}")
-    spaced = unicodedata.normalize("NFKC", text).replace("\u2044", "/").strip()
+    spaced = unicodedata.normalize("NFKC", text).translate(_PLAIN).strip()
     if not spaced:
         raise MoleculeError("empty formula")
     _check_readable(spaced)

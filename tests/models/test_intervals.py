@@ -11,6 +11,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from pipeline.arms.ladder import MeanArm
+from pipeline.evaluation.domain import Domain
 from pipeline.evaluation.intervals import conformal_radius
 from pipeline.features.similarity import nearest_neighbours
 from pipeline.files import sha256
@@ -20,7 +21,7 @@ from pipeline.models.predicting import predict_file
 from pipeline.reporter import Reporter
 from pipeline.settings.reading import make_config
 from pipeline.tables.catalogue import card
-from pipeline.tables.kinds import MOLECULES
+from pipeline.tables.kinds import COMPOSITIONS, MOLECULES
 from tests.conftest import write_table
 from tests.test_run import chemtune
 
@@ -201,3 +202,11 @@ def test_a_text_like_none_of_training_is_outside_however_alone_some_of_those_are
     found = model.describe(["zzzz", "heat the sample for 41 h"])
     assert found["in_domain"].tolist() == [False, True]
     assert found["domain_note"].iloc[0] == "no training text is similar at all"
+
+
+def test_the_nearest_of_a_training_row_is_itself_where_others_have_the_same_bits():
+    alloys = [f"Fe{share}Ni{100 - share}" for share in range(41, 60, 2)]
+    domain = Domain.fit(alloys, np.array(alloys, dtype=object), COMPOSITIONS)
+    similarity, index = domain.nearest(alloys)
+    assert index.tolist() == list(range(len(alloys)))
+    assert (similarity == 1).all()
