@@ -54,7 +54,8 @@ show to help it):
 
 Ten is the default for its speed. Steps and learning rate were not tried again with ten. With all 30 layers the mean of
 the distribution was the better point estimate than the median in 5 of 6 runs, and more than 360 steps made it worse on
-B3DB logBB (0.446 against 0.421).
+B3DB logBB (0.446 against 0.421). Where more than half of the training rows have one value the median is taken: of 736
+validation rows of band_gap, 53 % of whose gaps are 0, it has 0.71 eV and the mean 0.90 (one seed).
 """
 
 from __future__ import annotations
