@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import argparse
 import time
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from class_weights import ASSAYS, ROWS
 from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
 from pipeline.arms.language_model import HeadClassifier, linear_start
@@ -26,13 +27,10 @@ from pipeline.reporter import Reporter
 from pipeline.runs.context import Context, this_machine
 from pipeline.runs.fits import new_arm
 from pipeline.runs.held_out import inner_folds, training_groups
-from pipeline.runs.prepare import load_raw, prepare
+from pipeline.runs.prepare import load_table, prepare
 from pipeline.settings.reading import make_config
 from pipeline.tables.catalogue import card
-from pipeline.tables.molecules import MoleculeError, canonical_smiles
 from pipeline.tables.targets import CLASSES
-
-ASSAYS = ("NR-AhR", "SR-ARE", "NR-ER-LBD")
 
 
 class Weighted(HeadClassifier):
@@ -77,26 +75,19 @@ def _masked_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return (losses * targets[..., 1]).sum() / targets[..., 1].sum().clamp(min=1)
 
 
+@cache
 def labels_of_all() -> pd.DataFrame:
     """The labels of all twelve assays by canonical SMILES; NaN where blank or where rows of a molecule disagree."""
-    frame = load_raw("tox21").frame
-    smiles = [_canonical(text) for text in frame["smiles"]]
-    labels = frame[list(card("tox21").targets)].replace("", np.nan).astype(float)
-    lowest, highest = labels.groupby(smiles).min(), labels.groupby(smiles).max()
-    return lowest.where(lowest == highest)
-
-
-def _canonical(text: str) -> str:
-    try:
-        return canonical_smiles(text)
-    except MoleculeError:
-        return ""
+    tables = {assay: load_table(make_config("tox21", {"target": assay}), Reporter()) for assay in card("tox21").targets}
+    return pd.DataFrame(
+        {assay: table.frame.set_index("smiles")["target"].astype(float) for assay, table in tables.items()}
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--assays", default=",".join(ASSAYS))
-    parser.add_argument("--rows", type=int, default=2_500)
+    parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--seeds", type=int, default=1)
     given = parser.parse_args()
     for seed in range(given.seeds):

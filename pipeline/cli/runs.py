@@ -38,40 +38,23 @@ def run(
     terminal.begin(source)
     from pipeline.cells.executors import Executor
     from pipeline.files import write_atomically
-    from pipeline.runs.budget import check_room
     from pipeline.runs.context import settled
-    from pipeline.runs.prepare import open_job, prepare
+    from pipeline.runs.prepare import open_job
     from pipeline.settings.reading import asks_for_all, of_targets, write_yaml
     from pipeline.settings.run import budget_seconds
-    from pipeline.studies.compare import study as comparison
     from pipeline.studies.compare.targets import write_reports
 
     how = Executor.of(executor or "", workers or 0, shard or "")
     job = open_job(source, given, terminal.tell)
     configs, folder = job.configs, Path(job.settings["out"])
-    share = budget_seconds(configs[0].budget) / len(configs) if configs[0].budget else 0.0
     reporter = TerminalReporter()
     with reporter.running():
-        prepared = []
-        for config in configs:
-            try:
-                made = prepare(config, reporter, job.raw)
-            except InputError as error:
-                if len(configs) == 1:
-                    raise
-                if not asks_for_all(source, given):
-                    raise InputError(f"target {config.target!r}: {error}") from None
-                reporter.say(f"Left out: target {config.target!r}: {error}")
-                continue
-            check_room(made)
-            prepared.append((made, settled(made, reporter)))
-            for line in comparison.described(made):
-                reporter.say(line)
-        if not prepared:
-            raise InputError(f"{job.raw.source}: none of the targets can be used, for the reasons above")
+        contexts = _prepared(job, reporter, leave_out=asks_for_all(source, given))
+        prepared = [(context, settled(context, reporter)) for context in contexts]
+        share = budget_seconds(configs[0].budget) / len(prepared) if configs[0].budget else 0.0
         found = [_within_budget(*one, share, how) for one in prepared]
         if len(prepared) > 1:
-            kept = of_targets(job.settings, [made.config for made, _ in prepared])
+            kept = of_targets(job.settings, [context.config for context in contexts])
             write_atomically(folder / "config.yaml", write_yaml(kept))
         if None in found and len(found) > 1:  # another share may have ended meanwhile
             found = [done or _within_budget(*one, share, how) for done, one in zip(found, prepared, strict=True)]
@@ -81,6 +64,33 @@ def run(
         reporter.step("the report", 0, 1)
         page, together = write_reports(found, folder)
     say_done(found, page, together)
+
+
+def _prepared(job: Any, reporter: Any, leave_out: bool) -> list[Any]:
+    """What is run for each target; of several, those that cannot be used are named, and left out if that is asked
+    for."""
+    from pipeline.runs.budget import check_room
+    from pipeline.runs.prepare import prepare
+    from pipeline.studies.compare import study as comparison
+
+    contexts = []
+    for config in job.configs:
+        try:
+            made = prepare(config, reporter, job.raw)
+        except InputError as error:
+            if len(job.configs) == 1:
+                raise
+            if not leave_out:
+                raise InputError(f"target {config.target!r}: {error}") from None
+            reporter.say(f"Left out: target {config.target!r}: {error}")
+            continue
+        check_room(made)
+        contexts.append(made)
+        for line in comparison.described(made):
+            reporter.say(line)
+    if not contexts:
+        raise InputError(f"{job.raw.source}: none of the targets can be used, for the reasons above")
+    return contexts
 
 
 def say_done(done: Sequence[Any], page: Path, together: Any = None) -> None:

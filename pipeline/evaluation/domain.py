@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -39,5 +40,10 @@ class Domain:
         """``(similarity, index)`` of the nearest training molecule, which is the molecule itself if it is one of them:
         others can have the same bits. Shapes (n,)."""
         similarity, index = nearest_rows(row_bits(smiles, self.kind), np.unpackbits(self.bits, axis=1))
-        own = {text: place for place, text in enumerate(self.smiles)}
-        return similarity, np.array([own.get(text, near) for text, near in zip(smiles, index, strict=True)], dtype=int)
+        places = [self._places.get(text, near) for text, near in zip(smiles, index, strict=True)]
+        return similarity, np.array(places, dtype=int)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        """Where each training molecule stands."""
+        return {text: place for place, text in enumerate(self.smiles)}

@@ -189,8 +189,8 @@ def _write_language_model(folder: Path, name: str, model: Any) -> dict[str, Any]
     if hasattr(model, "scale_"):
         description |= {"mean": model.mean_, "scale": model.scale_}
     elif hasattr(model, "format_"):
-        description |= {"mean": model.centre_, "takes_median": model.takes_median_}
-        description |= {"number_format": asdict(model.format_)}
+        kept = {"mean": model.centre_, "takes_median": model.takes_median_, "number_format": asdict(model.format_)}
+        description |= kept
     return description
 
 

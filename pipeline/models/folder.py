@@ -185,12 +185,11 @@ class SavedModel:
             found = {"prediction": self.scale.back(modelled), "lower": lower, "upper": upper}
             if self.scale.transform:
                 found[self.scale.transform] = modelled
-        found[self.nearest_column] = [self.domain.smiles[position] for position in index]
+        nearest = found[self.nearest_column] = [self.domain.smiles[position] for position in index]
         found["similarity"] = similarity
-        known = set(self.domain.smiles)
         notes = self._domain_notes(X, similarity)
         found["in_training"] = np.array(
-            [text in known and not note for text, note in zip(smiles, notes, strict=True)], dtype=bool
+            [text == near and not note for text, near, note in zip(smiles, nearest, notes, strict=True)], dtype=bool
         )
         found["in_domain"] = np.array([not note for note in notes], dtype=bool)
         found["domain_note"] = notes

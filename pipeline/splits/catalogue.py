@@ -179,7 +179,8 @@ def _varied_components(table: Table) -> list[str]:
 
 
 def _rungs_of(table: Table) -> list[str]:
-    return [row.name for row in _ROWS if row.ladder and table.kind in row.kinds and table.task in row.tasks]
+    fitting = [row for row in _ROWS if row.ladder and table.kind in row.kinds and table.task in row.tasks]
+    return [row.name for row in fitting if row.stands_for is None or row.stands_for(table)]
 
 
 _ROWS = (
@@ -314,7 +315,7 @@ def expand_names(names: Sequence[str], table: Table) -> list[str]:
     Raises
     ------
     InputError
-        If one of them is for other tables, or stands for none that this table can make, where no ladder is asked for.
+        If one of them is for other tables, or stands for none that this table can make.
     """
     expanded: list[str] = []
     for name in names:
@@ -327,14 +328,8 @@ def expand_names(names: Sequence[str], table: Table) -> list[str]:
         made = row.stands_for(table)
         if not made:
             raise InputError(f"split {name!r}: there is none of these that this table can make ({row.does})")
-        expanded += expand_names([one for one in made if _stands_for_some(one, table)], table)
+        expanded += expand_names(made, table)
     return list(dict.fromkeys(expanded)) if "ladder" in names else expanded
-
-
-def _stands_for_some(name: str, table: Table) -> bool:
-    """Whether there is a split behind a name of the ladder."""
-    row, _ = rung_of(name)
-    return row is None or row.stands_for is None or bool(row.stands_for(table))
 
 
 def makes_folds(name: str) -> bool:

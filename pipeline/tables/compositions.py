@@ -17,18 +17,19 @@ from pipeline.tables.molecules import MoleculeError, Parent
 MAX_FORMULA_LENGTH = 500
 MOST_ATOMS = 1_000  # of a formula in whole numbers; others are written as shares of one atom
 SHARE_DIGITS = 6
-_TOKEN = re.compile(r"([A-Z][a-z]?)|(\d+(?:\.\d*)?|\.\d+)|([(\[{])|([)\]}])|(.)")
+_NUMBER = r"(?:\d+(?:\.\d*)?|\.\d+)"
+_SYMBOL = "[A-Z][a-z]?"
+_TOKEN = re.compile(rf"({_SYMBOL})|({_NUMBER})|([(\[{{])|([)\]}}])|(.)")
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 # What joins the parts of a hydrate or a mixture. A point can also stand before decimals: see `_at_points`.
 _JOINS = re.compile(r"\s*[·•∙⋅‧・×*]\s*|\s+[xX.]\s+(?=\d)")
 _PLAIN = {0x2212: "-", 0x2013: "-", 0x200B: None, 0xFEFF: None, 0xAD: None}  # minus signs; what cannot be seen
-_NUMBER = r"(?:\d+(?:\.\d*)?|\.\d+)"
 _SOLVENT = re.compile(rf"\.({_NUMBER}?\(?(?:H2O|NH3|HF|HCl|HBr|N2H4|CH3OH|C2H5OH)\)?)(?=$|\.)")
 _SURE_POINT = re.compile(r"\.(?=\d+\.\d)|(?<=[A-Za-z)\]}])\.(?=[A-Z(\[{])")
 _POINT = re.compile(r"(?<![\d.])(\d*)\.(?=\d+[A-Z(\[{])")
 _STATE = re.compile(r"\((?:I{1,3}|I?V|VI{1,3}|I?X)\)")
 _PHASE = re.compile(r"\s\([A-Z]\)\s*$")
-_APART = re.compile(rf"(?:[A-Z][a-z]?\s+{_NUMBER}\s*){{2,}}")
+_APART = re.compile(rf"(?:{_SYMBOL}\s+{_NUMBER}\s*){{2,}}")
 _CHARGE = re.compile(r"(\^?\d*[+-]+|[+-]\d+|\^\d*[+-]?)$")
 
 
@@ -88,7 +89,7 @@ def _check_readable(spaced: str) -> None:
     if phase := _PHASE.search(spaced):
         raise MoleculeError(f"unparsable formula: {phase[0].strip()} in {spaced!r} looks like a phase; leave it out")
     whole = _JOINS.sub("·", spaced)
-    if re.search(r"\s\d|\s\.\d", whole) and not _APART.fullmatch(whole):
+    if re.search(r"\s\.?\d", whole) and not _APART.fullmatch(whole):
         raise MoleculeError(
             f"unparsable formula: a number in {spaced!r} stands apart; write amounts behind their element, and "
             "· between the parts of a hydrate or a mixture"
@@ -108,16 +109,16 @@ def _at_points(text: str, whole: str) -> list[str]:
         Where brackets leave that open.
     """
     for found in _SOLVENT.finditer(text):
-        if re.search("[A-Z]", text[: found.start()]):
-            rest = text[found.end() + 1 :]
-            return [*_at_points(text[: found.start()], whole), found[1], *(_at_points(rest, whole) if rest else [])]
+        left, rest = text[: found.start()], text[found.end() + 1 :]
+        if re.search(_SYMBOL, left):
+            return [*_at_points(left, whole), found[1], *(_at_points(rest, whole) if rest else [])]
     for found in _SURE_POINT.finditer(text):
-        if re.search("[A-Z]", text[: found.start()]):
-            return [*_at_points(text[: found.start()], whole), *_at_points(text[found.end() :], whole)]
+        left, right = text[: found.start()], text[found.end() :]
+        if re.search(_SYMBOL, left):
+            return [*_at_points(left, whole), *_at_points(right, whole)]
     for found in _POINT.finditer(text):
         left, right = text[: found.end() - 1], text[found.end() :]
-        both = set(re.findall("[A-Z][a-z]?", left)) & set(re.findall("[A-Z][a-z]?", right))
-        if found[1].startswith("0") or not both:
+        if found[1].startswith("0") or not set(re.findall(_SYMBOL, left)) & set(re.findall(_SYMBOL, right)):
             continue
         if re.search(r"[(\[{)\]}]", text):
             raise MoleculeError(

@@ -24,8 +24,9 @@ _WORDS_OF_TRUTH = {"true", "t", "yes", "y", "false", "f", "no", "n"}
 _LONGEST_NUMBER = 40  # characters
 
 
-def parse_class(text: str) -> str:
-    """A class label: the text itself, whole numbers without their decimals (``1.0`` is ``1``), to the last digit.
+def parse_class(text: str, minus: bool = False) -> str:
+    """A class label: the text itself, whole numbers without their decimals (``1.0`` is ``1``), to the last digit; where
+    ``minus`` is set, ``-`` is one.
 
     Raises
     ------
@@ -33,7 +34,7 @@ def parse_class(text: str) -> str:
         If the cell is missing.
     """
     cleaned = " ".join(text.split())
-    if cleaned.lower() in MISSING_CLASS:
+    if cleaned.lower() in MISSING_CLASS and not (minus and cleaned == MINUS):
         raise TargetError("missing target")
     try:
         number = Decimal(cleaned) if len(cleaned) <= _LONGEST_NUMBER and "_" not in cleaned else None
@@ -68,7 +69,7 @@ class ClassReader:
         written: Counter[str] = Counter()
         for cell in cells:
             try:
-                written[MINUS if minus and cell.strip() == MINUS else parse_class(cell)] += 1
+                written[parse_class(cell, minus)] += 1
             except TargetError:
                 continue
         folded: dict[str, Counter[str]] = defaultdict(Counter)
@@ -103,7 +104,7 @@ class ClassReader:
         TargetError
             If the cell is missing.
         """
-        label = MINUS if self.minus and cell.strip() == MINUS else parse_class(cell)
+        label = parse_class(cell, self.minus)
         if label.casefold() in self.missing:
             raise TargetError("missing target")
         return self.names.get(label.casefold(), label)
