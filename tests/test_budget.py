@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.errors import InputError
 from pipeline.reporter import Reporter
-from pipeline.runs.budget import REDUCTIONS, _apply, _reduced, chosen, duration_option
+from pipeline.runs.budget import COMPARISON, REDUCTIONS, _apply, _reduced, chosen, duration_option
 from pipeline.runs.context import Machine
 from pipeline.runs.estimates import Probe, estimate, seconds_of_fit
 from pipeline.runs.prepare import prepare
@@ -73,21 +73,21 @@ def asked(tmp_path_factory):
 
 
 def seconds_of(context, measured, places):
-    return sum(estimate(_apply(context, places), MACHINE, measured).values())
+    return sum(estimate(_apply(context, COMPARISON, places), MACHINE, measured).values())
 
 
 @pytest.mark.parametrize("share", [0.9, 0.7, 0.5, 0.3, 0.2, 0.1, 0.01])
 def test_what_was_asked_for_by_name_is_given_up_last(asked, share):
     context, measured = asked
     budget = share * seconds_of(context, measured, [])
-    given_up = chosen(context, MACHINE, measured, budget)
+    given_up = chosen(context, MACHINE, measured, budget, COMPARISON)
     assert given_up
     named = [place for place in given_up if REDUCTIONS[place].is_named(context)]
     unnamed = [place for place in range(len(REDUCTIONS)) if not REDUCTIONS[place].is_named(context)]
     if named:
         assert seconds_of(context, measured, unnamed) > budget
     else:
-        assert set(_apply(context, given_up).arms) == set(context.arms)
+        assert set(_apply(context, COMPARISON, given_up).arms) == set(context.arms)
 
 
 @pytest.mark.parametrize("share", [0.9, 0.7, 0.5, 0.3, 0.2])
@@ -98,11 +98,11 @@ def test_no_more_is_given_up_than_it_takes(asked, share, arms):
         content = recorded("photoswitch")
         context = context_of(content, context.folder, arms="all")
     budget = share * seconds_of(context, measured, [])
-    given_up = chosen(context, MACHINE, measured, budget)
+    given_up = chosen(context, MACHINE, measured, budget, COMPARISON)
     assert seconds_of(context, measured, given_up) <= budget
     for place in given_up:
         assert seconds_of(context, measured, [other for other in given_up if other != place]) > budget
-    assert chosen(context, MACHINE, measured, seconds_of(context, measured, [])) == []
+    assert chosen(context, MACHINE, measured, seconds_of(context, measured, []), COMPARISON) == []
 
 
 def test_the_settings_of_a_user_count_as_named(asked):

@@ -52,12 +52,12 @@ def run(
         contexts = _prepared(job, reporter, leave_out=asks_for_all(source, given))
         prepared = [(context, settled(context, reporter)) for context in contexts]
         share = budget_seconds(configs[0].budget) / len(prepared) if configs[0].budget else 0.0
-        found = [_within_budget(*one, share, how) for one in prepared]
+        found = [_done(*one, share, how) for one in prepared]
         if len(prepared) > 1:
             kept = of_targets(job.settings, [context.config for context in contexts])
             write_atomically(folder / "config.yaml", write_yaml(kept))
         if None in found and len(found) > 1:  # another share may have ended meanwhile
-            found = [done or _within_budget(*one, share, how) for done, one in zip(found, prepared, strict=True)]
+            found = [done or _done(*one, share, how) for done, one in zip(found, prepared, strict=True)]
         if None in found:
             console.print("Other shares are still to be done; the command that does the last one writes the report.")
             return
@@ -128,30 +128,14 @@ def _next(used: Mapping[str, str | None], folder: Path) -> str:
     return f"fit --run {shlex.quote(str(folder))}{split} --arm best"
 
 
-def _within_budget(context: Any, machine: Any, seconds: float, how: Any) -> Any:
-    """Fill the cells of a run, after a probe and what follows from it for the budget (0 for none)."""
+def _done(context: Any, machine: Any, seconds: float, how: Any) -> Any:
+    """Fill the cells of a run, within a budget (0 for none)."""
     from pipeline.cells.store import Store
-    from pipeline.runs.budget import duration, duration_option, fit_budget
-    from pipeline.runs.estimates import busy_note, estimate, probe
-    from pipeline.runs.fits import compute_features, missing_fits
+    from pipeline.runs.fits import compute_features
     from pipeline.studies.compare import study
-    from pipeline.studies.study import execute
+    from pipeline.studies.study import execute, within_time
 
-    if missing_fits(context, machine, Store(context.folder)):
-        if note := busy_note():
-            machine.reporter.say(note)
-        measured = probe(context, machine)
-        if seconds:
-            context = fit_budget(context, machine, measured, seconds, how.machines)
-        for note in context.left_out:
-            machine.reporter.say(f"Left out for the budget of {context.config.budget}: {note}.")
-        total = sum(estimate(context, machine, measured).values()) / how.machines
-        machine.reporter.say(f"Estimated time on this machine, from a short probe: {duration(total)}.")
-        if seconds and total > seconds:
-            machine.reporter.say(
-                f"The budget of {context.config.budget} cannot be met: this is the least that can be compared. "
-                f"--budget {duration_option(total)} would do."
-            )
+    context = within_time(study, context, machine, seconds, how)
     compute_features(context, machine, Store(context.folder))
     return execute(study, context, machine, how)
 

@@ -70,12 +70,12 @@ def run_named(
     terminal.begin(source)
     from pipeline.cells.executors import Executor
     from pipeline.settings.fields import quick_values
-    from pipeline.settings.reading import default_folder, make_config, read_stress
+    from pipeline.settings.reading import default_folder, make_config, read_study
     from pipeline.studies.study import run_study, study_named
 
     study, how = study_named(name), Executor.of(*who)
     own = {field.name for field in fields(study.Settings)}  # type: ignore[arg-type]
-    said = read_stress(source, name) | (quick_values(study.Settings) if quick else {})
+    said = read_study(source, name) | (quick_values(study.Settings) if quick else {})
     settings = study.Settings.read(
         said | {key: value for key, value in given.items() if key in own}, f"settings of {name}"
     )

@@ -45,7 +45,9 @@ RANGE = {  # of the values that a metric can take
     "balanced_accuracy": (0.0, 1.0),
     "brier": (0.0, 2.0),
     "accuracy": (0.0, 1.0),
+    "log_loss": (0.0, _INFINITE),
 }
+LEAST_CHANCE = 1e-3  # of a class, where the log-loss is taken: a chance of zero would cost without bound
 LABELS = {
     "mae": "MAE",
     "rmse": "RMSE",
@@ -59,6 +61,7 @@ LABELS = {
     "balanced_accuracy": "balanced accuracy",
     "brier": "Brier score",
     "accuracy": "accuracy",
+    "log_loss": "log-loss",
 }
 
 
@@ -252,6 +255,17 @@ def class_scores(
         "brier": divide(weights @ squared, weights.sum(axis=1)),
         "accuracy": divide(np.einsum("bii->b", confusion), confusion.sum(axis=(1, 2))),
     }
+
+
+def log_losses(truth: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    """What each row adds to the log-loss, in nats; chances below `LEAST_CHANCE` count as that. Shape (n,)."""
+    codes = np.searchsorted(classes, truth)
+    return -np.log(np.maximum(probabilities[np.arange(len(codes)), codes], LEAST_CHANCE))
+
+
+def log_loss(truth: np.ndarray, probabilities: np.ndarray, classes: Sequence[str], weights: np.ndarray) -> np.ndarray:
+    """The mean of `log_losses`."""
+    return divide(weights @ log_losses(truth, probabilities, classes), weights.sum(axis=1))
 
 
 def rarer_class(truth: Sequence[str], classes: Sequence[str]) -> str:

@@ -88,7 +88,7 @@ class Grid:
     header : sequence of str
         Empty for a table without one.
     rows : sequence
-        Of texts, numbers, `Interval`, `Shaded` or None, or of `Group`.
+        Of texts, numbers, `Interval`, `Shaded`, `Written` or None, or of `Group`.
     words : frozenset of int
         Columns that hold words, besides the first one; ``wrapped`` those that hold sentences.
     name : str
@@ -142,6 +142,8 @@ def _interval(value: Any) -> Interval:
 
 
 def _cell(value: Any, decimals: int | None) -> Written:
+    if isinstance(value, Written):
+        return value
     if value is None:
         return Written("")
     if isinstance(value, (tuple, Shaded)):

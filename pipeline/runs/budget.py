@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from math import ceil
@@ -46,7 +46,8 @@ class Reduction:
         """Whether the user asked by name for what it gives up."""
         config = context.config
         if self.of != "arms":
-            return bool(getattr(config, self.of) != type(config).__dataclass_fields__[self.of].default)
+            asked = context.settings if hasattr(context.settings, self.of) else config
+            return bool(getattr(asked, self.of) != type(asked).__dataclass_fields__[self.of].default)
         given_up = set(context.arms) & set(self.arms)
         named = [name for name in context.arms if name in config.arms]
         return any(given_up & {name, *fitted_arms(name)} for name in named)
@@ -70,15 +71,17 @@ def _fewer_rows(n: int) -> Reduction:
     return Reduction(reduce, "max_rows")
 
 
-def _steps(context: Context) -> int:
+def most_steps(context: Context) -> int:
     """Most optimiser steps that a language-model arm of this run takes."""
     rows = max(len(fold.train) for split in context.splits for fold in split.folds)
     return context.config.steps or training_settings(rows, "lm-head").steps
 
 
-def _fewer_steps(steps: int) -> Reduction:
+def fewer_steps(steps: int) -> Reduction:
+    """Language-model arms that take so many optimiser steps."""
+
     def reduce(context: Context) -> Context | None:
-        if _steps(context) <= steps or not _language_models(context):
+        if most_steps(context) <= steps or not _language_models(context):
             return None
         return replace(context, config=replace(context.config, steps=steps))
 
@@ -104,19 +107,18 @@ def _language_models(context: Context) -> bool:
 
 
 STEP_LIMITS = (TEXT_STEPS, 240, 160, 120)  # from more, lm-text would take more steps than by itself
-# What is given up first stands first, but for what the user asked for by name, which comes after all else.
-REDUCTIONS: tuple[Reduction, ...] = (
+REDUCTIONS = (  # of a comparison of arms
     Reduction(_one_seed, "lm_seeds"),
     _fewer_repeats(3),
     _fewer_rows(4_000),
-    _fewer_steps(STEP_LIMITS[0]),
+    fewer_steps(STEP_LIMITS[0]),
     _fewer_repeats(1),
     _fewer_rows(2_000),
-    _fewer_steps(STEP_LIMITS[1]),
+    fewer_steps(STEP_LIMITS[1]),
     _without("lm-text"),
-    _fewer_steps(STEP_LIMITS[2]),
+    fewer_steps(STEP_LIMITS[2]),
     _fewer_rows(1_000),
-    _fewer_steps(STEP_LIMITS[3]),
+    fewer_steps(STEP_LIMITS[3]),
     _fewer_rows(500),
     _without(*LANGUAGE_MODELS),
     _without("svr", "gp", "components-gp", "drfp-gp"),
@@ -124,7 +126,32 @@ REDUCTIONS: tuple[Reduction, ...] = (
 )
 
 
-def fit_budget(context: Context, machine: Machine, measured: Probe, seconds: float, at_once: int = 1) -> Context:
+@dataclass(frozen=True)
+class Budget:
+    """How a study keeps within a time.
+
+    Attributes
+    ----------
+    reductions : tuple of Reduction
+        What is given up first stands first, but for what the user asked for by name, which comes after all else.
+    estimate : callable
+        Seconds by arm of all that is still to be done, from the run, the machine and what was timed.
+    left_out : callable
+        What the smaller of two runs lacks, a line each.
+    """
+
+    reductions: tuple[Reduction, ...]
+    estimate: Callable[[Context, Machine, Probe], Mapping[str, float]]
+    left_out: Callable[[Context, Context], list[str]]
+
+    def seconds(self, context: Context, machine: Machine, measured: Probe) -> float:
+        """All that is still to be done."""
+        return sum(self.estimate(context, machine, measured).values())
+
+
+def fit_budget(
+    context: Context, machine: Machine, measured: Probe, seconds: float, budget: Budget, at_once: int = 1
+) -> Context:
     """Reduce the run until its estimate fits, and keep the choice in the run's folder.
 
     What was asked for by name is given up last. Then what was given up is taken back, the most valuable first, where
@@ -138,24 +165,28 @@ def fit_budget(context: Context, machine: Machine, measured: Probe, seconds: flo
     """
     with Store(context.folder).decision():
         if _stored_choice(context) is None:
-            content = {**_identity(context), "reductions": chosen(context, machine, measured, seconds * at_once)}
+            content = {
+                **_identity(context),
+                "reductions": chosen(context, machine, measured, seconds * at_once, budget),
+            }
             write_atomically(context.folder / CHOICE, json.dumps(content, indent=1))
-    return as_reduced(context)
+    return as_reduced(context, budget)
 
 
-def chosen(context: Context, machine: Machine, measured: Probe, seconds: float) -> list[int]:
-    """Places in `REDUCTIONS` of what is given up for a time, in the order in which it is."""
+def chosen(context: Context, machine: Machine, measured: Probe, seconds: float, budget: Budget) -> list[int]:
+    """Places in the reductions of what is given up for a time, in the order in which it is."""
 
     @cache
     def reduced(places: tuple[int, ...]) -> Context:
-        return _apply(reduced(places[:-1]), places[-1:]) if places else context
+        return _apply(reduced(places[:-1]), budget, places[-1:]) if places else context
 
     @cache
     def fits(places: tuple[int, ...]) -> bool:
-        return sum(estimate(reduced(places), machine, measured).values()) <= seconds
+        return budget.seconds(reduced(places), machine, measured) <= seconds
 
     found: tuple[int, ...] = ()
-    for place in sorted(range(len(REDUCTIONS)), key=lambda place: REDUCTIONS[place].is_named(context)):
+    kinds = budget.reductions
+    for place in sorted(range(len(kinds)), key=lambda place: kinds[place].is_named(context)):
         if fits(found):
             break
         if reduced((*found, place)) is not reduced(found):
@@ -167,16 +198,16 @@ def chosen(context: Context, machine: Machine, measured: Probe, seconds: float) 
     return list(found)
 
 
-def _apply(context: Context, places: Sequence[int]) -> Context:
+def _apply(context: Context, budget: Budget, places: Sequence[int]) -> Context:
     for place in places:
-        context = _reduced(context, REDUCTIONS[place]) or context
+        context = _reduced(context, budget.reductions[place]) or context
     return context
 
 
-def as_reduced(context: Context) -> Context:
+def as_reduced(context: Context, budget: Budget) -> Context:
     """The run with the reductions that an earlier start chose for a budget; as it is if there were none."""
-    smaller = _apply(context, _stored_choice(context) or [])
-    return replace(smaller, asked=context.config, left_out=(*context.left_out, *_left_out(context, smaller)))
+    smaller = _apply(context, budget, _stored_choice(context) or [])
+    return replace(smaller, asked=context, left_out=(*context.left_out, *budget.left_out(context, smaller)))
 
 
 def _reduced(context: Context, reduction: Reduction) -> Context | None:
@@ -190,7 +221,8 @@ def _reduced(context: Context, reduction: Reduction) -> Context | None:
 def _identity(context: Context) -> dict[str, Any]:
     """What a choice belongs to."""
     settings = {key: value for key, value in context.config.as_dict().items() if key != "out"}
-    return {"settings": settings, "table": context.table.fingerprint()}
+    own = {"study": context.settings.as_dict()} if context.settings else {}
+    return {"settings": settings, **own, "table": context.table.fingerprint()}
 
 
 def _left_out(whole: Context, smaller: Context) -> list[str]:
@@ -206,9 +238,14 @@ def _left_out(whole: Context, smaller: Context) -> list[str]:
     dropped = [arm for arm in whole.arms if arm not in smaller.arms]
     if dropped:
         notes.append(f"arms: {', '.join(dropped)}")
-    if _language_models(smaller) and _steps(smaller) < _steps(whole):
-        notes.append(f"optimiser steps of the language-model arms: {_steps(smaller)} instead of {_steps(whole)}")
+    if _language_models(smaller) and most_steps(smaller) < most_steps(whole):
+        notes.append(
+            f"optimiser steps of the language-model arms: {most_steps(smaller)} instead of {most_steps(whole)}"
+        )
     return notes
+
+
+COMPARISON = Budget(REDUCTIONS, estimate, _left_out)
 
 
 def _stored_choice(context: Context) -> list[int] | None:

@@ -43,8 +43,8 @@ class Context:
         None yet where a model is fitted on all rows.
     left_out, rungs_left_out : tuple of str
         What was given up for a budget, and splits that the table cannot make; a line each.
-    asked : RunConfig or None
-        The settings before a budget reduced them; None where nothing was.
+    asked : Context or None
+        The run before a budget reduced it; None where nothing was.
     settings : object
         Those of a study beside the settings of a run; None for a comparison of arms.
     """
@@ -56,7 +56,7 @@ class Context:
     left_out: tuple[str, ...] = ()
     rungs_left_out: tuple[str, ...] = ()
     settings: Any = None
-    asked: RunConfig | None = None
+    asked: Context | None = None
     _kept: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -109,7 +109,8 @@ def _probe_engine(context: Context, machine: Machine, arm: str) -> tuple[float, 
     frozen = (time.perf_counter() - started) / len(sample)
     if arm == "lm-frozen":
         return 0.0, frozen, 0.0
-    settings = training_settings(len(sample), arm, PROBE_STEPS_ON_GPU if engine.on_gpu else PROBE_STEPS)
+    steps = PROBE_STEPS_ON_GPU if engine.on_gpu else PROBE_STEPS
+    settings = training_settings(len(sample), arm, steps, batch_size=context.config.batch)
     with engine.adapted(rank=settings.rank, alpha=settings.alpha, dropout=0.0, seed=0) as model:
         head = Head(engine.model.config.hidden_size, 1).to(engine.device)
         parameters = [p for p in model.parameters() if p.requires_grad] + list(head.parameters())

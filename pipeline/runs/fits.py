@@ -225,7 +225,7 @@ def fit_cell(context: Context, machine: Machine, split: Split, fold: Fold, arm: 
 def training_inputs(context: Context, machine: Machine, arm: str, n: int) -> dict[str, Any]:
     """All that the language model of an arm and its training on so many rows depend on, but for the rows."""
     depth, trained = context.layers(arm)
-    settings = training_settings(n, arm, context.config.steps or None)
+    settings = training_settings(n, arm, context.config.steps or None, batch_size=context.config.batch)
     start = starting_adapter(context, arm)
     return {
         **language_model_inputs(context, machine),
@@ -330,6 +330,7 @@ def new_arm(
             "engine": lambda name: machine.engine(context, name),
             "template": context.template,
             "steps": steps or context.config.steps or None,
+            "settings": {"batch_size": context.config.batch},
             "start": context.config.start,
             "reach": reach,
             "progress": lambda done, total: machine.reporter.step(label, done, total),

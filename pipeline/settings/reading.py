@@ -23,7 +23,8 @@ from pipeline.tables.reading import RawTable, read_table, table_name
 Told = Callable[[str], None]
 Read = Callable[[str, str], RawTable]
 ALL = "all"  # for a target: every column that can be one
-STRESS = "stress"  # the key of a YAML file under which studies have their settings
+# The keys of a YAML file under which studies have their settings: failure modes under the first.
+STRESS, STUDY = "stress", "study"
 
 
 def _coerce(name: str, value: Any, kind: Any, where: str) -> Any:
@@ -49,7 +50,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Settings from a YAML file, their names and types checked."""
     content = _load_yaml(path)
     kinds = get_type_hints(RunConfig)
-    content = without_aliases({key: value for key, value in content.items() if key != STRESS}, str(path))
+    content = without_aliases({key: value for key, value in content.items() if key not in (STRESS, STUDY)}, str(path))
     for key in content:
         if key not in kinds:
             names = [*(field.name for field in fields(RunConfig)), *ALIASES]
@@ -57,21 +58,40 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return {key: _coerce(key, value, kinds[key], str(path)) for key, value in content.items()}
 
 
-def read_stress(source: str, study: str) -> dict[str, Any]:
-    """What a YAML file says under ``stress`` of a study; nothing for another source."""
+def study_key(name: str) -> str:
+    """Under which key of a YAML file a study has its settings."""
+    return STRESS if STUDIES[name].failure_mode else STUDY
+
+
+def read_studies(path: Path) -> dict[str, dict[str, Any]]:
+    """What a YAML file says of each study that it names, under either key.
+
+    Raises
+    ------
+    InputError
+        For a study that there is not, or what is no settings.
+    """
+    content, settings = _load_yaml(path), {}
+    for key in (STRESS, STUDY):
+        found = content.get(key) or {}
+        if not isinstance(found, Mapping):
+            raise InputError(f"{path}: {key} is {found!r}; expected the name of a study and settings below it")
+        for name, given in found.items():
+            if name not in STUDIES:
+                raise unknown(f"study under {key} in {path}", str(name), STUDIES)
+            if not isinstance(given or {}, Mapping):
+                raise InputError(f"{path}: {key}: {name} is {given!r}; expected settings as 'key: value' lines")
+            if name in settings:
+                raise InputError(f"{path}: {name} stands under {STRESS} and under {STUDY}; give one of the two")
+            settings[name] = dict(given or {})
+    return settings
+
+
+def read_study(source: str, name: str) -> dict[str, Any]:
+    """What a YAML file says of a study; nothing for another source."""
     if not source.lower().endswith((".yaml", ".yml")):
         return {}
-    path = _config_path(source)
-    found = _load_yaml(path).get(STRESS) or {}
-    if not isinstance(found, Mapping):
-        raise InputError(f"{path}: {STRESS} is {found!r}; expected the name of a study and settings below it")
-    for name in found:
-        if name not in STUDIES:
-            raise unknown(f"study under {STRESS} in {path}", str(name), STUDIES)
-    settings = found.get(study) or {}
-    if not isinstance(settings, Mapping):
-        raise InputError(f"{path}: {STRESS}: {study} is {settings!r}; expected settings as 'key: value' lines")
-    return dict(settings)
+    return read_studies(_config_path(source)).get(name, {})
 
 
 def _config_path(source: str) -> Path:

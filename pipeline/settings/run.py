@@ -171,7 +171,7 @@ class RunConfig:
     bins: int = setting(
         0,
         "Make this many classes of a number, by training quantiles.",
-        "run fit",
+        "run fit study",
         panel=TABLE,
         least=0,
         help_fit="Make this many classes of a number, by quantiles.",
@@ -299,11 +299,12 @@ class RunConfig:
     )
     steps: int = setting(
         0,
-        "Optimiser steps of the LM arms, 16 rows each; 0: by the number of rows.",
+        "Optimiser steps of the LM arms; 0: by the number of rows.",
         "run fit study",
         panel=MODEL,
         least=0,
     )
+    batch: int = setting(16, "Rows of each optimiser step of the LM arms.", "run fit study", panel=MODEL, least=1)
     lm_seeds: int = setting(
         0,
         "Training seeds of each language model on a hold-out; two of the primary one if not given.",
@@ -325,7 +326,9 @@ class RunConfig:
         help_study="Seed of the splits, and the first of the training seeds.",
         common=True,
     )
-    budget: str = setting("", "Time to keep within, such as 10m; says what it left out.", "run", panel=RUN, common=True)
+    budget: str = setting(
+        "", "Time to keep within, such as 10m; says what it left out.", "run study", panel=RUN, common=True
+    )
     keep_models: bool = setting(False, "Keep the fitted arms.", "run", panel=RUN)
     out: str = setting("", "Folder of the run; runs/<table> if empty.")
 

@@ -41,7 +41,7 @@ STUDIES = {
         "Generate conditions for held-out reactions, filter them by models that check, and look the truth up.",
     ),
     "learning-curve": StudyRow(
-        "pipeline.studies.learning_curve",
+        "pipeline.studies.learning_curve.study",
         "How the error falls with the number of measurements.",
         failure_mode=False,
         options="study",

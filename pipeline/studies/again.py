@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from pipeline.cells.store import Store
 from pipeline.errors import InputError
@@ -14,10 +11,10 @@ from pipeline.reporter import Reporter
 from pipeline.runs.budget import as_reduced
 from pipeline.runs.context import Context
 from pipeline.runs.prepare import open_job, prepare
-from pipeline.settings.reading import STRESS, make_config
+from pipeline.settings.reading import make_config, read_studies
 from pipeline.studies.compare import study as comparison
 from pipeline.studies.compare.targets import Overview, write_reports
-from pipeline.studies.study import Done, Study, concluded, study_named
+from pipeline.studies.study import Done, Study, budget_of, concluded, study_named
 
 
 def report_again(folder: Path, reporter: Reporter) -> tuple[list[Done], Path, Overview | None]:
@@ -31,15 +28,17 @@ def report_again(folder: Path, reporter: Reporter) -> tuple[list[Done], Path, Ov
     path = folder / "config.yaml"
     if not path.exists():
         raise InputError(f"{folder}: not the folder of a run (no config.yaml in it)")
-    said: Mapping[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")).get(STRESS) or {}
+    said = read_studies(path)
     if said:
         ((name, settings),) = said.items()
         named, config = study_named(name), make_config(str(path), {"out": str(folder)})
         contexts = [named.prepare(config, named.Settings.read(settings, f"{path}: {name}"), reporter)]
+        if budget := budget_of(named):
+            contexts = [as_reduced(one, budget) for one in contexts]
         study: Study = named
     else:
         study, job = comparison, open_job(str(path), {"out": str(folder)})
-        contexts = [as_reduced(prepare(config, reporter, job.raw)) for config in job.configs]
+        contexts = [as_reduced(prepare(config, reporter, job.raw), comparison.BUDGET) for config in job.configs]
     done = [concluded(study, context, _finished(context)) for context in contexts]
     return done, *write_reports(done, folder)
 

@@ -23,11 +23,12 @@ from pipeline.files import write_atomically, write_csv
 from pipeline.report.blocks import Section
 from pipeline.report.page import Part, write_page
 from pipeline.reporter import Reporter
-from pipeline.runs.budget import check_room
+from pipeline.runs.budget import Budget, check_room, duration, duration_option, fit_budget
 from pipeline.runs.context import Context, Machine, hardware, settled
+from pipeline.runs.estimates import busy_note, probe
 from pipeline.runs.folder import write_inputs
-from pipeline.settings.reading import STRESS
-from pipeline.settings.run import RunConfig
+from pipeline.settings.reading import study_key
+from pipeline.settings.run import RunConfig, budget_seconds
 from pipeline.settings.studies import STUDIES
 from pipeline.settings.study import StudySettings
 
@@ -134,8 +135,40 @@ def run_study(
     machine = settled(context, reporter)
     for line in study.described(context):
         reporter.say(line)
+    if budget_of(study):
+        seconds = budget_seconds(config.budget) if config.budget else 0.0
+        context = within_time(study, context, machine, seconds, executor or Executor())
     done = execute(study, context, machine, executor)
     return None if done is None else (done, write_report([done], context.folder))
+
+
+def budget_of(study: Study) -> Budget | None:
+    """How a study keeps within a time; None for one that cannot."""
+    return getattr(study, "BUDGET", None)
+
+
+def within_time(study: Study, context: Context, machine: Machine, seconds: float, executor: Executor) -> Context:
+    """The run as far as it fits into a time (0 for any), after a short probe of this machine; as it is where all cells
+    are done."""
+    budget, store = budget_of(study), Store(context.folder)
+    if budget is None or all(store.read(cell.id) is not None for cell in study.plan(context, machine)):
+        return context
+    say = machine.reporter.say
+    if note := busy_note():
+        say(note)
+    measured = probe(context, machine)
+    if seconds:
+        context = fit_budget(context, machine, measured, seconds, budget, executor.machines)
+    for left_out in context.left_out:
+        say(f"Left out for the budget of {context.config.budget}: {left_out}.")
+    total = budget.seconds(context, machine, measured) / executor.machines
+    say(f"Estimated time on this machine, from a short probe: {duration(total)}.")
+    if seconds and total > seconds:
+        say(
+            f"The budget of {context.config.budget} cannot be met: this is the least that can be compared. "
+            f"--budget {duration_option(total)} would do."
+        )
+    return context
 
 
 def execute(
@@ -155,7 +188,8 @@ def execute(
         if said:
             machine.reporter.say(said)
 
-    write_inputs(context, (context.asked or context.config).as_dict() | _own(study, context))
+    asked = context.asked or context
+    write_inputs(context, asked.config.as_dict() | _own(study, asked))
     results = executor.fill(study.plan(context, machine), context, machine, Store(context.folder), told)
     if results is None:
         return None
@@ -187,11 +221,9 @@ def concluded(study: Study, context: Context, contents: Sequence[Mapping[str, An
 
 def _own(study: Study, context: Context) -> dict[str, Any]:
     """The settings of a study, where it has some of its own, as they stand in a file of settings."""
-    return {STRESS: {study.NAME: context.settings.as_dict()}} if study.NAME in STUDIES else {}
+    return {study_key(study.NAME): {study.NAME: context.settings.as_dict()}} if study.NAME in STUDIES else {}
 
 
 def _command_of(name: str) -> str:
     """How a study is called on the command line, behind ``chemtune``."""
-    if name not in STUDIES:
-        return name
-    return f"{STRESS if STUDIES[name].failure_mode else 'study'} {name}"
+    return f"{study_key(name)} {name}" if name in STUDIES else name

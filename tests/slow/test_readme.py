@@ -74,9 +74,8 @@ def _at_hand() -> bool:
 
 def _short(arguments: list[str]) -> list[str]:
     """What makes the work of a command short; the Python lines of the README train at full length."""
-    if arguments[0] == "stress":
-        return ["--quick"] if "--quick" not in arguments else []
-    return ["--steps", "40"] if arguments[0] in ("run", "fit") or arguments[:2] == ["study", "learning-curve"] else []
+    quick = ["--quick"] if arguments[0] in ("stress", "study") and "--quick" not in arguments else []
+    return [*quick, *(["--steps", "40"] if arguments[0] in ("run", "fit", "study") else [])]
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(page)])

@@ -11,6 +11,7 @@ import pandas as pd
 from pipeline.cells.cell import Cell
 from pipeline.evaluation.metrics import PRIMARY
 from pipeline.evaluation.verdict import ladder_sentence
+from pipeline.runs.budget import COMPARISON
 from pipeline.runs.certainty import plan_distances
 from pipeline.runs.certainty_words import sentences
 from pipeline.runs.context import Context, Machine
@@ -25,6 +26,7 @@ from pipeline.studies.study import Conclusion
 from pipeline.tables.targets import REGRESSION
 
 NAME = "run"
+BUDGET = COMPARISON
 
 
 def described(context: Context) -> list[str]:

@@ -1,0 +1,297 @@
+"""How the error of each arm falls with the number of measurements it is trained on.
+
+For each training seed the training rows of a split are put in one random order, and every arm is trained on the first
+so many of them: a larger training set holds a smaller one, and all sizes and arms are tested on the same rows. The rows
+of the first seed are those that ``chemtune run --n-train`` trains on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import compress
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.arms.ladder import class_chances, code_behind, fit_arm, fitted_arms, is_language_model
+from pipeline.cells.cell import Cell, digest, measured
+from pipeline.cells.reach import code_of
+from pipeline.cells.store import Store
+from pipeline.evaluation.metrics import log_losses
+from pipeline.lm.defaults import training_settings
+from pipeline.reporter import Reporter
+from pipeline.runs.budget import STEP_LIMITS, Budget, Reduction, fewer_steps, most_steps
+from pipeline.runs.context import Context, Machine
+from pipeline.runs.estimates import Probe, seconds_of_fit
+from pipeline.runs.fits import OBJECTS, new_arm, training_inputs
+from pipeline.runs.held_out import training_groups
+from pipeline.runs.prepare import prepare as prepare_run
+from pipeline.settings.run import RunConfig
+from pipeline.splits.build import seed_of_repeat
+from pipeline.splits.splitters import Split
+from pipeline.studies.learning_curve.findings import Curves, check_sizes, sizes_of
+from pipeline.studies.learning_curve.page import sections
+from pipeline.studies.learning_curve.settings import FEW_ARMS, Settings
+from pipeline.studies.learning_curve.words import sentences
+from pipeline.studies.study import Conclusion
+from pipeline.tables.targets import CLASSES
+
+__all__ = ["NAME", "Settings", "conclude", "described", "facts", "line", "plan", "prepare", "title"]
+NAME = "learning-curve"
+WORK = "pipeline.studies.learning_curve.study:train_and_predict"
+MOST_REST = 300  # training rows outside of a draw on which baselines are compared
+
+
+def prepare(config: RunConfig, settings: Settings, reporter: Reporter) -> Context:
+    """The table and its hold-outs; an error where a split has no two sizes."""
+    settings = replace(settings, arms=settings.arms or FEW_ARMS[config.kind])
+    config = replace(config, arms=settings.arms, split=settings.split, folds=0, repeats=1, n_train=0)
+    context = replace(prepare_run(config, reporter), settings=settings)
+    for split in context.splits:
+        check_sizes(context, split)
+    return context
+
+
+def ordered(context: Context, split: Split, seed: int) -> list[str]:
+    """The training rows in the order of a seed. Where the smallest size would lack a class, a row of each class stands
+    in front."""
+    rows = np.array(sorted(split.folds[0].train), dtype=object)
+    order = rows[np.random.default_rng(seed_of_repeat(context.config.seed, seed)).permutation(len(rows))]
+    if context.task == CLASSES:
+        labels = context.targets(split.folds[0]).loc[list(order)].to_numpy()
+        first = np.unique(labels, return_index=True)[1]
+        if first.max() >= sizes_of(context, split)[0]:
+            order = np.r_[order[np.sort(first)], np.delete(order, first)]
+    return list(order)
+
+
+def drawn(context: Context, split: Split, size: int, seed: int) -> list[str]:
+    """The training rows of a size and a seed, sorted."""
+    return sorted(ordered(context, split, seed)[:size])
+
+
+def plan(context: Context, machine: Machine) -> list[Cell]:
+    """One cell for each split, seed, size and arm, cheap arms first."""
+    arms = sorted(context.arms, key=is_language_model)
+    return [
+        _cell(context, machine, split, arm, size, seed)
+        for split in context.splits
+        for arm in arms
+        for size in sizes_of(context, split)
+        for seed in range(context.settings.seeds)
+    ]
+
+
+def _cell(context: Context, machine: Machine, split: Split, arm: str, size: int, seed: int) -> Cell:
+    order = context.once(("order", split.name, seed), lambda: ordered(context, split, seed))
+    on_model = is_language_model(arm)
+    inputs: dict[str, Any] = {
+        "table": context.table.fingerprint(),
+        "rows": digest(sorted(order[:size]), split.folds[0].test, [] if on_model else order[size : size + MOST_REST]),
+        "groups": digest([split.groups[row] for row in order[:size]]),
+        "reach": split.reach,
+        "bins": context.config.bins,
+        "seed": context.config.seed + seed,
+        "code": code_of(WORK, *OBJECTS, *code_behind(arm, context.table.kind)),
+    }
+    if on_model:
+        inputs["language_model"] = training_inputs(context, machine, arm, size)
+    tags = {"split": split.name, "arm": arm, "size": size, "seed": seed}
+    return Cell(WORK, tags, inputs, (), f"{split.name} {arm}, {size} rows, seed {seed}", on_model)
+
+
+def train_and_predict(
+    context: Context, machine: Machine, cell: Cell, needed: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Train an arm on so many rows, and predict the test rows; a baseline training rows outside of the draw, too."""
+    table, tags = context.table, cell.tags
+    split = context.split_named(tags["split"])
+    X, y = table.inputs, context.targets(split.folds[0])
+    order = ordered(context, split, tags["seed"])
+    train = sorted(order[: tags["size"]])
+    made: dict[str, Any] = {}
+    with measured(made):
+        model = new_arm(context, machine, tags["arm"], cell.inputs["seed"], cell.label, split.reach)
+        groups = training_groups(context, split, replace(split.folds[0], train=tuple(train)))
+        fit_arm(model, X.loc[train], y.loc[train].to_numpy(), groups, table.censoring(train))
+        tested = X.loc[list(split.folds[0].test)]
+        if context.task == CLASSES:
+            made["probabilities"] = class_chances(model, context.classes, tested).tolist()
+        else:
+            made["prediction"] = [float(value) for value in model.predict(tested)]
+    if not cell.on_model:
+        rest = order[tags["size"] :][:MOST_REST]
+        rest = list(compress(rest, table.exact.loc[rest]))
+        made["rest"] = len(rest)
+        made["rest_error"] = _error(context, model, X.loc[rest], y.loc[rest].to_numpy()) if rest else 0.0
+    return made
+
+
+def _error(context: Context, model: Any, X: Any, truth: np.ndarray) -> float:
+    """The mean error of a model on rows, by the metric that curves are made of."""
+    if context.task == CLASSES:
+        chances = class_chances(model, context.classes, X)
+        return float(log_losses(truth.astype(str), chances, context.classes).mean())
+    return float(np.abs(np.asarray(model.predict(X)) - truth.astype(np.float64)).mean())
+
+
+def described(context: Context) -> list[str]:
+    """The sizes of each split, and those that are left out."""
+    said = []
+    for split in context.splits:
+        sizes, rows = sizes_of(context, split), len(split.folds[0].train)
+        line = (
+            f"Split {split.name}: {', '.join(map(str, sizes))} of {rows} training rows, tested on the same "
+            f"{len(split.folds[0].test)}."
+        )
+        large = [size for size in sorted(set(context.settings.sizes)) if size > rows]
+        small = [size for size in sorted(set(context.settings.sizes)) if size < sizes[0]]
+        if large:
+            line += f" Left out: {', '.join(map(str, large))}, more than there are."
+        if small:
+            line += f" Left out: {', '.join(map(str, small))}, fewer than there are classes."
+        said.append(line)
+    return [*said, f"Arms: {', '.join(context.arms)}; {context.settings.seeds} seeds. Folder: {context.folder}"]
+
+
+def line(context: Context, content: Mapping[str, Any]) -> str:
+    """What was trained, and how long it took."""
+    tags = content["tags"]
+    where = f"{tags['split']} {tags['arm']}, {tags['size']} rows, seed {tags['seed']}"
+    return f"{where:<52} {content['seconds']:6.1f} s"
+
+
+def title(context: Context) -> str:
+    return f"{context.table.name}: how much data does it take?"
+
+
+def facts(context: Context) -> list[str]:
+    seeds = context.settings.seeds
+    return [f"{seeds} training seed{'s' * (seeds > 1)}"]
+
+
+def conclude(context: Context, contents: Sequence[Mapping[str, Any]]) -> Conclusion:
+    """The curves of each split with what follows from them."""
+    by_split = [
+        Curves(context, split, [one for one in contents if one["tags"]["split"] == split.name])
+        for split in context.splits
+    ]
+    said = [sentence for curves in by_split for sentence in sentences(curves)]
+    predictions = pd.concat([_predictions(context, content) for content in contents], ignore_index=True)
+    trained = pd.DataFrame(
+        {**content["tags"], **{name: content[name] for name in ("seconds", "peak_mb")}, "cell_id": content["id"]}
+        for content in contents
+    )
+    tables = {
+        "data_factors": pd.concat([curves.factors() for curves in by_split], ignore_index=True),
+        "laws": pd.concat([curves.laws() for curves in by_split], ignore_index=True),
+    }
+    found = [
+        {"split": one.split.name, "preferred": one.preferred, "use": {str(n): arm for n, arm in one.to_use.items()}}
+        for one in by_split
+    ]
+    return Conclusion(
+        pd.concat([curves.metrics() for curves in by_split], ignore_index=True),
+        predictions,
+        trained,
+        tuple(said),
+        tuple(sections(context, by_split, said)),
+        tables,
+        info={"curves": found},
+    )
+
+
+def _predictions(context: Context, content: Mapping[str, Any]) -> pd.DataFrame:
+    fold = context.split_named(content["tags"]["split"]).folds[0]
+    rows = list(fold.test)
+    part = pd.DataFrame({"cell_id": content["id"], "row_id": rows, "truth": context.targets(fold).loc[rows].to_numpy()})
+    for name, value in content["tags"].items():
+        part[name] = value
+    if context.task != CLASSES:
+        return part.assign(prediction=content["prediction"])
+    chances = np.array(content["probabilities"])
+    return part.assign(**{f"p_{label}": chances[:, place] for place, label in enumerate(context.classes)})
+
+
+# -- what fits into a time --
+
+
+def _fewer_seeds(seeds: int) -> Reduction:
+    def reduce(context: Context) -> Context | None:
+        if context.settings.seeds <= seeds:
+            return None
+        return replace(context, settings=replace(context.settings, seeds=seeds))
+
+    return Reduction(reduce, "seeds")
+
+
+def _sizes(change: Any) -> Reduction:
+    """Fewer sizes, where that leaves two or more."""
+
+    def reduce(context: Context) -> Context | None:
+        sizes = sorted(set(context.settings.sizes))
+        fewer = change(sizes)
+        if len(fewer) < 2 or fewer == sizes:
+            return None
+        return replace(context, settings=replace(context.settings, sizes=tuple(fewer)))
+
+    return Reduction(reduce, "sizes")
+
+
+def _every_second(sizes: list[int]) -> list[int]:
+    return sizes[::-2][::-1] if len(sizes) > 4 else sizes
+
+
+def _without_largest(sizes: list[int]) -> list[int]:
+    return sizes[:-1]
+
+
+def estimate(context: Context, machine: Machine, measured: Probe) -> dict[str, float]:
+    """Seconds per arm over all cells that are still missing."""
+    seconds: dict[str, float] = {}
+    store = Store(context.folder)
+    for cell in plan(context, machine):
+        if store.read(cell.id) is not None:
+            continue
+        arm, size = cell.tags["arm"], cell.tags["size"]
+        tested = len(context.split_named(cell.tags["split"]).folds[0].test)
+        for leaf in fitted_arms(arm):
+            if leaf not in measured.frozen:
+                cost = seconds_of_fit(measured.baseline.get(leaf, ()), leaf, size)
+            else:
+                cost = measured.frozen[leaf] * (len(context.table) if arm not in seconds else 0.5 * (size + tested))
+                cost += measured.read * tested * (leaf == "lm-text")
+                if leaf != "lm-frozen":
+                    cost += measured.step[leaf] * training_settings(size, leaf, context.config.steps or None).steps
+            seconds[arm] = seconds.get(arm, 0.0) + cost
+    return seconds
+
+
+def _left_out(whole: Context, smaller: Context) -> list[str]:
+    notes = []
+    if smaller.settings.seeds < whole.settings.seeds:
+        notes.append(f"training seeds: {smaller.settings.seeds} of {whole.settings.seeds}")
+    dropped = sorted(set(whole.settings.sizes) - set(smaller.settings.sizes))
+    if dropped:
+        notes.append(f"sizes: {', '.join(map(str, dropped))}")
+    if most_steps(smaller) < most_steps(whole):
+        notes.append(f"optimiser steps of the language-model arms: at most {most_steps(smaller)}")
+    return notes
+
+
+BUDGET = Budget(
+    (
+        _fewer_seeds(5),
+        fewer_steps(STEP_LIMITS[2]),
+        _fewer_seeds(3),
+        _sizes(_every_second),
+        _fewer_seeds(2),
+        fewer_steps(STEP_LIMITS[3]),
+        *[_sizes(_without_largest)] * 3,
+        _fewer_seeds(1),
+    ),
+    estimate,
+    _left_out,
+)
