@@ -54,6 +54,29 @@ def choose_dtype(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if seconds[torch.float32] > 1.2 * seconds[torch.bfloat16] else torch.float32
 
 
+def load_model(name: str) -> tuple[Any, Any]:
+    """A model in fp32 and its tokenizer, by known name, hub id or folder.
+
+    Raises
+    ------
+    InputError
+        If the weights cannot be had or are not a causal language model.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    source = resolve(name)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source)
+        model = AutoModelForCausalLM.from_pretrained(
+            source, dtype=torch.float32, attn_implementation="eager", use_safetensors=True
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise unloadable(name, error) from error
+    return model, tokenizer
+
+
 class Engine:
     """A language model and its tokenizer, ready to be adapted again and again.
 
@@ -111,25 +134,8 @@ class Engine:
 
     @classmethod
     def load(cls, name: str, *, trained_layers: int, dtype: str = "auto", depth: int | None = None) -> Engine:
-        """Load a model by known name, hub id or folder.
-
-        Raises
-        ------
-        InputError
-            If the weights cannot be had or are not a causal language model.
-        """
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-        from transformers.utils import logging
-
-        logging.disable_progress_bar()
-        source = resolve(name)
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(source)
-            model = AutoModelForCausalLM.from_pretrained(
-                source, dtype=torch.float32, attn_implementation="eager", use_safetensors=True
-            )
-        except (OSError, ValueError, KeyError) as error:
-            raise unloadable(name, error) from error
+        """Load a model as `load_model` does."""
+        model, tokenizer = load_model(name)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         chosen = choose_dtype(device) if dtype == "auto" else getattr(torch, dtype)
         return cls(model, tokenizer, trained_layers=trained_layers, dtype=chosen, device=device, name=name, depth=depth)

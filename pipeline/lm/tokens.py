@@ -22,7 +22,7 @@ _SYMBOLS = {
 _REMEMBERED = 100_000
 
 
-def _symbols(structure: str, notation: str) -> list[str]:
+def symbols_of(structure: str, notation: str) -> list[str]:
     """The symbols of a SMILES, or the elements and digits of a formula; a space before it belongs to the first."""
     symbols = _SYMBOLS[notation].findall(structure.lstrip(" "))
     return [structure[: len(structure) - len(structure.lstrip(" "))] + symbols[0], *symbols[1:]] if symbols else []
@@ -54,7 +54,7 @@ class PromptTokens:
             text = space + joined(tuple(run))
             space = ""
             if structure:
-                parts += _symbols(text, structure)
+                parts += symbols_of(text, structure)
             else:
                 opening = text.rstrip(" ")  # a prompt never ends in a space, so a structure follows if there is one
                 space = text[len(opening) :]

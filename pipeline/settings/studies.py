@@ -46,4 +46,10 @@ STUDIES = {
         failure_mode=False,
         options="study",
     ),
+    "pretraining": StudyRow(
+        "pipeline.studies.pretraining.study",
+        "What a language model knows before the first label, and how many labels that is worth.",
+        failure_mode=False,
+        options="study",
+    ),
 }

@@ -187,12 +187,16 @@ class Curves:
 
     @cached_property
     def against(self) -> dict[tuple[str, int], str]:
-        """For each arm and size, whether its error is `BETTER` or `WORSE` than that of the preferred baseline, or
-        `UNTOLD`: by Student's t over groups and seeds, p-values by Holm's method over all arms and sizes."""
+        """How each arm stands beside the preferred baseline, see `beside`."""
+        return self.beside(self.preferred, self.compared) if self.preferred else {}
+
+    def beside(self, reference: str, arms: Sequence[str]) -> dict[tuple[str, int], str]:
+        """For each arm and size, whether its error is `BETTER` or `WORSE` than that of a reference, or `UNTOLD`: by
+        Student's t over groups and seeds, p-values by Holm's method over all of them."""
         metric, places, p_values, below = error_of(self.context), [], [], []
-        for arm in self.compared if self.preferred else ():
-            for size in self.sizes if arm != self.preferred else ():
-                apart = self.scores(metric, arm, size) - self.scores(metric, self.preferred, size)
+        for arm in arms:
+            for size in self.sizes if arm != reference else ():
+                apart = self.scores(metric, arm, size) - self.scores(metric, reference, size)
                 found = over_seeds(list(apart), self.groups)
                 places.append((arm, size))
                 p_values.append(found.p_difference())

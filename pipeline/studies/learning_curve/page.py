@@ -65,7 +65,7 @@ def _of_split(curves: Curves) -> Section:
     return Section(f"{name} split", [*blocks, _laws(curves)])
 
 
-def _named(curves: Curves) -> str:
+def named(curves: Curves) -> str:
     """The error with its units."""
     metric, units = LABELS[error_of(curves.context)], units_of(curves).strip()
     return f"{metric} ({units})" if units else metric
@@ -77,7 +77,7 @@ def _header(curves: Curves) -> tuple[str, ...]:
 
 def _errors(curves: Curves) -> Grid:
     rows = [(arm, *(curves.error(arm, size) for size in curves.sizes)) for arm in curves.arms]
-    caption = f"{_named(curves)} on the test rows; lower is better."
+    caption = f"{named(curves)} on the test rows; lower is better."
     return Grid(_header(curves), rows, name="errors", caption=caption)
 
 
@@ -89,14 +89,14 @@ def _scores(curves: Curves, metric: str) -> Grid:
 
 def _factors(curves: Curves) -> Grid:
     rows = [
-        (arm, *(_rows(curves.needed(arm, curves.preferred, size), curves.sizes) for size in curves.sizes))
+        (arm, *(rows_cell(curves.needed(arm, curves.preferred, size), curves.sizes) for size in curves.sizes))
         for arm in curves.compared
         if arm != curves.preferred
     ]
     return Grid(_header(curves), rows, name="rows needed", caption=f"Baseline: {curves.preferred}. {OF_FACTORS}")
 
 
-def _rows(needed: Interval, sizes: Sequence[int]) -> Written:
+def rows_cell(needed: Interval, sizes: Sequence[int]) -> Written:
     """A number of rows with its interval, what lies beyond the measured sizes as such."""
 
     def short(rows: float) -> str:
@@ -140,7 +140,7 @@ def _figure(curves: Curves) -> str:
     noise = curves.noise()
     if np.isfinite(noise):
         axis.axhline(noise, color="#777777", lw=0.9, ls="--", label="noise of the measurements")
-    axis.set(xscale="log", yscale="log", xlabel="training rows", ylabel=_named(curves))
+    axis.set(xscale="log", yscale="log", xlabel="training rows", ylabel=named(curves))
     axis.set_xticks([*sizes, round(beyond[-1])], [*map(number, sizes), ""])
     axis.yaxis.set_major_formatter(lambda value, _: number(value))
     axis.yaxis.set_minor_formatter(lambda value, _: number(value))

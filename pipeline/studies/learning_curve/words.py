@@ -83,11 +83,12 @@ def _of_arm(curves: Curves, arm: str) -> str:
         sizes = [size for size, one in zip(curves.sizes, states, strict=True) if one == state]
         if sizes:
             everywhere = f"at {'any' if state == UNTOLD else 'every'} size"
-            parts.append(f"{state} {everywhere if len(sizes) == len(states) else f'with {_listed(sizes)} rows'}")
+            parts.append(f"{state} {everywhere if len(sizes) == len(states) else f'with {listed(sizes)} rows'}")
     return f"{said}. Beside {curves.preferred}: {', '.join(parts)}. {_worth(curves, arm)}"
 
 
-def _listed(sizes: Sequence[int]) -> str:
+def listed(sizes: Sequence[int]) -> str:
+    """``10, 20 and 50``."""
     return _and([str(size) for size in sizes])
 
 

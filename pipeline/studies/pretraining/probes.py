@@ -1,0 +1,190 @@
+"""What each layer of a language model knows before any training: a linear model on what it says of a row.
+
+The states of a row are the mean over the tokens of its own. A ridge regression (a logistic one for classes) is fitted
+on the training rows and scored on the test rows, as is usual for probes (Alain and Bengio 2016); the same of weights
+that were never trained says what the probe itself finds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from rdkit import Chem
+from rdkit.Chem import rdMolDescriptors
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from pipeline.arms.baselines import ALPHAS
+from pipeline.cells.cell import Cell, measured
+from pipeline.cells.reach import code_of
+from pipeline.lm.altered import EMBEDDINGS, RANDOM, altered_model
+from pipeline.lm.decoders import shared_tokens
+from pipeline.lm.engine import load_model
+from pipeline.lm.tokens import PromptTokens
+from pipeline.runs.context import Context, Machine
+from pipeline.runs.fits import OBJECTS
+from pipeline.studies.learning_curve.study import ordered
+from pipeline.tables.catalogue import card
+from pipeline.tables.kinds import MOLECULES
+from pipeline.tables.molecules import MoleculeError, canonical_smiles
+from pipeline.tables.table import STRUCTURE
+from pipeline.tables.targets import CLASSES
+
+PROBE = "pipeline.studies.pretraining.probes:probe_layers"
+PUBLISHED = "published weights"
+PROBED = (PUBLISHED, RANDOM, EMBEDDINGS)
+TARGET, LENGTH, RINGS, ATOMS, LOGP, ACCEPTORS, ORIGIN = (
+    "target",
+    "tokens of the row",
+    "rings",
+    "heavy atoms",
+    "log P (Crippen)",
+    "hydrogen-bond acceptors",
+    "of this table or of another",
+)
+OTHERS, OTHER_ROWS = ("esol", "freesolv", "lipophilicity", "photoswitch"), 400  # molecules of other tables
+BATCH = 16
+_OF_MOLECULES = {
+    RINGS: rdMolDescriptors.CalcNumRings,
+    ATOMS: lambda molecule: molecule.GetNumHeavyAtoms(),
+    LOGP: lambda molecule: rdMolDescriptors.CalcCrippenDescriptors(molecule)[0],
+    ACCEPTORS: rdMolDescriptors.CalcNumHBA,
+}
+
+
+def probe_code() -> str:
+    """A hash of the code behind a probe."""
+    return code_of(PROBE, *OBJECTS)
+
+
+def probe_layers(context: Context, machine: Machine, cell: Cell, needed: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What a linear model on each layer's states says of the test rows.
+
+    Returns
+    -------
+    dict
+        ``found``: for each property its ``kind`` (numbers or classes), the ``truth`` of its test rows, their ``rows``
+        (row ids; empty for those of other tables), and ``by_layer``: predictions from the embeddings, then from each
+        layer. Of classes it is the probability of the last one, or of each.
+    """
+    split, table = context.splits[0], context.table
+    train, test = sorted(ordered(context, split, 0)[: cell.tags["size"]]), list(split.folds[0].test)
+    made: dict[str, Any] = {}
+    with measured(made):
+        model, tokenizer = load_model(context.config.model)
+        weights = cell.tags["weights"]
+        if weights != PUBLISHED:
+            model = altered_model(model, weights, context.config.seed)
+        states = _States(model.eval(), PromptTokens(tokenizer), context, machine)
+        of_train, of_test = states.of(table.inputs.loc[train]), states.of(table.inputs.loc[test])
+        made["found"] = {
+            name: _probed(kind, of_train, of_test, values.loc[train], values.loc[test])
+            for name, (kind, values) in _properties(context, states.lengths).items()
+        }
+        if table.kind is MOLECULES:
+            made["found"][ORIGIN] = _origin(context, states, of_train, of_test, train, test)
+    return made
+
+
+class _States:
+    """Mean states of rows by layer."""
+
+    def __init__(self, model: Any, tokens: PromptTokens, context: Context, machine: Machine) -> None:
+        self.model, self.tokens, self.context, self.machine = model, tokens, context, machine
+        self.lengths: dict[str, int] = {}
+
+    def of(self, X: pd.DataFrame) -> np.ndarray:
+        """Shape (layers + 1, n, d)."""
+        template = self.context.template
+        prompts = [self.tokens.prompt(pieces, template.tokenization) for pieces in template.pieces_all(X)]
+        shared = shared_tokens([self.tokens.prompt(template.pieces(one), template.tokenization) for one in "CNO"])
+        self.lengths |= {row: len(prompt) - shared for row, prompt in zip(X.index, prompts, strict=True)}
+        order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
+        found: dict[int, np.ndarray] = {}
+        for start in range(0, len(order), BATCH):
+            members = order[start : start + BATCH]
+            self.machine.reporter.step("asking the layers", start, len(order))
+            found |= zip(members, self._batch([prompts[row] for row in members], shared), strict=True)
+        return np.stack([found[row] for row in range(len(prompts))], axis=1)
+
+    def _batch(self, prompts: Sequence[tuple[int, ...]], shared: int) -> list[np.ndarray]:
+        width = max(map(len, prompts))
+        ids, mask = torch.zeros(len(prompts), width, dtype=torch.long), torch.zeros(len(prompts), width)
+        for row, prompt in enumerate(prompts):
+            ids[row, : len(prompt)] = torch.tensor(prompt)
+            mask[row, : len(prompt)] = 1
+        with torch.no_grad():
+            states = self.model.base_model(
+                input_ids=ids, attention_mask=mask.long(), output_hidden_states=True, use_cache=False
+            ).hidden_states
+        own = mask.clone()
+        own[:, :shared] = 0
+        means = [(state * own[..., None]).sum(dim=1) / own.sum(dim=1, keepdim=True) for state in states]
+        return list(torch.stack(means, dim=1).float().numpy())
+
+
+def _properties(context: Context, lengths: Mapping[str, int]) -> dict[str, tuple[str, pd.Series]]:
+    """What is asked for, by row: kind of task and values."""
+    table = context.table
+    rows = list(lengths)
+    targets = context.targets(context.splits[0].folds[0])
+    found: dict[str, tuple[str, pd.Series]] = {TARGET: (context.task, targets), LENGTH: ("", pd.Series(lengths))}
+    if table.kind is MOLECULES:
+        molecules = table.inputs.loc[rows, STRUCTURE].map(Chem.MolFromSmiles)
+        found |= {name: ("", molecules.map(function).astype(float)) for name, function in _OF_MOLECULES.items()}
+    return found
+
+
+def _probed(kind: str, of_train: np.ndarray, of_test: np.ndarray, known: pd.Series, truth: pd.Series) -> dict[str, Any]:
+    by_layer = []
+    for train, test in zip(of_train, of_test, strict=True):
+        if kind == CLASSES:
+            model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=2_000))
+            by_layer.append(model.fit(train, known.to_numpy().astype(str)).predict_proba(test).round(5).tolist())
+        else:
+            model = make_pipeline(StandardScaler(), RidgeCV(alphas=ALPHAS))
+            predicted = model.fit(train, known.to_numpy(dtype=float)).predict(test)
+            by_layer.append([float(f"{value:.6g}") for value in predicted])
+    classes = sorted(set(map(str, known))) if kind == CLASSES else []
+    return {"kind": kind, "classes": classes, "truth": truth.tolist(), "rows": list(truth.index), "by_layer": by_layer}
+
+
+def _origin(
+    context: Context, states: _States, of_train: np.ndarray, of_test: np.ndarray, train: list[str], test: list[str]
+) -> dict[str, Any]:
+    """Whether a row is of this table or of another one: rows of others are dealt to training and test as well."""
+    others = states.of(_of_other_tables(context))
+    half = others.shape[1] // 2
+    labels = [pd.Series(["this"] * len(rows) + ["other"] * count) for rows, count in
+              ((train, half), (test, others.shape[1] - half))]  # fmt: skip
+    known = np.concatenate([of_train, others[:, :half]], axis=1)
+    asked = np.concatenate([of_test, others[:, half:]], axis=1)
+    found = _probed(CLASSES, known, asked, *labels)
+    return {**found, "rows": [*test, *[f"other {place}" for place in range(others.shape[1] - half)]]}
+
+
+def _of_other_tables(context: Context) -> pd.DataFrame:
+    """Molecules of built-in tables that this table does not have, as many of each, in an order of the seed."""
+    own = set(context.table.frame["smiles"])
+    chosen: list[str] = []
+    rng = np.random.default_rng(context.config.seed)
+    names = [name for name in OTHERS if name != context.config.table]
+    for name in names:
+        about = card(name)
+        given = pd.read_csv(about.file())[about.smiles].dropna().astype(str)
+        written = dict.fromkeys(filter(None, map(_written, given.iloc[rng.permutation(len(given))][:OTHER_ROWS])))
+        chosen += [smiles for smiles in written if smiles not in own][: OTHER_ROWS // len(names)]
+    mixed = [chosen[place] for place in rng.permutation(len(chosen))]
+    return pd.DataFrame({STRUCTURE: mixed}, index=[f"other {place}" for place in range(len(mixed))])
+
+
+def _written(text: str) -> str:
+    try:
+        return canonical_smiles(text)
+    except MoleculeError:
+        return ""
