@@ -148,9 +148,13 @@ def test_a_target_that_cannot_be_used_is_left_out_of_all_and_named(tmp_path):
     assert "9 usable rows with a value of 'few'; at least 20 are needed" in said
     assert "Over 4 targets on the random split" in said
     assert "Over 4 targets on the random split" in chemtune("report", "o", cwd=tmp_path).stdout
-    done = chemtune("run", table, "--target", "NR-A,few", *options, cwd=tmp_path)
-    assert done.returncode == 2
-    assert "target 'few':" in done.stderr
+    for verb in (("run", "--arms", "ridge", "--split", "random"), ("audit",), ("fit", "--arm", "ridge"), ("prompts",)):
+        done = chemtune(verb[0], table, "--target", "all", *verb[1:], "--out", f"all-{verb[0]}", cwd=tmp_path)
+        assert done.returncode == 0, (verb, done.stderr)
+        assert "Left out: target 'few':" in " ".join(done.stdout.split()), verb
+        done = chemtune(verb[0], table, "--target", "NR-A,few", *verb[1:], "--out", f"two-{verb[0]}", cwd=tmp_path)
+        assert done.returncode == 2, verb
+        assert "target 'few':" in done.stderr
 
 
 def test_all_leaves_out_what_has_another_part_and_a_column_of_that_name_is_itself(tmp_path):

@@ -68,11 +68,15 @@ def fit(
     job = open_job(source, given, terminal.tell)
     whole = out or Path("models") / f"{Path(job.settings['out']).name}-{arm}"
     reporter = TerminalReporter()
-    for config in job.configs:
-        folder = job.folder(config, whole)
+
+    def saved(config: RunConfig) -> Any:
         with reporter.running():
             fitted = fit_model(config, arm, reporter, finished, job.raw)
-            fitted.save(folder)
+            fitted.save(job.folder(config, whole))
+            return fitted
+
+    for config, fitted in job.each(saved, reporter.say):
+        folder = job.folder(config, whole)
         if merge:
             for written in write_merged(folder):
                 console.print(f"Merged weights: {written}", markup=False)

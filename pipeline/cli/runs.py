@@ -14,7 +14,6 @@ from pipeline.cli import terminal
 from pipeline.cli.app import app
 from pipeline.cli.options import OUTPUT, ExecutorOption, ShardOption, WorkersOption, with_output, with_settings
 from pipeline.cli.terminal import TerminalReporter, console
-from pipeline.errors import InputError
 from pipeline.settings.run import RunConfig
 
 _DEFAULTS = "Defaults were chosen on validation parts of training rows: docs/engine.md says how."
@@ -40,7 +39,7 @@ def run(
     from pipeline.files import write_atomically
     from pipeline.runs.context import settled
     from pipeline.runs.prepare import open_job
-    from pipeline.settings.reading import asks_for_all, of_targets, write_yaml
+    from pipeline.settings.reading import of_targets, write_yaml
     from pipeline.settings.run import budget_seconds
     from pipeline.studies.compare.targets import write_reports
 
@@ -49,7 +48,7 @@ def run(
     configs, folder = job.configs, Path(job.settings["out"])
     reporter = TerminalReporter()
     with reporter.running():
-        contexts = _prepared(job, reporter, leave_out=asks_for_all(source, given))
+        contexts = _prepared(job, reporter)
         prepared = [(context, settled(context, reporter)) for context in contexts]
         share = budget_seconds(configs[0].budget) / len(prepared) if configs[0].budget else 0.0
         found = [_done(*one, share, how) for one in prepared]
@@ -66,30 +65,18 @@ def run(
     say_done(found, page, together)
 
 
-def _prepared(job: Any, reporter: Any, leave_out: bool) -> list[Any]:
-    """What is run for each target; of several, those that cannot be used are named, and left out if that is asked
-    for."""
+def _prepared(job: Any, reporter: Any) -> list[Any]:
+    """What is run for each target."""
     from pipeline.runs.budget import check_room
     from pipeline.runs.prepare import prepare
     from pipeline.studies.compare import study as comparison
 
     contexts = []
-    for config in job.configs:
-        try:
-            made = prepare(config, reporter, job.raw)
-        except InputError as error:
-            if len(job.configs) == 1:
-                raise
-            if not leave_out:
-                raise InputError(f"target {config.target!r}: {error}") from None
-            reporter.say(f"Left out: target {config.target!r}: {error}")
-            continue
+    for _, made in job.each(lambda config: prepare(config, reporter, job.raw), reporter.say):
         check_room(made)
         contexts.append(made)
         for line in comparison.described(made):
             reporter.say(line)
-    if not contexts:
-        raise InputError(f"{job.raw.source}: none of the targets can be used, for the reasons above")
     return contexts
 
 

@@ -39,10 +39,13 @@ def audit(
 
     job = open_job(source, given, terminal.tell)
     reporter = TerminalReporter()
-    for config in job.configs:
+
+    def audited(config: RunConfig) -> tuple[Any, dict[str, Any]]:
         with reporter.running():
             table = load_table(config, reporter, job.raw)
-            found = audit_table(table)
+            return table, audit_table(table)
+
+    for config, (table, found) in job.each(audited, reporter.say):
         terminal.found.setdefault("audits", []).append(found)
         for line in audit_lines(found):
             console.print(line, markup=False)
@@ -76,9 +79,12 @@ def prompts(
 
     job = open_job(source, given, terminal.tell)
     reporter, lines = TerminalReporter(), []
-    for config in job.configs:
+
+    def loaded(config: RunConfig) -> Any:
         with reporter.running():
-            table = load_table(config, reporter, job.raw)
+            return load_table(config, reporter, job.raw)
+
+    for config, table in job.each(loaded, reporter.say):
         template_used = template_of(table, config)
         values = table.targets.to_numpy()
         form = None if table.task == CLASSES else NumberFormat.fit(values)

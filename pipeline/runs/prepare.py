@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pipeline.arms.ladder import is_language_model, reads_notation, resolve_arms
 from pipeline.arms.spelled import prompts_in
@@ -15,7 +15,7 @@ from pipeline.features.notations import repeated, representations, unwritable
 from pipeline.prompts.numbers import NumberFormat
 from pipeline.reporter import Reporter
 from pipeline.runs.context import Context
-from pipeline.settings.reading import config_per_target, merge_settings
+from pipeline.settings.reading import asks_for_all, config_per_target, merge_settings
 from pipeline.settings.run import RunConfig
 from pipeline.settings.threshold import Rule
 from pipeline.splits.build import build_splits
@@ -30,14 +30,50 @@ from pipeline.tables.table import Table, build_table, check_enough
 from pipeline.tables.target_column import TargetSettings
 from pipeline.tables.targets import CLASSES, REGRESSION
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Job:
-    """A table as text, and the settings of a run for each target that the user named."""
+    """A table as text, and the settings of a run for each target that the user named.
+
+    Attributes
+    ----------
+    of_all : bool
+        Whether all targets were asked for, and none by name.
+    """
 
     settings: dict[str, Any]
     raw: RawTable
     configs: list[RunConfig]
+    of_all: bool = False
+
+    def each(self, make: Callable[[RunConfig], T], told: Callable[[str], None]) -> Iterator[tuple[RunConfig, T]]:
+        """What is made of each target, one after another.
+
+        Where all targets were asked for, those that cannot be used are left out, and ``told`` is given a sentence for
+        each.
+
+        Raises
+        ------
+        InputError
+            For a target that was named and cannot be used, or where none is left.
+        """
+        left = False
+        for config in self.configs:
+            try:
+                made = make(config)
+            except InputError as error:
+                if len(self.configs) == 1:
+                    raise
+                if not self.of_all:
+                    raise InputError(f"target {config.target!r}: {error}") from None
+                told(f"Left out: target {config.target!r}: {error}")
+                continue
+            left = True
+            yield config, made
+        if not left:
+            raise InputError(f"{self.raw.source}: none of the targets can be used, for the reasons above")
 
     def folder(self, config: RunConfig, whole: Path) -> Path:
         """Where what is made of one target belongs: in a folder of its own if there are several."""
@@ -53,7 +89,7 @@ def open_job(source: str, given: Mapping[str, Any], told: Callable[[str], None] 
     configs = config_per_target(settings, list(raw.frame.columns))
     for config in configs:
         require_column(raw, config.target, config.kind.target_option)
-    return Job(settings, raw, configs)
+    return Job(settings, raw, configs, asks_for_all(source, given))
 
 
 def load_raw(table: str, data_dir: str = "") -> RawTable:
