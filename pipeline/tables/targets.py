@@ -21,6 +21,17 @@ _TRUTH = {
     **dict.fromkeys(("false", "f", "0", "no", "n"), FALSE),
 }
 _WORDS_OF_TRUTH = {"true", "t", "yes", "y", "false", "f", "no", "n"}
+UNDECIDED = {  # classes that may be no answer
+    "inconclusive",
+    "ambiguous",
+    "equivocal",
+    "indeterminate",
+    "undetermined",
+    "not determined",
+    "not tested",
+    "unspecified",
+    "unknown",
+}
 _LONGEST_NUMBER = 40  # characters
 
 
@@ -94,6 +105,12 @@ class ClassReader:
             rules.append(f"{names[NONE]!r} ({sum(folded[NONE].values())} rows) is a class, not a missing value")
         if minus and MINUS in kinds:
             rules.append(f"{MINUS!r} ({written[MINUS]} rows) is a class beside {PLUS!r}, not a missing value")
+        rules += [
+            f"{names[key]!r} ({sum(folded[key].values())} rows) is a class of its own; leave these rows out of the table "
+            "if it stands for no answer"
+            for key in sorted(kinds & UNDECIDED)
+            if len(kinds) > 2
+        ]
         return cls(names, missing, tuple(rules), minus)
 
     def read(self, cell: str) -> str:

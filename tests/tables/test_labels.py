@@ -28,6 +28,14 @@ def test_none_is_a_class_where_it_is_repeated(tmp_path):
     assert ClassReader.of(["none", "mild", "severe", "mild"]).missing == {"none"}
 
 
+@pytest.mark.parametrize("label", ["inconclusive", "Equivocal", "not tested"])
+def test_a_class_that_may_be_no_answer_is_said(tmp_path, label):
+    table = table_of(tmp_path, ["active", "inactive", label])
+    assert label in table.classes
+    assert any(f"{label!r} (16 rows) is a class of its own; leave these rows out" in one for one in table.remarks)
+    assert not any("of its own" in one for one in table_of(tmp_path, ["active", label]).remarks)
+
+
 @pytest.mark.parametrize("cell", ["#N/A", "<NA>", "NaN", "", "n/a", "null"])
 def test_what_stands_for_no_value_is_no_class(tmp_path, cell):
     table = table_of(tmp_path, ["a", "b", cell])
