@@ -106,8 +106,8 @@ class ClassReader:
         if minus and MINUS in kinds:
             rules.append(f"{MINUS!r} ({written[MINUS]} rows) is a class beside {PLUS!r}, not a missing value")
         rules += [
-            f"{names[key]!r} ({sum(folded[key].values())} rows) is a class of its own; leave these rows out of the table "
-            "if it stands for no answer"
+            f"{names[key]!r} ({sum(folded[key].values())} rows) is a class of its own; leave these rows out of the "
+            "table if it stands for no answer"
             for key in sorted(kinds & UNDECIDED)
             if len(kinds) > 2
         ]

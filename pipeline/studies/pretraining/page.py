@@ -48,7 +48,12 @@ def sections(found: Findings, layers: pd.DataFrame, said: Sequence[str]) -> list
         Section("", [Verdict(said), note(HOW, LIMITS)]),
         Section(
             "The same training from each start",
-            [Figure("starts", _curves(found), alt), _errors(found), _worth(found)],
+            [
+                Figure("starts", _curves(found), alt),
+                _errors(found),
+                Figure("worth", _worth_drawn(found), f"Labels for the error of random weights with {found.sizes[-1]}"),
+                _worth(found),
+            ],
         ),
     ]
     if len(layers):
@@ -111,6 +116,28 @@ def _curves(found: Findings) -> str:
     axis.tick_params(axis="y", which="minor", labelsize=7)
     axis.grid(axis="y", which="both", alpha=0.25)
     axis.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return svg(figure)
+
+
+def _worth_drawn(found: Findings) -> str:
+    """With how many labels each start has the error of random weights with the most."""
+    names = [name for name in found.compared if name != FROM_RANDOM]
+    least, most = found.sizes[0], found.sizes[-1]
+    ends = (least * 0.8, most * 1.25)  # where what lies beyond the sizes is drawn
+    figure, axis = plt.subplots(figsize=(7.0, 0.9 + 0.26 * len(names)))
+    for place, name in enumerate(reversed(names)):
+        rows, low, high = np.clip(found.needed(FROM_RANDOM, name, most), *ends)
+        axis.plot([low, high], [place, place], color=_colour(name), lw=1.6)
+        axis.plot(rows, place, "<" if rows == ends[0] else ">" if rows == ends[1] else "o", color=_colour(name))
+    axis.axvline(most, color=PLAIN, lw=0.8, ls=":")
+    axis.set(
+        xscale="log",
+        xlim=(ends[0] * 0.93, ends[1] * 1.07),
+        xlabel=f"labels for the error of random weights with {most}",
+    )
+    axis.set_xticks(found.sizes, [number(size) for size in found.sizes])
+    axis.xaxis.minorticks_off()
+    axis.set_yticks(range(len(names)), list(reversed(names)))
     return svg(figure)
 
 

@@ -89,8 +89,12 @@ def sentences(found: Findings, layers: pd.DataFrame) -> list[str]:
 
 
 def _worth(found: Findings) -> str:
-    """How many labels pretraining saves."""
+    """How many labels pretraining saves, where it was shown to help."""
     size = found.sizes[-1]
+    if found.beside(FROM_RANDOM, [PRETRAINED])[PRETRAINED, size] != BETTER:
+        return (
+            f"pretraining was not shown to save labels: with {size} of them random weights are not shown to be worse."
+        )
     rows, low, high = (rows_in_words(end, found.sizes) for end in found.needed(FROM_RANDOM, PRETRAINED, size))
     said = f"the error that random weights have with {size} labels, the published weights have with {rows}"
     return f"{said}." if rows == low == high else f"{said} [{low} to {high}]."
@@ -132,20 +136,18 @@ def _null(found: Findings) -> str:
 
 
 def _of_layers(layers: pd.DataFrame) -> list[str]:
-    """Which layer knows most of each property, beside weights that were never trained."""
-    said = []
-    published = layers[layers["weights"] == PUBLISHED]
-    for name, part in published.groupby("property", sort=False):
-        best = part.sort_values("value").iloc[-1]
-        others = layers[(layers["property"] == name) & (layers["weights"] != PUBLISHED)]
-        beside = ", ".join(
-            f"{number(float(group['value'].max()))} from {weights}"
-            for weights, group in others.groupby("weights", sort=False)
-        )
-        what = "the target" if name == TARGET else str(name)
-        where = f"layer {int(best['layer'])}" if best["layer"] else "the embeddings"
-        score = with_interval((float(best["value"]), float(best["low"]), float(best["high"])))
-        said.append(f"{what}: {LABELS[best['metric']]} {score} at {where} (at best {beside})")
-    if not said or not math.isfinite(float(published["value"].max())):
+    """Which layer knows most of the target, beside weights that were never trained."""
+    tops = {
+        str(weights): part.sort_values("value").iloc[-1]
+        for weights, part in layers[layers["property"] == TARGET].groupby("weights", sort=False)
+    }
+    if PUBLISHED not in tops or not math.isfinite(tops[PUBLISHED]["value"]):
         return []
-    return [f"What a layer says of a row before any training, at best: {'; '.join(said)}."]
+    best = tops.pop(PUBLISHED)
+    where = f"layer {int(best['layer'])}" if best["layer"] else "the embeddings"
+    score = with_interval((float(best["value"]), float(best["low"]), float(best["high"])))
+    beside = ", ".join(f"{number(float(top['value']))} from {weights}" for weights, top in tops.items())
+    return [
+        f"Before any training {where} says most of the target: {LABELS[best['metric']]} {score} of a linear model on "
+        f"{int(best['n'])} test rows (at best {beside})."
+    ]
