@@ -39,6 +39,11 @@ def test_every_setting_of_a_study_is_an_option(name):
         assert option in found.output
 
 
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_that_has_the_option_of_a_budget_keeps_one(name):
+    assert hasattr(study_named(name), "BUDGET") is (STUDIES[name].options == "study")
+
+
 @pytest.mark.parametrize("verb", ["run", "fit", "audit", "prompts"])
 def test_every_setting_of_a_run_is_an_option_of_the_verbs_that_it_belongs_to(verb):
     found = CliRunner().invoke(app, [verb, "--help-all"], env={"COLUMNS": "200"})

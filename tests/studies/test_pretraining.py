@@ -14,6 +14,9 @@ from pipeline.lm.tokens import PromptTokens, symbols_of
 from pipeline.prompts.templates import SMILES as NOTATION
 from pipeline.prompts.templates import PromptTemplate, joined
 from pipeline.reporter import Reporter
+from pipeline.runs.budget import fit_budget
+from pipeline.runs.context import Machine
+from pipeline.runs.estimates import Probe
 from pipeline.settings.reading import make_config
 from pipeline.studies.pretraining import study
 from pipeline.studies.pretraining.findings import Findings
@@ -148,6 +151,18 @@ def test_labels_that_leak_are_a_warning_and_pretraining_is_worth_rows(chains, ti
         Findings(context, context.splits[0], leaking, "mean"), pd.DataFrame(columns=["weights", "property", "value"])
     )
     assert any(one.startswith("Warning: permuted labels did better than the constant") for one in said)
+
+
+def test_a_budget_takes_seeds_and_sizes(chains, tiny_folder):
+    context = context_of(chains, tiny_folder, sizes=(5, 10, 20), seeds=4)
+    timed = Probe({"ngram-ridge": ((40, 0.1),)}, 0.0, {"lm-head": 0.5}, {"lm-head": 0.01}, 0.0)
+    whole = study.BUDGET.seconds(context, Machine(1, "float32"), timed)
+    smaller = fit_budget(context, Machine(1, "float32"), timed, whole / 3, study.BUDGET)
+    assert study.BUDGET.seconds(smaller, Machine(1, "float32"), timed) <= whole / 3
+    assert smaller.settings.seeds < 4
+    assert smaller.settings.starts == context.settings.starts
+    assert smaller.settings.probed == 0
+    assert "what each layer knows" in smaller.left_out
 
 
 def test_bad_settings_are_one_line():

@@ -15,22 +15,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.arms.ladder import class_chances, code_behind, fit_arm, fitted_arms, is_language_model
+from pipeline.arms.ladder import class_chances, code_behind, fit_arm, is_language_model
 from pipeline.cells.cell import Cell, digest, measured
 from pipeline.cells.reach import code_of
-from pipeline.cells.store import Store
 from pipeline.evaluation.metrics import log_losses
-from pipeline.lm.defaults import training_settings
 from pipeline.reporter import Reporter
-from pipeline.runs.budget import STEP_LIMITS, Budget, Reduction, fewer_steps, most_steps
 from pipeline.runs.context import Context, Machine
-from pipeline.runs.estimates import Probe, seconds_of_fit
 from pipeline.runs.fits import OBJECTS, new_arm, training_inputs
 from pipeline.runs.held_out import training_groups
 from pipeline.runs.prepare import prepare as prepare_run
 from pipeline.settings.run import RunConfig
 from pipeline.splits.build import seed_of_repeat
 from pipeline.splits.splitters import Split
+from pipeline.studies.learning_curve.budget import curve_budget, seconds_of_arm
 from pipeline.studies.learning_curve.findings import Curves, check_sizes, sizes_of
 from pipeline.studies.learning_curve.page import sections
 from pipeline.studies.learning_curve.settings import FEW_ARMS, Settings
@@ -215,83 +212,4 @@ def _predictions(context: Context, content: Mapping[str, Any]) -> pd.DataFrame:
     return part.assign(**{f"p_{label}": chances[:, place] for place, label in enumerate(context.classes)})
 
 
-# -- what fits into a time --
-
-
-def _fewer_seeds(seeds: int) -> Reduction:
-    def reduce(context: Context) -> Context | None:
-        if context.settings.seeds <= seeds:
-            return None
-        return replace(context, settings=replace(context.settings, seeds=seeds))
-
-    return Reduction(reduce, "seeds")
-
-
-def _sizes(change: Any) -> Reduction:
-    """Fewer sizes, where that leaves two or more."""
-
-    def reduce(context: Context) -> Context | None:
-        sizes = sorted(set(context.settings.sizes))
-        fewer = change(sizes)
-        if len(fewer) < 2 or fewer == sizes:
-            return None
-        return replace(context, settings=replace(context.settings, sizes=tuple(fewer)))
-
-    return Reduction(reduce, "sizes")
-
-
-def _every_second(sizes: list[int]) -> list[int]:
-    return sizes[::-2][::-1] if len(sizes) > 4 else sizes
-
-
-def _without_largest(sizes: list[int]) -> list[int]:
-    return sizes[:-1]
-
-
-def estimate(context: Context, machine: Machine, measured: Probe) -> dict[str, float]:
-    """Seconds per arm over all cells that are still missing."""
-    seconds: dict[str, float] = {}
-    store = Store(context.folder)
-    for cell in plan(context, machine):
-        if store.read(cell.id) is not None:
-            continue
-        arm, size = cell.tags["arm"], cell.tags["size"]
-        tested = len(context.split_named(cell.tags["split"]).folds[0].test)
-        for leaf in fitted_arms(arm):
-            if leaf not in measured.frozen:
-                cost = seconds_of_fit(measured.baseline.get(leaf, ()), leaf, size)
-            else:
-                cost = measured.frozen[leaf] * (len(context.table) if arm not in seconds else 0.5 * (size + tested))
-                cost += measured.read * tested * (leaf == "lm-text")
-                if leaf != "lm-frozen":
-                    cost += measured.step[leaf] * training_settings(size, leaf, context.config.steps or None).steps
-            seconds[arm] = seconds.get(arm, 0.0) + cost
-    return seconds
-
-
-def _left_out(whole: Context, smaller: Context) -> list[str]:
-    notes = []
-    if smaller.settings.seeds < whole.settings.seeds:
-        notes.append(f"training seeds: {smaller.settings.seeds} of {whole.settings.seeds}")
-    dropped = sorted(set(whole.settings.sizes) - set(smaller.settings.sizes))
-    if dropped:
-        notes.append(f"sizes: {', '.join(map(str, dropped))}")
-    if most_steps(smaller) < most_steps(whole):
-        notes.append(f"optimiser steps of the language-model arms: at most {most_steps(smaller)}")
-    return notes
-
-
-BUDGET = Budget(
-    (
-        _fewer_seeds(5),
-        fewer_steps(STEP_LIMITS[2]),
-        _fewer_seeds(3),
-        _sizes(_every_second),
-        _fewer_seeds(2),
-        fewer_steps(STEP_LIMITS[3]),
-        *[_sizes(_without_largest)] * 3,
-        _fewer_seeds(1),
-    ),
-    estimate,
-    _left_out,
-)
+BUDGET = curve_budget(plan, seconds_of_arm)

@@ -19,16 +19,19 @@ from pipeline.cells.cell import Cell, digest, measured
 from pipeline.cells.reach import code_of
 from pipeline.lm.altered import altered_engine
 from pipeline.reporter import Reporter
+from pipeline.runs.budget import Reduction
 from pipeline.runs.context import Context, Machine
+from pipeline.runs.estimates import Probe
 from pipeline.runs.fits import OBJECTS, new_arm, starting_adapter, training_inputs
 from pipeline.runs.held_out import training_groups
 from pipeline.runs.prepare import prepare as prepare_run
 from pipeline.settings.run import RunConfig
+from pipeline.studies.learning_curve.budget import curve_budget, seconds_of_arm
 from pipeline.studies.learning_curve.findings import check_sizes, sizes_of
 from pipeline.studies.learning_curve.study import ordered
 from pipeline.studies.pretraining.findings import Findings
 from pipeline.studies.pretraining.page import sections
-from pipeline.studies.pretraining.probes import PROBE, PROBED, probe_code
+from pipeline.studies.pretraining.probes import OTHER_ROWS, PROBE, PROBED, probe_code
 from pipeline.studies.pretraining.settings import Settings
 from pipeline.studies.pretraining.starts import ALWAYS, DESCRIPTORS, STARTS, ShuffledSymbols, Start
 from pipeline.studies.pretraining.words import sentences
@@ -40,6 +43,7 @@ NAME = "pretraining"
 WORK = "pipeline.studies.pretraining.study:train_and_predict"
 TUNED_HEAD = "lm-head"
 TEXT_WITHOUT_A_MODEL = "ngram-ridge"
+LAYERS_MORE = 6  # than `lm-head` uses are asked by a probe
 
 
 def prepare(config: RunConfig, settings: Settings, reporter: Reporter) -> Context:
@@ -180,3 +184,22 @@ def conclude(context: Context, contents: Sequence[Mapping[str, Any]]) -> Conclus
     )
     tables = {"rows_worth": found.worth(), "layers": layers}
     return Conclusion(found.metrics(), predictions, cells, tuple(said), tuple(sections(found, layers, said)), tables)
+
+
+def seconds_of(context: Context, cell: Cell, measured: Probe) -> float:
+    """Seconds of a cell, from what was timed; the layers of a probe cost as many times the few of `lm-head`."""
+    name = cell.tags["arm"]
+    if name not in STARTS and "weights" not in cell.tags:
+        return seconds_of_arm(context, cell, measured)
+    trained = replace(cell, tags={**cell.tags, "arm": TUNED_HEAD})
+    if name in STARTS and STARTS[name].tuned:
+        return seconds_of_arm(context, trained, measured)
+    rows = cell.tags["size"] + len(context.splits[0].folds[0].test)
+    return measured.frozen[TUNED_HEAD] * (rows if name in STARTS else LAYERS_MORE * (rows + OTHER_ROWS))
+
+
+def _without_probes(context: Context) -> Context | None:
+    return replace(context, settings=replace(context.settings, probed=0)) if context.settings.probed else None
+
+
+BUDGET = curve_budget(plan, seconds_of, {"what each layer knows": Reduction(_without_probes, "probed")})

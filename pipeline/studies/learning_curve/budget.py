@@ -1,0 +1,116 @@
+"""What of a study of sizes and seeds fits into a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from pipeline.arms.ladder import LANGUAGE_MODELS, fitted_arms
+from pipeline.cells.cell import Cell
+from pipeline.cells.store import Store
+from pipeline.lm.defaults import training_settings
+from pipeline.runs.budget import STEP_LIMITS, Budget, Reduction, fewer_steps, most_steps
+from pipeline.runs.context import Context, Machine
+from pipeline.runs.estimates import Probe, seconds_of_fit
+
+Plan = Callable[[Context, Machine], list[Cell]]
+SecondsOf = Callable[[Context, Cell, Probe], float]
+
+
+def curve_budget(plan: Plan, seconds_of: SecondsOf, last: Mapping[str, Reduction] | None = None) -> Budget:
+    """The budget of a study whose settings have ``seeds`` and ``sizes``.
+
+    Parameters
+    ----------
+    plan : callable
+        That of the study.
+    seconds_of : callable
+        Seconds of a cell, from what was timed.
+    last : mapping of str to Reduction, optional
+        What else the study can give up after all others, by what it is called.
+    """
+    last = last or {}
+
+    def estimate(context: Context, machine: Machine, measured: Probe) -> dict[str, float]:
+        """Seconds by what is trained, over all cells that are still missing."""
+        seconds: dict[str, float] = {}
+        store = Store(context.folder)
+        for cell in plan(context, machine):
+            if store.read(cell.id) is None:
+                name = cell.tags["arm"]
+                seconds[name] = seconds.get(name, 0.0) + seconds_of(context, cell, measured)
+        return seconds
+
+    def left_out(whole: Context, smaller: Context) -> list[str]:
+        given_up = [name for name, one in last.items() if one.change(whole) is not None and one.change(smaller) is None]
+        return [*_left_out(whole, smaller), *given_up]
+
+    return Budget((*_REDUCTIONS, *last.values()), estimate, left_out)
+
+
+def seconds_of_arm(context: Context, cell: Cell, measured: Probe) -> float:
+    """Seconds of fitting the arm of a cell on so many rows and predicting its test rows."""
+    size, tested = cell.tags["size"], len(context.split_named(cell.tags["split"]).folds[0].test)
+    seconds = 0.0
+    for leaf in fitted_arms(cell.tags["arm"]):
+        if leaf not in LANGUAGE_MODELS:
+            seconds += seconds_of_fit(measured.baseline.get(leaf, ()), leaf, size)
+            continue
+        seconds += measured.frozen[leaf] * (size + tested) + measured.read * tested * (leaf == "lm-text")
+        if leaf != "lm-frozen":
+            seconds += measured.step[leaf] * training_settings(size, leaf, context.config.steps or None).steps
+    return seconds
+
+
+def _fewer_seeds(seeds: int) -> Reduction:
+    def reduce(context: Context) -> Context | None:
+        if context.settings.seeds <= seeds:
+            return None
+        return replace(context, settings=replace(context.settings, seeds=seeds))
+
+    return Reduction(reduce, "seeds")
+
+
+def _sizes(change: Callable[[Sequence[int]], Sequence[int]]) -> Reduction:
+    """Fewer sizes, where that leaves two or more."""
+
+    def reduce(context: Context) -> Context | None:
+        sizes = tuple(sorted(set(context.settings.sizes)))
+        fewer = tuple(change(sizes))
+        if len(fewer) < 2 or fewer == sizes:
+            return None
+        return replace(context, settings=replace(context.settings, sizes=fewer))
+
+    return Reduction(reduce, "sizes")
+
+
+def _every_second(sizes: Sequence[int]) -> Sequence[int]:
+    return sizes[::-2][::-1] if len(sizes) > 4 else sizes
+
+
+def _without_largest(sizes: Sequence[int]) -> Sequence[int]:
+    return sizes[:-1]
+
+
+def _left_out(whole: Context, smaller: Context) -> list[str]:
+    notes = []
+    if smaller.settings.seeds < whole.settings.seeds:
+        notes.append(f"training seeds: {smaller.settings.seeds} of {whole.settings.seeds}")
+    dropped = sorted(set(whole.settings.sizes) - set(smaller.settings.sizes))
+    if dropped:
+        notes.append(f"sizes: {', '.join(map(str, dropped))}")
+    if most_steps(smaller) < most_steps(whole):
+        notes.append(f"optimiser steps of the language-model arms: {most_steps(smaller)}")
+    return notes
+
+
+_REDUCTIONS = (
+    _fewer_seeds(5),
+    fewer_steps(STEP_LIMITS[2]),
+    _fewer_seeds(3),
+    _sizes(_every_second),
+    _fewer_seeds(2),
+    fewer_steps(STEP_LIMITS[3]),
+    *[_sizes(_without_largest)] * 3,
+    _fewer_seeds(1),
+)
