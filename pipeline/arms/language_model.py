@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from pipeline.arms.baselines import ALPHAS
 from pipeline.defaults import PLAIN
-from pipeline.lm.decoders import shared_tokens
+from pipeline.lm.decoders import shared_prefix
 from pipeline.lm.defaults import KEPT_OF_START, LABEL_SMOOTHING, training_settings
 from pipeline.lm.engine import Engine
 from pipeline.lm.pretrained import pretrained_adapter
@@ -83,17 +83,8 @@ class LanguageModelArm(BaseEstimator):
         return [self.engine.prompt(self.template, pieces) for pieces in self.template.training_pieces(X, self.seed)]
 
     def _shared(self) -> int:
-        """Tokens that open every prompt, found from structures and orders that have nothing in common."""
-        probes = ("C", "[Na+]", "n1cccc1", "O=S")
-        count = len(self.template.components)
-        orders = [[(first + place) % count for place in range(count)] for first in range(count)]
-        return shared_tokens(
-            [
-                self.engine.prompt(self.template, self.template.pieces(probe, components=[probe] * count, order=order))
-                for probe in probes
-                for order in (orders if self.template.shuffled else [None])
-            ]
-        )
+        """Tokens that open every prompt."""
+        return shared_prefix(self.template, lambda pieces: self.engine.prompt(self.template, pieces))
 
     def steps_for(self, n: int) -> int:
         """Optimiser steps of a training on so many rows."""

@@ -1,8 +1,8 @@
 """Learning curves: the law that describes one, and how many rows one arm needs for the error that another has.
 
-The law is ``error = floor + scale * rows ** -exponent`` with none of the three below zero: what more rows of the same
-kind can take away, and what they cannot (Hestness et al. 2017; Viering and Loog 2023 on where curves are no such
-law).
+The law is ``error = floor + scale * rows ** -exponent`` with a floor that is not below zero: what more rows of the same
+kind can take away, and what they cannot (Hestness et al. 2017; Viering and Loog 2023 on where curves are no such law).
+A curve that rises has a scale (or, with too few sizes for a floor, an exponent) below zero.
 """
 
 from __future__ import annotations
@@ -75,6 +75,8 @@ class Law:
     def fit(cls, sizes: np.ndarray, curves: np.ndarray) -> Law:
         """The laws of least squares of relative deviations, each size weighted by how well it is known.
 
+        Deviations are relative to a first fit: to what was measured, they would count most where that is low by chance.
+
         Parameters
         ----------
         sizes : ndarray of shape (k,)
@@ -82,11 +84,20 @@ class Law:
         curves : ndarray of shape (curves, k)
             The first as it was measured, the others as `redrawn`: their spread is how well a size is known.
         """
-        spread = np.log(curves).std(axis=0) if len(curves) > 2 else np.ones(len(sizes))
-        weights = 1 / (np.maximum(spread, 0.01) * curves) ** 2
-        squares = _Squares(sizes, curves, weights, len(sizes) >= SIZES_FOR_A_FLOOR)
-        best = np.argmin([squares.best(np.array([[one]]))[2] for one in EXPONENTS], axis=0)
-        below, above = EXPONENTS[np.maximum(best - 1, 0)], EXPONENTS[np.minimum(best + 1, len(EXPONENTS) - 1)]
+        spread = np.maximum(np.log(curves).std(axis=0), 0.01) if len(curves) > 2 else np.ones(len(sizes))
+        level = isotonic_regression(curves[0], increasing=bool(curves[0, -1] > curves[0, 0]))
+        found = cls._weighted(sizes, curves, 1 / (spread * level) ** 2)
+        level = np.maximum([found.at(size)[0] for size in sizes], LEAST)
+        return cls._weighted(sizes, curves, 1 / (spread * level) ** 2)
+
+    @classmethod
+    def _weighted(cls, sizes: np.ndarray, curves: np.ndarray, weights: np.ndarray) -> Law:
+        """The laws of least squares with given weights. Shape (k,)."""
+        with_floor = len(sizes) >= SIZES_FOR_A_FLOOR
+        squares = _Squares(sizes, curves, weights, with_floor)
+        tried = EXPONENTS if with_floor else np.r_[-EXPONENTS[::-1], EXPONENTS]
+        best = np.argmin([squares.best(np.array([[one]]))[2] for one in tried], axis=0)
+        below, above = tried[np.maximum(best - 1, 0)], tried[np.minimum(best + 1, len(tried) - 1)]
         between = np.linspace(below, above, FINER)
         found = [squares.best(one[:, None]) for one in between]
         chosen, every = np.argmin([loss for _, _, loss in found], axis=0), np.arange(len(curves))
@@ -99,27 +110,27 @@ class _Squares:
 
     def __init__(self, sizes: np.ndarray, curves: np.ndarray, weights: np.ndarray, with_floor: bool) -> None:
         self.sizes, self.curves, self.weights, self.with_floor = sizes.astype(float), curves, weights, with_floor
-        self.one, self.error = weights.sum(axis=1), (weights * curves).sum(axis=1)
+        self.one, self.error = float(weights.sum()), curves @ weights
 
     def best(self, exponents: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Floor, scale and loss of each curve. The exponents of shape (curves or 1, 1), the others of (curves,)."""
         powers = self.sizes**-exponents
-        weighted = self.weights * powers
-        power, squared = weighted.sum(axis=1), (weighted * powers).sum(axis=1)
-        both = (weighted * self.curves).sum(axis=1)
+        power, squared = powers @ self.weights, powers**2 @ self.weights
+        both = (powers * self.curves) @ self.weights
         floor = np.zeros(len(self.curves))
         if self.with_floor:
             apart = np.maximum(self.one * squared - power**2, LEAST * self.one * squared)
-            floor = np.clip((squared * self.error - power * both) / apart, 0.0, self.error / self.one)
-        scale = np.maximum((both - floor * power) / squared, 0.0)
+            floor = np.maximum((squared * self.error - power * both) / apart, 0.0)
+        scale = (both - floor * power) / squared
         off = self.curves - floor[:, None] - scale[:, None] * powers
-        return floor, scale, (self.weights * off**2).sum(axis=1)
+        return floor, scale, off**2 @ self.weights
 
 
 def rows_needed(sizes: np.ndarray, curves: np.ndarray, errors: np.ndarray) -> np.ndarray:
     """With how many rows a curve has a given error: between two measured sizes, straight on logarithmic scales.
 
-    A curve that goes up somewhere is first made the nearest one that does not (isotonic regression).
+    A curve that goes up somewhere is first made the nearest one that does not (isotonic regression); where it is level
+    at that error, it is the middle of the level part.
 
     Parameters
     ----------
@@ -137,10 +148,12 @@ def rows_needed(sizes: np.ndarray, curves: np.ndarray, errors: np.ndarray) -> np
     places = np.log(sizes)
     for row, (curve, error) in enumerate(zip(np.log(curves), np.log(errors), strict=True)):
         falling = isotonic_regression(curve, increasing=False)
-        if error > falling[0]:
+        if error > falling[0] + 1e-9:
             found[row] = 0.0
-        elif error < falling[-1]:
+        elif error < falling[-1] - 1e-9:
             found[row] = np.inf
+        elif (level := np.isclose(falling, error, rtol=0, atol=1e-9)).any():
+            found[row] = np.exp(places[level].mean())
         else:
             found[row] = np.exp(np.interp(-error, -falling, places))
     return found

@@ -119,6 +119,20 @@ def shared_tokens(texts: Sequence[tuple[int, ...]]) -> int:
     return shared
 
 
+def shared_prefix(template: PromptTemplate, encode: Callable[[Pieces], tuple[int, ...]]) -> int:
+    """Tokens that open every prompt of a template, found from structures and orders that have nothing in common."""
+    probes = ("C", "[Na+]", "n1cccc1", "O=S")
+    count = len(template.components)
+    orders = [[(first + place) % count for place in range(count)] for first in range(count)]
+    return shared_tokens(
+        [
+            encode(template.pieces(probe, components=[probe] * count, order=order))
+            for probe in probes
+            for order in (orders if template.shuffled else [None])
+        ]
+    )
+
+
 def own_tokens(
     texts: Sequence[tuple[int, ...]], shared: int, rows: int, width: int
 ) -> tuple[torch.Tensor, torch.Tensor]:

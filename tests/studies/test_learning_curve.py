@@ -20,7 +20,7 @@ from pipeline.runs.estimates import Probe
 from pipeline.runs.prepare import prepare
 from pipeline.settings.reading import make_config
 from pipeline.studies.learning_curve import study
-from pipeline.studies.learning_curve.findings import Curves, sizes_of
+from pipeline.studies.learning_curve.findings import Curves, ordered, sizes_of
 from pipeline.studies.learning_curve.study import Settings, drawn
 from pipeline.studies.learning_curve.words import sentences
 from pipeline.studies.study import concluded, write_report
@@ -53,12 +53,17 @@ def test_a_larger_training_set_holds_a_smaller_one_and_seeds_differ(chains):
     assert len({cell.id for cell in cells}) == len(cells)
 
 
-def test_the_first_rows_hold_every_class(tmp_path):
-    path = write_table(tmp_path / "classes.csv", [(s, "ab"[number % 12 == 0]) for number, s in enumerate(SMILES)])
+def test_each_beginning_has_about_the_shares_of_the_classes(tmp_path):
+    path = write_table(tmp_path / "classes.csv", [(s, "ab"[number % 4 == 0]) for number, s in enumerate(SMILES)])
     context = context_of(path)
+    (split,) = context.splits
+    labels = context.table.targets.loc[list(split.folds[0].train)]
+    share = (labels == "b").mean()
     for seed in range(8):
-        rows = drawn(context, context.splits[0], 5, seed)
-        assert set(context.table.targets.loc[rows]) == {"a", "b"}
+        order = ordered(context, split, seed)
+        assert sorted(order) == sorted(split.folds[0].train)
+        for size in (8, 16, 30):
+            assert abs((labels.loc[order[:size]] == "b").sum() - share * size) < 1 + 1e-9
     found = study.conclude(context, contents_of(study, context))
     assert set(found.metrics["metric"]) == {"auroc", "log_loss", "accuracy"}
     assert {"p_a", "p_b"} <= set(found.predictions.columns)
@@ -134,12 +139,61 @@ def test_sizes_that_cannot_be_made_are_left_out_and_said(chains):
     context = context_of(chains, sizes=(5, 10, 100, 2_000))
     assert sizes_of(context, context.splits[0]) == [5, 10]
     assert "Left out: 100, 2000, more than there are." in study.described(context)[0]
-    config = {"smiles": "SMILES", "target": "value", "bins": 4, "out": str(chains.parent / "out")}
-    context = study.prepare(
-        make_config(str(chains), config), Settings(arms=("ridge",), sizes=(3, 8, 30), seeds=2), Reporter()
+    rare = write_table(
+        chains.parent / "rare.csv", [(text, "ab"[number % 12 == 0]) for number, text in enumerate(SMILES)]
     )
-    assert "Left out: 3, fewer than there are classes." in study.described(context)[0]
-    assert set(study.conclude(context, contents_of(study, context)).metrics["size"]) == {8, 30}
+    context = context_of(rare, sizes=(2, 16, 30), seeds=4)
+    assert "Left out: 2, where a draw has rows of one class alone." in study.described(context)[0]
+    assert set(study.conclude(context, contents_of(study, context)).metrics["size"]) == {16, 30}
+
+
+def test_one_test_group_is_refused(chains):
+    lines = chains.read_text(encoding="utf-8").splitlines()
+    rows = [f"{line},{'abc'[number % 3]}" for number, line in enumerate(lines[1:])]
+    chains.write_text("\n".join([f"{lines[0]},lab", *rows]) + "\n", encoding="utf-8")
+    with pytest.raises(InputError, match="tests rows of a single group"):
+        context_of(chains, split=("group:lab",))
+
+
+def test_one_seed_tells_nothing_and_names_the_preferred_baseline(chains):
+    context, contents = planted(chains, (5, 10, 20, 30), ridge=lambda n: 4.0 / n, knn=lambda n: 1.0 / n**0.5)
+    curves = Curves(replace(context, settings=replace(context.settings, seeds=1)), context.splits[0], contents)
+    assert set(curves.against.values()) == {"not told apart"}
+    assert "no other arm is shown to be better at any size" in sentences(curves)[0]
+
+
+def test_seeds_that_draw_much_of_one_pool_count_as_more_different(chains):
+    context = context_of(chains, sizes=(5, 30), seeds=4)
+    curves = Curves(context, context.splits[0], contents_of(study, context))
+    rows = len(context.splits[0].folds[0].train)
+    for size in (5, 30):
+        found = curves.scores("mae", "ridge", size)[:, 0]
+        plain = np.array([curves._score("mae", curves.cells["ridge", size, seed])[0] for seed in range(4)])
+        assert found.mean() == pytest.approx(plain.mean())
+        assert found.std() == pytest.approx(plain.std() / np.sqrt(1 - min(size / rows, 0.8)))
+    assert curves.alike == [size for size in (5, 30) if size > 0.8 * rows]
+
+
+def test_a_level_curve_promises_nothing(chains):
+    rng = np.random.default_rng(0)
+    wobble = dict(zip((5, 10, 16, 20, 30), 1 + 0.01 * rng.normal(size=5), strict=True))
+    context, contents = planted(chains, tuple(wobble), ridge=lambda n: 2 * wobble[n], knn=lambda n: 2.5 * wobble[n])
+    said = sentences(Curves(context, context.splits[0], contents))
+    assert any("more measurements would bring ridge anything cannot be told" in one for one in said)
+    assert not any("if its curve goes on as it did" in one for one in said)
+
+
+def test_another_notation_is_another_cell(chains):
+    def ids(representation):
+        given = {"smiles": "SMILES", "target": "value", "representation": [representation]}
+        config = make_config(str(chains), given | {"out": str(chains.parent / "out")})
+        context = study.prepare(config, Settings(arms=("ngram-ridge", "ridge"), sizes=(5, 10)), Reporter())
+        cells = study.plan(context, Machine(1))
+        return {arm: {cell.id for cell in cells if cell.tags["arm"] == arm} for arm in ("ngram-ridge", "ridge")}
+
+    plain, other = ids("canonical"), ids("selfies")
+    assert not plain["ngram-ridge"] & other["ngram-ridge"]
+    assert plain["ridge"] == other["ridge"]
 
 
 def test_a_run_with_fewer_training_rows_is_a_point_of_the_curve(chains, tiny_folder):
@@ -206,9 +260,10 @@ def test_the_arm_to_use_changes_where_curves_cross(chains):
         one["rest"] = 100
     curves = Curves(context, context.splits[0], contents)
     assert curves.preferred == "ridge"
-    assert curves.to_use == {5: "knn", 10: "knn", 20: "ridge", 30: "ridge"}
+    assert curves.to_use == {5: ("knn",), 10: ("knn",), 20: ("ridge",), 30: ("ridge",)}
     said = sentences(curves)
-    assert "the arm to use changes: knn with 5 to 10 training rows, ridge with 20 to 30 training rows." in said[0]
+    assert "the preferred baseline is ridge (by training rows of groups that are in no draw)" in said[0]
+    assert "shown to be better: knn with 5 and 10 rows." in said[0]
     assert any("Beside ridge: better with 5 and 10 rows" in one for one in said)
 
 
@@ -218,13 +273,13 @@ def test_alike_arms_have_no_crossing(chains):
     ridge = {(one["tags"]["size"], one["tags"]["seed"]): one for one in contents if one["tags"]["arm"] == "ridge"}
     same = [one | {"prediction": ridge[one["tags"]["size"], one["tags"]["seed"]]["prediction"]} for one in contents]
     curves = Curves(context, context.splits[0], same)
-    assert set(curves.to_use.values()) == {curves.preferred}
-    assert "not better at any size" in sentences(curves)[0]
+    assert set(curves.to_use.values()) == {(curves.preferred,)}
+    assert "no other arm is shown to be better at any size" in sentences(curves)[0]
 
 
 def test_a_law_says_what_a_larger_size_brings(chains):
     """Fitted to the smaller sizes it expects the largest one, which it has not seen."""
-    sizes = (4, 6, 10, 16, 30)
+    sizes = (4, 6, 8, 12, 18, 30)
     context, contents = planted(
         chains, sizes, ridge=lambda n: 0.2 + 4 * n**-0.7, knn=lambda n: 3 * n**-0.5 if n < 30 else 4.0
     )

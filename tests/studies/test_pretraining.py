@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,7 +25,7 @@ from pipeline.studies.pretraining.findings import Findings
 from pipeline.studies.pretraining.settings import Settings
 from pipeline.studies.pretraining.starts import ALWAYS, FROM_RANDOM, PERMUTED, PRETRAINED, STARTS, ShuffledSymbols
 from pipeline.studies.pretraining.words import sentences
-from tests.conftest import SMILES, write_table
+from tests.conftest import SMILES, reaction_rows, write_table
 from tests.studies.made import contents_of
 from tests.test_run import chemtune
 
@@ -107,7 +109,7 @@ def test_every_start_is_trained_and_the_page_says_what_came_out(chains, tiny_fol
     assert set(layers["layer"]) == {0, 1, 2}
     assert {"target", "rings", "of this table or of another"} <= set(layers["property"])
     assert (layers["value"] <= 1).all()
-    assert any(one.startswith(("From permuted labels nothing is learned", "Warning")) for one in found.sentences)
+    assert any("permuted labels cannot be told from fewer than 3 seeds" in one for one in found.sentences)
     by_start = found.predictions.query("size == 20 and seed == 0").groupby("arm")["prediction"].apply(list)
     different = [PRETRAINED, FROM_RANDOM, PERMUTED, "shuffled layers", "shuffled embeddings", "shuffled symbols"]
     assert len({tuple(by_start[name]) for name in different}) == len(different)
@@ -124,7 +126,7 @@ def test_a_property_of_the_string_is_found_by_a_probe_and_labels_at_random_are_n
 
 
 def planted(context, **errors):
-    """The results with predictions that miss by given amounts."""
+    """The results with predictions that miss by given amounts; those of permuted labels know nothing of a row."""
     truth = context.table.targets.loc[list(context.splits[0].folds[0].test)].to_numpy()
     rng = np.random.default_rng(0)
     signs = rng.choice([-1.0, 1.0], len(truth))
@@ -133,24 +135,75 @@ def planted(context, **errors):
         if "weights" in one["tags"]:
             continue
         off = errors[one["tags"]["arm"].replace(" ", "_").replace("-", "_")](one["tags"]["size"])
-        found.append(one | {"prediction": (truth + signs * off * (1 + 0.02 * one["tags"]["seed"])).tolist()})
+        known = truth + signs * off * (1 + 0.02 * one["tags"]["seed"])
+        found.append(one | {"prediction": (known if off < 4 else rng.normal(size=len(truth))).tolist()})
     return found
 
 
-def test_labels_that_leak_are_a_warning_and_pretraining_is_worth_rows(chains, tiny_folder):
-    context = context_of(chains, tiny_folder, starts=ALWAYS, sizes=(5, 10, 20), probed=0)
-    wrong = {"mean": lambda n: 4.0, "ngram_ridge": lambda n: 3.0, "random_weights": lambda n: 8 * n**-0.5}
-    contents = planted(context, pretrained=lambda n: 4 * n**-0.5, permuted_labels=lambda n: 4.1, **wrong)
+def answers(context, contents):
     found = Findings(context, context.splits[0], contents, "mean")
+    return found, sentences(found, found.layers([]), {})
+
+
+def test_labels_that_leak_are_a_warning_and_pretraining_is_worth_rows(chains, tiny_folder):
+    context = context_of(chains, tiny_folder, starts=ALWAYS, sizes=(5, 10, 20), seeds=4, probed=0)
+    others = {"mean": lambda n: 3.9, "ngram_ridge": lambda n: 3.0, "random_weights": lambda n: 8 * n**-0.5}
+    contents = planted(context, pretrained=lambda n: 4 * n**-0.5, permuted_labels=lambda n: 9.0, **others)
+    found, said = answers(context, contents)
     assert found.needed(FROM_RANDOM, PRETRAINED, 20)[0] == pytest.approx(5, rel=1e-3)
-    said = sentences(found, pd.DataFrame(columns=["weights", "property", "value"]))
-    assert any(one.startswith("From permuted labels nothing is learned") for one in said)
+    assert any(one.startswith("From permuted labels nothing was shown to be learned") for one in said)
     assert any(one.startswith("Pretraining helps with 5, 10 and 20 rows") for one in said)
-    leaking = planted(context, pretrained=lambda n: 4 * n**-0.5, permuted_labels=lambda n: 1.0, **wrong)
-    said = sentences(
-        Findings(context, context.splits[0], leaking, "mean"), pd.DataFrame(columns=["weights", "property", "value"])
+    leaking = planted(context, pretrained=lambda n: 4 * n**-0.5, permuted_labels=lambda n: 1.0, **others)
+    assert any(
+        one.startswith("Warning: something was learned from permuted labels") for one in answers(context, leaking)[1]
     )
-    assert any(one.startswith("Warning: permuted labels did better than the constant") for one in said)
+    single = replace(context, settings=replace(context.settings, seeds=1))
+    said = answers(single, leaking)[1]
+    assert any("cannot be told from fewer than 3 seeds" in one for one in said)
+    assert any(one.startswith("Pretraining was not shown to help") for one in said)
+
+
+def test_permuted_labels_of_a_skewed_target_are_no_warning(tmp_path, tiny_folder):
+    """The best constant of another loss has another error than the mean; that is no leak."""
+    rng = np.random.default_rng(1)
+    path = write_table(tmp_path / "skewed.csv", [(text, f"{np.exp(1.5 * rng.normal()):.4f}") for text in SMILES])
+    context = context_of(path, tiny_folder, starts=ALWAYS, sizes=(5, 30), seeds=4, probed=0)
+    middle = float(np.median(context.table.targets))
+    contents = [
+        one | {"prediction": (middle + 1e-3 * rng.normal(size=len(one["prediction"]))).tolist()}
+        if one["tags"]["arm"] == PERMUTED
+        else one
+        for one in contents_of(study, context)
+    ]
+    assert not any(one.startswith("Warning") for one in answers(context, contents)[1])
+
+
+def test_the_layer_is_chosen_on_training_rows_and_bounds_are_not_probed(chains, tiny_folder, tmp_path):
+    rows = [(text, f">{len(text)}" if number < 12 else len(text)) for number, text in enumerate(SMILES)]
+    context = context_of(
+        write_table(tmp_path / "bounds.csv", rows), tiny_folder, {"bounds": "limit"}, starts=ALWAYS, seeds=1
+    )
+    probes = [one for one in contents_of(study, context) if "weights" in one["tags"]]
+    exact = [row for row in context.splits[0].folds[0].test if context.table.exact[row]]
+    assert all(one["found"]["target"]["rows"] == exact for one in probes)
+    found = Findings(context, context.splits[0], [], "mean")
+    changed = [one | {"found": {"target": one["found"]["target"] | {"on_training": [0.0, 1.0, 0.5]}}} for one in probes]
+    assert set(found.layers(changed).query("chosen")["layer"]) == {1}
+    assert set(found.beyond_random(changed)) == {"target"}
+
+
+def test_components_and_another_notation(tmp_path, chains, tiny_folder):
+    with pytest.raises(InputError, match="representation is for other commands"):
+        context_of(chains, tiny_folder, {"representation": ["selfies"]})
+    frame = pd.DataFrame(reaction_rows(), columns=["halide", "amine", "base", "solvent", "rxn", "yield"])
+    path = tmp_path / "reactions.csv"
+    frame.to_csv(path, index=False)
+    run = {"components": ["halide", "amine", "base"], "yield": "yield", "model": str(tiny_folder), "steps": 2}
+    config = make_config(str(path), run | {"dtype": "float32", "split": ["random"], "out": str(tmp_path / "out")})
+    settings = Settings(starts=(*ALWAYS, "shuffled symbols"), sizes=(5, 10), seeds=1, probed=10)
+    context = study.prepare(config, settings, Reporter())
+    found = study.conclude(context, contents_of(study, context))
+    assert set(found.tables["layers"]["property"]) == {"target", "tokens of the row"}
 
 
 def test_a_budget_takes_seeds_and_sizes(chains, tiny_folder):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -22,6 +22,7 @@ from pipeline.evaluation.noise import best_scores, measurement_noise
 from pipeline.evaluation.numbers import Interval
 from pipeline.evaluation.seeded import bounded_interval, over_seeds, rarer
 from pipeline.runs.context import Context
+from pipeline.splits.build import seed_of_repeat
 from pipeline.splits.splitters import Split
 from pipeline.studies.words import RESAMPLES
 from pipeline.tables.targets import CLASSES
@@ -29,14 +30,38 @@ from pipeline.tables.targets import CLASSES
 ERROR = {CLASSES: "log_loss"}  # what curves are fitted and inverted on; MAE for numbers
 BETTER, WORSE, UNTOLD = "better", "worse", "not told apart"
 MIN_REST = 20  # rows outside of a draw from which on they count for the choice of a baseline
-LEAST_SIZES_TO_CHECK = 3
+MOST_OF_POOL = 0.8  # of the training rows in a draw, from which on seeds draw much the same rows
 NEGLIGIBLE = 0.01  # of an error, by which a law may be off
 
 
 def sizes_of(context: Context, split: Split) -> list[int]:
-    """The sizes for which a split has enough training rows, and that hold a row of each class, in order."""
-    least = len(context.classes) if context.task == CLASSES else 2
-    return [size for size in sorted(set(context.settings.sizes)) if least <= size <= len(split.folds[0].train)]
+    """The sizes for which a split has enough training rows, and whose draws all hold two classes, in order."""
+    found: list[int] = context.once(("sizes", split.name, context.settings), lambda: _possible(context, split))
+    return found
+
+
+def _possible(context: Context, split: Split) -> list[int]:
+    sizes = [size for size in sorted(set(context.settings.sizes)) if size <= len(split.folds[0].train)]
+    if context.task != CLASSES:
+        return sizes
+    labels = context.targets(split.folds[0]).astype(str)
+    orders = [labels.loc[ordered(context, split, seed)].to_numpy() for seed in range(context.settings.seeds)]
+    return [size for size in sizes if all(len(set(order[:size])) > 1 for order in orders)]
+
+
+def ordered(context: Context, split: Split, seed: int) -> list[str]:
+    """The training rows in the order of a seed; of classes, each beginning has about the shares of the whole."""
+    rows = np.array(sorted(split.folds[0].train), dtype=object)
+    rng = np.random.default_rng(seed_of_repeat(context.config.seed, seed))
+    order = rows[rng.permutation(len(rows))]
+    if context.task == CLASSES:
+        labels = context.targets(split.folds[0]).loc[list(order)].to_numpy().astype(str)
+        places = np.empty(len(order))
+        for label in np.unique(labels):
+            own = labels == label
+            places[own] = (np.arange(own.sum()) + rng.random()) / own.sum()
+        order = order[np.argsort(places, kind="stable")]
+    return list(order)
 
 
 def error_of(context: Context) -> str:
@@ -111,12 +136,25 @@ class Curves:
         return int(self.context.settings.seeds)
 
     def scores(self, metric: str, arm: str, size: int) -> np.ndarray:
-        """A metric by training seed, on the test rows and in resamples. Shape (seeds, 1 + resamples)."""
+        """A metric by training seed, on the test rows and in resamples. Shape (seeds, 1 + resamples).
+
+        The seeds draw from one pool of training rows, and the more of it they draw the more they have in common:
+        their deviations from the mean are stretched by the root of 1 / (1 - share drawn), as for samples of a finite
+        population (Cochran 1977), and by no more than that of `MOST_OF_POOL`.
+        """
         key = (metric, arm, size)
         if key not in self._scores:
             cells = [self.cells[arm, size, seed] for seed in range(self.seeds)]
-            self._scores[key] = np.stack([self._score(metric, cell) for cell in cells])
+            found = np.stack([self._score(metric, cell) for cell in cells])
+            share = min(size / len(self.split.folds[0].train), MOST_OF_POOL)
+            mean = found.mean(axis=0)
+            self._scores[key] = mean + (found - mean) / math.sqrt(1 - share)
         return self._scores[key]
+
+    @cached_property
+    def alike(self) -> list[int]:
+        """The sizes at which the seeds draw nearly all training rows."""
+        return [size for size in self.sizes if size > MOST_OF_POOL * len(self.split.folds[0].train)]
 
     def _score(self, metric: str, cell: Mapping[str, Any]) -> np.ndarray:
         if self.context.task != CLASSES:
@@ -175,8 +213,9 @@ class Curves:
 
     @cached_property
     def preferred(self) -> str:
-        """The baseline with the lowest error on training rows outside of each draw, over all sizes and seeds (by the
-        geometric mean); the first one where no draw leaves any; empty where there is no baseline."""
+        """The baseline with the lowest error on training rows of groups that a draw has no row of, over all sizes and
+        seeds (by the geometric mean); the first one where no draw leaves enough (`chosen`); empty where there is no
+        baseline."""
         baselines = [arm for arm in self.compared if not is_language_model(arm)]
         found = {}
         for arm in baselines:
@@ -186,20 +225,27 @@ class Curves:
         return min(found, key=found.__getitem__) if found else ""
 
     @cached_property
-    def against(self) -> dict[tuple[str, int], str]:
-        """How each arm stands beside the preferred baseline, see `beside`."""
-        return self.beside(self.preferred, self.compared) if self.preferred else {}
+    def chosen(self) -> bool:
+        """Whether training rows chose the preferred baseline."""
+        return any(cell.get("rest", 0) >= MIN_REST for cell in self.contents)
 
-    def beside(self, reference: str, arms: Sequence[str]) -> dict[tuple[str, int], str]:
-        """For each arm and size, whether its error is `BETTER` or `WORSE` than that of a reference, or `UNTOLD`: by
-        Student's t over groups and seeds, p-values by Holm's method over all of them."""
+    @cached_property
+    def against(self) -> dict[tuple[str, int], str]:
+        """How each arm stands beside the preferred baseline with each size."""
+        arms = [arm for arm in self.compared if arm != self.preferred] if self.preferred else []
+        found = self.told((arm, self.preferred) for arm in arms)
+        return {(arm, size): state for (arm, _, size), state in found.items()}
+
+    def told(self, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str, int], str]:
+        """For pairs of arms and each size, whether the error of the first is `BETTER` or `WORSE` than that of the
+        second, or `UNTOLD`: by Student's t over groups and seeds, p-values by Holm's method over all pairs and sizes.
+        One seed tells nothing."""
         metric, places, p_values, below = error_of(self.context), [], [], []
-        for arm in arms:
-            for size in self.sizes if arm != reference else ():
-                apart = self.scores(metric, arm, size) - self.scores(metric, reference, size)
-                found = over_seeds(list(apart), self.groups)
-                places.append((arm, size))
-                p_values.append(found.p_difference())
+        for one, other in pairs:
+            for size in self.sizes:
+                found = over_seeds(list(self.scores(metric, one, size) - self.scores(metric, other, size)), self.groups)
+                places.append((one, other, size))
+                p_values.append(found.p_difference() if self.seeds > 1 else 1.0)
                 below.append(found.value < 0)
         told = [p < 1 - LEVEL for p, _ in holm(p_values)]
         return {
@@ -208,14 +254,13 @@ class Curves:
         }
 
     @cached_property
-    def to_use(self) -> dict[int, str]:
-        """The arm to use with each size: the preferred baseline, or of the arms that are `BETTER` the one with the
-        lowest error."""
-        found = {}
-        for at, size in enumerate(self.sizes):
-            better = [arm for arm in self.compared if self.against.get((arm, size)) == BETTER]
-            found[size] = min(better, key=lambda arm: self.errors[arm][0, at]) if better else self.preferred
-        return found
+    def to_use(self) -> dict[int, tuple[str, ...]]:
+        """What to use with each size: the arms that are `BETTER` than the preferred baseline, or else that."""
+        return {
+            size: tuple(arm for arm in self.compared if self.against.get((arm, size)) == BETTER)
+            or ((self.preferred,) if self.preferred else ())
+            for size in self.sizes
+        }
 
     # -- rows for an error, and the law --
 
@@ -281,8 +326,14 @@ class Curves:
 
     @property
     def can_check(self) -> bool:
-        """Whether the sizes but the largest are enough for a law."""
-        return len(self.sizes) > LEAST_SIZES_TO_CHECK
+        """Whether the sizes but the largest are enough for a law of the same kind."""
+        return len(self.sizes) > SIZES_FOR_A_FLOOR
+
+    def falls(self, arm: str) -> bool:
+        """Whether the curve of an arm is shown to fall: its law has no exponent to speak of where it may be level."""
+        law = self.law(arm)
+        low, _ = limits((law.scale * np.sign(law.exponent))[1:])
+        return low > 0
 
     def missed(self, arm: str) -> bool:
         """Whether the law of the smaller sizes clearly missed the largest one, by more than is of any consequence."""
@@ -291,24 +342,30 @@ class Curves:
         return low > NEGLIGIBLE or high < -NEGLIGIBLE
 
     def noise(self) -> float:
-        """The MAE that a model without any error would have on these test rows; NaN where repeated measurements do not
-        say, or an arm contradicts what they say."""
+        """The MAE that a model without any error would have on these test rows, by the lower end of the interval of the
+        noise; NaN where repeated measurements do not say, or an arm contradicts what they say."""
         table = self.context.table
         noise = measurement_noise(table.frame) if self.context.task != CLASSES else None
         if noise is None or not noise.deviation or noise.doubtful:
             return math.nan
         counts = table.frame.set_index("row_id")["n_values"].loc[self.test].to_numpy()
+        noise = replace(noise, deviation=noise.low)
         least = best_scores(noise, self.truth.astype(np.float64), counts)["mae"]
         return least if all(curve[0].min() > least for curve in self.errors.values()) else math.nan
 
 
 def check_sizes(context: Context, split: Split) -> None:
-    """Raise `InputError` where fewer than two sizes can be made of a split."""
+    """Raise `InputError` where fewer than two sizes can be made of a split, or it tests a single group."""
     found, rows = sizes_of(context, split), len(split.folds[0].train)
-    if len(found) < 2:
-        many = f" of {len(context.classes)} classes" if context.task == CLASSES else ""
-        usable = f"of the sizes asked for only {found[0]} can be made" if found else "none of the sizes can be made"
+    if len({split.groups[row] for row in split.folds[0].test if context.table.exact[row]}) < 2:
         raise InputError(
-            f"split {split.name!r} has {rows} training rows{many}: {usable}; name two or more between "
-            f"{max(2, len(context.classes))} and {rows} with --sizes"
+            f"split {split.name!r} tests rows of a single group, from which no interval follows; take another split, "
+            "or a larger --test-size"
+        )
+    if len(found) < 2:
+        usable = f"of the sizes asked for only {found[0]} can be made" if found else "none of the sizes can be made"
+        classes = " (each must hold two classes)" if context.task == CLASSES else ""
+        raise InputError(
+            f"split {split.name!r} has {rows} training rows: {usable}{classes}; name two or more between 2 and {rows} "
+            "with --sizes"
         )

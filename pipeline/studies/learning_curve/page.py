@@ -21,9 +21,9 @@ from pipeline.tables.targets import CLASSES
 
 HOW = (
     "Square brackets and ranges are 95 % intervals: for the test rows from 1,000 bootstrap resamples of whole test "
-    "groups, for the training from the spread of the seeds (one seed leaves that out), both stretched to Student's t. "
-    "Within a seed a larger training set holds a smaller one. An arm counts as better or worse where its p-value by "
-    "Holm's method over all arms and sizes is below 5 %."
+    "groups, for the training from the spread of the seeds, widened for draws from one pool (one seed leaves that "
+    "out), both stretched to Student's t. Within a seed a larger training set holds a smaller one. An arm counts as "
+    "better or worse where its p-value by Holm's method over all arms and sizes is below 5 %; one seed tells nothing."
 )
 OF_FACTORS = (
     "How many training rows the preferred baseline needs for the error that an arm has with so many: between the "
@@ -119,7 +119,9 @@ def _laws(curves: Curves) -> Grid:
         parts = [law.exponent, law.floor, ahead] if curves.has_floor else [law.exponent, ahead]
         if curves.can_check:
             parts.append(curves.law(arm, len(curves.sizes) - 1).at(last))
-        cells = [(float(part[0]), *limits(part[1:])) for part in parts]
+        cells: list[Any] = [(float(part[0]), *limits(part[1:])) for part in parts]
+        if not curves.falls(arm):
+            cells[0] = "may be level"
         rows.append((arm, *cells, *([float(curves.errors[arm][0, -1])] if curves.can_check else [])))
     return Grid(header, rows, name="laws", caption=OF_LAWS)
 

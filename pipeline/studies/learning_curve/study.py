@@ -15,20 +15,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.arms.ladder import class_chances, code_behind, fit_arm, is_language_model
+from pipeline.arms.ladder import class_chances, code_behind, fit_arm, is_language_model, reads_notation
 from pipeline.cells.cell import Cell, digest, measured
 from pipeline.cells.reach import code_of
 from pipeline.evaluation.metrics import log_losses
+from pipeline.features.notations import CANONICAL
 from pipeline.reporter import Reporter
 from pipeline.runs.context import Context, Machine
 from pipeline.runs.fits import OBJECTS, new_arm, training_inputs
 from pipeline.runs.held_out import training_groups
 from pipeline.runs.prepare import prepare as prepare_run
 from pipeline.settings.run import RunConfig
-from pipeline.splits.build import seed_of_repeat
 from pipeline.splits.splitters import Split
 from pipeline.studies.learning_curve.budget import curve_budget, seconds_of_arm
-from pipeline.studies.learning_curve.findings import Curves, check_sizes, sizes_of
+from pipeline.studies.learning_curve.findings import Curves, check_sizes, ordered, sizes_of
 from pipeline.studies.learning_curve.page import sections
 from pipeline.studies.learning_curve.settings import FEW_ARMS, Settings
 from pipeline.studies.learning_curve.words import sentences
@@ -49,19 +49,6 @@ def prepare(config: RunConfig, settings: Settings, reporter: Reporter) -> Contex
     for split in context.splits:
         check_sizes(context, split)
     return context
-
-
-def ordered(context: Context, split: Split, seed: int) -> list[str]:
-    """The training rows in the order of a seed. Where the smallest size would lack a class, a row of each class stands
-    in front."""
-    rows = np.array(sorted(split.folds[0].train), dtype=object)
-    order = rows[np.random.default_rng(seed_of_repeat(context.config.seed, seed)).permutation(len(rows))]
-    if context.task == CLASSES:
-        labels = context.targets(split.folds[0]).loc[list(order)].to_numpy()
-        first = np.unique(labels, return_index=True)[1]
-        if first.max() >= sizes_of(context, split)[0]:
-            order = np.r_[order[np.sort(first)], np.delete(order, first)]
-    return list(order)
 
 
 def drawn(context: Context, split: Split, size: int, seed: int) -> list[str]:
@@ -86,13 +73,15 @@ def _cell(context: Context, machine: Machine, split: Split, arm: str, size: int,
     on_model = is_language_model(arm)
     inputs: dict[str, Any] = {
         "table": context.table.fingerprint(),
-        "rows": digest(sorted(order[:size]), split.folds[0].test, [] if on_model else order[size : size + MOST_REST]),
-        "groups": digest([split.groups[row] for row in order[:size]]),
+        "rows": digest(sorted(order[:size]), split.folds[0].test, [] if on_model else order[size:]),
+        "groups": digest([split.groups[row] for row in order]),
         "reach": split.reach,
         "bins": context.config.bins,
         "seed": context.config.seed + seed,
         "code": code_of(WORK, *OBJECTS, *code_behind(arm, context.table.kind)),
     }
+    if reads_notation(arm) and context.config.representation != (CANONICAL,):
+        inputs["representation"] = context.config.representation
     if on_model:
         inputs["language_model"] = training_inputs(context, machine, arm, size)
     tags = {"split": split.name, "arm": arm, "size": size, "seed": seed}
@@ -102,7 +91,7 @@ def _cell(context: Context, machine: Machine, split: Split, arm: str, size: int,
 def train_and_predict(
     context: Context, machine: Machine, cell: Cell, needed: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Train an arm on so many rows, and predict the test rows; a baseline training rows outside of the draw, too."""
+    """Train an arm on so many rows, and predict the test rows; a baseline other training rows, too."""
     table, tags = context.table, cell.tags
     split = context.split_named(tags["split"])
     X, y = table.inputs, context.targets(split.folds[0])
@@ -119,11 +108,19 @@ def train_and_predict(
         else:
             made["prediction"] = [float(value) for value in model.predict(tested)]
     if not cell.on_model:
-        rest = order[tags["size"] :][:MOST_REST]
-        rest = list(compress(rest, table.exact.loc[rest]))
+        rest = _rest(context, split, order, tags["size"])
         made["rest"] = len(rest)
         made["rest_error"] = _error(context, model, X.loc[rest], y.loc[rest].to_numpy()) if rest else 0.0
     return made
+
+
+def _rest(context: Context, split: Split, order: Sequence[str], size: int) -> list[str]:
+    """Training rows outside of a draw, of groups that it has no row of (as the test rows are), as far as their target
+    is a value."""
+    groups = training_groups(context, split, replace(split.folds[0], train=tuple(order)))
+    seen, exact = set(groups[:size]), context.table.exact
+    rest = [row for row, group in zip(order[size:], groups[size:], strict=True) if group not in seen]
+    return list(compress(rest, exact.loc[rest]))[:MOST_REST]
 
 
 def _error(context: Context, model: Any, X: Any, truth: np.ndarray) -> float:
@@ -144,11 +141,11 @@ def described(context: Context) -> list[str]:
             f"{len(split.folds[0].test)}."
         )
         large = [size for size in sorted(set(context.settings.sizes)) if size > rows]
-        small = [size for size in sorted(set(context.settings.sizes)) if size < sizes[0]]
+        small = [size for size in sorted(set(context.settings.sizes)) if size not in sizes and size <= rows]
         if large:
             line += f" Left out: {', '.join(map(str, large))}, more than there are."
         if small:
-            line += f" Left out: {', '.join(map(str, small))}, fewer than there are classes."
+            line += f" Left out: {', '.join(map(str, small))}, where a draw has rows of one class alone."
         said.append(line)
     return [*said, f"Arms: {', '.join(context.arms)}; {context.settings.seeds} seeds. Folder: {context.folder}"]
 
@@ -186,7 +183,7 @@ def conclude(context: Context, contents: Sequence[Mapping[str, Any]]) -> Conclus
         "laws": pd.concat([curves.laws() for curves in by_split], ignore_index=True),
     }
     found = [
-        {"split": one.split.name, "preferred": one.preferred, "use": {str(n): arm for n, arm in one.to_use.items()}}
+        {"split": one.split.name, "preferred": one.preferred, "use": {str(n): arms for n, arms in one.to_use.items()}}
         for one in by_split
     ]
     return Conclusion(

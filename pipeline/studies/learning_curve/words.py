@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import groupby
 
 import numpy as np
 
-from pipeline.evaluation.curves import limits
+from pipeline.evaluation.curves import SIZES_FOR_A_FLOOR, limits
 from pipeline.evaluation.metrics import LABELS
 from pipeline.evaluation.numbers import number
 from pipeline.studies.learning_curve.findings import BETTER, UNTOLD, WORSE, Curves, error_of
@@ -28,6 +27,7 @@ def sentences(curves: Curves) -> list[str]:
         *_floor(curves),
         *few_groups(curves.groups),
         *one_seed(curves.seeds),
+        *_alike(curves),
     ]
 
 
@@ -38,29 +38,25 @@ def units_of(curves: Curves) -> str:
 
 
 def _to_use(curves: Curves) -> str:
-    """Which arm to use with how many rows."""
+    """The preferred baseline, and what is shown to be better with how many rows."""
     if not curves.preferred:
         return "no baseline was trained, so that no arm is named to be used."
-    ranges = [
-        (arm, [size for size, _ in sizes]) for arm, sizes in groupby(curves.to_use.items(), key=lambda item: item[1])
-    ]
-    if len(ranges) > 1:
-        said = ", ".join(f"{arm} with {_from_to(sizes)} training rows" for arm, sizes in ranges)
-        return f"the arm to use changes: {said}."
-    arm = ranges[0][0]
-    if arm != curves.preferred:
-        return f"the arm to use is {arm} at every size; its error is below that of {curves.preferred}."
-    others = [other for other in curves.compared if other != arm]
+    others = [arm for arm in curves.compared if arm != curves.preferred]
+    how = (
+        "by training rows of groups that are in no draw"
+        if curves.chosen
+        else "the first one, as no rows were left to choose by"
+    )
+    said = f"the preferred baseline is {curves.preferred} ({how})"
     if not others:
-        return f"{arm} is the only arm."
-    verb = "is" if len(others) == 1 else "are"
-    worse = all(curves.against[other, size] == WORSE for other in others for size in curves.sizes)
-    beside = "worse than it at every size" if worse else "not better at any size"
-    return f"the arm to use is {arm} at every size; {_and(others)} {verb} {beside}."
-
-
-def _from_to(sizes: Sequence[int]) -> str:
-    return f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+        return f"{said}."
+    better = {arm: [size for size in curves.sizes if curves.against[arm, size] == BETTER] for arm in others}
+    shown = [f"{arm} with {listed(sizes)} rows" for arm, sizes in better.items() if sizes]
+    if shown:
+        return f"{said}; shown to be better: {', '.join(shown)}."
+    if all(curves.against[arm, size] == WORSE for arm in others for size in curves.sizes):
+        return f"{said}; {_and(others)} {'is' if len(others) == 1 else 'are'} worse at every size."
+    return f"{said}; no other arm is shown to be better at any size."
 
 
 def _and(names: Sequence[str]) -> str:
@@ -74,7 +70,7 @@ def _of_arm(curves: Curves, arm: str) -> str:
     name, units = LABELS[error_of(curves.context)], units_of(curves)
     said = f"{arm}: {name} {small}{units} with {first} training rows, {large} with {last}"
     if arm == curves.preferred:
-        return f"{said}; the preferred baseline, by training rows outside of each draw."
+        return f"{said}; the preferred baseline."
     if not curves.preferred:
         return f"{said}."
     states = [curves.against[arm, size] for size in curves.sizes]
@@ -93,21 +89,15 @@ def listed(sizes: Sequence[int]) -> str:
 
 
 def _worth(curves: Curves, arm: str) -> str:
-    """The data factor of an arm over the preferred baseline, with the most rows for which it could be measured."""
-    reference = curves.preferred
-    found = {size: curves.needed(arm, reference, size) for size in curves.sizes}
-    within = [size for size, (rows, _, _) in found.items() if 0 < rows < math.inf]
-    size = within[-1] if within else curves.sizes[-1]
-    rows, low, high = found[size]
-    said = f"With {size} rows it has the error that {reference} has with "
-    if not within:
-        side = "fewer" if not rows else "more"
-        edge = curves.sizes[0] if not rows else curves.sizes[-1]
-        return f"{said}{side} than {edge}: the data factor is beyond what was measured."
-    between = f"[{rows_in_words(low, curves.sizes)} to {rows_in_words(high, curves.sizes)}]"
-    least, most = (_end(rows, curves.sizes, size) for rows in (low, high))
-    factor = f"{number(rows / size, 2)} [{least} to {most}]"
-    return f"{said}{rows_in_words(rows, curves.sizes)} {between}: a data factor of {factor}."
+    """The data factor of an arm over the preferred baseline with the most rows."""
+    reference, size = curves.preferred, curves.sizes[-1]
+    rows, low, high = curves.needed(arm, reference, size)
+    value, least, most = (rows_in_words(end, curves.sizes) for end in (rows, low, high))
+    said = f"With {size} rows it has the error that {reference} has with {value}"
+    if value == least == most:
+        return f"{said}: the data factor is {_end(rows, curves.sizes, size)}."
+    factor, lowest, highest = (_end(end, curves.sizes, size) for end in (rows, low, high))
+    return f"{said} [{least} to {most}]: a data factor of {factor} [{lowest} to {highest}]."
 
 
 def _end(rows: float, sizes: Sequence[int], size: int) -> str:
@@ -125,20 +115,23 @@ def rows_in_words(rows: float, sizes: Sequence[int]) -> str:
 
 
 def _ahead(curves: Curves) -> list[str]:
-    """What further measurements would bring to the arm to use, if its curve goes on, and how far to trust that."""
-    arm, last = curves.to_use[curves.sizes[-1]], curves.sizes[-1]
+    """What further measurements would bring, if the curve goes on, and how far to trust that."""
+    last = curves.sizes[-1]
+    arm = min(curves.to_use[last], key=lambda name: float(curves.errors[name][0, -1]), default="")
     if not arm:
         return []
-    more, ahead = curves.context.settings.more, curves.ahead(arm)
-    here = curves.errors[arm][:, -1]
+    more, ahead, here = curves.context.settings.more, curves.ahead(arm), curves.errors[arm][:, -1]
     gain, low, high = float(1 - ahead[0] / here[0]), *limits(1 - (ahead / here)[1:])
+    if not curves.falls(arm) or low <= 0:
+        said = f"Whether {more} more measurements would bring {arm} anything cannot be told: its curve may be level"
+        return [f"{said} ({_percent(gain)} less error [{_percent(low)} to {_percent(high)}])."]
     said = (
         f"{more} more measurements would bring {arm} from {number(here[0])} to about "
         f"{with_interval((float(ahead[0]), *limits(ahead[1:])))}{units_of(curves)}, if its curve goes on as it did: "
         f"{_percent(gain)} less error [{_percent(low)} to {_percent(high)}]."
     )
     if not curves.can_check:
-        return [f"{said} With so few sizes this cannot be checked."]
+        return [f"{said} With fewer than {SIZES_FOR_A_FLOOR + 1} sizes this cannot be checked."]
     expected = curves.law(arm, len(curves.sizes) - 1).at(last)
     checked = (
         f"The curve of the smaller sizes expected {with_interval((float(expected[0]), *limits(expected[1:])))} with "
@@ -151,12 +144,23 @@ def _percent(share: float) -> str:
     return f"{number(100 * share, 2)} %"
 
 
+def _alike(curves: Curves) -> list[str]:
+    """What intervals leave out where the seeds draw nearly all training rows."""
+    if not curves.alike or curves.seeds == 1:
+        return []
+    rows = len(curves.split.folds[0].train)
+    return [
+        f"With {listed(curves.alike)} of {rows} training rows the seeds draw much the same rows: intervals hold only "
+        "part of what other rows would change."
+    ]
+
+
 def _floor(curves: Curves) -> list[str]:
     """What measurements leave of the error of any model."""
     noise = curves.noise()
     if not np.isfinite(noise):
         return []
     return [
-        f"By repeated measurements no model can have an {LABELS[error_of(curves.context)]} below about "
-        f"{number(noise)}{units_of(curves)} on these test rows."
+        f"If the noise of repeated measurements is normal, no model can have an {LABELS[error_of(curves.context)]} "
+        f"below about {number(noise)}{units_of(curves)} on these test rows."
     ]

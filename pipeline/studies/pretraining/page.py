@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -11,7 +11,7 @@ import pandas as pd
 
 from pipeline.arms.catalogue import ARMS
 from pipeline.evaluation.metrics import LABELS
-from pipeline.evaluation.numbers import number
+from pipeline.evaluation.numbers import Interval, number
 from pipeline.report.blocks import Figure, Grid, Section, Text, Verdict, note
 from pipeline.report.figures import PLAIN, colour_of, svg
 from pipeline.report.sections import warning_notes
@@ -21,9 +21,10 @@ from pipeline.studies.pretraining.probes import PROBED, TARGET
 from pipeline.studies.pretraining.starts import FROM_RANDOM, STARTS
 
 HOW = (
-    "All trainings take the same rows, steps and seeds; each start lacks one thing. Square brackets and ranges are "
-    "95 % intervals, over test groups (1,000 bootstrap resamples) and training seeds, both stretched to Student's t. "
-    "One does better than another with a number of rows where its p-value by Holm's method over the sizes is below 5 %."
+    "All trainings take the same rows and seeds, those that tune layers the same steps; each start lacks one thing. "
+    "Square brackets and ranges are 95 % intervals, over test groups (1,000 bootstrap resamples) and training seeds "
+    "(widened for draws from one pool), both stretched to Student's t. One does better than another with a number of "
+    "rows where its p-value by Holm's method over all questions and sizes is below 5 %; one seed tells nothing."
 )
 LIMITS = (
     "What this cannot show: random weights are trained for as many steps, and might do better with more; one model "
@@ -40,7 +41,9 @@ OF_LAYERS = (
 )
 
 
-def sections(found: Findings, layers: pd.DataFrame, said: Sequence[str]) -> list[Section]:
+def sections(
+    found: Findings, layers: pd.DataFrame, beyond: Mapping[str, Interval], said: Sequence[str]
+) -> list[Section]:
     """All of the page."""
     split = found.split.name
     alt = f"{named(found)} against the number of training rows, by start"
@@ -58,7 +61,7 @@ def sections(found: Findings, layers: pd.DataFrame, said: Sequence[str]) -> list
     ]
     if len(layers):
         alt = f"Score of a linear model on each layer, by property and weights, {split}"
-        blocks: list[Any] = [Figure("layers", _layers(layers), alt), _best_layers(layers), note(OF_LAYERS)]
+        blocks: list[Any] = [Figure("layers", _layers(layers), alt), _best_layers(layers, beyond), note(OF_LAYERS)]
         parts.append(Section("What each layer knows", blocks))
     explained = [(name, STARTS[name].does if name in STARTS else ARMS[name].does) for name in found.arms]
     return [
@@ -86,14 +89,17 @@ def _worth(found: Findings) -> Grid:
     return Grid(header, rows, name="labels worth", caption=OF_WORTH)
 
 
-def _best_layers(layers: pd.DataFrame) -> Grid:
+def _best_layers(layers: pd.DataFrame, beyond: Mapping[str, Interval]) -> Grid:
+    chosen = layers[layers["chosen"]]
     rows = []
-    for name, part in layers.groupby("property", sort=False):
-        tops = [one.sort_values("value").iloc[-1] for weights in PROBED if len(one := part[part["weights"] == weights])]
-        cells = [(float(top["value"]), float(top["low"]), float(top["high"])) for top in tops]
-        rows.append((name, LABELS[tops[0]["metric"]], int(tops[0]["layer"]), *cells))
-    header = ("property", "score", "best layer", *PROBED)
-    return Grid(header, rows, frozenset({1}), name="layers", caption="At the best layer of each kind of weights.")
+    for name, part in chosen.groupby("property", sort=False):
+        tops = part.set_index("weights")
+        scores = [tuple(map(float, tops.loc[weights, ["value", "low", "high"]])) for weights in PROBED]
+        metric = LABELS[tops["metric"].iloc[0]]
+        rows.append((name, metric, int(tops["layer"].iloc[0]), *scores, beyond[str(name)]))
+    header = ("property", "score", "layer", *PROBED, "published above random")
+    caption = "Each at the layer that does best on training rows; the layer named is that of the published weights."
+    return Grid(header, rows, frozenset({1}), name="layers", caption=caption)
 
 
 def _colour(name: str) -> str:

@@ -8,6 +8,7 @@ that were never trained says what the probe itself finds.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -16,19 +17,21 @@ import torch
 from rdkit import Chem
 from rdkit.Chem import rdMolDescriptors
 from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pipeline.arms.baselines import ALPHAS
 from pipeline.cells.cell import Cell, measured
 from pipeline.cells.reach import code_of
+from pipeline.evaluation.metrics import LEAST_CHANCE
 from pipeline.lm.altered import EMBEDDINGS, RANDOM, altered_model
-from pipeline.lm.decoders import shared_tokens
+from pipeline.lm.decoders import shared_prefix
 from pipeline.lm.engine import load_model
 from pipeline.lm.tokens import PromptTokens
 from pipeline.runs.context import Context, Machine
 from pipeline.runs.fits import OBJECTS
-from pipeline.studies.learning_curve.study import ordered
+from pipeline.studies.learning_curve.findings import ordered
 from pipeline.tables.catalogue import card
 from pipeline.tables.kinds import MOLECULES
 from pipeline.tables.molecules import MoleculeError, canonical_smiles
@@ -49,6 +52,7 @@ TARGET, LENGTH, RINGS, ATOMS, LOGP, ACCEPTORS, ORIGIN = (
 )
 OTHERS, OTHER_ROWS = ("esol", "freesolv", "lipophilicity", "photoswitch"), 400  # molecules of other tables
 BATCH = 16
+INNER = 3  # folds of the training rows, to choose a layer for classes
 _OF_MOLECULES = {
     RINGS: rdMolDescriptors.CalcNumRings,
     ATOMS: lambda molecule: molecule.GetNumHeavyAtoms(),
@@ -82,12 +86,14 @@ def probe_layers(context: Context, machine: Machine, cell: Cell, needed: Sequenc
             model = altered_model(model, weights, context.config.seed)
         states = _States(model.eval(), PromptTokens(tokenizer), context, machine)
         of_train, of_test = states.of(table.inputs.loc[train]), states.of(table.inputs.loc[test])
-        made["found"] = {
-            name: _probed(kind, of_train, of_test, values.loc[train], values.loc[test])
-            for name, (kind, values) in _properties(context, states.lengths).items()
-        }
+        made["found"] = {}
+        for name, (kind, values) in _properties(context, states.lengths).items():
+            of = [np.array([row in values.index for row in rows]) for rows in (train, test)]
+            known, truth = values.loc[list(compress(train, of[0]))], values.loc[list(compress(test, of[1]))]
+            if kind != CLASSES or known.nunique() > 1:
+                made["found"][name] = _probed(kind, of_train[:, of[0]], of_test[:, of[1]], known, truth)
         if table.kind is MOLECULES:
-            made["found"][ORIGIN] = _origin(context, states, of_train, of_test, train, test)
+            made["found"][ORIGIN] = _origin(context, states, train, test)
     return made
 
 
@@ -102,7 +108,7 @@ class _States:
         """Shape (layers + 1, n, d)."""
         template = self.context.template
         prompts = [self.tokens.prompt(pieces, template.tokenization) for pieces in template.pieces_all(X)]
-        shared = shared_tokens([self.tokens.prompt(template.pieces(one), template.tokenization) for one in "CNO"])
+        shared = shared_prefix(template, lambda pieces: self.tokens.prompt(pieces, template.tokenization))
         self.lengths |= {row: len(prompt) - shared for row, prompt in zip(X.index, prompts, strict=True)}
         order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
         found: dict[int, np.ndarray] = {}
@@ -129,10 +135,10 @@ class _States:
 
 
 def _properties(context: Context, lengths: Mapping[str, int]) -> dict[str, tuple[str, pd.Series]]:
-    """What is asked for, by row: kind of task and values."""
+    """What is asked for: kind of task, and values by row; of the target no bounds."""
     table = context.table
     rows = list(lengths)
-    targets = context.targets(context.splits[0].folds[0])
+    targets = context.targets(context.splits[0].folds[0])[table.exact]
     found: dict[str, tuple[str, pd.Series]] = {TARGET: (context.task, targets), LENGTH: ("", pd.Series(lengths))}
     if table.kind is MOLECULES:
         molecules = table.inputs.loc[rows, STRUCTURE].map(Chem.MolFromSmiles)
@@ -141,31 +147,52 @@ def _properties(context: Context, lengths: Mapping[str, int]) -> dict[str, tuple
 
 
 def _probed(kind: str, of_train: np.ndarray, of_test: np.ndarray, known: pd.Series, truth: pd.Series) -> dict[str, Any]:
-    by_layer = []
+    """Predictions of the test rows from each layer, and how well each layer does on held-out training rows."""
+    by_layer, on_training = [], []
     for train, test in zip(of_train, of_test, strict=True):
         if kind == CLASSES:
-            model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=2_000))
-            by_layer.append(model.fit(train, known.to_numpy().astype(str)).predict_proba(test).round(5).tolist())
+            model, labels = (
+                make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=2_000)),
+                known.astype(str),
+            )
+            chances = cross_val_predict(model, train, labels, cv=INNER, method="predict_proba")
+            codes = np.unique(labels, return_inverse=True)[1]
+            on_training.append(float(np.log(np.maximum(chances[np.arange(len(codes)), codes], LEAST_CHANCE)).mean()))
+            by_layer.append(model.fit(train, labels).predict_proba(test).round(5).tolist())
         else:
-            model = make_pipeline(StandardScaler(), RidgeCV(alphas=ALPHAS))
-            predicted = model.fit(train, known.to_numpy(dtype=float)).predict(test)
-            by_layer.append([float(f"{value:.6g}") for value in predicted])
+            model = make_pipeline(StandardScaler(), RidgeCV(alphas=ALPHAS)).fit(train, known.to_numpy(dtype=float))
+            on_training.append(float(model[-1].best_score_))  # leaving one out
+            by_layer.append([float(f"{value:.6g}") for value in model.predict(test)])
     classes = sorted(set(map(str, known))) if kind == CLASSES else []
-    return {"kind": kind, "classes": classes, "truth": truth.tolist(), "rows": list(truth.index), "by_layer": by_layer}
+    return {
+        "kind": kind,
+        "classes": classes,
+        "truth": truth.tolist(),
+        "rows": list(truth.index),
+        "by_layer": by_layer,
+        "on_training": on_training,
+    }
 
 
-def _origin(
-    context: Context, states: _States, of_train: np.ndarray, of_test: np.ndarray, train: list[str], test: list[str]
-) -> dict[str, Any]:
-    """Whether a row is of this table or of another one: rows of others are dealt to training and test as well."""
+def _origin(context: Context, states: _States, train: list[str], test: list[str]) -> dict[str, Any]:
+    """Whether a row is of this table or of another one, by its structure alone: rows of others are dealt to training
+    and test as well."""
+    structures = context.table.inputs[[STRUCTURE]]
     others = states.of(_of_other_tables(context))
     half = others.shape[1] // 2
-    labels = [pd.Series(["this"] * len(rows) + ["other"] * count) for rows, count in
-              ((train, half), (test, others.shape[1] - half))]  # fmt: skip
-    known = np.concatenate([of_train, others[:, :half]], axis=1)
-    asked = np.concatenate([of_test, others[:, half:]], axis=1)
-    found = _probed(CLASSES, known, asked, *labels)
-    return {**found, "rows": [*test, *[f"other {place}" for place in range(others.shape[1] - half)]]}
+    parts = {"known": (train, others[:, :half]), "asked": (test, others[:, half:])}
+    found = {
+        name: np.concatenate([states.of(structures.loc[rows]), other], axis=1) for name, (rows, other) in parts.items()
+    }
+    labels = {
+        name: pd.Series(["this"] * len(rows) + ["other"] * other.shape[1], index=[*rows, *_named(other.shape[1])])
+        for name, (rows, other) in parts.items()
+    }
+    return _probed(CLASSES, found["known"], found["asked"], labels["known"], labels["asked"])
+
+
+def _named(count: int) -> list[str]:
+    return [f"other {place}" for place in range(count)]
 
 
 def _of_other_tables(context: Context) -> pd.DataFrame:
@@ -180,7 +207,7 @@ def _of_other_tables(context: Context) -> pd.DataFrame:
         written = dict.fromkeys(filter(None, map(_written, given.iloc[rng.permutation(len(given))][:OTHER_ROWS])))
         chosen += [smiles for smiles in written if smiles not in own][: OTHER_ROWS // len(names)]
     mixed = [chosen[place] for place in rng.permutation(len(chosen))]
-    return pd.DataFrame({STRUCTURE: mixed}, index=[f"other {place}" for place in range(len(mixed))])
+    return pd.DataFrame({STRUCTURE: mixed}, index=_named(len(mixed)))
 
 
 def _written(text: str) -> str:

@@ -17,6 +17,8 @@ from pipeline.arms.ladder import CONTROLS, class_chances, code_behind, fit_arm, 
 from pipeline.arms.language_model import frozen
 from pipeline.cells.cell import Cell, digest, measured
 from pipeline.cells.reach import code_of
+from pipeline.errors import InputError
+from pipeline.features.notations import CANONICAL
 from pipeline.lm.altered import altered_engine
 from pipeline.reporter import Reporter
 from pipeline.runs.budget import Reduction
@@ -27,8 +29,7 @@ from pipeline.runs.held_out import training_groups
 from pipeline.runs.prepare import prepare as prepare_run
 from pipeline.settings.run import RunConfig
 from pipeline.studies.learning_curve.budget import curve_budget, seconds_of_arm
-from pipeline.studies.learning_curve.findings import check_sizes, sizes_of
-from pipeline.studies.learning_curve.study import ordered
+from pipeline.studies.learning_curve.findings import check_sizes, ordered, sizes_of
 from pipeline.studies.pretraining.findings import Findings
 from pipeline.studies.pretraining.page import sections
 from pipeline.studies.pretraining.probes import OTHER_ROWS, PROBE, PROBED, probe_code
@@ -48,6 +49,8 @@ LAYERS_MORE = 6  # than `lm-head` uses are asked by a probe
 
 def prepare(config: RunConfig, settings: Settings, reporter: Reporter) -> Context:
     """The table and its hold-out; starts that this model does not have are left out, and said to be."""
+    if config.representation != (CANONICAL,):
+        raise InputError("representation is for other commands: this study takes away parts of the usual one")
     arms = (TEXT_WITHOUT_A_MODEL, TUNED_HEAD)
     config = replace(config, arms=arms, split=settings.split, folds=0, repeats=1, n_train=0)
     context = prepare_run(config, reporter)
@@ -81,6 +84,7 @@ def _cell(context: Context, machine: Machine, name: str, size: int, seed: int) -
         "table": context.table.fingerprint(),
         "rows": digest(sorted(order[:size]), split.folds[0].test),
         "groups": digest([split.groups[row] for row in order[:size]]),
+        "reach": split.reach,
         "bins": context.config.bins,
         "seed": context.config.seed + seed,
         "code": code_of(WORK, *OBJECTS, *code_behind(TUNED_HEAD if name in STARTS else name, context.table.kind)),
@@ -175,15 +179,18 @@ def conclude(context: Context, contents: Sequence[Mapping[str, Any]]) -> Conclus
     """The curves of the starts, and what the layers know."""
     trained = [one for one in contents if "weights" not in one["tags"]]
     found = Findings(context, context.splits[0], trained, CONTROLS[context.task])
-    layers = found.layers([one for one in contents if "weights" in one["tags"]])
-    said = sentences(found, layers)
+    probes = [one for one in contents if "weights" in one["tags"]]
+    layers, beyond = found.layers(probes), found.beyond_random(probes)
+    said = sentences(found, layers, beyond)
     predictions = pd.concat([found.predictions(one) for one in trained], ignore_index=True)
     cells = pd.DataFrame(
         {**one["tags"], **{name: one[name] for name in ("seconds", "peak_mb")}, "cell_id": one["id"]}
         for one in contents
     )
     tables = {"rows_worth": found.worth(), "layers": layers}
-    return Conclusion(found.metrics(), predictions, cells, tuple(said), tuple(sections(found, layers, said)), tables)
+    return Conclusion(
+        found.metrics(), predictions, cells, tuple(said), tuple(sections(found, layers, beyond, said)), tables
+    )
 
 
 def seconds_of(context: Context, cell: Cell, measured: Probe) -> float:

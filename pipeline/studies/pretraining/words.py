@@ -3,86 +3,34 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import pandas as pd
 
 from pipeline.evaluation.metrics import LABELS
-from pipeline.evaluation.numbers import number
+from pipeline.evaluation.numbers import Interval
+from pipeline.report.sections import interval_of
 from pipeline.studies.learning_curve.findings import BETTER, UNTOLD, WORSE, error_of
 from pipeline.studies.learning_curve.words import listed, rows_in_words, units_of
-from pipeline.studies.pretraining.findings import Findings
+from pipeline.studies.pretraining.findings import LEAST_SEEDS_FOR_NULL, Findings
 from pipeline.studies.pretraining.probes import PUBLISHED, TARGET
-from pipeline.studies.pretraining.starts import (
-    DESCRIPTORS,
-    FROM_RANDOM,
-    FROZEN,
-    FROZEN_RANDOM,
-    PERMUTED,
-    PRETRAINED,
-    SHUFFLED_EMBEDDINGS,
-    SHUFFLED_LAYERS,
-    SHUFFLED_SYMBOLS,
-)
+from pipeline.studies.pretraining.questions import QUESTIONS
+from pipeline.studies.pretraining.starts import DESCRIPTORS, FROM_RANDOM, PERMUTED, PRETRAINED
 from pipeline.studies.words import few_groups, one_seed, with_interval
-
-# What it means that the first does better than the second, that it does worse, and that neither was shown.
-QUESTIONS = (
-    (PRETRAINED, FROM_RANDOM, "Pretraining helps", "Pretraining harms", "Pretraining was not shown to help"),
-    (
-        PRETRAINED,
-        SHUFFLED_EMBEDDINGS,
-        "What the tokens mean helps",
-        "Tokens of other meanings do better",
-        "What the tokens mean was not shown to help",
-    ),
-    (
-        PRETRAINED,
-        SHUFFLED_LAYERS,
-        "The order of the layers helps",
-        "Layers in another order do better",
-        "The order of the layers was not shown to help",
-    ),
-    (
-        PRETRAINED,
-        SHUFFLED_SYMBOLS,
-        "It reads the order of the symbols",
-        "Symbols in any order do better",
-        "It was not shown to read the order of the symbols",
-    ),
-    (PRETRAINED, FROZEN, "Tuning layers helps", "Tuning layers harms", "Tuning layers was not shown to help"),
-    (
-        FROZEN,
-        FROZEN_RANDOM,
-        "Untuned, the published weights say more than random ones",
-        "Untuned, random weights say more than the published ones",
-        "Untuned, the published weights were not shown to say more than random ones",
-    ),
-    (
-        DESCRIPTORS,
-        PRETRAINED,
-        "Learning descriptors first helps",
-        "Learning descriptors first harms",
-        "Learning descriptors first was not shown to help",
-    ),
-    (
-        PRETRAINED,
-        "ngram-ridge",
-        "It does better than counts of character n-grams",
-        "It does worse than counts of character n-grams",
-        "It was not told apart from counts of character n-grams",
-    ),
-)
+from pipeline.tables.targets import CLASSES
 
 
-def sentences(found: Findings, layers: pd.DataFrame) -> list[str]:
+def sentences(found: Findings, layers: pd.DataFrame, beyond: Mapping[str, Interval]) -> list[str]:
     """The answers, in the order of importance."""
     start = f"Split {found.split.name}, {len(found.test)} test {found.context.table.rows_are}"
     asked = [question for question in QUESTIONS if {question[0], question[1]} <= set(found.arms)]
+    if found.context.task == CLASSES:  # there those adapters start from a linear classifier, and the others do not
+        asked = [question for question in asked if question[0] != DESCRIPTORS]
     return [
         f"{start}: {_worth(found)}",
         *[_answer(found, *question) for question in asked],
         _null(found),
-        *_of_layers(layers),
+        *_of_layers(layers, beyond),
         *few_groups(found.groups),
         *one_seed(found.seeds),
     ]
@@ -91,7 +39,7 @@ def sentences(found: Findings, layers: pd.DataFrame) -> list[str]:
 def _worth(found: Findings) -> str:
     """How many labels pretraining saves, where it was shown to help."""
     size = found.sizes[-1]
-    if found.beside(FROM_RANDOM, [PRETRAINED])[PRETRAINED, size] != BETTER:
+    if found.answers[PRETRAINED, FROM_RANDOM, size] != BETTER:
         return (
             f"pretraining was not shown to save labels: with {size} of them random weights are not shown to be worse."
         )
@@ -102,9 +50,9 @@ def _worth(found: Findings) -> str:
 
 def _answer(found: Findings, one: str, other: str, better: str, worse: str, untold: str) -> str:
     """Whether one start does better than another, with the errors of the largest size."""
-    states = found.beside(other, [one])
     by_state = {
-        state: [size for size in found.sizes if states[one, size] == state] for state in (BETTER, WORSE, UNTOLD)
+        state: [size for size in found.sizes if found.answers[one, other, size] == state]
+        for state in (BETTER, WORSE, UNTOLD)
     }
     said = [
         f"{words} with {listed(by_state[state])} rows"
@@ -125,29 +73,40 @@ def _null(found: Findings) -> str:
     """What was learned from permuted labels: nothing, or the design is broken."""
     size, name = found.sizes[-1], LABELS[error_of(found.context)]
     permuted, constant = (with_interval(found.error(arm, size)) for arm in (PERMUTED, found.control))
-    errors = f"{name} {permuted}{units_of(found)} with {size} rows, that of the constant is {constant}"
-    better = [size for size, state in found.null.items() if state == BETTER]
-    if better:
+    what = "an AUROC beyond a half" if found.context.task == CLASSES else "a rank correlation with the truth"
+    low, high = found.null.interval() if found.seeds > 1 else (math.nan, math.nan)
+    numbers = (
+        f"their predictions have {what} of {with_interval((found.null.value, low, high))}, and the {name} is "
+        f"{permuted}{units_of(found)} with {size} rows, that of a constant {constant}"
+    )
+    if found.leaks:
         return (
-            f"Warning: permuted labels did better than the constant with {listed(better)} rows ({errors}). Labels "
-            "reach the model by another way than the training rows; trust nothing of this page."
+            f"Warning: something was learned from permuted labels: {numbers}. Labels reach the model by another way "
+            "than the training rows; trust nothing of this page."
         )
-    return f"From permuted labels nothing is learned, as it must be: {errors}."
+    if found.seeds < LEAST_SEEDS_FOR_NULL:
+        return (
+            f"Whether anything is learned from permuted labels cannot be told from fewer than {LEAST_SEEDS_FOR_NULL} "
+            f"seeds: {numbers}."
+        )
+    return f"From permuted labels nothing was shown to be learned, as it must be: {numbers}."
 
 
-def _of_layers(layers: pd.DataFrame) -> list[str]:
-    """Which layer knows most of the target, beside weights that were never trained."""
-    tops = {
-        str(weights): part.sort_values("value").iloc[-1]
-        for weights, part in layers[layers["property"] == TARGET].groupby("weights", sort=False)
-    }
-    if PUBLISHED not in tops or not math.isfinite(tops[PUBLISHED]["value"]):
+def _of_layers(layers: pd.DataFrame, beyond: Mapping[str, Interval]) -> list[str]:
+    """What the layer that training rows choose says of the target, beside weights that were never trained."""
+    tops = layers[layers["chosen"] & (layers["property"] == TARGET) & (layers["weights"] == PUBLISHED)]
+    if tops.empty:
         return []
-    best = tops.pop(PUBLISHED)
-    where = f"layer {int(best['layer'])}" if best["layer"] else "the embeddings"
-    score = with_interval((float(best["value"]), float(best["low"]), float(best["high"])))
-    beside = ", ".join(f"{number(float(top['value']))} from {weights}" for weights, top in tops.items())
+    best, layer = tops.iloc[0], int(tops["layer"].iloc[0])
+    nothing = 0.5 if best["metric"] == "auroc" else 0.0
+    where = f"layer {layer}" if layer else "the embeddings"
+    score = with_interval(interval_of(best))
+    said = f"{LABELS[best['metric']]} {score} of a linear model on {int(best['n'])} test rows"
+    if not best["low"] > nothing:
+        return [f"Before any training no layer is shown to say anything of the target: {said}, at {where}."]
+    _, low, high = beyond[TARGET]
+    told = "more than" if low > 0 else "less than" if high < 0 else "not shown to be more than"
     return [
-        f"Before any training {where} says most of the target: {LABELS[best['metric']]} {score} of a linear model on "
-        f"{int(best['n'])} test rows (at best {beside})."
+        f"Before any training {where} says most of the target, by training rows: {said}; {told} random weights say "
+        f"(by {with_interval(beyond[TARGET])})."
     ]
