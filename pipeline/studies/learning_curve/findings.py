@@ -177,6 +177,17 @@ class Curves:
 
     # -- metrics --
 
+    def predictions(self, content: Mapping[str, Any]) -> pd.DataFrame:
+        """The predictions of a cell, one row each."""
+        fold = self.split.folds[0]
+        truth = self.context.targets(fold).loc[list(fold.test)].to_numpy()
+        part = pd.DataFrame({"cell_id": content["id"], "row_id": list(fold.test), "truth": truth})
+        part = part.assign(**content["tags"])
+        if self.context.task != CLASSES:
+            return part.assign(prediction=content["prediction"])
+        chances = np.array(content["probabilities"])
+        return part.assign(**{f"p_{label}": chances[:, place] for place, label in enumerate(self.context.classes)})
+
     def interval(self, metric: str, arm: str, size: int) -> Interval:
         """A metric over the training seeds."""
         rests = self._rests(metric)

@@ -51,11 +51,6 @@ def prepare(config: RunConfig, settings: Settings, reporter: Reporter) -> Contex
     return context
 
 
-def drawn(context: Context, split: Split, size: int, seed: int) -> list[str]:
-    """The training rows of a size and a seed, sorted."""
-    return sorted(ordered(context, split, seed)[:size])
-
-
 def plan(context: Context, machine: Machine) -> list[Cell]:
     """One cell for each split, seed, size and arm, cheap arms first."""
     arms = sorted(context.arms, key=is_language_model)
@@ -100,18 +95,24 @@ def train_and_predict(
     made: dict[str, Any] = {}
     with measured(made):
         model = new_arm(context, machine, tags["arm"], cell.inputs["seed"], cell.label, split.reach)
-        groups = training_groups(context, split, replace(split.folds[0], train=tuple(train)))
-        fit_arm(model, X.loc[train], y.loc[train].to_numpy(), groups, table.censoring(train))
-        tested = X.loc[list(split.folds[0].test)]
-        if context.task == CLASSES:
-            made["probabilities"] = class_chances(model, context.classes, tested).tolist()
-        else:
-            made["prediction"] = [float(value) for value in model.predict(tested)]
+        made |= fit_and_predict(context, split, model, train, y.loc[train].to_numpy(), table.censoring(train))
     if not cell.on_model:
         rest = _rest(context, split, order, tags["size"])
         made["rest"] = len(rest)
         made["rest_error"] = _error(context, model, X.loc[rest], y.loc[rest].to_numpy()) if rest else 0.0
     return made
+
+
+def fit_and_predict(
+    context: Context, split: Split, model: Any, train: Sequence[str], labels: np.ndarray, sides: np.ndarray | None
+) -> dict[str, Any]:
+    """Fit a model on training rows with these labels, and what it says of the test rows."""
+    X, fold = context.table.inputs, split.folds[0]
+    groups = training_groups(context, split, replace(fold, train=tuple(train)))
+    fit_arm(model, X.loc[list(train)], labels, groups, sides)
+    if context.task == CLASSES:
+        return {"probabilities": class_chances(model, context.classes, X.loc[list(fold.test)]).tolist()}
+    return {"prediction": [float(value) for value in model.predict(X.loc[list(fold.test)])]}
 
 
 def _rest(context: Context, split: Split, order: Sequence[str], size: int) -> list[str]:
@@ -173,7 +174,9 @@ def conclude(context: Context, contents: Sequence[Mapping[str, Any]]) -> Conclus
         for split in context.splits
     ]
     said = [sentence for curves in by_split for sentence in sentences(curves)]
-    predictions = pd.concat([_predictions(context, content) for content in contents], ignore_index=True)
+    predictions = pd.concat(
+        [curves.predictions(content) for curves in by_split for content in curves.contents], ignore_index=True
+    )
     trained = pd.DataFrame(
         {**content["tags"], **{name: content[name] for name in ("seconds", "peak_mb")}, "cell_id": content["id"]}
         for content in contents
@@ -195,18 +198,6 @@ def conclude(context: Context, contents: Sequence[Mapping[str, Any]]) -> Conclus
         tables,
         info={"curves": found},
     )
-
-
-def _predictions(context: Context, content: Mapping[str, Any]) -> pd.DataFrame:
-    fold = context.split_named(content["tags"]["split"]).folds[0]
-    rows = list(fold.test)
-    part = pd.DataFrame({"cell_id": content["id"], "row_id": rows, "truth": context.targets(fold).loc[rows].to_numpy()})
-    for name, value in content["tags"].items():
-        part[name] = value
-    if context.task != CLASSES:
-        return part.assign(prediction=content["prediction"])
-    chances = np.array(content["probabilities"])
-    return part.assign(**{f"p_{label}": chances[:, place] for place, label in enumerate(context.classes)})
 
 
 BUDGET = curve_budget(plan, seconds_of_arm)

@@ -86,17 +86,6 @@ class Findings(Curves):
         """Whether something was learned from permuted labels."""
         return self.seeds >= LEAST_SEEDS_FOR_NULL and self.null.value > 0 and self.null.p_difference() < 1 - LEVEL
 
-    def predictions(self, content: Mapping[str, Any]) -> pd.DataFrame:
-        """The predictions of a cell, one row each."""
-        fold = self.split.folds[0]
-        truth = self.context.targets(fold).loc[list(fold.test)].to_numpy()
-        part = pd.DataFrame({"cell_id": content["id"], "row_id": list(fold.test), "truth": truth})
-        part = part.assign(**content["tags"])
-        if self.context.task != CLASSES:
-            return part.assign(prediction=content["prediction"])
-        chances = np.array(content["probabilities"])
-        return part.assign(**{f"p_{label}": chances[:, place] for place, label in enumerate(self.context.classes)})
-
     def layers(self, contents: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         """R² (AUROC for classes) on the test rows by weights, property and layer (0 is the embeddings); ``chosen`` is
         the layer that does best on training rows."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.arms.ladder import CONTROLS, class_chances, code_behind, fit_arm, is_language_model
+from pipeline.arms.ladder import CONTROLS, code_behind, is_language_model
 from pipeline.arms.language_model import frozen
 from pipeline.cells.cell import Cell, digest, measured
 from pipeline.cells.reach import code_of
@@ -25,11 +25,11 @@ from pipeline.runs.budget import Reduction
 from pipeline.runs.context import Context, Machine
 from pipeline.runs.estimates import Probe
 from pipeline.runs.fits import OBJECTS, new_arm, starting_adapter, training_inputs
-from pipeline.runs.held_out import training_groups
 from pipeline.runs.prepare import prepare as prepare_run
 from pipeline.settings.run import RunConfig
 from pipeline.studies.learning_curve.budget import curve_budget, seconds_of_arm
 from pipeline.studies.learning_curve.findings import check_sizes, ordered, sizes_of
+from pipeline.studies.learning_curve.study import fit_and_predict
 from pipeline.studies.pretraining.findings import Findings
 from pipeline.studies.pretraining.page import sections
 from pipeline.studies.pretraining.probes import OTHER_ROWS, PROBE, PROBED, probe_code
@@ -37,7 +37,6 @@ from pipeline.studies.pretraining.settings import Settings
 from pipeline.studies.pretraining.starts import ALWAYS, DESCRIPTORS, STARTS, ShuffledSymbols, Start
 from pipeline.studies.pretraining.words import sentences
 from pipeline.studies.study import Conclusion
-from pipeline.tables.targets import CLASSES
 
 __all__ = ["NAME", "Settings", "conclude", "described", "facts", "line", "plan", "prepare", "title"]
 NAME = "pretraining"
@@ -115,7 +114,7 @@ def train_and_predict(
 ) -> dict[str, Any]:
     """Train from a start, or fit an arm, on so many rows, and predict the test rows."""
     table, name, split = context.table, cell.tags["arm"], context.splits[0]
-    X, y = table.inputs, context.targets(split.folds[0])
+    y = context.targets(split.folds[0])
     train = sorted(ordered(context, split, cell.tags["seed"])[: cell.tags["size"]])
     labels, sides = y.loc[train].to_numpy(), table.censoring(train)
     made: dict[str, Any] = {}
@@ -127,13 +126,7 @@ def train_and_predict(
                 labels, sides = labels[dealt], None if sides is None else sides[dealt]
         else:
             model = new_arm(context, machine, name, cell.inputs["seed"], cell.label, split.reach)
-        groups = training_groups(context, split, replace(split.folds[0], train=tuple(train)))
-        fit_arm(model, X.loc[train], labels, groups, sides)
-        tested = X.loc[list(split.folds[0].test)]
-        if context.task == CLASSES:
-            made["probabilities"] = class_chances(model, context.classes, tested).tolist()
-        else:
-            made["prediction"] = [float(value) for value in model.predict(tested)]
+        made |= fit_and_predict(context, split, model, train, labels, sides)
     return made
 
 
