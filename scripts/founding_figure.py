@@ -61,7 +61,8 @@ def main() -> None:
         axis.set_ylim(bottom=0)
         table = ours.pivot_table(index="arm", columns="size", values="value", sort=False).round(3)
         print(f"{title}\n{table}\n{theirs.set_index('n_train')['mean'].round(3).to_dict()}\n")
-    axes.flat[0].legend(frameon=False, fontsize=7)
+    for axis in (axes.flat[0], axes.flat[-1]):  # molecules, reactions
+        axis.legend(frameon=False, fontsize=7)
     out = ROOT / "docs/images/founding.svg"
     out.write_text(svg(figure), encoding="utf-8")
 
