@@ -50,7 +50,7 @@ TARGET, LENGTH, RINGS, ATOMS, LOGP, ACCEPTORS, ORIGIN = (
     "hydrogen-bond acceptors",
     "of this table or of another",
 )
-OTHERS, OTHER_ROWS = ("esol", "freesolv", "lipophilicity", "photoswitch"), 400  # molecules of other tables
+OTHERS, OTHER_ROWS = ("esol", "freesolv", "lipophilicity", "photoswitch"), 200  # molecules of other tables
 BATCH = 16
 INNER = 3  # folds of the training rows, to choose a layer for classes
 _OF_MOLECULES = {
@@ -93,7 +93,10 @@ def probe_layers(context: Context, machine: Machine, cell: Cell, needed: Sequenc
             if kind != CLASSES or known.nunique() > 1:
                 made["found"][name] = _probed(kind, of_train[:, of[0]], of_test[:, of[1]], known, truth)
         if table.kind is MOLECULES:
-            made["found"][ORIGIN] = _origin(context, states, train, test)
+            if len(table.inputs.columns) > 1:  # prompts that state more than the molecule would tell the tables apart
+                of_train, of_test = (states.of(table.inputs.loc[rows, [STRUCTURE]]) for rows in (train, test))
+            others = states.of(_of_other_tables(context, len(train)))
+            made["found"][ORIGIN] = _origin(others, {"known": (train, of_train), "asked": (test, of_test)})
     return made
 
 
@@ -101,7 +104,8 @@ class _States:
     """Mean states of rows by layer."""
 
     def __init__(self, model: Any, tokens: PromptTokens, context: Context, machine: Machine) -> None:
-        self.model, self.tokens, self.context, self.machine = model, tokens, context, machine
+        self.model = model.to(getattr(torch, machine.dtype))
+        self.tokens, self.context, self.machine = tokens, context, machine
         self.lengths: dict[str, int] = {}
 
     def of(self, X: pd.DataFrame) -> np.ndarray:
@@ -130,7 +134,7 @@ class _States:
             ).hidden_states
         own = mask.clone()
         own[:, :shared] = 0
-        means = [(state * own[..., None]).sum(dim=1) / own.sum(dim=1, keepdim=True) for state in states]
+        means = [(state.float() * own[..., None]).sum(dim=1) / own.sum(dim=1, keepdim=True) for state in states]
         return list(torch.stack(means, dim=1).float().numpy())
 
 
@@ -174,29 +178,35 @@ def _probed(kind: str, of_train: np.ndarray, of_test: np.ndarray, known: pd.Seri
     }
 
 
-def _origin(context: Context, states: _States, train: list[str], test: list[str]) -> dict[str, Any]:
-    """Whether a row is of this table or of another one, by its structure alone: rows of others are dealt to training
-    and test as well."""
-    structures = context.table.inputs[[STRUCTURE]]
-    others = states.of(_of_other_tables(context))
+def _origin(others: np.ndarray, own: Mapping[str, tuple[list[str], np.ndarray]]) -> dict[str, Any]:
+    """Whether a row is of this table or of another one, by its structure alone.
+
+    Parameters
+    ----------
+    others : ndarray of shape (layers + 1, n, d)
+        Of rows of other tables, which are dealt to training and test.
+    own : mapping
+        The rows that are ``known`` and those that are ``asked``, each with its states.
+    """
     half = others.shape[1] // 2
-    parts = {"known": (train, others[:, :half]), "asked": (test, others[:, half:])}
-    found = {
-        name: np.concatenate([states.of(structures.loc[rows]), other], axis=1) for name, (rows, other) in parts.items()
-    }
+    parts = {"known": others[:, :half], "asked": others[:, half:]}
+    states = {name: np.concatenate([own[name][1], other], axis=1) for name, other in parts.items()}
     labels = {
-        name: pd.Series(["this"] * len(rows) + ["other"] * other.shape[1], index=[*rows, *_named(other.shape[1])])
-        for name, (rows, other) in parts.items()
+        name: pd.Series(
+            ["this"] * len(own[name][0]) + ["other"] * other.shape[1], index=[*own[name][0], *_named(other.shape[1])]
+        )
+        for name, other in parts.items()
     }
-    return _probed(CLASSES, found["known"], found["asked"], labels["known"], labels["asked"])
+    return _probed(CLASSES, states["known"], states["asked"], labels["known"], labels["asked"])
 
 
 def _named(count: int) -> list[str]:
     return [f"other {place}" for place in range(count)]
 
 
-def _of_other_tables(context: Context) -> pd.DataFrame:
+def _of_other_tables(context: Context, most: int) -> pd.DataFrame:
     """Molecules of built-in tables that this table does not have, as many of each, in an order of the seed."""
+    count = min(OTHER_ROWS, most)
     own = set(context.table.frame["smiles"])
     chosen: list[str] = []
     rng = np.random.default_rng(context.config.seed)
@@ -204,8 +214,8 @@ def _of_other_tables(context: Context) -> pd.DataFrame:
     for name in names:
         about = card(name)
         given = pd.read_csv(about.file())[about.smiles].dropna().astype(str)
-        written = dict.fromkeys(filter(None, map(_written, given.iloc[rng.permutation(len(given))][:OTHER_ROWS])))
-        chosen += [smiles for smiles in written if smiles not in own][: OTHER_ROWS // len(names)]
+        written = dict.fromkeys(filter(None, map(_written, given.iloc[rng.permutation(len(given))][:count])))
+        chosen += [smiles for smiles in written if smiles not in own][: count // len(names)]
     mixed = [chosen[place] for place in rng.permutation(len(chosen))]
     return pd.DataFrame({STRUCTURE: mixed}, index=_named(len(mixed)))
 
