@@ -37,6 +37,11 @@ def signed(value: float, digits: int = DIGITS) -> str:
     return number(value, digits) if value < 0 or not np.isfinite(value) else f"+{number(value, digits)}"
 
 
+def enumerated(items: Sequence[str]) -> str:
+    """``a``, ``a and b``, or ``a, b and c``."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
 def plain(value: Any) -> str:
     """A number with three digits, or a class label as it is."""
     return number(float(value)) if isinstance(value, (float, np.floating)) else str(value)

@@ -14,7 +14,7 @@ from pipeline.evaluation.comparison import BETTER, CANNOT_TELL, EQUIVALENT, FIRS
 from pipeline.evaluation.divisions import ASSUMED
 from pipeline.evaluation.evaluations import CONTROL, REFERENCE, Evaluation
 from pipeline.evaluation.metrics import HIGHER_IS_BETTER, LABELS, PRIMARY, RANGE
-from pipeline.evaluation.numbers import number, signed
+from pipeline.evaluation.numbers import enumerated, number, signed
 from pipeline.tables.targets import CLASSES
 
 UNEQUAL = 0.5  # groups that tell less than this share of what equal ones would are said to
@@ -133,7 +133,7 @@ def _none_learned(evaluation: Evaluation, controlled: Sequence[Difference], cons
     for relation, answers in (("worse than", (WORSE,)), ("not shown to be better than", (CANNOT_TELL, EQUIVALENT))):
         arms = [_label(evaluation, item.arm) for item in controlled if item.answer in answers]
         if arms:
-            parts.append(f"{_names(arms)} {_is(arms)} {relation} {constant}")
+            parts.append(f"{enumerated(arms)} {_is(arms)} {relation} {constant}")
     return f"no arm can be recommended: {', and '.join(parts)}."
 
 
@@ -155,7 +155,7 @@ def _recommended(
     if winners:
         winner = winners[0]
         also = [item.arm for item in winners[1:]]
-        more = f" ({_names(also)} {_is(also)} better than {called} too)" if also else ""
+        more = f" ({enumerated(also)} {_is(also)} better than {called} too)" if also else ""
         more += f": {called} serves as well" if winner.small else ""
         return winner.arm, (
             f"use {winner.arm}: {_score(evaluation, winner.arm, units)}, better than "
@@ -215,7 +215,7 @@ def _of_classes(evaluation: Evaluation, arm: str, words: Words) -> str:
     if missing:
         ranks = "It ranks, but its answers do not say so: " if said else ""
         hint = " --threshold mcc chooses another threshold on held-out training rows." if said and words.even else ""
-        said += f" {ranks}{name} never answers {_names(missing)} ({LABELS['mcc']} {number(scores['mcc'])}).{hint}"
+        said += f" {ranks}{name} never answers {enumerated(missing)} ({LABELS['mcc']} {number(scores['mcc'])}).{hint}"
     return said
 
 
@@ -258,7 +258,7 @@ def _missed(better: list[Difference], preferred: str, units: str) -> str:
     """Baselines that do better on the test rows than the one that validation on training rows prefers."""
     if not better:
         return ""
-    listed = _names([f"{item.arm} (by {_amount(item, units)})" for item in sorted(better, key=_edge, reverse=True)])
+    listed = enumerated([f"{item.arm} (by {_amount(item, units)})" for item in sorted(better, key=_edge, reverse=True)])
     return f" Not preferred by validation, but better than {preferred} on these test rows: {listed}."
 
 
@@ -304,14 +304,14 @@ def _rest(evaluation: Evaluation, compared: list[Difference], units: str, name: 
     parts = []
     worse = [f"{item.arm} by {_amount(item, units)}" for item in compared if item.answer == WORSE]
     if worse:
-        parts.append(f" Worse than {name}: {_names(worse)}.")
+        parts.append(f" Worse than {name}: {enumerated(worse)}.")
     same = [f"{item.arm} ({_signed(item, units)})" for item in compared if item.answer == EQUIVALENT]
     if same:
         within = f"{number(compared[0].margin)}{_suffix(compared[0], units)}"
-        parts.append(f" Equivalent to {name}, within {within}: {_names(same)}.")
+        parts.append(f" Equivalent to {name}, within {within}: {enumerated(same)}.")
     unknown = [f"{item.arm} ({_signed(item, units)})" for item in compared if item.answer == CANNOT_TELL]
     if unknown:
-        parts.append(f" Whether better or worse than {name} this test cannot tell: {_names(unknown)}.")
+        parts.append(f" Whether better or worse than {name} this test cannot tell: {enumerated(unknown)}.")
     for arm in (item.arm for item in compared if item.arm in evaluation.unanswered):
         count, rows = evaluation.unanswered[arm], len(evaluation.row_ids)
         instead = "wrong" if evaluation.task == CLASSES else "the training mean"
@@ -340,10 +340,6 @@ def _suffix(item: Difference, units: str) -> str:
     return f" {units}" if units and item.metric == "mae" else ""
 
 
-def _names(items: Sequence[str]) -> str:
-    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1]
-
-
 def ladder_sentence(found: Sequence[Verdict], compared: Sequence[Comparisons]) -> str:
     """Where along the splits the arm to use changes; nothing to say of fewer than three.
 
@@ -354,7 +350,7 @@ def ladder_sentence(found: Sequence[Verdict], compared: Sequence[Comparisons]) -
         return ""
     told = [(verdict, of) for verdict, of in zip(found, compared, strict=True) if verdict.use]
     unknown = [verdict.split for verdict in found if not verdict.use]
-    rest = f" No arm can be named on {_names(unknown)}." if unknown else ""
+    rest = f" No arm can be named on {enumerated(unknown)}." if unknown else ""
     if not told:
         return ""
     runs: list[tuple[str, list[str]]] = [(str(told[0][0].use), [])]
@@ -368,11 +364,11 @@ def ladder_sentence(found: Sequence[Verdict], compared: Sequence[Comparisons]) -
             preferred.setdefault(f"{use} in place of {current}", []).append(verdict.split)
         runs[-1][1].append(verdict.split)
     if preferred:
-        listed = "; ".join(f"{what} on {_names(splits)}" for what, splits in preferred.items())
+        listed = "; ".join(f"{what} on {enumerated(splits)}" for what, splits in preferred.items())
         rest = f" Single verdicts name another arm, which is not shown to be better: {listed}.{rest}"
     if len(runs) == 1:
-        return f"No arm that a later split names is shown to beat {runs[0][0]} ({_names(runs[0][1])}).{rest}"
-    said = "; ".join(f"{arm} on {_names(splits)}" for arm, splits in runs)
+        return f"No arm that a later split names is shown to beat {runs[0][0]} ({enumerated(runs[0][1])}).{rest}"
+    said = "; ".join(f"{arm} on {enumerated(splits)}" for arm, splits in runs)
     return f"From split to split the arm to use changes first at {runs[1][1][0]}: {said}.{rest}"
 
 

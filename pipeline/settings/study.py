@@ -69,6 +69,11 @@ class StudySettings:
         if not 0 < success < 100:
             raise InputError(f"success is {success}; it must be a yield in percent, above 0 and below 100")
 
+    def check_sizes(self, sizes: Sequence[int]) -> None:
+        """Raise `InputError` unless they are the points of a curve."""
+        if len(set(sizes)) < 2:
+            raise InputError(f"sizes is {sizes[0]} alone; a curve needs two or more")
+
     def check_doses(self, doses: Sequence[float]) -> None:
         """Raise `InputError` unless they are percent of the failures that there are."""
         for dose in doses:

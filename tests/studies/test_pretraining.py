@@ -141,7 +141,7 @@ def planted(context, **errors):
 
 
 def answers(context, contents):
-    found = Findings(context, context.splits[0], contents, "mean")
+    found = Findings(context, context.splits[0], contents)
     return found, sentences(found, found.layers([]), {})
 
 
@@ -186,7 +186,7 @@ def test_the_layer_is_chosen_on_training_rows_and_bounds_are_not_probed(chains, 
     probes = [one for one in contents_of(study, context) if "weights" in one["tags"]]
     exact = [row for row in context.splits[0].folds[0].test if context.table.exact[row]]
     assert all(one["found"]["target"]["rows"] == exact for one in probes)
-    found = Findings(context, context.splits[0], [], "mean")
+    found = Findings(context, context.splits[0], [])
     changed = [one | {"found": {"target": one["found"]["target"] | {"on_training": [0.0, 1.0, 0.5]}}} for one in probes]
     assert set(found.layers(changed).query("chosen")["layer"]) == {1}
     assert set(found.beyond_random(changed)) == {"target"}

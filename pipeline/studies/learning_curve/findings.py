@@ -51,6 +51,11 @@ def _possible(context: Context, split: Split) -> list[int]:
 
 def ordered(context: Context, split: Split, seed: int) -> list[str]:
     """The training rows in the order of a seed; of classes, each beginning has about the shares of the whole."""
+    found: list[str] = context.once(("order", split.name, seed), lambda: _ordered(context, split, seed))
+    return found
+
+
+def _ordered(context: Context, split: Split, seed: int) -> list[str]:
     rows = np.array(sorted(split.folds[0].train), dtype=object)
     rng = np.random.default_rng(seed_of_repeat(context.config.seed, seed))
     order = rows[rng.permutation(len(rows))]
@@ -84,6 +89,7 @@ class Curves:
     contents: Sequence[Mapping[str, Any]]
     _scores: dict[tuple[str, str, int], np.ndarray] = field(default_factory=dict, init=False, repr=False)
     _laws: dict[tuple[str, int], Law] = field(default_factory=dict, init=False, repr=False)
+    _needed: dict[tuple[str, str, int], Interval] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -278,9 +284,12 @@ class Curves:
     def needed(self, arm: str, reference: str, size: int) -> Interval:
         """How many rows a reference needs for the error that an arm has with this many: 0 for fewer than the smallest
         size, infinity for more than the largest."""
-        curves, errors = self.errors[reference], self.errors[arm][:, self.sizes.index(size)]
-        found = rows_needed(np.array(self.sizes), curves, errors)
-        return float(found[0]), *limits(found[1:])
+        key = (arm, reference, size)
+        if key not in self._needed:
+            curves, errors = self.errors[reference], self.errors[arm][:, self.sizes.index(size)]
+            found = rows_needed(np.array(self.sizes), curves, errors)
+            self._needed[key] = float(found[0]), *limits(found[1:])
+        return self._needed[key]
 
     def factors(self) -> pd.DataFrame:
         """The data factor of each arm over each other one with each size: rows that the reference needs by rows of the
@@ -363,6 +372,14 @@ class Curves:
         noise = replace(noise, deviation=noise.low)
         least = best_scores(noise, self.truth.astype(np.float64), counts)["mae"]
         return least if all(curve[0].min() > least for curve in self.errors.values()) else math.nan
+
+
+def trained(contents: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """What each cell took, a row each."""
+    return pd.DataFrame(
+        {**one["tags"], **{name: one[name] for name in ("seconds", "peak_mb")}, "cell_id": one["id"]}
+        for one in contents
+    )
 
 
 def check_sizes(context: Context, split: Split) -> None:

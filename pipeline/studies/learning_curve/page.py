@@ -142,12 +142,17 @@ def _figure(curves: Curves) -> str:
     noise = curves.noise()
     if np.isfinite(noise):
         axis.axhline(noise, color="#777777", lw=0.9, ls="--", label="noise of the measurements")
+    in_error_and_rows(axis, curves, [round(beyond[-1])])
+    axis.legend(frameon=False, fontsize=8)
+    return svg(figure)
+
+
+def in_error_and_rows(axis: Any, curves: Curves, beyond: Sequence[int] = ()) -> None:
+    """Label the axes of error against training rows, both logarithmic; a tick without a name where more rows are."""
     axis.set(xscale="log", yscale="log", xlabel="training rows", ylabel=named(curves))
-    axis.set_xticks([*sizes, round(beyond[-1])], [*map(number, sizes), ""])
+    axis.set_xticks([*curves.sizes, *beyond], [*map(number, curves.sizes), *("" for _ in beyond)])
     axis.yaxis.set_major_formatter(lambda value, _: number(value))
     axis.yaxis.set_minor_formatter(lambda value, _: number(value))
     axis.tick_params(axis="y", which="minor", labelsize=7)
     axis.xaxis.minorticks_off()
     axis.grid(axis="y", which="both", alpha=0.25)
-    axis.legend(frameon=False, fontsize=8)
-    return svg(figure)

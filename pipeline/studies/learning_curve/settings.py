@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.errors import InputError
 from pipeline.settings.study import StudySettings, study_setting
 from pipeline.tables.kinds import COMPOSITIONS, MOLECULES, REACTIONS, TEXTS
 
@@ -34,5 +33,4 @@ class Settings(StudySettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if len(set(self.sizes)) < 2:
-            raise InputError(f"sizes is {self.sizes[0]} alone; a curve needs two or more")
+        self.check_sizes(self.sizes)

@@ -28,7 +28,7 @@ from pipeline.runs.prepare import prepare as prepare_run
 from pipeline.settings.run import RunConfig
 from pipeline.splits.splitters import Split
 from pipeline.studies.learning_curve.budget import curve_budget, seconds_of_arm
-from pipeline.studies.learning_curve.findings import Curves, check_sizes, ordered, sizes_of
+from pipeline.studies.learning_curve.findings import Curves, check_sizes, ordered, sizes_of, trained
 from pipeline.studies.learning_curve.page import sections
 from pipeline.studies.learning_curve.settings import FEW_ARMS, Settings
 from pipeline.studies.learning_curve.words import sentences
@@ -64,7 +64,7 @@ def plan(context: Context, machine: Machine) -> list[Cell]:
 
 
 def _cell(context: Context, machine: Machine, split: Split, arm: str, size: int, seed: int) -> Cell:
-    order = context.once(("order", split.name, seed), lambda: ordered(context, split, seed))
+    order = ordered(context, split, seed)
     on_model = is_language_model(arm)
     inputs: dict[str, Any] = {
         "table": context.table.fingerprint(),
@@ -177,10 +177,6 @@ def conclude(context: Context, contents: Sequence[Mapping[str, Any]]) -> Conclus
     predictions = pd.concat(
         [curves.predictions(content) for curves in by_split for content in curves.contents], ignore_index=True
     )
-    trained = pd.DataFrame(
-        {**content["tags"], **{name: content[name] for name in ("seconds", "peak_mb")}, "cell_id": content["id"]}
-        for content in contents
-    )
     tables = {
         "data_factors": pd.concat([curves.factors() for curves in by_split], ignore_index=True),
         "laws": pd.concat([curves.laws() for curves in by_split], ignore_index=True),
@@ -192,7 +188,7 @@ def conclude(context: Context, contents: Sequence[Mapping[str, Any]]) -> Conclus
     return Conclusion(
         pd.concat([curves.metrics() for curves in by_split], ignore_index=True),
         predictions,
-        trained,
+        trained(contents),
         tuple(said),
         tuple(sections(context, by_split, said)),
         tables,

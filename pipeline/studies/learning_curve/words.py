@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.evaluation.curves import SIZES_FOR_A_FLOOR, limits
 from pipeline.evaluation.metrics import LABELS
-from pipeline.evaluation.numbers import number
+from pipeline.evaluation.numbers import enumerated, number
 from pipeline.studies.learning_curve.findings import BETTER, UNTOLD, WORSE, Curves, error_of
 from pipeline.studies.words import few_groups, one_seed, with_interval
 from pipeline.tables.targets import CLASSES
@@ -55,12 +55,8 @@ def _to_use(curves: Curves) -> str:
     if shown:
         return f"{said}; shown to be better: {', '.join(shown)}."
     if all(curves.against[arm, size] == WORSE for arm in others for size in curves.sizes):
-        return f"{said}; {_and(others)} {'is' if len(others) == 1 else 'are'} worse at every size."
+        return f"{said}; {enumerated(others)} {'is' if len(others) == 1 else 'are'} worse at every size."
     return f"{said}; no other arm is shown to be better at any size."
-
-
-def _and(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _of_arm(curves: Curves, arm: str) -> str:
@@ -85,7 +81,7 @@ def _of_arm(curves: Curves, arm: str) -> str:
 
 def listed(sizes: Sequence[int]) -> str:
     """``10, 20 and 50``."""
-    return _and([str(size) for size in sizes])
+    return enumerated([str(size) for size in sizes])
 
 
 def _worth(curves: Curves, arm: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.arms.ladder import CONTROLS
 from pipeline.evaluation.bootstrap import group_weights
 from pipeline.evaluation.estimates import LEVEL, Estimate, score_interval
 from pipeline.evaluation.metrics import auroc, r2
@@ -19,7 +20,7 @@ from pipeline.lm.altered import RANDOM
 from pipeline.studies.learning_curve.findings import Curves
 from pipeline.studies.pretraining.probes import PUBLISHED
 from pipeline.studies.pretraining.questions import QUESTIONS
-from pipeline.studies.pretraining.starts import FROM_RANDOM, PERMUTED, PRETRAINED, STARTS
+from pipeline.studies.pretraining.starts import FROM_RANDOM, PERMUTED
 from pipeline.studies.words import RESAMPLES
 from pipeline.tables.targets import CLASSES
 
@@ -32,25 +33,19 @@ LEAST_SEEDS_FOR_NULL = 3
 class Findings(Curves):
     """The curves of the starts, beside a constant and a model of text without pretraining."""
 
-    control: str = ""
+    @property
+    def control(self) -> str:
+        """The constant."""
+        return CONTROLS[self.context.task]
 
     @property
     def arms(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(one["tags"]["arm"] for one in self.contents))
 
     @cached_property
-    def starts(self) -> tuple[str, ...]:
-        return tuple(name for name in STARTS if name in self.arms)
-
-    @cached_property
     def compared(self) -> tuple[str, ...]:
         """All but the constant and the null."""
         return tuple(name for name in self.arms if name not in (self.control, PERMUTED))
-
-    @cached_property
-    def preferred(self) -> str:
-        """What all are measured by."""
-        return PRETRAINED
 
     def worth(self) -> pd.DataFrame:
         """How many rows each start needs for the error that random weights have with each number of rows."""
@@ -116,11 +111,16 @@ class Findings(Curves):
     def _groups_of(self, found: Mapping[str, Any]) -> np.ndarray:
         return np.array([self.split.groups.get(row, row) for row in found["rows"]], dtype=object)
 
-    def _probe_scores(self, found: Mapping[str, Any], predicted: Sequence[Any]) -> np.ndarray:
-        """The score on the rows as they are, and in resamples of their groups. Shape (1 + resamples,)."""
+    def _drawn(self, found: Mapping[str, Any]) -> np.ndarray:
+        """The rows as they are, then resamples of their groups: the same for all layers and weights. Shape
+        (1 + resamples, n)."""
         groups = self._groups_of(found)
         drawn = group_weights(groups, self.context.config.seed, RESAMPLES)
-        weights = np.vstack([np.ones((1, len(groups))), drawn])
+        return np.vstack([np.ones((1, len(groups))), drawn])
+
+    def _probe_scores(self, found: Mapping[str, Any], predicted: Sequence[Any]) -> np.ndarray:
+        """The score on the rows as they are, and in resamples of their groups. Shape (1 + resamples,)."""
+        weights: np.ndarray = self.context.once(("weights", *found["rows"]), lambda: self._drawn(found))
         if found["kind"] != CLASSES:
             return r2(np.array(found["truth"], dtype=float), np.array(predicted), weights)
         truth, chances, labels = np.array(found["truth"]).astype(str), np.array(predicted), found["classes"]

@@ -15,7 +15,7 @@ from pipeline.evaluation.numbers import Interval, number
 from pipeline.report.blocks import Figure, Grid, Section, Text, Verdict, note
 from pipeline.report.figures import PLAIN, colour_of, svg
 from pipeline.report.sections import warning_notes
-from pipeline.studies.learning_curve.page import named, rows_cell
+from pipeline.studies.learning_curve.page import in_error_and_rows, named, rows_cell
 from pipeline.studies.pretraining.findings import Findings
 from pipeline.studies.pretraining.probes import PROBED, TARGET
 from pipeline.studies.pretraining.starts import FROM_RANDOM, STARTS
@@ -114,13 +114,7 @@ def _curves(found: Findings) -> str:
         style = "o-" if name in STARTS else "o:"
         axis.plot(found.sizes, values[:, 0], style, color=_colour(name), label=name, ms=4)
         axis.fill_between(found.sizes, values[:, 1], values[:, 2], color=_colour(name), alpha=0.06, lw=0)
-    axis.set(xscale="log", yscale="log", xlabel="training rows", ylabel=named(found))
-    axis.set_xticks(found.sizes, [number(size) for size in found.sizes])
-    axis.xaxis.minorticks_off()
-    axis.yaxis.set_major_formatter(lambda value, _: number(value))
-    axis.yaxis.set_minor_formatter(lambda value, _: number(value))
-    axis.tick_params(axis="y", which="minor", labelsize=7)
-    axis.grid(axis="y", which="both", alpha=0.25)
+    in_error_and_rows(axis, found)
     axis.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return svg(figure)
 

@@ -35,5 +35,4 @@ class Settings(StudySettings):
                 raise unknown("start", name, STARTS)
         if len(self.split) != 1:
             raise InputError(f"split is {', '.join(self.split)}; the study takes one")
-        if len(set(self.sizes)) < 2:
-            raise InputError(f"sizes is {self.sizes[0]} alone; a curve needs two or more")
+        self.check_sizes(self.sizes)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.arms.ladder import CONTROLS, code_behind, is_language_model
+from pipeline.arms.ladder import code_behind, is_language_model
 from pipeline.arms.language_model import frozen
 from pipeline.cells.cell import Cell, digest, measured
 from pipeline.cells.reach import code_of
@@ -28,7 +28,7 @@ from pipeline.runs.fits import OBJECTS, new_arm, starting_adapter, training_inpu
 from pipeline.runs.prepare import prepare as prepare_run
 from pipeline.settings.run import RunConfig
 from pipeline.studies.learning_curve.budget import curve_budget, seconds_of_arm
-from pipeline.studies.learning_curve.findings import check_sizes, ordered, sizes_of
+from pipeline.studies.learning_curve.findings import check_sizes, ordered, sizes_of, trained
 from pipeline.studies.learning_curve.study import fit_and_predict
 from pipeline.studies.pretraining.findings import Findings
 from pipeline.studies.pretraining.page import sections
@@ -78,7 +78,7 @@ def plan(context: Context, machine: Machine) -> list[Cell]:
 
 def _cell(context: Context, machine: Machine, name: str, size: int, seed: int) -> Cell:
     split = context.splits[0]
-    order = context.once(("order", seed), lambda: ordered(context, split, seed))
+    order = ordered(context, split, seed)
     inputs: dict[str, Any] = {
         "table": context.table.fingerprint(),
         "rows": digest(sorted(order[:size]), split.folds[0].test),
@@ -170,19 +170,20 @@ def facts(context: Context) -> list[str]:
 
 def conclude(context: Context, contents: Sequence[Mapping[str, Any]]) -> Conclusion:
     """The curves of the starts, and what the layers know."""
-    trained = [one for one in contents if "weights" not in one["tags"]]
-    found = Findings(context, context.splits[0], trained, CONTROLS[context.task])
+    of_starts = [one for one in contents if "weights" not in one["tags"]]
+    found = Findings(context, context.splits[0], of_starts)
     probes = [one for one in contents if "weights" in one["tags"]]
     layers, beyond = found.layers(probes), found.beyond_random(probes)
     said = sentences(found, layers, beyond)
-    predictions = pd.concat([found.predictions(one) for one in trained], ignore_index=True)
-    cells = pd.DataFrame(
-        {**one["tags"], **{name: one[name] for name in ("seconds", "peak_mb")}, "cell_id": one["id"]}
-        for one in contents
-    )
+    predictions = pd.concat([found.predictions(one) for one in of_starts], ignore_index=True)
     tables = {"rows_worth": found.worth(), "layers": layers}
     return Conclusion(
-        found.metrics(), predictions, cells, tuple(said), tuple(sections(found, layers, beyond, said)), tables
+        found.metrics(),
+        predictions,
+        trained(contents),
+        tuple(said),
+        tuple(sections(found, layers, beyond, said)),
+        tables,
     )
 
 
