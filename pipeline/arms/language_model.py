@@ -21,7 +21,7 @@ from pipeline.lm.defaults import KEPT_OF_START, LABEL_SMOOTHING, training_settin
 from pipeline.lm.engine import Engine
 from pipeline.lm.pretrained import pretrained_adapter
 from pipeline.lm.rows import Rows
-from pipeline.lm.training import Head, Labels, Loss, pooled, train
+from pipeline.lm.training import Head, Labels, Loss, disagreement, pooled, train
 from pipeline.prompts.templates import PromptTemplate
 from pipeline.tables.targets import CLASSES
 
@@ -270,7 +270,9 @@ class _TunedHead(Tuned):
 
         def loss(rows: Rows, wanted: torch.Tensor) -> torch.Tensor:
             with torch.autocast(engine.device.type, enabled=False):
-                return criterion(self.head_(rows), wanted)
+                outputs = self.head_(rows)
+                value = criterion(outputs, wanted)
+                return value + settings.agreement * disagreement(outputs) if settings.agreement else value
 
         def labels(members: list[int]) -> tuple[torch.Tensor, ...]:
             return (targets[members].to(engine.device),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,9 +28,20 @@ def shown_as(X: Any, one: Representation, seed: int) -> pd.DataFrame:
     frame = as_frame(X)
     if one.notation == CANONICAL:
         return frame
-    texts = [text for smiles in frame.iloc[:, 0] for text in one.texts(str(smiles), seed)]
-    shown = frame.iloc[np.repeat(np.arange(len(frame)), one.spellings)].copy()
-    shown.isetitem(0, np.array(texts, dtype=object))
+    return with_texts(frame, [one.texts(str(smiles), seed) for smiles in frame.iloc[:, 0]])
+
+
+def with_texts(X: Any, texts: Sequence[Sequence[str]]) -> pd.DataFrame:
+    """The rows with other texts in place of their molecules, each row once for each of its texts.
+
+    Parameters
+    ----------
+    texts : sequence of sequences of str
+        For each row.
+    """
+    frame = as_frame(X)
+    shown = frame.iloc[np.repeat(np.arange(len(frame)), [len(own) for own in texts])].copy()
+    shown.isetitem(0, np.array([text for own in texts for text in own], dtype=object))
     return shown
 
 

@@ -106,6 +106,26 @@ def random_spellings(smiles: str, count: int, seed: int) -> list[str]:
     return list(_spelled(smiles, count, seed))
 
 
+def other_spellings(smiles: str, count: int, seed: int) -> list[str]:
+    """Up to so many different SMILES of a molecule that are not its canonical one; the same for the same seed."""
+    drawn = dict.fromkeys(_spelled(smiles, count + 1, seed))
+    return [text for text in drawn if text != smiles][:count]
+
+
+def spelling_of_like_length(smiles: str, seed: int) -> str:
+    """Of many random SMILES of a molecule the other one whose length is nearest to that of its canonical SMILES; empty
+    where there is no other."""
+    others = other_spellings(smiles, MOST_SPELLINGS, seed)
+    return min(others, key=lambda text: abs(len(text) - len(smiles)), default="")
+
+
+def kekulised(smiles: str) -> str:
+    """The canonical SMILES with single and double bonds in place of aromatic ones, as many databases write it."""
+    molecule = Chem.MolFromSmiles(smiles)
+    Chem.Kekulize(molecule, clearAromaticFlags=True)
+    return str(Chem.MolToSmiles(molecule))
+
+
 def unwritable(smiles: Sequence[str], representations: Sequence[Representation]) -> dict[str, str]:
     """Why a molecule cannot be written in one of these notations, for those that cannot."""
     found, others = {}, [one for one in representations if one.notation not in (CANONICAL, RANDOMISED)]

@@ -30,7 +30,10 @@ Labels = Callable[[list[int]], tuple[torch.Tensor, ...]]
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How an adapter is trained; the defaults are those of `pipeline.lm.defaults`."""
+    """How an adapter is trained; the defaults are those of `pipeline.lm.defaults`.
+
+    ``agreement`` is the weight of the disagreement of a head about two spellings of one row, which follow each other.
+    """
 
     steps: int
     learning_rate: float = 1e-3
@@ -42,23 +45,36 @@ class TrainingSettings:
     weight_decay: float = 0.01
     clip: float = 1.0
     pooling: str = "sum"
+    agreement: float = 0.0
+
+    @property
+    def together(self) -> int:
+        """How many rows that follow each other stand in one batch: two where they are to agree."""
+        return 2 if self.agreement else 1
 
 
-def batches(lengths: Sequence[int], size: int, steps: int, seed: int) -> Iterator[list[int]]:
-    """Index lists of rows of similar length; every row comes once per epoch, in a new order."""
+def batches(lengths: Sequence[int], size: int, steps: int, seed: int, together: int = 1) -> Iterator[list[int]]:
+    """Index lists of rows of similar length; every row comes once per epoch, in a new order.
+
+    Parameters
+    ----------
+    together : int
+        So many rows that follow each other are always in one batch.
+    """
     rng = np.random.default_rng(seed)
     produced = 0
+    size = max(1, size // together)  # of runs of rows that stand together
     while True:
-        order = rng.permutation(len(lengths))
+        order = rng.permutation(len(lengths) // together)
         epoch: list[list[int]] = []
         for start in range(0, len(order), size * POOL_BATCHES):
-            pool = sorted(order[start : start + size * POOL_BATCHES].tolist(), key=lambda row: lengths[row])
+            pool = sorted(order[start : start + size * POOL_BATCHES].tolist(), key=lambda run: lengths[run * together])
             epoch += [pool[cut : cut + size] for cut in range(0, len(pool), size)]
         for index in rng.permutation(len(epoch)):
             if produced == steps:
                 return
             produced += 1
-            yield epoch[index]
+            yield [run * together + place for run in epoch[index] for place in range(together)]
 
 
 def train(
@@ -111,8 +127,9 @@ def train(
         rows = engine.rows([texts[row] for row in members], shared)
         return step(rows.prefix, rows.hidden, rows.lengths, *labels(members))
 
-    for members in batches([len(ids) for ids in texts], settings.batch_size, settings.steps, seed):
-        value = _among_processes(backward, members, optimiser) if several else backward(members)
+    lengths, together = [len(ids) for ids in texts], settings.together
+    for members in batches(lengths, settings.batch_size, settings.steps, seed, together):
+        value = _among_processes(backward, members, together, optimiser) if several else backward(members)
         _check_finite(value, len(curve) + 1, settings.steps)
         nn.utils.clip_grad_norm_(parameters, settings.clip)
         optimiser.step()
@@ -157,10 +174,14 @@ def _check_finite(value: torch.Tensor, step: int, steps: int) -> None:
 
 
 def _among_processes(
-    backward: Callable[[list[int]], torch.Tensor], members: list[int], optimiser: torch.optim.Optimizer
+    backward: Callable[[list[int]], torch.Tensor],
+    members: list[int],
+    together: int,
+    optimiser: torch.optim.Optimizer,
 ) -> torch.Tensor:
     """The mean loss of a batch of which each process takes its part, with the gradients of all in the parameters."""
-    own = members[distributed.get_rank() :: distributed.get_world_size()]
+    rank, processes = distributed.get_rank(), distributed.get_world_size()
+    own = [row for place, row in enumerate(members) if place // together % processes == rank]
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     if own:
         total = backward(own)
@@ -216,6 +237,19 @@ class Head(nn.Module):
 
     def forward(self, rows: Rows) -> torch.Tensor:
         return self.linear(self.features(rows))
+
+
+def disagreement(outputs: torch.Tensor) -> torch.Tensor:
+    """Mean squared difference of a head's outputs, but for a common constant of several, between the two spellings of
+    each row, which follow each other.
+
+    Parameters
+    ----------
+    outputs : tensor of shape (2 n, k)
+    """
+    if outputs.shape[1] > 1:  # logits: a constant added to all of a row changes no probability
+        outputs = outputs - outputs.mean(dim=1, keepdim=True)
+    return (outputs[::2] - outputs[1::2]).square().sum(dim=1).mean()
 
 
 def pooled(rows: Rows) -> torch.Tensor:

@@ -40,6 +40,11 @@ STUDIES = {
         "pipeline.studies.verifier.study",
         "Generate conditions for held-out reactions, filter them by models that check, and look the truth up.",
     ),
+    "spelling": StudyRow(
+        "pipeline.studies.spelling.study",
+        "How far predictions move when the same molecule is written as another string, and what mends that.",
+        options="study",
+    ),
     "learning-curve": StudyRow(
         "pipeline.studies.learning_curve.study",
         "How the error falls with the number of measurements.",

@@ -29,8 +29,17 @@ def curve_budget(plan: Plan, seconds_of: SecondsOf, last: Mapping[str, Reduction
     last : mapping of str to Reduction, optional
         What else the study can give up after all others, by what it is called.
     """
-    last = last or {}
+    return _budget((*_REDUCTIONS, *(last or {}).values()), plan, seconds_of, last or {})
 
+
+def seeds_budget(plan: Plan, seconds_of: SecondsOf) -> Budget:
+    """The budget of a study whose settings have ``seeds``; else as `curve_budget`."""
+    return _budget(_FEWER_SEEDS_AND_STEPS, plan, seconds_of, {})
+
+
+def _budget(
+    reductions: Sequence[Reduction], plan: Plan, seconds_of: SecondsOf, last: Mapping[str, Reduction]
+) -> Budget:
     def estimate(context: Context, machine: Machine, measured: Probe) -> dict[str, float]:
         """Seconds by what is trained, over all cells that are still missing."""
         seconds: dict[str, float] = {}
@@ -45,12 +54,12 @@ def curve_budget(plan: Plan, seconds_of: SecondsOf, last: Mapping[str, Reduction
         given_up = [name for name, one in last.items() if one.change(whole) is not None and one.change(smaller) is None]
         return [*_left_out(whole, smaller), *given_up]
 
-    return Budget((*_REDUCTIONS, *last.values()), estimate, left_out)
+    return Budget(tuple(reductions), estimate, left_out)
 
 
-def seconds_of_arm(context: Context, cell: Cell, measured: Probe) -> float:
-    """Seconds of fitting the arm of a cell on so many rows and predicting its test rows."""
-    size, tested = cell.tags["size"], len(context.split_named(cell.tags["split"]).folds[0].test)
+def seconds_of_arm(context: Context, cell: Cell, measured: Probe, more: int = 0) -> float:
+    """Seconds of fitting the arm of a cell on so many rows and predicting its test rows, and ``more``."""
+    size, tested = cell.tags["size"], len(context.split_named(cell.tags["split"]).folds[0].test) + more
     seconds = 0.0
     for leaf in fitted_arms(cell.tags["arm"]):
         if leaf not in LANGUAGE_MODELS:
@@ -96,7 +105,7 @@ def _left_out(whole: Context, smaller: Context) -> list[str]:
     notes = []
     if smaller.settings.seeds < whole.settings.seeds:
         notes.append(f"training seeds: {smaller.settings.seeds} of {whole.settings.seeds}")
-    dropped = sorted(set(whole.settings.sizes) - set(smaller.settings.sizes))
+    dropped = sorted(set(getattr(whole.settings, "sizes", ())) - set(getattr(smaller.settings, "sizes", ())))
     if dropped:
         notes.append(f"sizes: {', '.join(map(str, dropped))}")
     if most_steps(smaller) < most_steps(whole):
@@ -112,5 +121,13 @@ _REDUCTIONS = (
     _fewer_seeds(2),
     fewer_steps(STEP_LIMITS[3]),
     *[_sizes(_without_largest)] * 3,
+    _fewer_seeds(1),
+)
+_FEWER_SEEDS_AND_STEPS = (
+    _fewer_seeds(5),
+    fewer_steps(STEP_LIMITS[2]),
+    _fewer_seeds(3),
+    _fewer_seeds(2),
+    fewer_steps(STEP_LIMITS[3]),
     _fewer_seeds(1),
 )

@@ -1,0 +1,1 @@
+"""What a model says of one molecule that is written in several ways."""

@@ -1,0 +1,126 @@
+"""Spellings in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pipeline.evaluation.metrics import LABELS
+from pipeline.evaluation.numbers import enumerated, number
+from pipeline.studies.learning_curve.findings import error_of
+from pipeline.studies.spelling.findings import MEAN, NO, YES, Cure, Findings
+from pipeline.studies.spelling.forms import CANONICAL, KEKULE, LIKE_LENGTH, RANDOM
+from pipeline.studies.spelling.trainings import USUAL
+from pipeline.studies.words import few_groups, one_seed, with_interval
+from pipeline.tables.targets import CLASSES
+
+SAME = 1e-6  # of the spread of the target, below which predictions count as equal
+
+
+def sentences(found: Findings) -> list[str]:
+    """What a split says, in the order of importance."""
+    return [
+        *[_of_reader(found, arm) for arm in found.readers],
+        *_length(found),
+        *_control(found),
+        *[one for arm in found.readers for one in _cures(found, arm)],
+        *[one for arm in found.readers for one in _doubt(found, arm)],
+        *few_groups(found.groups),
+        *one_seed(found.seeds),
+    ]
+
+
+def error_with_units(found: Findings) -> Callable[[tuple[float, float, float]], str]:
+    """How an error is written, with the name of the metric and its units."""
+    table, metric = found.context.table, LABELS[error_of(found.context)]
+    units = f" {table.units}" if table.units and found.context.task != CLASSES else ""
+    return lambda interval: f"{metric} {with_interval(interval)}{units}"
+
+
+def _of_reader(found: Findings, arm: str) -> str:
+    """How an arm that reads text does on other SMILES."""
+    written, rows = error_with_units(found), int(found.rows(arm, RANDOM).sum())
+    ratio = with_interval(found.ratio(arm, RANDOM))
+    state = found.worse[arm, RANDOM]
+    start = f"Split {found.split.name}: {arm}"
+    if state == YES:
+        said = f"{start} is {ratio} times as wrong on other SMILES of the same molecules"
+    elif state == NO:
+        said = f"{start} is less wrong on other SMILES of the same molecules ({ratio} times the error)"
+    else:
+        said = f"{start} is not shown to be more wrong on other SMILES of the same molecules ({ratio} times the error)"
+    errors = f"{written(found.error(arm, RANDOM))} against {with_interval(found.error(arm, CANONICAL, rows_of=RANDOM))}"
+    return f"{said}: {errors} on canonical ones, {rows} test {found.context.table.rows_are}."
+
+
+def _length(found: Findings) -> list[str]:
+    """Whether it is the length of the other SMILES, or aromatic bonds, that are to blame."""
+    said = []
+    for form in (LIKE_LENGTH, KEKULE):
+        arms = [arm for arm in found.readers if (arm, form) in found.worse]
+        worse = [arm for arm in arms if found.worse[arm, form] == YES]
+        if worse:
+            ratios = [f"{arm} {with_interval(found.ratio(arm, form))}" for arm in worse]
+            what = "Of other SMILES that are about as long" if form == LIKE_LENGTH else "Of Kekulé SMILES"
+            why = ", so that length is not all of it" if form == LIKE_LENGTH else ""
+            said.append(f"{what} the error is also larger, in times that of canonical ones: {', '.join(ratios)}{why}.")
+        elif arms and form == LIKE_LENGTH:
+            said.append(f"On other SMILES that are about as long {enumerated(arms)} is not shown to be more wrong.")
+    return said
+
+
+def _control(found: Findings) -> list[str]:
+    """Arms that read no text say the same, whatever the spelling; and the same text has the same prediction."""
+    scale = 1.0 if found.context.task == CLASSES else float(found.context.table.targets.std()) or 1.0
+    others = [arm for arm in found.arms if arm not in found.readers]
+    moved = {arm: found.largest_change(arm, RANDOM) for arm in others}
+    same = [arm for arm in others if moved[arm] <= SAME * scale]
+    said = []
+    if same:
+        largest = max(moved[arm] for arm in same)
+        exactly = "exactly the same" if largest == 0 else f"the same (to {number(largest)})"
+        said.append(f"Control: {enumerated(same)} {'says' if len(same) == 1 else 'say'} {exactly} of all spellings.")
+    said += [
+        f"Warning: {arm}, which reads no text, changes a prediction by up to {number(moved[arm])} with the spelling."
+        for arm in others
+        if arm not in same
+    ]
+    noise = {arm: found.noise(arm) for arm in found.readers}
+    noisy = [f"{arm} {number(value)}" for arm, value in noise.items() if value > 1e-3 * scale]
+    if noisy:
+        said.append(f"The same SMILES read twice, beside others, differs by up to: {', '.join(noisy)} (rounding).")
+    return said
+
+
+def _cures(found: Findings, arm: str) -> list[str]:
+    """What mends an arm that is more wrong on other SMILES."""
+    if found.worse.get((arm, RANDOM)) != YES:
+        return []
+    return [_cure(found, arm, cure) for cure in found.cures(arm)]
+
+
+def _cure(found: Findings, arm: str, cure: Cure) -> str:
+    halves, cheap = found.verdicts[arm, cure]
+    removed, cost = found.removed(arm, cure), found.cost(arm, cure)
+    taken = f"takes away {100 * removed:.0f} %" if removed >= 0 else f"adds {-100 * removed:.0f} %"
+    shown = {YES: "half is shown", NO: "less than half is shown"}.get(halves, "half is neither shown nor excluded")
+    price = "at most 5 % is shown" if cheap == YES else "more than 5 % is shown" if cheap == NO else "5 % is not told"
+    percent = tuple(100 * part for part in cost)
+    return (
+        f"{arm}, {cure.name}: {taken} of the extra error ({shown}); the error on canonical SMILES changes by "
+        f"{with_interval((percent[0], percent[1], percent[2]))} % ({price})."
+    )
+
+
+def _doubt(found: Findings, arm: str) -> list[str]:
+    """Whether the spread over spellings tells where the prediction is wrong."""
+    if MEAN not in found.forms(arm):
+        return []
+    value, low, high = found.doubt(arm, USUAL)
+    which = "wrong answers" if found.context.task == CLASSES else "the fifth with the largest errors"
+    told = "tells" if low > 0.5 else "misleads about" if high < 0.5 else "is not shown to tell"
+    units = found.context.table.units if found.context.task != CLASSES else ""
+    spread = f"{with_interval(found.spread(arm))}{f' {units}' if units else ''}"
+    return [
+        f"Over its spellings a molecule's prediction by {arm} has a standard deviation of {spread}; that {told} "
+        f"{which} (AUROC {with_interval((value, low, high))})."
+    ]
