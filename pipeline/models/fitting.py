@@ -28,6 +28,7 @@ from pipeline.evaluation.intervals import (
 from pipeline.evaluation.metrics import LABELS, PRIMARY
 from pipeline.evaluation.thresholds import choose
 from pipeline.features.inputs import ReactionInput
+from pipeline.features.notations import CANONICAL, other_spellings
 from pipeline.features.similarity import nearest_neighbours
 from pipeline.models.about import about_language_model, about_model
 from pipeline.models.card import threshold_said
@@ -36,7 +37,7 @@ from pipeline.models.folder import SavedModel
 from pipeline.reporter import Reporter
 from pipeline.runs.context import Context, Machine, binned_all, this_machine
 from pipeline.runs.fits import new_arm, starting_adapter
-from pipeline.runs.held_out import held_out_predictions, validation_score
+from pipeline.runs.held_out import held_out_predictions, predicted_by, validation_score
 from pipeline.runs.prepare import cleaned
 from pipeline.settings.run import RunConfig
 from pipeline.settings.threshold import Rule
@@ -49,6 +50,7 @@ from pipeline.tables.table import STRUCTURE, Table
 from pipeline.tables.targets import CLASSES
 
 CALIBRATION_FOLDS = 5
+LEAST_RESPELLED = 10  # held-out molecules with another SMILES, from which on a score is given
 CALIBRATION_SHARE = 0.2  # held out once where an arm takes minutes to train
 
 
@@ -159,8 +161,8 @@ def calibrate(
     residuals : ndarray of shape (rows,)
         Truth minus prediction; empty for classes.
     calibration : dict
-        How it was done, a score, and for numbers what `interval_method` says, its coverage, and the ``difficulty`` of
-        each residual by each signal that it chose from.
+        How it was done, a score, what another spelling of the same molecules does to it, and for numbers what
+        `interval_method` says, its coverage, and the ``difficulty`` of each residual by each signal that it chose from.
     """
     strata = y.to_numpy() if context.task == CLASSES else np.zeros(len(y))
     if is_language_model(arm):
@@ -174,11 +176,12 @@ def calibrate(
     if context.task == CLASSES:
         masks = [held for held in masks if len(set(strata[~held])) == len(context.classes)]
 
-    found, signals = _held_out(context, machine, arm, masks, X, y, groups)
+    found, signals, respelled = _held_out(context, machine, arm, masks, X, y, groups)
     known = np.isfinite(found[:, 0]) & context.table.exact.to_numpy()
     scored = found if context.task == CLASSES else found[:, 0]
     value = abs(validation_score(list(scored[known]), y[known], context.task, context.classes)) if known.any() else None
     calibration = {"how": how, "n": int(known.sum()), "metric": LABELS[PRIMARY[context.task]], "value": value}
+    calibration |= _by_spelling(context, found, respelled, known, y)
     if context.task == CLASSES:
         return np.zeros(0), calibration | _threshold(context, found[known], y[known])
     residuals = (y.to_numpy(dtype=np.float64) - found[:, 0])[known]
@@ -191,6 +194,33 @@ def calibrate(
         "coverage": {"level": DEFAULT_LEVEL, "quarters": quarters},
         "difficulty": difficulty,
     }
+
+
+def _by_spelling(
+    context: Context, found: np.ndarray, respelled: np.ndarray, known: np.ndarray, y: pd.Series
+) -> dict[str, Any]:
+    """The score on held-out molecules from their canonical SMILES and from another one; nothing where an arm reads no
+    text, or too few molecules have another one."""
+    both = known & np.isfinite(respelled[:, 0])
+    if both.sum() < LEAST_RESPELLED:
+        return {}
+    scores = [
+        abs(
+            validation_score(
+                list(one if context.task == CLASSES else one[:, 0]), y[both], context.task, context.classes
+            )
+        )
+        for one in (found[both], respelled[both])
+    ]
+    return {"spelling": {"n": int(both.sum()), "canonical": scores[0], "other": scores[1]}}
+
+
+def _respelled(context: Context, X: pd.DataFrame) -> pd.Series | None:
+    """Another SMILES of each molecule, empty where there is none; None where models are not shown canonical SMILES."""
+    if context.table.kind is not MOLECULES or context.config.representation != (CANONICAL,):
+        return None
+    seed = context.config.seed
+    return X[STRUCTURE].map(lambda smiles: next(iter(other_spellings(str(smiles), 1, seed)), ""))
 
 
 def _threshold(context: Context, found: np.ndarray, y: pd.Series) -> dict[str, Any]:
@@ -222,12 +252,16 @@ def _held_out(
     X: pd.DataFrame,
     y: pd.Series,
     groups: np.ndarray,
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Predictions of the rows of each mask by a fit on the others, and of numbers the signals of difficulty.
+) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
+    """Predictions of the rows of each mask by a fit on the others, of numbers the signals of difficulty, and
+    predictions from another SMILES of each molecule.
 
-    These are the distance to the rows of that fit, and for a mean of baselines the spread of its members.
-    Shapes (n, 1), or (n, classes), and (n,) each; NaN where no mask holds a row.
+    The signals are the distance to the rows of that fit, and for a mean of baselines the spread of its members.
+    Shapes (n, 1), or (n, classes), (n,) each, and as the first; NaN where no mask holds a row, or there is no other
+    SMILES or no arm that reads text.
     """
+    respelled = np.full((len(X), len(context.classes) if context.task == CLASSES else 1), np.nan)
+    others = _respelled(context, X) if reads_notation(arm) else None
     several = arm in MEANS and context.task != CLASSES and not is_language_model(arm)
 
     def held_out(member: str) -> np.ndarray:
@@ -239,18 +273,23 @@ def _held_out(
             )
             return new_arm(context, machine, member, context.config.seed, label)
 
-        return held_out_predictions(context, masks, make, X, y, groups)
+        def seen(model: Any, held: np.ndarray) -> None:
+            rows = held & (others != "").to_numpy()
+            if rows.any():
+                respelled[rows] = predicted_by(context, model, X[rows].assign(**{STRUCTURE: others[rows]}))
+
+        return held_out_predictions(context, masks, make, X, y, groups, None if others is None else seen)
 
     members = [held_out(member) for member in (MEANS[arm] if several else (arm,))]
     if context.task == CLASSES:
-        return mean_of(members), {}
+        return mean_of(members), {}, respelled
     structures, distance = X[STRUCTURE].to_numpy(dtype=object), np.full(len(X), np.nan)
     for mask in masks:
         distance[mask] = 1 - nearest_neighbours(list(structures[mask]), list(structures[~mask]), context.table.kind)[0]
     signals = {DISTANCE: distance}
     if several:
         signals[SPREAD] = np.std(np.stack(members), axis=0)[:, 0]
-    return mean_of(members), signals
+    return mean_of(members), signals, respelled
 
 
 @dataclass(frozen=True)

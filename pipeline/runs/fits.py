@@ -386,13 +386,13 @@ def _fitted_without(context: Context, new: Callable[..., Any], split: Split, fol
         masks, parts = masks[:1], []
     label, tested = f"held-out training rows: {arm}", []
 
-    def held_out(masks: Sequence[np.ndarray], seen: Callable[[Any], None] | None) -> np.ndarray:
+    def held_out(masks: Sequence[np.ndarray], seen: Callable[[Any, np.ndarray], None] | None) -> np.ndarray:
         def made(number: int) -> Any:
             return new(label, number, len(masks))
 
         return held_out_predictions(context, masks, made, X.loc[train], y.loc[train], groups, seen)
 
-    def predict_test(model: Any) -> None:
+    def predict_test(model: Any, held: np.ndarray) -> None:
         tested.append(listed(context, predicted_by(context, model, X.loc[test])))
 
     same = len(parts) == len(masks) and all(map(np.array_equal, parts, masks))

@@ -90,7 +90,7 @@ def held_out_predictions(
     X: pd.DataFrame,
     y: pd.Series,
     groups: np.ndarray,
-    seen: Callable[[Any], None] | None = None,
+    seen: Callable[[Any, np.ndarray], None] | None = None,
 ) -> np.ndarray:
     """Predict each mask's rows by an arm fitted on the others; NaN where no mask holds a row.
 
@@ -102,7 +102,7 @@ def held_out_predictions(
     y : Series of shape (n,)
         By ``row_id``.
     seen : callable, optional
-        Is given each fitted arm.
+        Is given each fitted arm, and the mask of the rows that it was fitted without.
 
     Returns
     -------
@@ -116,7 +116,7 @@ def held_out_predictions(
             model = fit_arm(make(number), X[~held], y[~held].to_numpy(), groups[~held], sides)
             result[held] = predicted_by(context, model, X[held])
             if seen is not None:
-                seen(model)
+                seen(model, held)
     return result
 
 

@@ -349,3 +349,15 @@ def test_the_domain_ignores_a_molecules_own_group():
     assert similarity[0] == 1.0
     assert index[1] == 4
     assert domain.threshold < 0.5
+
+
+def test_the_card_says_what_another_spelling_of_the_molecules_costs(alcohols, tmp_path):
+    config = make_config(str(alcohols), {"smiles": "SMILES", "target": "value"})
+    reader = fit_model(config, "ngram-ridge", Reporter())
+    found = reader.about["calibration"]["spelling"]
+    assert 10 <= found["n"] <= 48
+    assert found["canonical"] != found["other"]
+    reader.save(tmp_path / "reader")
+    card = (tmp_path / "reader" / "README.md").read_text(encoding="utf-8")
+    assert f"on {found['n']} held-out ones: MAE" in card
+    assert "spelling" not in fit_model(config, "rf-bits", Reporter()).about["calibration"]
