@@ -13,6 +13,7 @@ from pipeline.cli.terminal import console, quiet_libraries
 ORDER = (
     "init",
     "run",
+    "atlas",
     "fit",
     "predict",
     "audit",

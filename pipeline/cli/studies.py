@@ -93,6 +93,52 @@ def run_named(
     say_done([found], page)
 
 
+_ATLAS_EPILOG = "Each study has a folder and a page of its own below that of the atlas; docs/atlas.md says more."
+
+
+@app.command(epilog=_ATLAS_EPILOG)
+@with_settings((RunConfig, "study"))
+def atlas(
+    source: Annotated[str, typer.Argument(help="A YAML file of settings, or a table.")],
+    given: dict[str, Any],
+    modes: Annotated[
+        Optional[str],
+        typer.Option(help="Failure modes, with commas: shift and those of stress; all if not given."),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer rows, seeds and steps: a first look.")] = False,
+    executor: ExecutorOption = None,
+    workers: WorkersOption = None,
+    shard: ShardOption = None,
+    out: Annotated[
+        Optional[str],
+        typer.Option("--out", "-o", help="Folder; runs/<table>-atlas if not given.", rich_help_panel=OUTPUT),
+    ] = None,
+) -> None:
+    """Test every failure mode that a table allows, and say on one page where models fail."""
+    terminal.begin(source)
+    from pipeline.cells.executors import Executor
+    from pipeline.errors import unknown
+    from pipeline.settings.reading import default_folder, make_config, read_study
+    from pipeline.studies.atlas.atlas import run_atlas
+    from pipeline.studies.atlas.modes import QUESTIONS, Asked
+
+    named = [name.strip() for name in modes.split(",") if name.strip()] if modes else list(QUESTIONS)
+    for name in named:
+        if name not in QUESTIONS:
+            raise unknown("failure mode", name, QUESTIONS)
+    asked = [Asked(name, quick, read_study(source, name) if name in STUDIES else {}) for name in dict.fromkeys(named)]
+    config = make_config(source, {**given, "out": out}, terminal.tell)
+    if config.out == default_folder(config.table):
+        config = replace(config, out=f"{config.out}-atlas")
+    reporter = TerminalReporter()
+    with reporter.running():
+        found = run_atlas(config, asked, reporter, Executor.of(executor or "", workers or 0, shard or ""))
+    if found is None:
+        console.print("Other shares are still to be done; the command that does the last one writes the page.")
+        return
+    say_done(list(found.done.values()), found.page, found)
+
+
 def _group(name: str, about: str, failure_modes: bool) -> None:
     group = TyperGroup(name=name, help=about, no_args_is_help=True, rich_markup_mode="rich")
     for study, row in STUDIES.items():

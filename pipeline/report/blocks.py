@@ -43,6 +43,14 @@ class Listed:
 
 
 @dataclass(frozen=True)
+class Links:
+    """Other pages, by their names and addresses seen from this one."""
+
+    kind: ClassVar[str] = "links"
+    pages: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
 class Code:
     """A line to copy."""
 

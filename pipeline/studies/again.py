@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,26 @@ from pipeline.runs.budget import as_reduced
 from pipeline.runs.context import Context
 from pipeline.runs.prepare import open_job, prepare
 from pipeline.settings.reading import make_config, read_studies
+from pipeline.studies.atlas.atlas import ATLAS, Atlas, assembled
 from pipeline.studies.compare import study as comparison
 from pipeline.studies.compare.targets import Overview, write_reports
 from pipeline.studies.study import Done, Study, budget_of, concluded, study_named
 
 
-def report_again(folder: Path, reporter: Reporter) -> tuple[list[Done], Path, Overview | None]:
-    """What was done in a folder, a part for each target, the page, and what several targets say together.
+def report_again(folder: Path, reporter: Reporter) -> tuple[list[Done], Path, Overview | Atlas | None]:
+    """What was done in a folder, a part for each target (or failure mode of an atlas), the page, and what they say
+    together.
 
     Raises
     ------
     InputError
         If the folder holds no finished run, or its table is another one now.
     """
+    if (folder / ATLAS).exists():
+        kept = json.loads((folder / ATLAS).read_text(encoding="utf-8"))
+        found = {name: report_again(folder / name, reporter)[0][0] for name in kept["modes"]}
+        atlas = assembled(folder, found, kept["left_out"])
+        return list(found.values()), atlas.page, atlas
     path = folder / "config.yaml"
     if not path.exists():
         raise InputError(f"{folder}: not the folder of a run (no config.yaml in it)")

@@ -31,6 +31,7 @@ from pipeline.settings.reading import study_key
 from pipeline.settings.run import RunConfig, budget_seconds
 from pipeline.settings.studies import STUDIES
 from pipeline.settings.study import StudySettings
+from pipeline.studies.failure import Failure
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class Conclusion:
         What ``run.json`` holds besides what those of all studies do.
     evaluations : tuple of Evaluation
         Of a comparison of arms, by split; for what several targets say together.
+    failures : tuple of Failure
+        What it says of failure modes, for the page over all of them.
     """
 
     metrics: pd.DataFrame
@@ -66,6 +69,7 @@ class Conclusion:
     of_rows: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     info: Mapping[str, Any] = field(default_factory=dict)
     evaluations: tuple[Evaluation, ...] = ()
+    failures: tuple[Failure, ...] = ()
 
 
 class Study(Protocol):

@@ -18,8 +18,9 @@ from pipeline.runs.budget import fit_budget
 from pipeline.runs.context import Machine
 from pipeline.runs.estimates import Probe
 from pipeline.settings.reading import make_config
+from pipeline.studies.failure import NO, UNTOLD, YES
 from pipeline.studies.spelling import study
-from pipeline.studies.spelling.findings import NO, UNTOLD, YES, Cure, Findings
+from pipeline.studies.spelling.findings import Cure, Findings
 from pipeline.studies.spelling.forms import CANONICAL, KEKULE, LIKE_LENGTH, RANDOM
 from pipeline.studies.spelling.settings import Settings
 from pipeline.studies.spelling.trainings import AGREEING, MEAN_POOLING, SPELLINGS, TRAININGS, USUAL

@@ -21,6 +21,7 @@ from pipeline.runs.hints import seen
 from pipeline.studies.compare.findings import COMPARISON_COLUMNS, Findings, exact_score, found_in
 from pipeline.studies.compare.info import info_of
 from pipeline.studies.compare.page import sections
+from pipeline.studies.compare.shift import shift
 from pipeline.studies.compare.threshold import threshold_table
 from pipeline.studies.study import Conclusion
 from pipeline.tables.targets import REGRESSION
@@ -105,6 +106,7 @@ def conclude(context: Context, contents: Sequence[Mapping[str, Any]]) -> Conclus
         {"certainty": with_origins(certainty.rows, context.table)},
         info_of(found),
         found.evaluations,
+        shift(found),
     )
 
 

@@ -16,6 +16,7 @@ from pipeline.evaluation.estimates import LEVEL, Estimate, holm
 from pipeline.evaluation.metrics import RANGE, divide, log_losses
 from pipeline.evaluation.numbers import Interval
 from pipeline.evaluation.seeded import SHARE, Bounds, bounded_interval, over_seeds
+from pipeline.studies.failure import NO, UNTOLD, YES
 from pipeline.studies.learning_curve.findings import error_of
 from pipeline.studies.scored import Scored
 from pipeline.studies.spelling.forms import CANONICAL, RANDOM
@@ -26,7 +27,6 @@ T = TypeVar("T")
 MEAN = "mean over other SMILES"
 MOST_COST = 0.05  # of the usual error on canonical SMILES, that a cure may cost
 HALF = 0.5  # of the extra error, that a cure has to take away
-YES, NO, UNTOLD = "yes", "no", "not told"
 LEAST_ROWS = 10  # test molecules with a form, from which on it is reported
 
 

@@ -14,8 +14,9 @@ from pipeline.report.blocks import Figure, Grid, Section, Text, Verdict, Written
 from pipeline.report.figures import PLAIN, colour_of, svg
 from pipeline.report.sections import explained_arms, file_name, warning_notes
 from pipeline.runs.context import Context
+from pipeline.studies.failure import YES
 from pipeline.studies.learning_curve.findings import error_of
-from pipeline.studies.spelling.findings import MEAN, YES, Findings
+from pipeline.studies.spelling.findings import MEAN, Findings
 from pipeline.studies.spelling.forms import CANONICAL, FORMS, RANDOM
 from pipeline.studies.spelling.trainings import TRAININGS, USUAL
 from pipeline.tables.targets import CLASSES

@@ -35,7 +35,7 @@ from pipeline.studies.spelling.forms import FORMS, RANDOM, forms_of
 from pipeline.studies.spelling.page import sections
 from pipeline.studies.spelling.settings import Settings
 from pipeline.studies.spelling.trainings import TRAININGS, trainings_of
-from pipeline.studies.spelling.words import sentences
+from pipeline.studies.spelling.words import failure, sentences
 from pipeline.studies.study import Conclusion
 from pipeline.tables.kinds import MOLECULES
 from pipeline.tables.targets import CLASSES
@@ -210,6 +210,7 @@ def conclude(context: Context, contents: Sequence[Mapping[str, Any]]) -> Conclus
         tuple(said),
         tuple(sections(context, found, said)),
         {"cures": pd.concat([one.cured() for one in found], ignore_index=True)},
+        failures=tuple(map(failure, found)),
     )
 
 

@@ -6,13 +6,15 @@ from collections.abc import Callable
 
 from pipeline.evaluation.metrics import LABELS
 from pipeline.evaluation.numbers import enumerated, number
+from pipeline.studies.failure import NO, YES, Failure, Outcome
 from pipeline.studies.learning_curve.findings import error_of
-from pipeline.studies.spelling.findings import MEAN, NO, YES, Cure, Findings
+from pipeline.studies.spelling.findings import MEAN, Cure, Findings
 from pipeline.studies.spelling.forms import CANONICAL, KEKULE, LIKE_LENGTH, RANDOM
 from pipeline.studies.spelling.trainings import USUAL
 from pipeline.studies.words import few_groups, one_seed, with_interval
 from pipeline.tables.targets import CLASSES
 
+NO_CURE = "give RDKit's canonical SMILES, as predict does; no cure that was tried is shown to do"
 SAME = 1e-6  # of the spread of the target, below which predictions count as equal
 
 
@@ -124,3 +126,22 @@ def _doubt(found: Findings, arm: str) -> list[str]:
         f"Over its spellings a molecule's prediction by {arm} has a standard deviation of {spread}; that {told} "
         f"{which} (AUROC {with_interval((value, low, high))})."
     ]
+
+
+def failure(found: Findings) -> Failure:
+    """What a split says, for the page over all failure modes."""
+    control = [arm for arm in found.arms if arm not in found.readers]
+    moved = max((found.largest_change(arm, RANDOM) for arm in control), default=None)
+    cures = [(arm, cure) for arm in found.readers for cure in found.cures(arm)]
+    shown = [f"{arm}, {cure.name}" for arm, cure in cures if found.verdicts[arm, cure] == (YES, YES)]
+    mend = f"shown to take away half at no more than 5 %: {'; '.join(shown)}" if shown else NO_CURE
+    return Failure(
+        f"{found.split.name} split: each of {int(found.rows(found.readers[0], RANDOM).sum())} test molecules from "
+        f"{found.context.settings.spellings} other SMILES",
+        "error on other SMILES over that on canonical ones",
+        1.0,
+        [Outcome(arm, found.split.name, found.ratio(arm, RANDOM), found.worse[arm, RANDOM]) for arm in found.readers],
+        f"{enumerated(control)}, which read no text: largest change {number(moved)}" if moved is not None else "",
+        mend,
+        "other programs write other SMILES than these",
+    )

@@ -1,0 +1,1 @@
+"""All failure modes of one table on one page."""
