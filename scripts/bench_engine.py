@@ -103,7 +103,7 @@ def validator(job: dict[str, Any], recipe: str) -> Callable[[dict[str, Any]], fl
     engine = Engine.load(job["model"], trained_layers=trained, depth=depth, dtype="auto")
     arm = TextRegressor(engine, template)
     arm.centre_, arm.takes_median_, arm.format_ = float(job["y"].mean()), False, job["form"]
-    arm.settings_, arm.shared_ = TrainingSettings(0, rank=RANK, alpha=ALPHA), arm._shared()
+    arm.settings_, arm.shared_ = TrainingSettings(0, rank=RANK, alpha=ALPHA), arm.shared()
 
     def error(weights: dict[str, Any]) -> float:
         arm.adapter_ = weights
@@ -369,7 +369,7 @@ def predict(options: argparse.Namespace) -> None:
         model.predict(X)
         seconds[f"lm-{readout}"] = (time.perf_counter() - started) / len(X)
     arm = model.arm_
-    prompts = arm._prompts(X.head(GENERATED))
+    prompts = arm.prompts(X.head(GENERATED))
     longest = max(len(arm._answer_ids(text)) for text in arm.format_.texts())
     usual_way = get_peft_model(
         AutoModelForCausalLM.from_pretrained(resolve(options.model), dtype=torch.float32), _lora()

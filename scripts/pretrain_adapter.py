@@ -105,7 +105,7 @@ def main() -> None:
     depth, trained = LAYERS["lm-head"]
     engine = Engine.load(DEFAULT_MODEL, trained_layers=trained, depth=depth)
     arm = HeadRegressor(engine, PromptTemplate("property"))
-    prompts, arm.shared_ = arm._prompts(pd.DataFrame({"smiles": smiles})), arm._shared()
+    prompts, arm.shared_ = arm.prompts(pd.DataFrame({"smiles": smiles})), arm.shared()
     typical = float(np.mean([len(prompt) - arm.shared_ for prompt in prompts]))
     head = DescriptorHead(engine.model.config.hidden_size, targets.shape[1], typical).to(engine.device)
     settings = TrainingSettings(options.steps)

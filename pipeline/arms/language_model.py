@@ -76,13 +76,14 @@ class LanguageModelArm(BaseEstimator):
         self.seed = seed
         self.progress = progress
 
-    def _prompts(self, X: Any) -> list[tuple[int, ...]]:
+    def prompts(self, X: Any) -> list[tuple[int, ...]]:
+        """The prompts of rows, as token ids."""
         return [self.engine.prompt(self.template, pieces) for pieces in self.template.pieces_all(X)]
 
     def _training_prompts(self, X: Any) -> list[tuple[int, ...]]:
         return [self.engine.prompt(self.template, pieces) for pieces in self.template.training_pieces(X, self.seed)]
 
-    def _shared(self) -> int:
+    def shared(self) -> int:
         """Tokens that open every prompt."""
         return shared_prefix(self.template, lambda pieces: self.engine.prompt(self.template, pieces))
 
@@ -144,11 +145,11 @@ class _Frozen(LanguageModelArm):
 
     def states(self, X: Any) -> np.ndarray:
         """Mean hidden state over the tokens of each row, of the untouched model. Shape (n, d)."""
-        self.shared_ = self._shared()
-        return self._pooled_output(self._prompts(X), pooled)
+        self.shared_ = self.shared()
+        return self._pooled_output(self.prompts(X), pooled)
 
     def predict(self, X: Any) -> np.ndarray:
-        return self.model_.predict(self._pooled_output(self._prompts(X), pooled))
+        return self.model_.predict(self._pooled_output(self.prompts(X), pooled))
 
 
 class FrozenRegressor(RegressorMixin, _Frozen):
@@ -159,7 +160,7 @@ class FrozenClassifier(ClassifierMixin, _Frozen):
     """Logistic regression on hidden states."""
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        return self.model_.predict_proba(self._pooled_output(self._prompts(X), pooled))
+        return self.model_.predict_proba(self._pooled_output(self.prompts(X), pooled))
 
 
 class Tuned(LanguageModelArm):
@@ -260,7 +261,7 @@ class _TunedHead(Tuned):
             From what pretrained adapters compute, of shape (n, d), to the weights and biases that the head starts from.
         """
         prompts = self._training_prompts(X)
-        self.shared_ = self._shared()
+        self.shared_ = self.shared()
         torch.manual_seed(self.seed)
         typical = float(np.mean([len(prompt) - self.shared_ for prompt in prompts]))
         engine, settings = self.engine, self._settings(len(prompts))
@@ -290,7 +291,7 @@ class _TunedHead(Tuned):
 
     def _outputs(self, X: Any) -> np.ndarray:
         with self.with_adapters():
-            return self._pooled_output(self._prompts(X), self.head_)
+            return self._pooled_output(self.prompts(X), self.head_)
 
 
 def censored_loss(predicted: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -23,7 +23,7 @@ class TunedText(Tuned):
 
     def _fit_text(self, X: Any, answers: list[Any]) -> None:
         prompts = self._training_prompts(X)
-        self.shared_ = self._shared()
+        self.shared_ = self.shared()
         completions = [self._answer_ids(answer) for answer in answers]
         self._fit_last([prompt + ids for prompt, ids in zip(prompts, completions, strict=True)], completions)
 
@@ -80,7 +80,7 @@ class TunedText(Tuned):
     def _read(self, X: Any, answers: list[str]) -> Reading:
         tree = AnswerTree([self._answer_ids(answer) for answer in answers])
         with self.with_adapters():
-            self.reading_ = read_answers(self.engine, self._prompts(X), self.shared_, tree)
+            self.reading_ = read_answers(self.engine, self.prompts(X), self.shared_, tree)
         return self.reading_
 
 

@@ -136,7 +136,8 @@ def atlas(
     if found is None:
         console.print("Other shares are still to be done; the command that does the last one writes the page.")
         return
-    say_done(list(found.done.values()), found.page, found)
+    say_done([], found.page, found)
+    terminal.found["folders"] = [str(one.context.folder) for one in found.done.values()]
 
 
 def _group(name: str, about: str, failure_modes: bool) -> None:

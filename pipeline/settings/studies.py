@@ -45,6 +45,11 @@ STUDIES = {
         "How far predictions move when the same molecule is written as another string, and what mends that.",
         options="study",
     ),
+    "off-manifold": StudyRow(
+        "pipeline.studies.off_manifold.study",
+        "Whether models agree about steps along the directions that the data span, and across them.",
+        options="study",
+    ),
     "learning-curve": StudyRow(
         "pipeline.studies.learning_curve.study",
         "How the error falls with the number of measurements.",

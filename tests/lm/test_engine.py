@@ -190,7 +190,7 @@ def test_the_models_own_answer_is_that_of_greedy_decoding(tiny_folder, packs):
     engine.packs = packs
     arm = TextRegressor(engine, TEMPLATE, steps=40, settings={"learning_rate": 5e-3}).fit(SMILES, Y)
     arm.predict(SMILES)
-    ids = arm._prompts(SMILES)
+    ids = arm.prompts(SMILES)
     answers = [arm._answer_ids(text) for text in arm.format_.texts()]
     with arm.with_adapters(), torch.no_grad():
         for row, prompt in enumerate(ids):

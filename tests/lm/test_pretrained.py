@@ -77,7 +77,7 @@ def test_a_head_for_classes_starts_as_a_linear_classifier_on_what_the_adapter_co
     labels = classes(number)
     begun = classifier(engine, labels, 0.0)
     with begun.with_adapters():
-        features = begun._pooled_output(begun._prompts(SMILES), begun.head_.features)
+        features = begun._pooled_output(begun.prompts(SMILES), begun.head_.features)
     linear = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=2_000)).fit(features, labels)
     np.testing.assert_allclose(begun.predict_proba(SMILES), linear.predict_proba(features), atol=1e-4)
     assert np.ptp(begun.predict_proba(SMILES)[:, 0]) > 0.01

@@ -538,7 +538,7 @@ def test_a_likelihood_is_the_plain_one(planted, tiny_folder):
 
     def plain():
         values = []
-        for ids in model._prompts(X):
+        for ids in model.prompts(X):
             logits = model.engine.model(torch.tensor([ids], device=model.engine.device)).logits[0].float()
             log_p = torch.log_softmax(logits, dim=1)
             places = range(model.shared_, len(ids) - 1)

@@ -146,7 +146,7 @@ def test_sampling_gives_what_was_asked_for_and_the_same_again(tiny_engine):
 def test_a_cold_sample_is_the_most_probable_text_of_the_plain_model(tiny_engine):
     """Padding on the left, the cache and the adapters change nothing: greedy, token by token, gives the same."""
     generator, X, _ = generator_of(tiny_engine)
-    prompts = generator._prompts(X)
+    prompts = generator.prompts(X)
     with generator.with_adapters() as model, torch.no_grad():
         written = generator._sample(model, prompts, 1e-6, 1)
         for prompt, text in zip(prompts, written, strict=True):
@@ -162,7 +162,7 @@ def test_the_likelihood_of_a_proposal_is_that_of_the_plain_model(tiny_engine):
     generator, X, proposals = generator_of(tiny_engine)
     rows = [tuple(row) for row in proposals.to_numpy(dtype=object)]
     found = generator.log_probabilities(X, rows)
-    for place, (prompt, values) in enumerate(zip(generator._prompts(X), rows, strict=True)):
+    for place, (prompt, values) in enumerate(zip(generator.prompts(X), rows, strict=True)):
         answer = generator._answer_ids(generator.answer(values))
         with generator.with_adapters(), torch.no_grad():
             logits = tiny_engine.logits(plain(tiny_engine, prompt + answer))

@@ -115,7 +115,7 @@ class Likelihood(TunedText):
 
     def fit(self, X: Any, y: Any = None, groups: Any = None) -> Likelihood:
         prompts = self._training_prompts(X)
-        self.shared_ = self._shared()
+        self.shared_ = self.shared()
         self._fit_last(prompts, self._predicted(prompts))
         return self
 
@@ -125,7 +125,7 @@ class Likelihood(TunedText):
 
     def familiarity(self, X: Any) -> np.ndarray:
         """``(log p(tuned) - log p(base)) / tokens``. Shape (n,)."""
-        prompts = self._prompts(X)
+        prompts = self.prompts(X)
         with self.with_adapters():
             tuned = self._log_probabilities(prompts)
         return tuned - self._log_probabilities(prompts)

@@ -66,7 +66,8 @@ def _length(found: Findings) -> list[str]:
             why = ", so that length is not all of it" if form == LIKE_LENGTH else ""
             said.append(f"{what} the error is also larger, in times that of canonical ones: {', '.join(ratios)}{why}.")
         elif arms and form == LIKE_LENGTH:
-            said.append(f"On other SMILES that are about as long {enumerated(arms)} is not shown to be more wrong.")
+            verb = "is" if len(arms) == 1 else "are"
+            said.append(f"On other SMILES that are about as long {enumerated(arms)} {verb} not shown to be more wrong.")
     return said
 
 

@@ -109,7 +109,7 @@ class Generator(TunedText):
 
         Sampling is plain: no top-k, no nucleus, no penalty of repetitions.
         """
-        prompts = self._prompts(X)
+        prompts = self.prompts(X)
         order = sorted(range(len(prompts)), key=lambda row: (len(prompts[row]), prompts[row]))
         found: list[list[Proposal]] = [[] for _ in prompts]
         torch.manual_seed(self.seed)
@@ -156,7 +156,7 @@ class Generator(TunedText):
 
     def log_probabilities(self, X: Any, proposals: Sequence[Sequence[str]]) -> np.ndarray:
         """Log-probability per token of one proposal for each row. Shape (n,)."""
-        prompts = self._prompts(X)
+        prompts = self.prompts(X)
         answers = [self._answer_ids(self.answer(values)) for values in proposals]
         texts = [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
         with self.with_adapters():
