@@ -14,7 +14,6 @@ import pandas as pd
 from pipeline.arms.catalogue import ARMS
 from pipeline.arms.ladder import CONTROLS, is_language_model
 from pipeline.errors import InputError
-from pipeline.evaluation.bootstrap import group_weights
 from pipeline.evaluation.curves import SIZES_FOR_A_FLOOR, Law, limits, redrawn, rows_needed
 from pipeline.evaluation.estimates import LEVEL, holm
 from pipeline.evaluation.metrics import PRIMARY, RANGE, class_scores, log_loss, regression_scores
@@ -24,7 +23,7 @@ from pipeline.evaluation.seeded import bounded_interval, over_seeds, rarer
 from pipeline.runs.context import Context
 from pipeline.splits.build import seed_of_repeat
 from pipeline.splits.splitters import Split
-from pipeline.studies.words import RESAMPLES
+from pipeline.studies.tested import Tested, check_test_groups
 from pipeline.tables.targets import CLASSES
 
 ERROR = {CLASSES: "log_loss"}  # what curves are fitted and inverted on; MAE for numbers
@@ -75,7 +74,7 @@ def error_of(context: Context) -> str:
 
 
 @dataclass(frozen=True)
-class Curves:
+class Curves(Tested):
     """The curves of a split's arms on its test rows.
 
     Attributes
@@ -84,8 +83,6 @@ class Curves:
         The results of the cells of this split.
     """
 
-    context: Context
-    split: Split
     contents: Sequence[Mapping[str, Any]]
     _scores: dict[tuple[str, str, int], np.ndarray] = field(default_factory=dict, init=False, repr=False)
     _laws: dict[tuple[str, int], Law] = field(default_factory=dict, init=False, repr=False)
@@ -104,33 +101,6 @@ class Curves:
     @cached_property
     def sizes(self) -> list[int]:
         return sizes_of(self.context, self.split)
-
-    @cached_property
-    def kept(self) -> np.ndarray:
-        """Whether the target of each test row is a value, and not a bound. Shape (test rows,)."""
-        kept: np.ndarray = self.context.table.exact.loc[list(self.split.folds[0].test)].to_numpy()
-        return kept
-
-    @cached_property
-    def test(self) -> list[str]:
-        """The test rows that are scored."""
-        return [row for row, kept in zip(self.split.folds[0].test, self.kept, strict=True) if kept]
-
-    @cached_property
-    def truth(self) -> np.ndarray:
-        truth: np.ndarray = self.context.targets(self.split.folds[0]).loc[self.test].to_numpy()
-        return truth
-
-    @cached_property
-    def groups(self) -> np.ndarray:
-        """The group of each test row. Shape (n,)."""
-        return np.array([self.split.groups[row] for row in self.test], dtype=object)
-
-    @cached_property
-    def weights(self) -> np.ndarray:
-        """The rows as they are, then resamples of their groups. Shape (1 + resamples, n)."""
-        drawn = group_weights(self.groups, self.context.config.seed, RESAMPLES)
-        return np.vstack([np.ones((1, len(self.test))), drawn])
 
     @cached_property
     def cells(self) -> dict[tuple[str, int, int], Mapping[str, Any]]:
@@ -185,14 +155,7 @@ class Curves:
 
     def predictions(self, content: Mapping[str, Any]) -> pd.DataFrame:
         """The predictions of a cell, one row each."""
-        fold = self.split.folds[0]
-        truth = self.context.targets(fold).loc[list(fold.test)].to_numpy()
-        part = pd.DataFrame({"cell_id": content["id"], "row_id": list(fold.test), "truth": truth})
-        part = part.assign(**content["tags"])
-        if self.context.task != CLASSES:
-            return part.assign(prediction=content["prediction"])
-        chances = np.array(content["probabilities"])
-        return part.assign(**{f"p_{label}": chances[:, place] for place, label in enumerate(self.context.classes)})
+        return self.answered(content["id"], content["tags"], content)
 
     def interval(self, metric: str, arm: str, size: int) -> Interval:
         """A metric over the training seeds."""
@@ -385,11 +348,7 @@ def trained(contents: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 def check_sizes(context: Context, split: Split) -> None:
     """Raise `InputError` where fewer than two sizes can be made of a split, or it tests a single group."""
     found, rows = sizes_of(context, split), len(split.folds[0].train)
-    if len({split.groups[row] for row in split.folds[0].test if context.table.exact[row]}) < 2:
-        raise InputError(
-            f"split {split.name!r} tests rows of a single group, from which no interval follows; take another split, "
-            "or a larger --test-size"
-        )
+    check_test_groups(context, split)
     if len(found) < 2:
         usable = f"of the sizes asked for only {found[0]} can be made" if found else "none of the sizes can be made"
         classes = " (each must hold two classes)" if context.task == CLASSES else ""
