@@ -40,6 +40,11 @@ STUDIES = {
         "pipeline.studies.verifier.study",
         "Generate conditions for held-out reactions, filter them by models that check, and look the truth up.",
     ),
+    "shortcut": StudyRow(
+        "pipeline.studies.shortcut.study",
+        "How far models rely on a marker that goes with high labels in training, and what happens where it turns.",
+        options="study",
+    ),
     "learning-curve": StudyRow(
         "pipeline.studies.learning_curve.study",
         "How the error falls with the number of measurements.",
