@@ -33,7 +33,7 @@ SAME, RANDOM, NONE, REVERSED = "as in training", "at random", "on no row", "reve
 TESTS = {
     SAME: "on rows above the median with the strength as chance, on the others with the rest",
     RANDOM: "on any row with the same chance, that of training rows",
-    NONE: "on no row",
+    NONE: "on none, which in a field is the value of rows without it",
     REVERSED: "on the wrong rows: on those that are not above the median",
 }
 TURNED, RELIANCE, RELATIVE, COST = "reversed_less_random", "reliance", "relative_reliance", "cost"

@@ -15,7 +15,7 @@ from pipeline.studies.shortcut.settings import NULL
 from pipeline.studies.words import few_groups, in_percent, one_seed, with_interval
 from pipeline.tables.targets import CLASSES
 
-SHOWN = 4  # arms that are listed behind the first one
+SHOWN = 6  # arms that are listed behind the first one
 
 
 def sentences(found: Findings) -> list[str]:
@@ -86,21 +86,17 @@ def _onset(found: Findings, marker: str) -> list[str]:
         if shown:
             first.setdefault(shown[0], []).append(arm)
     parts = [f"from strength {strength:g} on for {enumerated(arms)}" for strength, arms in sorted(first.items())]
-    return [f"It is shown {'; '.join(parts)}."]
+    return [f"Reliance on the {marker} is shown {'; '.join(parts)}."]
 
 
 def _cost(found: Findings, one: Reliance) -> str:
     """What a marker costs that is not even reversed."""
     cost = found.cost(one.arm, Training(one.marker, one.strength))
-    plain = with_interval(found.unmarked_error(one.arm, one.marker))
-    name = LABELS[error_of(found.context)]
-    error = with_interval(found.error(one.arm, Training(one.marker, one.strength), RANDOM))
-    told = "costs" if cost[1] > 0 else "even saves" if cost[2] < 0 else "is not shown to cost"
-    return (
-        f"Trained without any marker {one.arm} has a {name} of {plain}{units_of(found)}; with the marker at random in "
-        f"the test it is {error}: the {one.marker} {told} it error where nothing is reversed "
-        f"({with_interval(cost)})."
-    )
+    plain = f"{_in_units(found, found.unmarked_error(one.arm, one.marker))}"
+    start = f"Trained without any marker {one.arm} has a {LABELS[error_of(found.context)]} of {plain}: the {one.marker}"
+    if cost[1] > 0:
+        return f"{start} costs it {with_interval(cost)} even where it is at random in the test."
+    return f"{start} is not shown to cost it anything where it is at random in the test ({with_interval(cost)})."
 
 
 def _nulls(found: Findings) -> list[str]:
@@ -129,9 +125,9 @@ def _null(found: Findings, marker: str, nulls: Sequence[Reliance]) -> str:
             "this page."
         )
     return (
-        f"{start} arms differ between it on the wrong rows and at random: {listed}. By being there, a second component "
-        "makes rows on one side of the median harder to predict than on the other. That is no reliance, and is taken "
-        "off above."
+        f"{start} it changes errors by being there: with it on the wrong rows less at random, {listed}. A second "
+        "component can make rows on one side of the median harder to predict than those on the other. That is no "
+        "reliance, and is taken off above."
     )
 
 
