@@ -50,6 +50,11 @@ STUDIES = {
         "Whether models agree about steps along the directions that the data span, and across them.",
         options="study",
     ),
+    "shortcut": StudyRow(
+        "pipeline.studies.shortcut.study",
+        "How far models rely on a marker that goes with high labels in training, and what happens where it turns.",
+        options="study",
+    ),
     "learning-curve": StudyRow(
         "pipeline.studies.learning_curve.study",
         "How the error falls with the number of measurements.",

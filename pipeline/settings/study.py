@@ -74,6 +74,11 @@ class StudySettings:
         if len(set(sizes)) < 2:
             raise InputError(f"sizes is {sizes[0]} alone; a curve needs two or more")
 
+    def check_one_split(self, split: Sequence[str]) -> None:
+        """Raise `InputError` unless one split is named."""
+        if len(split) != 1:
+            raise InputError(f"split is {', '.join(split)}; the study takes one")
+
     def check_doses(self, doses: Sequence[float]) -> None:
         """Raise `InputError` unless they are percent of the failures that there are."""
         for dose in doses:

@@ -37,7 +37,7 @@ def context_of(path, given=None, **settings):
 
 def cloud(rng, n=80, d=12, along=2):
     """Points on a plane of ``along`` dimensions, with a little spread in all others."""
-    return np.c_[rng.normal(size=(n, along)), 0.02 * rng.normal(size=(n, d - along))]
+    return np.c_[rng.normal(size=(n, along)), 0.002 * rng.normal(size=(n, d - along))]
 
 
 def test_steps_along_stay_in_the_plane_and_steps_across_leave_it():

@@ -13,11 +13,18 @@ from pipeline.runs.budget import STEP_LIMITS, Budget, Reduction, fewer_steps, mo
 from pipeline.runs.context import Context, Machine
 from pipeline.runs.estimates import Probe, seconds_of_fit
 
+SIZES = "sizes"  # the setting
 Plan = Callable[[Context, Machine], list[Cell]]
 SecondsOf = Callable[[Context, Cell, Probe], float]
 
 
-def curve_budget(plan: Plan, seconds_of: SecondsOf, last: Mapping[str, Reduction] | None = None) -> Budget:
+def curve_budget(
+    plan: Plan,
+    seconds_of: SecondsOf,
+    last: Mapping[str, Reduction] | None = None,
+    first: Mapping[str, Reduction] | None = None,
+    sized: bool = True,
+) -> Budget:
     """The budget of a study whose settings have ``seeds`` and ``sizes``.
 
     Parameters
@@ -26,20 +33,15 @@ def curve_budget(plan: Plan, seconds_of: SecondsOf, last: Mapping[str, Reduction
         That of the study.
     seconds_of : callable
         Seconds of a cell, from what was timed.
-    last : mapping of str to Reduction, optional
-        What else the study can give up after all others, by what it is called.
+    last, first : mapping of str to Reduction, optional
+        What else the study can give up after all others, or before, by what it is called.
+    sized : bool
+        Whether its settings have ``sizes``; ``seeds`` alone otherwise.
     """
-    return _budget((*_REDUCTIONS, *(last or {}).values()), plan, seconds_of, last or {})
+    first, last = first or {}, last or {}
+    own = {**first, **last}
+    common = [one for one in _REDUCTIONS if sized or one.of != SIZES]
 
-
-def seeds_budget(plan: Plan, seconds_of: SecondsOf) -> Budget:
-    """The budget of a study whose settings have ``seeds``; else as `curve_budget`."""
-    return _budget(_FEWER_SEEDS_AND_STEPS, plan, seconds_of, {})
-
-
-def _budget(
-    reductions: Sequence[Reduction], plan: Plan, seconds_of: SecondsOf, last: Mapping[str, Reduction]
-) -> Budget:
     def estimate(context: Context, machine: Machine, measured: Probe) -> dict[str, float]:
         """Seconds by what is trained, over all cells that are still missing."""
         seconds: dict[str, float] = {}
@@ -51,15 +53,15 @@ def _budget(
         return seconds
 
     def left_out(whole: Context, smaller: Context) -> list[str]:
-        given_up = [name for name, one in last.items() if one.change(whole) is not None and one.change(smaller) is None]
+        given_up = [name for name, one in own.items() if one.change(whole) is not None and one.change(smaller) is None]
         return [*_left_out(whole, smaller), *given_up]
 
-    return Budget(tuple(reductions), estimate, left_out)
+    return Budget((*first.values(), *common, *last.values()), estimate, left_out)
 
 
-def seconds_of_arm(context: Context, cell: Cell, measured: Probe, more: int = 0) -> float:
-    """Seconds of fitting the arm of a cell on so many rows and predicting its test rows, and ``more``."""
-    size, tested = cell.tags["size"], len(context.split_named(cell.tags["split"]).folds[0].test) + more
+def seconds_of_arm(context: Context, cell: Cell, measured: Probe, times: int = 1) -> float:
+    """Seconds of fitting the arm of a cell on so many rows and predicting its test rows so many times."""
+    size, tested = cell.tags["size"], times * len(context.split_named(cell.tags["split"]).folds[0].test)
     seconds = 0.0
     for leaf in fitted_arms(cell.tags["arm"]):
         if leaf not in LANGUAGE_MODELS:
@@ -90,7 +92,7 @@ def _sizes(change: Callable[[Sequence[int]], Sequence[int]]) -> Reduction:
             return None
         return replace(context, settings=replace(context.settings, sizes=fewer))
 
-    return Reduction(reduce, "sizes")
+    return Reduction(reduce, SIZES)
 
 
 def _every_second(sizes: Sequence[int]) -> Sequence[int]:
@@ -105,7 +107,8 @@ def _left_out(whole: Context, smaller: Context) -> list[str]:
     notes = []
     if smaller.settings.seeds < whole.settings.seeds:
         notes.append(f"training seeds: {smaller.settings.seeds} of {whole.settings.seeds}")
-    dropped = sorted(set(getattr(whole.settings, "sizes", ())) - set(getattr(smaller.settings, "sizes", ())))
+    whole_sizes, sizes = (getattr(one.settings, SIZES, ()) for one in (whole, smaller))
+    dropped = sorted(set(whole_sizes) - set(sizes))
     if dropped:
         notes.append(f"sizes: {', '.join(map(str, dropped))}")
     if most_steps(smaller) < most_steps(whole):
@@ -121,13 +124,5 @@ _REDUCTIONS = (
     _fewer_seeds(2),
     fewer_steps(STEP_LIMITS[3]),
     *[_sizes(_without_largest)] * 3,
-    _fewer_seeds(1),
-)
-_FEWER_SEEDS_AND_STEPS = (
-    _fewer_seeds(5),
-    fewer_steps(STEP_LIMITS[2]),
-    _fewer_seeds(3),
-    _fewer_seeds(2),
-    fewer_steps(STEP_LIMITS[3]),
     _fewer_seeds(1),
 )

@@ -23,7 +23,7 @@ from pipeline.evaluation.seeded import bounded_interval, over_seeds, rarer
 from pipeline.runs.context import Context
 from pipeline.splits.build import seed_of_repeat
 from pipeline.splits.splitters import Split
-from pipeline.studies.scored import Scored
+from pipeline.studies.tested import Tested, check_test_groups
 from pipeline.tables.targets import CLASSES
 
 ERROR = {CLASSES: "log_loss"}  # what curves are fitted and inverted on; MAE for numbers
@@ -74,7 +74,7 @@ def error_of(context: Context) -> str:
 
 
 @dataclass(frozen=True)
-class Curves(Scored):
+class Curves(Tested):
     """The curves of a split's arms on its test rows.
 
     Attributes
@@ -106,6 +106,10 @@ class Curves(Scored):
     def cells(self) -> dict[tuple[str, int, int], Mapping[str, Any]]:
         """The results by arm, size and seed."""
         return {(one["tags"]["arm"], one["tags"]["size"], one["tags"]["seed"]): one for one in self.contents}
+
+    @cached_property
+    def seeds(self) -> int:
+        return int(self.context.settings.seeds)
 
     def scores(self, metric: str, arm: str, size: int) -> np.ndarray:
         """A metric by training seed, on the test rows and in resamples. Shape (seeds, 1 + resamples).
@@ -151,14 +155,7 @@ class Curves(Scored):
 
     def predictions(self, content: Mapping[str, Any]) -> pd.DataFrame:
         """The predictions of a cell, one row each."""
-        fold = self.split.folds[0]
-        truth = self.context.targets(fold).loc[list(fold.test)].to_numpy()
-        part = pd.DataFrame({"cell_id": content["id"], "row_id": list(fold.test), "truth": truth})
-        part = part.assign(**content["tags"])
-        if self.context.task != CLASSES:
-            return part.assign(prediction=content["prediction"])
-        chances = np.array(content["probabilities"])
-        return part.assign(**{f"p_{label}": chances[:, place] for place, label in enumerate(self.context.classes)})
+        return self.answered(content["id"], content["tags"], content)
 
     def interval(self, metric: str, arm: str, size: int) -> Interval:
         """A metric over the training seeds."""
@@ -351,11 +348,7 @@ def trained(contents: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 def check_sizes(context: Context, split: Split) -> None:
     """Raise `InputError` where fewer than two sizes can be made of a split, or it tests a single group."""
     found, rows = sizes_of(context, split), len(split.folds[0].train)
-    if len({split.groups[row] for row in split.folds[0].test if context.table.exact[row]}) < 2:
-        raise InputError(
-            f"split {split.name!r} tests rows of a single group, from which no interval follows; take another split, "
-            "or a larger --test-size"
-        )
+    check_test_groups(context, split)
     if len(found) < 2:
         usable = f"of the sizes asked for only {found[0]} can be made" if found else "none of the sizes can be made"
         classes = " (each must hold two classes)" if context.task == CLASSES else ""

@@ -17,6 +17,7 @@ from pipeline.report.sections import explained_arms, file_name, warning_notes
 from pipeline.runs.context import Context
 from pipeline.studies.learning_curve.findings import Curves, error_of
 from pipeline.studies.learning_curve.words import units_of
+from pipeline.studies.tested import Tested
 from pipeline.tables.targets import CLASSES
 
 HOW = (
@@ -65,7 +66,7 @@ def _of_split(curves: Curves) -> Section:
     return Section(f"{name} split", [*blocks, _laws(curves)])
 
 
-def named(curves: Curves) -> str:
+def named(curves: Tested) -> str:
     """The error with its units."""
     metric, units = LABELS[error_of(curves.context)], units_of(curves).strip()
     return f"{metric} ({units})" if units else metric

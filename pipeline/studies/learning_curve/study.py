@@ -107,12 +107,24 @@ def fit_and_predict(
     context: Context, split: Split, model: Any, train: Sequence[str], labels: np.ndarray, sides: np.ndarray | None
 ) -> dict[str, Any]:
     """Fit a model on training rows with these labels, and what it says of the test rows."""
-    X, fold = context.table.inputs, split.folds[0]
-    groups = training_groups(context, split, replace(fold, train=tuple(train)))
-    fit_arm(model, X.loc[list(train)], labels, groups, sides)
+    X = context.table.inputs
+    fit_on(context, split, model, X.loc[list(train)], labels, sides)
+    return answers(context, model, X.loc[list(split.folds[0].test)])
+
+
+def fit_on(
+    context: Context, split: Split, model: Any, X: pd.DataFrame, labels: np.ndarray, sides: np.ndarray | None
+) -> None:
+    """Fit a model on what it is given of training rows, by ``row_id``, with these labels."""
+    groups = training_groups(context, split, replace(split.folds[0], train=tuple(X.index)))
+    fit_arm(model, X, labels, groups, sides)
+
+
+def answers(context: Context, model: Any, X: pd.DataFrame) -> dict[str, Any]:
+    """What a fitted model says of rows: ``probabilities`` in the order of the classes, or a ``prediction`` each."""
     if context.task == CLASSES:
-        return {"probabilities": class_chances(model, context.classes, X.loc[list(fold.test)]).tolist()}
-    return {"prediction": [float(value) for value in model.predict(X.loc[list(fold.test)])]}
+        return {"probabilities": class_chances(model, context.classes, X).tolist()}
+    return {"prediction": [float(value) for value in model.predict(X)]}
 
 
 def _rest(context: Context, split: Split, order: Sequence[str], size: int) -> list[str]:

@@ -11,6 +11,7 @@ from pipeline.evaluation.curves import SIZES_FOR_A_FLOOR, limits
 from pipeline.evaluation.metrics import LABELS
 from pipeline.evaluation.numbers import enumerated, number
 from pipeline.studies.learning_curve.findings import BETTER, UNTOLD, WORSE, Curves, error_of
+from pipeline.studies.tested import Tested
 from pipeline.studies.words import few_groups, one_seed, with_interval
 from pipeline.tables.targets import CLASSES
 
@@ -31,7 +32,7 @@ def sentences(curves: Curves) -> list[str]:
     ]
 
 
-def units_of(curves: Curves) -> str:
+def units_of(curves: Tested) -> str:
     """The units behind an error, with the space before them."""
     table = curves.context.table
     return f" {table.units}" if table.units and curves.context.task != CLASSES else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.errors import InputError, unknown
+from pipeline.errors import unknown
 from pipeline.settings.study import StudySettings, study_setting
 from pipeline.studies.off_manifold.models import MODELS
 
@@ -26,5 +26,4 @@ class Settings(StudySettings):
         for name in self.models:
             if name not in MODELS:
                 raise unknown("model", name, MODELS)
-        if len(self.split) != 1:
-            raise InputError(f"split is {', '.join(self.split)}; the study takes one")
+        self.check_one_split(self.split)

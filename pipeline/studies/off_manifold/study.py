@@ -26,7 +26,7 @@ from pipeline.runs.fits import OBJECTS, new_arm, training_inputs
 from pipeline.runs.held_out import training_groups
 from pipeline.runs.prepare import prepare as prepare_run
 from pipeline.settings.run import RunConfig
-from pipeline.studies.learning_curve.budget import seconds_of_arm, seeds_budget
+from pipeline.studies.learning_curve.budget import curve_budget, seconds_of_arm
 from pipeline.studies.learning_curve.findings import ordered, trained
 from pipeline.studies.off_manifold.directions import LEAST_ACROSS, NEIGHBOURS, room_across, steps_at
 from pipeline.studies.off_manifold.findings import (
@@ -52,6 +52,7 @@ NAME = "off-manifold"
 WORK = "pipeline.studies.off_manifold.study:train_and_move"
 LEAST_ROWS = 30  # training rows
 SECONDS_OF_NETWORK = 3.0
+SLOPE = 3  # readings that take as long as one with its gradient
 
 
 def prepare(config: RunConfig, settings: Settings, reporter: Reporter) -> Context:
@@ -219,8 +220,8 @@ def seconds_of(context: Context, cell: Cell, measured: Probe) -> float:
     """Seconds of a cell: a training, and reading each point in every step."""
     if cell.tags["arm"] == MLP:
         return SECONDS_OF_NETWORK
-    reads = len(_points(context)) * (1 + sum(map(steps_of, DIRECTIONS)) + 3)
-    return seconds_of_arm(context, cell, measured, reads)
+    reads = len(_points(context)) * (1 + sum(map(steps_of, DIRECTIONS)) + SLOPE)
+    return seconds_of_arm(context, cell, measured, -(-reads // len(context.splits[0].folds[0].test)))
 
 
-BUDGET = seeds_budget(plan, seconds_of)
+BUDGET = curve_budget(plan, seconds_of, sized=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.errors import InputError, unknown
+from pipeline.errors import unknown
 from pipeline.settings.study import StudySettings, study_setting
 from pipeline.studies.pretraining.starts import ALWAYS, STARTS
 
@@ -33,6 +33,5 @@ class Settings(StudySettings):
         for name in self.starts:
             if name not in STARTS:
                 raise unknown("start", name, STARTS)
-        if len(self.split) != 1:
-            raise InputError(f"split is {', '.join(self.split)}; the study takes one")
+        self.check_one_split(self.split)
         self.check_sizes(self.sizes)

@@ -18,9 +18,9 @@ from pipeline.evaluation.numbers import Interval
 from pipeline.evaluation.seeded import SHARE, Bounds, bounded_interval, over_seeds
 from pipeline.studies.failure import NO, UNTOLD, YES
 from pipeline.studies.learning_curve.findings import error_of
-from pipeline.studies.scored import Scored
 from pipeline.studies.spelling.forms import CANONICAL, RANDOM
 from pipeline.studies.spelling.trainings import USUAL
+from pipeline.studies.tested import Tested
 from pipeline.tables.targets import CLASSES
 
 T = TypeVar("T")
@@ -49,7 +49,7 @@ class Cure:
 
 
 @dataclass(frozen=True)
-class Findings(Scored):
+class Findings(Tested):
     """What the arms of a split say of its test rows in each form.
 
     Attributes

@@ -28,7 +28,7 @@ from pipeline.runs.held_out import training_groups
 from pipeline.runs.prepare import prepare as prepare_run
 from pipeline.settings.run import RunConfig
 from pipeline.splits.splitters import Split
-from pipeline.studies.learning_curve.budget import seconds_of_arm, seeds_budget
+from pipeline.studies.learning_curve.budget import curve_budget, seconds_of_arm
 from pipeline.studies.learning_curve.findings import ordered, trained
 from pipeline.studies.spelling.findings import LEAST_ROWS, Findings
 from pipeline.studies.spelling.forms import FORMS, RANDOM, forms_of
@@ -37,6 +37,7 @@ from pipeline.studies.spelling.settings import Settings
 from pipeline.studies.spelling.trainings import TRAININGS, trainings_of
 from pipeline.studies.spelling.words import failure, sentences
 from pipeline.studies.study import Conclusion
+from pipeline.studies.tested import check_test_groups
 from pipeline.tables.kinds import MOLECULES
 from pipeline.tables.targets import CLASSES
 
@@ -63,8 +64,7 @@ def prepare(config: RunConfig, settings: Settings, reporter: Reporter) -> Contex
                 f"split {split.name!r} has {len(test)} test molecules with a measured value, of which {several} can be "
                 f"written in several ways; the study needs {LEAST_ROWS}"
             )
-        if len({split.groups[row] for row in test}) < 2:
-            raise InputError(f"split {split.name!r} tests rows of a single group, from which no interval follows")
+        check_test_groups(context, split)
     return context
 
 
@@ -217,8 +217,7 @@ def conclude(context: Context, contents: Sequence[Mapping[str, Any]]) -> Conclus
 def seconds_of(context: Context, cell: Cell, measured: Probe) -> float:
     """Seconds of a cell: each test molecule is read in all its texts."""
     texts = context.settings.spellings + len(cell.inputs["forms"]) + 1
-    more = (texts - 1) * len(context.split_named(cell.tags["split"]).folds[0].test)
-    return seconds_of_arm(context, cell, measured, more)
+    return seconds_of_arm(context, cell, measured, texts)
 
 
-BUDGET = seeds_budget(plan, seconds_of)
+BUDGET = curve_budget(plan, seconds_of, sized=False)
