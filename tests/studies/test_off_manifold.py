@@ -69,7 +69,7 @@ def planted(context, places, points, seed, pinned):
     shared = rng.normal(size=width) * (np.arange(width) < pinned)
     contents = []
     for treatment in (TRAINED, UNTRAINED):
-        for number in range(3):
+        for number in range(5):
             own = rng.normal(size=width) * (np.arange(width) >= (pinned if treatment == TRAINED else 0))
             slope = own + (shared if treatment == TRAINED else 0)
             steps = {ALONG: along, ACROSS: across, STEEPEST: along[:, :1]}
@@ -80,7 +80,7 @@ def planted(context, places, points, seed, pinned):
 
 
 def test_slopes_that_are_pinned_down_along_alone_are_found_and_random_ones_are_not(chains):
-    context = context_of(chains)
+    context = context_of(chains, seeds=5)
     found, none = 0, 0
     for repetition in range(REPETITIONS):
         one = planted(context, cloud(np.random.default_rng(repetition), d=60), np.arange(40), repetition, pinned=2)
@@ -108,7 +108,7 @@ def test_networks_agree_about_labels_that_they_share_and_not_about_permuted_ones
 
 
 def test_the_language_model_is_moved_by_its_token_embeddings(chains, tiny_folder):
-    context = context_of(chains, {"model": str(tiny_folder)}, models=("lm-head",), rows=40)
+    context = context_of(chains, {"model": str(tiny_folder)}, models=("lm-head",), rows=40, seeds=3)
     contents = contents_of(study, context)
     assert {one["tags"]["treatment"] for one in contents} == {TRAINED, PERMUTED}
     found = study.conclude(context, contents)
@@ -120,7 +120,7 @@ def test_a_model_that_is_not_moved_says_what_it_predicts(chains, tiny_folder):
     from pipeline.runs.context import settled
     from pipeline.runs.fits import new_arm
 
-    context = context_of(chains, {"model": str(tiny_folder)}, models=("lm-head",), rows=40)
+    context = context_of(chains, {"model": str(tiny_folder)}, models=("lm-head",), rows=40, seeds=3)
     machine = settled(context, Reporter())
     X = context.table.inputs.iloc[:20]
     arm = new_arm(context, machine, "lm-head", 0, "").fit(X, np.arange(20.0))

@@ -107,10 +107,6 @@ class Curves(Tested):
         """The results by arm, size and seed."""
         return {(one["tags"]["arm"], one["tags"]["size"], one["tags"]["seed"]): one for one in self.contents}
 
-    @cached_property
-    def seeds(self) -> int:
-        return int(self.context.settings.seeds)
-
     def scores(self, metric: str, arm: str, size: int) -> np.ndarray:
         """A metric by training seed, on the test rows and in resamples. Shape (seeds, 1 + resamples).
 

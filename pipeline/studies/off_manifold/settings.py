@@ -19,7 +19,7 @@ class Settings(StudySettings):
     split: tuple[str, ...] = study_setting(("random",), "One split as for [b]run[/b], a hold-out.")
     rows: int = study_setting(300, "Training rows; 0 for all.", least=0, quick=100)
     points: int = study_setting(60, "Training molecules at which steps are made.", least=10, quick=30)
-    seeds: int = study_setting(3, "Models of each kind, trained on the same rows.", least=3)
+    seeds: int = study_setting(4, "Models of each kind, trained on the same rows.", least=3, quick=3)
 
     def __post_init__(self) -> None:
         super().__post_init__()

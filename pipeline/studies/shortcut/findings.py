@@ -97,10 +97,6 @@ class Findings(Tested):
         return tuple(arm for arm in self.arms if arm not in CONTROLS.values())
 
     @property
-    def seeds(self) -> int:
-        return int(self.context.settings.seeds)
-
-    @property
     def markers(self) -> tuple[str, ...]:
         return tuple(self.context.settings.markers)
 

@@ -45,7 +45,7 @@ from pipeline.studies.shortcut.planting import (
     why_not,
 )
 from pipeline.studies.shortcut.settings import Settings
-from pipeline.studies.shortcut.words import sentences
+from pipeline.studies.shortcut.words import failure, sentences
 from pipeline.studies.study import Conclusion
 
 __all__ = ["NAME", "Settings", "conclude", "described", "facts", "line", "plan", "prepare", "title"]
@@ -183,6 +183,7 @@ def conclude(context: Context, contents: Sequence[Mapping[str, Any]]) -> Conclus
         tuple(said),
         tuple(sections(found, said)),
         {"reliance": found.reliances()},
+        failures=(failure(found),),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pipeline.evaluation.metrics import LABELS
 from pipeline.evaluation.numbers import Interval, enumerated, number
+from pipeline.studies.failure import NO, UNTOLD, YES, Failure, Outcome
 from pipeline.studies.learning_curve.findings import error_of
 from pipeline.studies.learning_curve.words import units_of
 from pipeline.studies.shortcut.findings import RANDOM, REVERSED, SAME, Findings, Reliance
@@ -160,6 +161,28 @@ def _carriers(found: Findings) -> list[str]:
         how = "" if len(context.classes) == 2 else ", the most frequent one in training, against all others"
         said.append(f"The marker goes with class {label!r}{how}.")
     return said
+
+
+def failure(found: Findings) -> Failure:
+    """What it says, for the page over all failure modes."""
+    strongest = found.strengths[-1]
+    told = [found.reliance[marker, arm, strongest] for marker in found.markers for arm in found.compared]
+    most = max((one for marker in found.markers for one in found.at_null(marker)), key=lambda one: abs(one.value[0]))
+    left = max(map(found.left_of_control, found.markers))
+    return Failure(
+        f"{found.split.name} split, {len(found.test)} test {found.context.table.rows_are}: "
+        f"{enumerated(list(found.markers))} planted with strength {strongest:g}",
+        "error that the marker adds where it turns, as a share of the error with it at random",
+        0.0,
+        [
+            Outcome(one.arm, one.marker, one.relative, YES if one.shown else NO if one.differs else UNTOLD)
+            for one in told
+        ],
+        f"at strength {NULL} the largest difference is {_in_units(found, most.value)} ({most.arm}, {most.marker}); a "
+        f"marker that was taken away again changes an error by at most {number(left)}",
+        "take salts off (--largest-fragment), leave columns out that say where a row comes from",
+        "a planted marker is cleaner than a real one",
+    )
 
 
 def _not_planted(found: Findings) -> list[str]:
