@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from pipeline.cells.cell import pinned
 from pipeline.features.structures import CleanDescriptors, descriptors
 from pipeline.lm.rows import Rows
 from pipeline.lm.training import pooled
@@ -46,7 +47,8 @@ class Network:
             nn.Linear(width, WIDTH), nn.GELU(), nn.Linear(WIDTH, WIDTH), nn.GELU(), nn.Linear(WIDTH, 1)
         )
         if labels is not None:
-            self._train(torch.tensor(labels, dtype=torch.float32), of_classes)
+            with pinned(1, 1):  # sums of one thread, whose numbers hang on no number of cores
+                self._train(torch.tensor(labels, dtype=torch.float32), of_classes)
 
     def _train(self, labels: torch.Tensor, of_classes: bool) -> None:
         optimiser = torch.optim.AdamW(self.layers.parameters(), lr=RATE, weight_decay=DECAY)
@@ -57,7 +59,7 @@ class Network:
             optimiser.step()
 
     def say(self, rows: np.ndarray, shifts: np.ndarray) -> np.ndarray:
-        with torch.no_grad():
+        with torch.no_grad(), pinned(1, 1):
             moved = self.places[rows] + torch.tensor(shifts, dtype=torch.float32)
             return self.layers(moved)[:, 0].numpy().astype(np.float64)
 
