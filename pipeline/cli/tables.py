@@ -29,32 +29,62 @@ def audit(
     source: Source,
     given: dict[str, Any],
     out: Annotated[Optional[str], typer.Option("--out", "-o", help="Folder for audit.json and refused.csv.")] = None,
+    geometry: Annotated[
+        bool,
+        typer.Option(
+            "--geometry",
+            help="Also measure the shape of the table: in how many directions its rows vary, and how the label changes "
+            "between similar rows. A minute.",
+        ),
+    ] = False,
+    states: Annotated[
+        bool,
+        typer.Option("--states", help="Geometry of what the language model says of the rows, too; it loads the model."),
+    ] = False,
 ) -> None:
     """Look at a table before training: refused rows, duplicates, values, scaffolds, leaks of the notation."""
     terminal.begin(source)
+    import pandas as pd
+
     from pipeline.files import write_atomically, write_csv
     from pipeline.runs.audit import audit_lines, audit_table
     from pipeline.runs.folder import refused_rows
+    from pipeline.runs.geometry import geometry_of_table
+    from pipeline.runs.geometry_words import COLUMNS, geometry_lines, geometry_rows, geometry_title
     from pipeline.runs.prepare import load_table, open_job
 
     job = open_job(source, given, terminal.tell)
-    reporter = TerminalReporter()
+    reporter, geometry = TerminalReporter(), geometry or states
 
     def audited(config: RunConfig) -> tuple[Any, dict[str, Any]]:
         with reporter.running():
             table = load_table(config, reporter, job.raw)
-            return table, audit_table(table)
+            found = audit_table(table)
+            if geometry:
+                found["geometry"] = geometry_of_table(table, config, reporter, states)
+            return table, found
 
     for config, (table, found) in job.each(audited, reporter.say):
         terminal.found.setdefault("audits", []).append(found)
         for line in audit_lines(found):
             console.print(line, markup=False)
+        if geometry:
+            grid = Grid(*COLUMNS, title=geometry_title(found["geometry"]), title_justify="left")
+            for row in geometry_rows(found["geometry"]):
+                grid.add_row(*row)
+            console.print(grid)
+            for line in geometry_lines(found["geometry"], found["units"]):
+                console.print(line, markup=False)
         if not out:
             continue
         folder = job.folder(config, Path(out))
         write_atomically(folder / "audit.json", json.dumps(found, indent=1, ensure_ascii=False))
         write_csv(folder / "refused.csv", refused_rows(table))
-        console.print(f"Written: {folder / 'audit.json'}, {folder / 'refused.csv'}", markup=False)
+        written = [folder / "audit.json", folder / "refused.csv"]
+        if geometry:
+            write_csv(folder / "geometry.csv", pd.DataFrame(found["geometry"]["figures"]))
+            written.append(folder / "geometry.csv")
+        console.print(f"Written: {', '.join(map(str, written))}", markup=False)
 
 
 @app.command()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from rdkit import Chem, rdBase
 from rdkit.Chem import Descriptors, rdFingerprintGenerator
+from rdkit.Chem.Scaffolds import MurckoScaffold
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from pipeline.errors import InputError
@@ -64,6 +65,13 @@ def _descriptors(molecule: Chem.Mol) -> np.ndarray:
     return np.asarray(values, dtype=np.float64)
 
 
+def _graph_bits(molecule: Chem.Mol) -> np.ndarray:
+    try:
+        return _bits(MurckoScaffold.MakeScaffoldGeneric(molecule))
+    except (ValueError, RuntimeError):  # an atom with more bonds than carbon can have
+        return _bits(MurckoScaffold.GetScaffoldForMol(molecule))
+
+
 def _properties(molecule: Chem.Mol) -> np.ndarray:
     return np.array([_finite(function, molecule) for function in PROPERTIES.values()])
 
@@ -112,6 +120,12 @@ def _parsed(compute: Callable[[Chem.Mol], np.ndarray]) -> Callable[[str], np.nda
 def morgan_bits(smiles: Iterable[str]) -> np.ndarray:
     """Morgan fingerprints of radius 2. Shape (n, 2048), 0 or 1."""
     return computed_once("bits", _parsed(_bits), smiles)
+
+
+def graph_bits(smiles: Iterable[str]) -> np.ndarray:
+    """`morgan_bits` of molecules whose atoms are all carbon and whose bonds are all single; of the scaffold as it is
+    where that is no molecule. Shape (n, 2048), 0 or 1."""
+    return computed_once("graph bits", _parsed(_graph_bits), smiles)
 
 
 def morgan_counts(smiles: Iterable[str]) -> np.ndarray:

@@ -252,9 +252,10 @@ class RunConfig:
     model: str = setting(
         DEFAULT_MODEL,
         "Known model, Hugging Face id, or local folder.",
-        "run fit reactions study",
+        "run fit audit reactions study",
         panel=MODEL,
         common=True,
+        help_audit="Known model, Hugging Face id, or local folder, for --states.",
     )
     dtype: str = setting(
         "auto",
