@@ -215,12 +215,14 @@ def _by_spelling(
     return {"spelling": {"n": int(both.sum()), "canonical": scores[0], "other": scores[1]}}
 
 
-def _respelled(context: Context, X: pd.DataFrame) -> pd.Series | None:
-    """Another SMILES of each molecule, empty where there is none; None where models are not shown canonical SMILES."""
+def _respelled(context: Context, X: pd.DataFrame) -> np.ndarray | None:
+    """Another SMILES of each molecule, empty where there is none; None where models are not shown canonical SMILES.
+    Shape (n,)."""
     if context.table.kind is not MOLECULES or context.config.representation != (CANONICAL,):
         return None
     seed = context.config.seed
-    return X[STRUCTURE].map(lambda smiles: next(iter(other_spellings(str(smiles), 1, seed)), ""))
+    others = [next(iter(other_spellings(str(smiles), 1, seed)), "") for smiles in X[STRUCTURE]]
+    return np.array(others, dtype=object)
 
 
 def _threshold(context: Context, found: np.ndarray, y: pd.Series) -> dict[str, Any]:
@@ -274,7 +276,8 @@ def _held_out(
             return new_arm(context, machine, member, context.config.seed, label)
 
         def seen(model: Any, held: np.ndarray) -> None:
-            rows = held & (others != "").to_numpy()
+            assert others is not None
+            rows = held & (others != "")
             if rows.any():
                 respelled[rows] = predicted_by(context, model, X[rows].assign(**{STRUCTURE: others[rows]}))
 

@@ -68,7 +68,7 @@ class Failure:
         return self._extreme(max)
 
     def _extreme(self, choose: Callable[..., Outcome]) -> Outcome | None:
-        worst = {}
+        worst: dict[str, Outcome] = {}
         for one in self.outcomes:
             if one.arm not in worst or one.worse[0] > worst[one.arm].worse[0]:
                 worst[one.arm] = one

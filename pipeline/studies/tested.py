@@ -49,14 +49,14 @@ class Tested:
     @cached_property
     def weights(self) -> np.ndarray:
         """The rows as they are, then resamples of their groups. Shape (1 + resamples, n)."""
-        found: np.ndarray = self.context.once(("weights of test rows", self.split.name), self._weights)
+        found: np.ndarray = self.context.once(("weights of test rows", self.split.name), self._resampled)
         return found
 
     @cached_property
     def seeds(self) -> int:
         return int(self.context.settings.seeds)
 
-    def _weights(self) -> np.ndarray:
+    def _resampled(self) -> np.ndarray:
         drawn = group_weights(self.groups, self.context.config.seed, RESAMPLES)
         return np.vstack([np.ones((1, len(self.test))), drawn])
 
