@@ -28,13 +28,21 @@ Source = Annotated[
 def audit(
     source: Source,
     given: dict[str, Any],
+    origin: Annotated[
+        Optional[str],
+        typer.Option(
+            "--origin",
+            help="Column that says where a row comes from, such as paper or assay; those named so if not given.",
+        ),
+    ] = None,
     out: Annotated[Optional[str], typer.Option("--out", "-o", help="Folder for audit.json and refused.csv.")] = None,
 ) -> None:
-    """Look at a table before training: refused rows, duplicates, values, scaffolds, leaks of the notation."""
+    """Look at a table before training: refused rows, duplicates, values, scaffolds, leaks of notation and origin."""
     terminal.begin(source)
     from pipeline.files import write_atomically, write_csv
     from pipeline.runs.audit import audit_lines, audit_table
     from pipeline.runs.folder import refused_rows
+    from pipeline.runs.origins import origins_to_look_at
     from pipeline.runs.prepare import load_table, open_job
 
     job = open_job(source, given, terminal.tell)
@@ -43,7 +51,7 @@ def audit(
     def audited(config: RunConfig) -> tuple[Any, dict[str, Any]]:
         with reporter.running():
             table = load_table(config, reporter, job.raw)
-            return table, audit_table(table)
+            return table, audit_table(table, origins_to_look_at(config, job.raw, origin or ""))
 
     for config, (table, found) in job.each(audited, reporter.say):
         terminal.found.setdefault("audits", []).append(found)

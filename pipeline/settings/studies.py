@@ -40,6 +40,11 @@ STUDIES = {
         "pipeline.studies.verifier.study",
         "Generate conditions for held-out reactions, filter them by models that check, and look the truth up.",
     ),
+    "origin": StudyRow(
+        "pipeline.studies.origin.study",
+        "Whether a model knows the label, or the paper, laboratory or assay that a row comes from.",
+        options="study",
+    ),
     "learning-curve": StudyRow(
         "pipeline.studies.learning_curve.study",
         "How the error falls with the number of measurements.",
