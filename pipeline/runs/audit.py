@@ -18,7 +18,7 @@ from pipeline.evaluation.metrics import LABELS
 from pipeline.evaluation.noise import measurement_noise, noise_sentence
 from pipeline.evaluation.numbers import number
 from pipeline.runs.hints import hints
-from pipeline.runs.origins import QUICK_LEAST, quick_look
+from pipeline.runs.origins import quick_look
 from pipeline.splits.groups import scaffold_groups, twin_groups
 from pipeline.splits.splitters import fold_numbers
 from pipeline.tables.kinds import COMPOSITIONS, KINDS, REACTIONS, TEXTS
@@ -314,14 +314,14 @@ def _origin_line(look: dict[str, Any], found: dict[str, Any]) -> str:
     error = LABELS["log_loss" if of_classes else "mae"]
     units = f" {found['units']}" if found["units"] and not of_classes else ""
     said = (
-        f"Origin: {look['column']!r} names {look['sources']} sources with {QUICK_LEAST} or more rows; out of fold on "
-        f"{look['rows']} {found['rows_are']} the structure gives away the source of {look['share']:.0%} (the largest "
+        f"Origin: out of fold on {look['rows']} {found['rows_are']} of the {look['sources']} largest sources in "
+        f"{look['column']!r} the structure gives away the source of {look['share']:.0%} (the largest one "
         f"holds {look['largest']:.0%}), and the predicted source alone has an {error} "
         f"of {number(look['error'])}{units}, the mean {number(look['mean'])}, sources dealt to other rows "
         f"{number(look['null_error'])}."
     )
     if not look["shown"]:
-        return f"{said} No more than chance."
+        return f"{said} It was not shown that the source is told and says something of the label."
     return (
         f"Warning: {said[0].lower()}{said[1:]} A random split asks for rows of sources that training has seen: split "
         f"by group:{look['column']} beside, or see chemtune stress origin --origin {look['column']!r}."

@@ -28,7 +28,7 @@ TREES = 50
 LEAST_SHARE = 0.9  # of the cells of a column that are dates, or numbers with decimals
 _DATE = re.compile(r"((?:19|20)\d\d)[-/.]\d{1,2}(?:[-/.]\d{1,2})?(?:[T ].*)?|\d{1,2}[-/.]\d{1,2}[-/.]((?:19|20)\d\d)")
 # Of the quick look of an audit.
-QUICK_ROWS, QUICK_FOLDS, QUICK_TREES, QUICK_LEAST, MOST_SOURCES = 2_000, 3, 25, 10, 500
+QUICK_ROWS, QUICK_FOLDS, QUICK_TREES, QUICK_LEAST, MOST_SOURCES = 2_000, 3, 25, 10, 100
 MOST_COLUMNS = 2  # that an audit looks at
 
 
@@ -227,7 +227,8 @@ class Look:
 
 
 def quick_look(table: Table, column: str, cells: pd.Series, seed: int = 0) -> Look | None:
-    """How well structures give away the source and the source the label, with few rows, folds and trees.
+    """How well structures give away the source and the source the label, with few rows, folds and trees, of the largest
+    sources.
 
     Parameters
     ----------
@@ -246,7 +247,8 @@ def quick_look(table: Table, column: str, cells: pd.Series, seed: int = 0) -> Lo
     sources = sources.set_axis(table.frame["row_id"])
     sources = sources[table.exact.loc[sources.index]]
     sources = sources.drop(list(small_sources(sources, QUICK_LEAST)))
-    if not 2 <= sources.nunique() <= MOST_SOURCES or len(sources) < MIN_ROWS:
+    sources = sources[sources.isin(sources.value_counts().index[:MOST_SOURCES])]
+    if sources.nunique() < 2 or len(sources) < MIN_ROWS:
         return None
     chosen = np.sort(np.random.default_rng(seed).permutation(len(sources))[:QUICK_ROWS])
     sources = sources.iloc[chosen]

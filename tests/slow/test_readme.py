@@ -42,7 +42,7 @@ def folder(tmp_path) -> Path:
     frame = pd.DataFrame({"SMILES": smiles, "logS": (0.5 - 0.25 * size + noise).round(2)})
     frame[:80].to_csv(path / "my.csv", index=False)
     frame[80:][["SMILES"]].to_csv(path / "new.csv", index=False)
-    papers = frame[:80].sort_values("logS").assign(paper=[f"paper {number // 20}" for number in range(80)])
+    papers = frame[:80].sort_values("logS").assign(paper=[f"paper {number // 27}" for number in range(80)])
     papers.to_csv(path / "papers.csv", index=False)
     columns = ["halide", "amine", "base", "solvent", "rxn", "yield"]
     mine = pd.DataFrame(reaction_rows(), columns=columns)

@@ -271,8 +271,8 @@ def test_the_audit_says_what_it_measured(tmp_path):
     done = chemtune("audit", path, "--smiles", "SMILES", "--target", "value", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     said = " ".join(done.stdout.split())
-    assert "Warning: origin: 'paper' names 6 sources" in said
-    assert "the largest holds 17%" in said
+    assert "Warning: origin: out of fold on 72 molecules of the 6 largest sources in 'paper'" in said
+    assert "the largest one holds 17%" in said
     unnamed = chemtune("audit", path, "--smiles", "SMILES", "--target", "value", "--origin", "colour", cwd=tmp_path)
     assert unnamed.returncode == 2
     assert "unknown column of origin 'colour'" in unnamed.stderr

@@ -191,14 +191,12 @@ class Findings:
     def share(self, scores: Sequence[np.ndarray]) -> Interval:
         return self.interval(scores, RANDOM, SHARE)
 
-    def ahead(self, split: str, arm: str, of: str = "") -> Estimate:
-        """By how much the loss of an arm is below that of another, or of the constant that makes it least."""
+    def ahead(self, split: str, arm: str, other: str = "", of: str = "loss") -> Estimate:
+        """By how much the loss (or the error) of an arm is below that of another one, or of the constant."""
         pairs = zip(
-            self.error_scores(split, of or self.control, of="loss"),
-            self.error_scores(split, arm, of="loss"),
-            strict=True,
+            self.error_scores(split, other or self.control, of=of), self.error_scores(split, arm, of=of), strict=True
         )
-        return self.estimate([other - own for other, own in pairs], split)
+        return self.estimate([theirs - own for theirs, own in pairs], split)
 
     def advantage(self, split: str) -> Interval:
         """What share of the main arm's advantage over the constant the predicted source alone has."""
@@ -229,11 +227,11 @@ class Findings:
         asked = {
             RECOGNISED: _one_sided(self.estimate([one - self.floor_scores for one in self.hit_scores(PREDICTED)])),
             TOLD: max(map(_one_sided, told)),
-            LEARNED: _one_sided(self.ahead(RANDOM, self.main)),
+            LEARNED: _one_sided(self.ahead(RANDOM, self.main, of="error")),
         }
         if self.apart is not None:
             asked[TOLD_APART] = _one_sided(self.ahead(self.apart.name, PREDICTED))
-            asked[LEARNED_APART] = _one_sided(self.ahead(self.apart.name, self.main))
+            asked[LEARNED_APART] = _one_sided(self.ahead(self.apart.name, self.main, of="error"))
         p_values = holm(list(asked.values()))
         return {name: p < 1 - LEVEL for name, (p, _) in zip(asked, p_values, strict=True)}
 

@@ -20,9 +20,10 @@ HOW = (
     "training rows of the one source that is held most likely (of classes their shares). Square brackets and ranges "
     "are 95 % intervals over molecules on random folds and over whole sources where these are apart (1,000 bootstrap "
     "resamples), and over repeats, both stretched to Student's t. What is said to be shown has a p-value below 5 % by "
-    "Holm's method; errors are tested as squares (of classes the log-loss), for which the mean is the best constant. "
-    "Sources dealt to other rows may be a little better than a constant without meaning anything: the rows that a row "
-    "is most like have a part in the mean label of their source. The predicted source has to be better than these, too."
+    "Holm's method. For the predicted source it rests on squared errors (of classes the log-loss), for which the mean "
+    "is the best constant. Sources dealt to other rows may be a little better than a constant and mean nothing: "
+    "the rows that a row is most like have a part in the mean label of their source. The predicted source has to be "
+    "better than these, too."
 )
 SHOWN = 30  # sources in the table of the page
 OF_SOURCES = "Errors are those of {arm}: on random folds, and with sources apart. All sources are in sources.csv."

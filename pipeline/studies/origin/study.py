@@ -261,7 +261,7 @@ def title(context: Context) -> str:
 
 def facts(context: Context) -> list[str]:
     sources = sources_of(context.table, context.settings.origin)
-    return [f"{sources.nunique()} sources in {context.settings.origin!r}", f"{len(sources)} {context.table.rows_are}"]
+    return [f"{sources.nunique()} sources in {context.settings.origin!r}"]
 
 
 def conclude(context: Context, contents: Sequence[Mapping[str, Any]]) -> Conclusion:
