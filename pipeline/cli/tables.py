@@ -28,6 +28,13 @@ Source = Annotated[
 def audit(
     source: Source,
     given: dict[str, Any],
+    origin: Annotated[
+        Optional[str],
+        typer.Option(
+            "--origin",
+            help="Column that says where a row comes from, such as paper or assay; those named so if not given.",
+        ),
+    ] = None,
     out: Annotated[Optional[str], typer.Option("--out", "-o", help="Folder for audit.json and refused.csv.")] = None,
     geometry: Annotated[
         bool,
@@ -42,7 +49,7 @@ def audit(
         typer.Option("--states", help="Geometry of what the language model says of the rows, too; it loads the model."),
     ] = False,
 ) -> None:
-    """Look at a table before training: refused rows, duplicates, values, scaffolds, leaks of the notation."""
+    """Look at a table before training: refused rows, duplicates, values, scaffolds, leaks of notation and origin."""
     terminal.begin(source)
     import pandas as pd
 
@@ -51,6 +58,7 @@ def audit(
     from pipeline.runs.folder import refused_rows
     from pipeline.runs.geometry import geometry_of_table
     from pipeline.runs.geometry_words import COLUMNS, geometry_lines, geometry_rows, geometry_title
+    from pipeline.runs.origins import origins_to_look_at
     from pipeline.runs.prepare import load_table, open_job
 
     job = open_job(source, given, terminal.tell)
@@ -59,7 +67,7 @@ def audit(
     def audited(config: RunConfig) -> tuple[Any, dict[str, Any]]:
         with reporter.running():
             table = load_table(config, reporter, job.raw)
-            found = audit_table(table)
+            found = audit_table(table, origins_to_look_at(config, job.raw, origin or ""))
             if geometry:
                 found["geometry"] = geometry_of_table(table, config, reporter, states)
             return table, found

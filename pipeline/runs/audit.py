@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -13,8 +14,11 @@ from sklearn.metrics import r2_score, roc_auc_score
 from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 
+from pipeline.evaluation.metrics import LABELS
 from pipeline.evaluation.noise import measurement_noise, noise_sentence
+from pipeline.evaluation.numbers import number
 from pipeline.runs.hints import hints
+from pipeline.runs.origins import quick_look
 from pipeline.splits.groups import scaffold_groups, twin_groups
 from pipeline.splits.splitters import fold_numbers
 from pipeline.tables.kinds import COMPOSITIONS, KINDS, REACTIONS, TEXTS
@@ -31,8 +35,15 @@ _CHANCE = {"AUROC": 0.5, "R2": 0.0}
 NOTATION_ROWS = 5_000
 
 
-def audit_table(table: Table) -> dict[str, Any]:
-    """Counts, refusals, duplicates, labels, scaffolds, and whether the notation leaks the label."""
+def audit_table(table: Table, origins: Mapping[str, pd.Series] | None = None) -> dict[str, Any]:
+    """Counts, refusals, duplicates, labels, scaffolds, and whether the notation, or the source of a row, leaks the
+    label.
+
+    Parameters
+    ----------
+    origins : mapping of str to Series, optional
+        Columns that say where a row comes from, their cells by line.
+    """
     frame = table.frame
     twins = pd.Series(twin_groups(table))
     reasons = table.refused["reason"].str.split(":").str[0]
@@ -63,6 +74,9 @@ def audit_table(table: Table) -> dict[str, Any]:
         "scale": table.scale.explained(),
         **_of_kind(table),
         "notation": notation_leak(table),
+        "origins": [
+            asdict(look) for name, cells in (origins or {}).items() if (look := quick_look(table, name, cells))
+        ],
         "remarks": list(table.remarks),
         "warnings": list(table.warnings),
     }
@@ -260,6 +274,7 @@ def audit_lines(found: dict[str, Any]) -> list[str]:
             f"Texts: {lengths['shortest']} to {lengths['longest']} characters, half of them up to {lengths['median']}."
         )
     lines += _notation_lines(found["notation"], kind)
+    lines += [_origin_line(look, found) for look in found["origins"]]
     lines += [f"Hint: {hint}." for hint in found["hints"]]
     return lines + [f"Warning: {warning}." for warning in found["warnings"]]
 
@@ -291,6 +306,26 @@ def _notation_lines(note: dict[str, Any], kind: str) -> list[str]:
                 f"written differently. chemtune trains on canonical {_plural(notation)}."
             )
     return lines
+
+
+def _origin_line(look: dict[str, Any], found: dict[str, Any]) -> str:
+    """How far the structure gives away where a row comes from, and that the label."""
+    of_classes = found["task"] == CLASSES
+    error = LABELS["log_loss" if of_classes else "mae"]
+    units = f" {found['units']}" if found["units"] and not of_classes else ""
+    said = (
+        f"Origin: out of fold on {look['rows']} {found['rows_are']} of the {look['sources']} largest sources in "
+        f"{look['column']!r} the structure gives away the source of {look['share']:.0%} (the largest one "
+        f"holds {look['largest']:.0%}), and the predicted source alone has an {error} "
+        f"of {number(look['error'])}{units}, the mean {number(look['mean'])}, sources dealt to other rows "
+        f"{number(look['null_error'])}."
+    )
+    if not look["shown"]:
+        return f"{said} It was not shown that the source is told and says something of the label."
+    return (
+        f"Warning: {said[0].lower()}{said[1:]} A random split asks for rows of sources that training has seen: split "
+        f"by group:{look['column']} beside, or see chemtune stress origin --origin {look['column']!r}."
+    )
 
 
 def _plural(notation: str) -> str:

@@ -124,6 +124,8 @@ def load_table(config: RunConfig, reporter: Reporter, raw: RawTable | None = Non
         settings["task"] = REGRESSION
     progress = reporter.each(f"reading {config.kind}")
     table = _BUILDERS[config.kind](raw, config, apart, progress=progress, **common, **settings)
+    if name and card(name).note:
+        table = replace(table, remarks=(*table.remarks, card(name).note))
     if name and config.task == card(name).task and config.target in (card(name).target, *card(name).targets):
         return replace(table, task_reason="so its card says")
     return table

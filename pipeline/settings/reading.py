@@ -320,6 +320,7 @@ def _from_card(settings: Mapping[str, Any], told: Told) -> dict[str, Any]:
         return about.structure
     return {
         **about.structure,
+        **({"context": about.context} if about.context else {}),
         "target": ",".join(names),
         "task": "auto" if settings.get("bins") else about.task,
         "property_name": ",".join(known[name] for name in names),

@@ -198,7 +198,8 @@ class RunConfig:
     )
     data_dir: str = setting(
         "",
-        "Folder with the files of built-in tables that are not shipped (nicolit, hitea_buchwald).",
+        "Folder with the files of built-in tables that are not shipped (nicolit, hitea_buchwald, chromophores, "
+        "aqsoldb).",
         "run fit audit prompts reactions study",
         panel=TABLE,
     )

