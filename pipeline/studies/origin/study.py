@@ -46,7 +46,7 @@ from pipeline.studies.learning_curve.findings import trained
 from pipeline.studies.origin.findings import DEALT, PERMUTED, PREDICTED, TRUE, Findings, sources_of, structured
 from pipeline.studies.origin.page import sections
 from pipeline.studies.origin.settings import ORIGIN_ARMS, Settings
-from pipeline.studies.origin.words import sentences
+from pipeline.studies.origin.words import failure, sentences
 from pipeline.studies.study import Conclusion
 
 __all__ = ["NAME", "Settings", "conclude", "described", "facts", "line", "plan", "prepare", "title"]
@@ -275,6 +275,7 @@ def conclude(context: Context, contents: Sequence[Mapping[str, Any]]) -> Conclus
         tuple(said),
         tuple(sections(found, said)),
         {"sources": found.by_source()},
+        failures=(failure(found),),
     )
 
 

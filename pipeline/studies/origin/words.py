@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pipeline.evaluation.metrics import LABELS
 from pipeline.evaluation.numbers import Interval
+from pipeline.studies.failure import UNTOLD, YES, Failure, Outcome
 from pipeline.studies.learning_curve.findings import error_of
 from pipeline.studies.origin.findings import (
     DEALT,
@@ -168,3 +169,20 @@ def _null(found: Findings) -> str:
     if len(found.repeats()) < LEAST_REPEATS_FOR_NULL:
         return f"Null (tested from {LEAST_REPEATS_FOR_NULL} repeats on): {numbers}."
     return f"Null: {numbers}. No more is recognised than must be."
+
+
+def failure(found: Findings) -> Failure:
+    """What it says, for the page over all failure modes."""
+    told = found.shown[TOLD] and found.shown[RECOGNISED]
+    null = found.error(RANDOM, PERMUTED)
+    return Failure(
+        f"{len(found.rows)} {found.context.table.rows_are} of {len(set(found.sources))} sources "
+        f"({found.context.settings.origin}) on random folds",
+        f"share of the advantage of {found.main} over a constant that the predicted source alone has",
+        0.0,
+        [Outcome(found.main, RANDOM, found.advantage(RANDOM), YES if told else UNTOLD)],
+        f"with sources dealt to other rows the predicted source has an {error_name(found)} of "
+        f"{with_interval(null)}{units_of(found)}, the constant {_error(found, RANDOM, found.control)}",
+        "judge arms with sources kept apart (--split group:COLUMN)",
+        "sources differ in chemistry for good reasons",
+    )

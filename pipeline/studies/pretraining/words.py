@@ -74,7 +74,7 @@ def _null(found: Findings) -> str:
     size, name = found.sizes[-1], LABELS[error_of(found.context)]
     permuted, constant = (with_interval(found.error(arm, size)) for arm in (PERMUTED, found.control))
     what = "an AUROC beyond a half" if found.context.task == CLASSES else "a rank correlation with the truth"
-    low, high = found.null.interval() if found.seeds > 1 else (math.nan, math.nan)
+    low, high = found.null.interval(bounds=(-1.0, 1.0)) if found.seeds > 1 else (math.nan, math.nan)
     numbers = (
         f"their predictions have {what} of {with_interval((found.null.value, low, high))}, and the {name} is "
         f"{permuted}{units_of(found)} with {size} rows, that of a constant {constant}"
