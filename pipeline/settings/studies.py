@@ -40,6 +40,11 @@ STUDIES = {
         "pipeline.studies.verifier.study",
         "Generate conditions for held-out reactions, filter them by models that check, and look the truth up.",
     ),
+    "edges": StudyRow(
+        "pipeline.studies.edges.study",
+        "What happens beyond the data: along directions of the descriptors, and beyond the labels seen.",
+        options="study",
+    ),
     "learning-curve": StudyRow(
         "pipeline.studies.learning_curve.study",
         "How the error falls with the number of measurements.",

@@ -20,7 +20,7 @@ from pipeline.evaluation.estimates import LEVEL, holm
 from pipeline.evaluation.metrics import PRIMARY, RANGE, class_scores, log_loss, regression_scores
 from pipeline.evaluation.noise import best_scores, measurement_noise
 from pipeline.evaluation.numbers import Interval
-from pipeline.evaluation.seeded import bounded_interval, over_seeds, rarer
+from pipeline.evaluation.seeded import bounded_interval, of_one_pool, over_seeds, rarer
 from pipeline.runs.context import Context
 from pipeline.splits.build import seed_of_repeat
 from pipeline.splits.splitters import Split
@@ -75,8 +75,8 @@ def error_of(context: Context) -> str:
 
 
 @dataclass(frozen=True)
-class Curves:
-    """The curves of a split's arms on its test rows.
+class HeldOut:
+    """The test rows of a hold-out, and what was predicted of them.
 
     Attributes
     ----------
@@ -87,23 +87,6 @@ class Curves:
     context: Context
     split: Split
     contents: Sequence[Mapping[str, Any]]
-    _scores: dict[tuple[str, str, int], np.ndarray] = field(default_factory=dict, init=False, repr=False)
-    _laws: dict[tuple[str, int], Law] = field(default_factory=dict, init=False, repr=False)
-    _needed: dict[tuple[str, str, int], Interval] = field(default_factory=dict, init=False, repr=False)
-
-    @property
-    def arms(self) -> tuple[str, ...]:
-        return self.context.arms
-
-    @cached_property
-    def compared(self) -> tuple[str, ...]:
-        """All arms but the controls."""
-        controls = {*CONTROLS.values(), *(name for name in self.arms if ARMS[name].structureless)}
-        return tuple(arm for arm in self.arms if arm not in controls)
-
-    @cached_property
-    def sizes(self) -> list[int]:
-        return sizes_of(self.context, self.split)
 
     @cached_property
     def kept(self) -> np.ndarray:
@@ -132,6 +115,40 @@ class Curves:
         drawn = group_weights(self.groups, self.context.config.seed, RESAMPLES)
         return np.vstack([np.ones((1, len(self.test))), drawn])
 
+    def predictions(self, content: Mapping[str, Any]) -> pd.DataFrame:
+        """The predictions of a cell, one row each."""
+        fold = self.split.folds[0]
+        truth = self.context.targets(fold).loc[list(fold.test)].to_numpy()
+        part = pd.DataFrame({"cell_id": content["id"], "row_id": list(fold.test), "truth": truth})
+        part = part.assign(**content["tags"])
+        if self.context.task != CLASSES:
+            return part.assign(prediction=content["prediction"])
+        chances = np.array(content["probabilities"])
+        return part.assign(**{f"p_{label}": chances[:, place] for place, label in enumerate(self.context.classes)})
+
+
+@dataclass(frozen=True)
+class Curves(HeldOut):
+    """The curves of a split's arms on its test rows."""
+
+    _scores: dict[tuple[str, str, int], np.ndarray] = field(default_factory=dict, init=False, repr=False)
+    _laws: dict[tuple[str, int], Law] = field(default_factory=dict, init=False, repr=False)
+    _needed: dict[tuple[str, str, int], Interval] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        return self.context.arms
+
+    @cached_property
+    def compared(self) -> tuple[str, ...]:
+        """All arms but the controls."""
+        controls = {*CONTROLS.values(), *(name for name in self.arms if ARMS[name].structureless)}
+        return tuple(arm for arm in self.arms if arm not in controls)
+
+    @cached_property
+    def sizes(self) -> list[int]:
+        return sizes_of(self.context, self.split)
+
     @cached_property
     def cells(self) -> dict[tuple[str, int, int], Mapping[str, Any]]:
         """The results by arm, size and seed."""
@@ -144,17 +161,15 @@ class Curves:
     def scores(self, metric: str, arm: str, size: int) -> np.ndarray:
         """A metric by training seed, on the test rows and in resamples. Shape (seeds, 1 + resamples).
 
-        The seeds draw from one pool of training rows, and the more of it they draw the more they have in common:
-        their deviations from the mean are stretched by the root of 1 / (1 - share drawn), as for samples of a finite
-        population (Cochran 1977), and by no more than that of `MOST_OF_POOL`.
+        The seeds draw from one pool of training rows: their deviations are stretched by `of_one_pool`, and by no more
+        than for `MOST_OF_POOL`.
         """
         key = (metric, arm, size)
         if key not in self._scores:
             cells = [self.cells[arm, size, seed] for seed in range(self.seeds)]
             found = np.stack([self._score(metric, cell) for cell in cells])
             share = min(size / len(self.split.folds[0].train), MOST_OF_POOL)
-            mean = found.mean(axis=0)
-            self._scores[key] = mean + (found - mean) / math.sqrt(1 - share)
+            self._scores[key] = of_one_pool(found, share)
         return self._scores[key]
 
     @cached_property
@@ -182,17 +197,6 @@ class Curves:
         return dict(zip(self.arms, drawn.transpose(0, 2, 1), strict=True))
 
     # -- metrics --
-
-    def predictions(self, content: Mapping[str, Any]) -> pd.DataFrame:
-        """The predictions of a cell, one row each."""
-        fold = self.split.folds[0]
-        truth = self.context.targets(fold).loc[list(fold.test)].to_numpy()
-        part = pd.DataFrame({"cell_id": content["id"], "row_id": list(fold.test), "truth": truth})
-        part = part.assign(**content["tags"])
-        if self.context.task != CLASSES:
-            return part.assign(prediction=content["prediction"])
-        chances = np.array(content["probabilities"])
-        return part.assign(**{f"p_{label}": chances[:, place] for place, label in enumerate(self.context.classes)})
 
     def interval(self, metric: str, arm: str, size: int) -> Interval:
         """A metric over the training seeds."""
