@@ -85,6 +85,14 @@ def r2(truth: np.ndarray, prediction: np.ndarray, weights: np.ndarray) -> np.nda
     return 1.0 - divide(weights @ (truth - prediction) ** 2, variance)
 
 
+def regression_slope(truth: np.ndarray, prediction: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """By how much the prediction rises with the truth, by least squares; NaN for a truth of one value."""
+    total, spread = weights.sum(axis=1), float(truth.std()) or 1.0
+    x, y = (truth - truth.mean()) / spread, prediction - prediction.mean()  # so that no digits are lost
+    mean_x, mean_y = divide(weights @ x, total), divide(weights @ y, total)
+    return divide(weights @ (x * y) - total * mean_x * mean_y, weights @ x**2 - total * mean_x**2) / spread
+
+
 def tied(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Ascending order of the scores, and where each run of equal scores starts in it."""
     order = np.argsort(scores, kind="stable")

@@ -44,6 +44,34 @@ def over_seeds(per_seed: Sequence[np.ndarray], groups: np.ndarray) -> Estimate:
     return of_groups.with_more_error(spread, len(stacked) - 1)
 
 
+def of_one_pool(per_seed: np.ndarray, share: float) -> np.ndarray:
+    """A quantity by training seed, each trained on its own draw of such a share of one pool of rows, for `over_seeds`.
+
+    The more of the pool the seeds draw the more they have in common: their deviations from the mean are stretched by
+    the root of 1 / (1 - share), as for samples of a finite population (Cochran 1977).
+
+    Parameters
+    ----------
+    per_seed : ndarray of shape (seeds, 1 + resamples)
+    """
+    mean: np.ndarray = per_seed.mean(axis=0)
+    return mean + (per_seed - mean) / math.sqrt(1 - share)
+
+
+def pseudo_values(whole: np.ndarray, without: np.ndarray) -> np.ndarray:
+    """A quantity of several models together by what each contributes, of which `over_seeds` takes the mean: the
+    jackknife's pseudo-values (Tukey 1958).
+
+    Parameters
+    ----------
+    whole : ndarray of shape (1 + resamples,)
+    without : ndarray of shape (models, 1 + resamples)
+        The quantity of all models but one.
+    """
+    count = len(without)
+    return count * whole - (count - 1) * without
+
+
 def rarer(positive: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """The groups of the rows of that of two classes which has fewer (effective) groups."""
     parts = groups[positive], groups[~positive]

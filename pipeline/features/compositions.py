@@ -32,6 +32,20 @@ def element_statistics(formulas: Iterable[str]) -> np.ndarray:
     return computed_once("element statistics", _statistics, formulas)
 
 
+def statistic_names() -> list[str]:
+    """The columns of `element_statistics`, in words."""
+    words = [str(name).replace("_", " ") for name in elements().columns]
+    norms = ["number of elements", *(f"norm {p} of the shares" for p in NORMS[1:])]
+    shells = [f"share of {kind} electrons" for kind in "spdf"]
+    return [
+        *(f"{statistic} of {word}" for statistic in STATISTICS for word in words),
+        *norms,
+        *shells,
+        "largest ionic character",
+        "mean ionic character",
+    ]
+
+
 def composition_bits(formulas: Iterable[str]) -> np.ndarray:
     """What compositions are compared by: the share of each element in steps of 1/16, and of each group of the periodic
     table in steps of 1/8, each as so many bits. Shape (n, 2048), 0 or 1.

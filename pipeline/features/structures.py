@@ -141,6 +141,12 @@ def descriptors(smiles: Iterable[str]) -> np.ndarray:
     return computed_once("descriptors", _parsed(_descriptors), smiles)
 
 
+def descriptor_names() -> list[str]:
+    """The columns of `descriptors`: those of `PROPERTIES` by their name there, others as RDKit calls them."""
+    words = {function: name for name, function in PROPERTIES.items()}
+    return [words.get(function, name) for name, function in Descriptors.descList]
+
+
 def properties(smiles: Iterable[str]) -> np.ndarray:
     """`PROPERTIES` of molecules. Shape (n, 4)."""
     return computed_once("properties", _parsed(_properties), smiles)

@@ -60,6 +60,11 @@ STUDIES = {
         "Whether a model knows the label, or the paper, laboratory or assay that a row comes from.",
         options="study",
     ),
+    "edges": StudyRow(
+        "pipeline.studies.edges.study",
+        "What happens beyond the data: along directions of the descriptors, and beyond the labels seen.",
+        options="study",
+    ),
     "learning-curve": StudyRow(
         "pipeline.studies.learning_curve.study",
         "How the error falls with the number of measurements.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -49,7 +49,7 @@ class Tested:
     @cached_property
     def weights(self) -> np.ndarray:
         """The rows as they are, then resamples of their groups. Shape (1 + resamples, n)."""
-        found: np.ndarray = self.context.once(("weights of test rows", self.split.name), self._resampled)
+        found: np.ndarray = self.context.once(("weights of test rows", tuple(self.test)), self._resampled)
         return found
 
     @cached_property
@@ -70,6 +70,23 @@ class Tested:
             return part.assign(prediction=said["prediction"])
         chances = np.array(said["probabilities"])
         return part.assign(**{f"p_{label}": chances[:, place] for place, label in enumerate(self.context.classes)})
+
+
+@dataclass(frozen=True)
+class HeldOut(Tested):
+    """The test rows of a hold-out, and what was predicted of them.
+
+    Attributes
+    ----------
+    contents : sequence of mapping
+        The results of the cells of this split.
+    """
+
+    contents: Sequence[Mapping[str, Any]]
+
+    def predictions(self, content: Mapping[str, Any]) -> pd.DataFrame:
+        """The predictions of a cell, one row each."""
+        return self.answered(content["id"], content["tags"], content)
 
 
 def check_test_groups(context: Context, split: Split) -> None:

@@ -42,8 +42,17 @@ def curve_budget(
     own = {**first, **last}
     common = [one for one in _REDUCTIONS if sized or one.of != SIZES]
 
+    def left_out(whole: Context, smaller: Context) -> list[str]:
+        given_up = [name for name, one in own.items() if one.change(whole) is not None and one.change(smaller) is None]
+        return [*_left_out(whole, smaller), *given_up]
+
+    return Budget((*first.values(), *common, *last.values()), summed(plan, seconds_of), left_out)
+
+
+def summed(plan: Plan, seconds_of: SecondsOf) -> Callable[[Context, Machine, Probe], dict[str, float]]:
+    """The estimate of a `Budget`: seconds by what is trained, over all cells that are still missing."""
+
     def estimate(context: Context, machine: Machine, measured: Probe) -> dict[str, float]:
-        """Seconds by what is trained, over all cells that are still missing."""
         seconds: dict[str, float] = {}
         store = Store(context.folder)
         for cell in plan(context, machine):
@@ -52,11 +61,7 @@ def curve_budget(
                 seconds[name] = seconds.get(name, 0.0) + seconds_of(context, cell, measured)
         return seconds
 
-    def left_out(whole: Context, smaller: Context) -> list[str]:
-        given_up = [name for name, one in own.items() if one.change(whole) is not None and one.change(smaller) is None]
-        return [*_left_out(whole, smaller), *given_up]
-
-    return Budget((*first.values(), *common, *last.values()), estimate, left_out)
+    return estimate
 
 
 def seconds_of_arm(context: Context, cell: Cell, measured: Probe, times: int = 1) -> float:
@@ -73,13 +78,15 @@ def seconds_of_arm(context: Context, cell: Cell, measured: Probe, times: int = 1
     return seconds
 
 
-def _fewer_seeds(seeds: int) -> Reduction:
-    def reduce(context: Context) -> Context | None:
-        if context.settings.seeds <= seeds:
-            return None
-        return replace(context, settings=replace(context.settings, seeds=seeds))
+def fewer(setting: str, count: int) -> Reduction:
+    """A setting of a study that is a number of things, of which so many are enough."""
 
-    return Reduction(reduce, "seeds")
+    def reduce(context: Context) -> Context | None:
+        if getattr(context.settings, setting) <= count:
+            return None
+        return replace(context, settings=replace(context.settings, **{setting: count}))
+
+    return Reduction(reduce, setting)
 
 
 def _sizes(change: Callable[[Sequence[int]], Sequence[int]]) -> Reduction:
@@ -117,12 +124,12 @@ def _left_out(whole: Context, smaller: Context) -> list[str]:
 
 
 _REDUCTIONS = (
-    _fewer_seeds(5),
+    fewer("seeds", 5),
     fewer_steps(STEP_LIMITS[2]),
-    _fewer_seeds(3),
+    fewer("seeds", 3),
     _sizes(_every_second),
-    _fewer_seeds(2),
+    fewer("seeds", 2),
     fewer_steps(STEP_LIMITS[3]),
     *[_sizes(_without_largest)] * 3,
-    _fewer_seeds(1),
+    fewer("seeds", 1),
 )

@@ -19,11 +19,11 @@ from pipeline.evaluation.estimates import LEVEL, holm
 from pipeline.evaluation.metrics import PRIMARY, RANGE, class_scores, log_loss, regression_scores
 from pipeline.evaluation.noise import best_scores, measurement_noise
 from pipeline.evaluation.numbers import Interval
-from pipeline.evaluation.seeded import bounded_interval, over_seeds, rarer
+from pipeline.evaluation.seeded import bounded_interval, of_one_pool, over_seeds, rarer
 from pipeline.runs.context import Context
 from pipeline.splits.build import seed_of_repeat
 from pipeline.splits.splitters import Split
-from pipeline.studies.tested import Tested, check_test_groups
+from pipeline.studies.tested import HeldOut, check_test_groups
 from pipeline.tables.targets import CLASSES
 
 ERROR = {CLASSES: "log_loss"}  # what curves are fitted and inverted on; MAE for numbers
@@ -74,16 +74,9 @@ def error_of(context: Context) -> str:
 
 
 @dataclass(frozen=True)
-class Curves(Tested):
-    """The curves of a split's arms on its test rows.
+class Curves(HeldOut):
+    """The curves of a split's arms on its test rows."""
 
-    Attributes
-    ----------
-    contents : sequence of mapping
-        The results of the cells of this split.
-    """
-
-    contents: Sequence[Mapping[str, Any]]
     _scores: dict[tuple[str, str, int], np.ndarray] = field(default_factory=dict, init=False, repr=False)
     _laws: dict[tuple[str, int], Law] = field(default_factory=dict, init=False, repr=False)
     _needed: dict[tuple[str, str, int], Interval] = field(default_factory=dict, init=False, repr=False)
@@ -110,17 +103,15 @@ class Curves(Tested):
     def scores(self, metric: str, arm: str, size: int) -> np.ndarray:
         """A metric by training seed, on the test rows and in resamples. Shape (seeds, 1 + resamples).
 
-        The seeds draw from one pool of training rows, and the more of it they draw the more they have in common:
-        their deviations from the mean are stretched by the root of 1 / (1 - share drawn), as for samples of a finite
-        population (Cochran 1977), and by no more than that of `MOST_OF_POOL`.
+        The seeds draw from one pool of training rows (`of_one_pool`); their deviations are stretched by no more than
+        for a share of `MOST_OF_POOL`.
         """
         key = (metric, arm, size)
         if key not in self._scores:
             cells = [self.cells[arm, size, seed] for seed in range(self.seeds)]
             found = np.stack([self._score(metric, cell) for cell in cells])
             share = min(size / len(self.split.folds[0].train), MOST_OF_POOL)
-            mean = found.mean(axis=0)
-            self._scores[key] = mean + (found - mean) / math.sqrt(1 - share)
+            self._scores[key] = of_one_pool(found, share)
         return self._scores[key]
 
     @cached_property
@@ -148,10 +139,6 @@ class Curves(Tested):
         return dict(zip(self.arms, drawn.transpose(0, 2, 1), strict=True))
 
     # -- metrics --
-
-    def predictions(self, content: Mapping[str, Any]) -> pd.DataFrame:
-        """The predictions of a cell, one row each."""
-        return self.answered(content["id"], content["tags"], content)
 
     def interval(self, metric: str, arm: str, size: int) -> Interval:
         """A metric over the training seeds."""

@@ -15,7 +15,7 @@ from pipeline.evaluation.bootstrap import group_weights
 from pipeline.evaluation.estimates import LEVEL, Estimate, holm
 from pipeline.evaluation.metrics import divide
 from pipeline.evaluation.numbers import Interval
-from pipeline.evaluation.seeded import APART, bounded_interval, over_seeds
+from pipeline.evaluation.seeded import APART, bounded_interval, over_seeds, pseudo_values
 from pipeline.runs.context import Context
 from pipeline.studies.failure import NO, UNTOLD, YES
 from pipeline.studies.off_manifold.directions import EACH
@@ -79,7 +79,7 @@ class Findings:
         without = [
             np.mean([value for pair, value in found.items() if seed not in pair], axis=0) for seed in range(self.seeds)
         ]
-        return np.stack([self.seeds * mean - (self.seeds - 1) * one for one in without])
+        return pseudo_values(mean, np.stack(without))
 
     def _correlation(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
         """About zero, since a step and its opposite are as likely: of two vectors of changes the cosine. Shape (1 +
