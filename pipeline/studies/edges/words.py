@@ -165,8 +165,8 @@ def failure(along: AlongDirections) -> tuple[Failure, ...]:
     null = [along.ratio(arm, [one], ERROR)[0] for arm in along.arms for one in along.of_kind(PERMUTED)]
     return (
         Failure(
-            f"{len(along.test)} test {along.context.table.rows_are}, outside of the middle of {len(asked)} directions of "
-            f"the descriptors, {along.context.settings.models} models each",
+            f"{len(along.test)} test {along.context.table.rows_are}, outside of the middle of {len(asked)} directions "
+            f"of the descriptors, {along.context.settings.models} models each",
             "error outside of what was trained in, over that of as many rows of the full width",
             1.0,
             [
