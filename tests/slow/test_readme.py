@@ -14,6 +14,7 @@ import pytest
 from rdkit import Chem
 
 from pipeline.errors import InputError
+from pipeline.settings.studies import STUDIES
 from pipeline.tables.catalogue import card
 from tests.conftest import FORMULAS, reaction_rows
 from tests.test_run import chemtune
@@ -80,8 +81,10 @@ def _at_hand() -> bool:
 
 def _short(arguments: list[str]) -> list[str]:
     """What makes the work of a command short; the Python lines of the README train at full length."""
-    quick = ["--quick"] if arguments[0] in ("stress", "study") and "--quick" not in arguments else []
-    return [*quick, *(["--steps", "40"] if arguments[0] in ("run", "fit", "study") else [])]
+    verb, of_study = arguments[0], arguments[0] in ("stress", "study")
+    quick = ["--quick"] if (of_study or verb == "atlas") and "--quick" not in arguments else []
+    steps = verb in ("run", "fit", "atlas") or (of_study and STUDIES[arguments[1]].options == "study")
+    return [*quick, *(["--steps", "40"] if steps else [])]
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(page)])

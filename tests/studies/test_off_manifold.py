@@ -150,7 +150,7 @@ def test_bad_input_is_one_line(tmp_path, chains):
     with pytest.raises(InputError, match="model 'network'"):
         Settings(models=("network",))
     three = write_table(tmp_path / "three.csv", [(text, "abc"[place % 3]) for place, text in enumerate(SMILES)])
-    with pytest.raises(InputError, match="numbers and two classes; there are 3"):
+    with pytest.raises(InputError, match="for two classes; there are 3"):
         context_of(three)
     with pytest.raises(InputError, match="the study needs 30"):
         context_of(chains, rows=20)

@@ -46,21 +46,15 @@ LOST = "agreement along less agreement across"
 def sentences(found: Findings) -> list[str]:
     """What a kind of model says."""
     along, across = found.agreement(TRAINED, ALONG), found.agreement(TRAINED, ACROSS)
-    told = {
-        YES: "agree less about steps across what the neighbours span than about steps along it",
-        NO: "agree more about steps across what the neighbours span than about steps along it",
-    }.get(
-        found.answers[TRAINED],
-        "are not shown to agree less about steps across what the neighbours span than about steps along it",
-    )
+    told = {YES: "agree less", NO: "agree more"}.get(found.answers[TRAINED], "are not shown to agree less")
     said = [
         f"{found.model}: models of different seeds {told} about steps across what the neighbours span than about steps "
         f"along it: correlation {with_interval(across)} against {with_interval(along)} (difference "
         f"{with_interval(_lost(found, TRAINED))}; {len(found.groups)} "
         f"molecules, {found.seeds} models)."
     ]
-    null = [f"{name} {with_interval(found.agreement(name, ALONG))}" for name in found.treatments if name != TRAINED]
-    said.append(f"{found.model}, null: agreement about steps along is {', '.join(null)}.")
+    null = [f"{with_interval(found.agreement(name, ALONG))} ({name})" for name in found.treatments if name != TRAINED]
+    said.append(f"{found.model}, null: the correlation along is {', '.join(null)}.")
     if found.agreement(PERMUTED, ALONG)[1] > 0.5:
         said.append(
             f"Warning: {found.model} agrees about steps although each model learned other permuted labels; the "
