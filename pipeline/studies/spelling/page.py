@@ -19,6 +19,7 @@ from pipeline.studies.learning_curve.findings import error_of
 from pipeline.studies.spelling.findings import MEAN, Findings
 from pipeline.studies.spelling.forms import CANONICAL, FORMS, RANDOM
 from pipeline.studies.spelling.trainings import TRAININGS, USUAL
+from pipeline.studies.spelling.words import percent
 from pipeline.tables.targets import CLASSES
 
 HOW = (
@@ -114,7 +115,7 @@ def _cures(found: Findings) -> Grid:
     for (arm, cure), (halves, cheap) in found.verdicts.items():
         left, (cost, low, high) = found.left(arm, cure), found.cost(arm, cure)
         change = Written(f"{100 * cost:+.0f} %", f"{100 * low:+.0f} to {100 * high:+.0f}", cost)
-        removed = f"{100 * found.removed(arm, cure):.0f} %" if found.worse[arm, RANDOM] == YES else None
+        removed = percent(found.removed(arm, cure)) if found.worse[arm, RANDOM] == YES else None
         rows.append((f"{arm}, {cure.name}", (left.value, *left.interval()), removed, halves, change, cheap))
     header = ("cure", "extra error left", "taken away", "half", "on canonical SMILES", "at most 5 %")
     return Grid(header, rows, frozenset({3, 5}), name="cures", caption=OF_CURES)
