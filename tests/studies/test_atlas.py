@@ -113,3 +113,11 @@ def test_the_command_goes_from_table_to_page_and_back(alcohols):
     wrong = chemtune("atlas", yaml, "--modes", "spellings", "--out", out, cwd=alcohols.parent)
     assert wrong.returncode == 2
     assert "did you mean" in wrong.stderr
+
+
+def test_a_first_look_leaves_the_many_models_of_edges_to_baselines(alcohols):
+    made = Asked("edges", True).prepare(config_of(alcohols), Reporter())
+    assert "lm-head" not in made.arms
+    assert {"ridge", "extratrees"} <= set(made.arms)
+    named = Asked("edges", True, {"arms": ["ridge"]}).prepare(config_of(alcohols), Reporter())
+    assert "extratrees" not in named.arms

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pipeline.arms.ladder import is_language_model
 from pipeline.reporter import Reporter
 from pipeline.runs.context import Context
 from pipeline.runs.prepare import prepare as prepare_run
@@ -13,9 +14,11 @@ from pipeline.settings.fields import quick_values
 from pipeline.settings.run import RunConfig
 from pipeline.settings.studies import STUDIES
 from pipeline.studies.compare import study as comparison
+from pipeline.studies.edges.settings import FEW_ARMS as ARMS_OF_EDGES
 from pipeline.studies.learning_curve.settings import FEW_ARMS
 from pipeline.studies.study import Study, study_named
 
+EDGES = "edges"
 SHIFT = "shift"  # the name of the comparison among the failure modes
 QUICK_ROWS = 200  # training rows of the comparison with --quick
 QUESTIONS = {SHIFT: "How much worse the arms are on rows that are unlike those they were trained on."} | {
@@ -45,8 +48,14 @@ class Asked:
         """Everything before training; `InputError` where the table does not allow the question."""
         if self.name != SHIFT:
             study = study_named(self.name)
-            said = (quick_values(study.Settings) if self.quick else {}) | dict(self.given)
+            said = (quick_values(study.Settings) | self._quick(config) if self.quick else {}) | dict(self.given)
             return study.prepare(config, study.Settings.read(said, f"settings of {self.name}"), reporter)
         arms = FEW_ARMS[config.kind] if config.arms == ("all",) else config.arms
         n_train = config.n_train or (QUICK_ROWS if self.quick else 0)
         return prepare_run(replace(config, arms=arms, n_train=n_train), reporter)
+
+    def _quick(self, config: RunConfig) -> dict[str, Any]:
+        """What a first look does without besides: the many models of `edges` are baselines alone."""
+        if self.name != EDGES:
+            return {}
+        return {"arms": tuple(arm for arm in ARMS_OF_EDGES[config.kind] if not is_language_model(arm))}
