@@ -115,9 +115,10 @@ def test_the_command_goes_from_table_to_page_and_back(alcohols):
     assert "did you mean" in wrong.stderr
 
 
-def test_a_first_look_leaves_the_many_models_of_edges_to_baselines(alcohols):
-    made = Asked("edges", True).prepare(config_of(alcohols), Reporter())
+def test_a_first_look_leaves_the_many_models_of_edges_to_baselines(tmp_path):
+    config = make_config("esol", {"out": str(tmp_path)})
+    made = Asked("edges", True).prepare(config, Reporter())
     assert "lm-head" not in made.arms
     assert {"ridge", "extratrees"} <= set(made.arms)
-    named = Asked("edges", True, {"arms": ["ridge"]}).prepare(config_of(alcohols), Reporter())
+    named = Asked("edges", True, {"arms": ["ridge"]}).prepare(config, Reporter())
     assert "extratrees" not in named.arms
