@@ -8,15 +8,18 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.decomposition import PCA
 from sklearn.ensemble import ExtraTreesRegressor
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
-from pipeline.cells.cell import work_on
+from pipeline.arms.own import add_own
 from pipeline.errors import InputError
 from pipeline.evaluation.metrics import regression_slope
 from pipeline.evaluation.seeded import pseudo_values
 from pipeline.features.compositions import element_statistics, statistic_names
-from pipeline.features.structures import descriptor_names, descriptors
+from pipeline.features.structures import descriptor_names, descriptors, properties
 from pipeline.reporter import Reporter
 from pipeline.runs.budget import fit_budget
 from pipeline.runs.context import Machine, settled
@@ -40,17 +43,23 @@ from pipeline.studies.edges.rows import DIRECTIONS, FULL_WIDTH, LABELS, LITTLE, 
 from pipeline.studies.edges.settings import Settings
 from pipeline.tables.catalogue import card
 from pipeline.tables.reading import read_table
-from tests.conftest import SMILES, reaction_rows, write_table
+from tests.conftest import SMILES, write_table
 from tests.studies.made import contents_of
 from tests.test_run import chemtune
 
-LINEAR, TREES = "tests.studies.test_edges:linear", "tests.studies.test_edges:few_trees"
+LINEAR, LINE, TREES = (f"tests.studies.test_edges:{name}" for name in ("linear", "line", "few_trees"))
 REPETITIONS = 20
 METALS = ("Na", "K", "Li", "Mg", "Ca", "Zn", "Al", "Fe", "Ti", "Zr", "Sn", "W")
 
 
 def linear(task, seed):
-    return Ridge(1.0) if task == "regression" else LogisticRegression(C=0.1)
+    """Linear in what describes molecules most: nothing is shrunk."""
+    return make_pipeline(PCA(10), LinearRegression() if task == "regression" else LogisticRegression(C=0.1))
+
+
+def line(task, seed):
+    """Linear in four properties, of which `lines` is made: it has the truth but for noise."""
+    return make_pipeline(FunctionTransformer(properties), LinearRegression())
 
 
 def few_trees(task, seed):
@@ -100,22 +109,27 @@ def results(context, part):
     """The results of the cells of one part, which are not kept."""
     machine = settled(context, Reporter())
     cells = [cell for cell in study.plan(context, machine) if cell.tags["part"] == part]
-    return [work_on(cell, context, machine, ()) for cell in cells]
+    return [{**cell.about(), **study.train_and_predict(context, machine, cell, ())} for cell in cells]
 
 
 def each_time(plain, truth, part, **settings):
     """The context and results on tables of a truth with other noise each."""
-    scores = scores_of(plain)
     for number in range(REPETITIONS):
-        noise = np.random.default_rng(number).normal(scale=0.2, size=len(scores))
-        context = labelled(plain, truth(scores) + noise, **settings)
+        noise = np.random.default_rng(number).normal(scale=0.2, size=len(truth))
+        context = labelled(plain, truth + noise, **settings)
         yield context, context.splits[0], results(context, part)
+
+
+def lines(plain):
+    """A truth that is linear in properties of the molecules."""
+    texts = plain.table.frame.set_index("row_id")["smiles"]
+    return pd.Series(properties(texts) @ [0.01, 1.0, 0.01, 0.0], texts.index)
 
 
 def test_a_truth_that_bends_outside_of_the_middle_is_found_there_and_permuted_scores_are_not(plain):
     found, elsewhere, null = 0, 0, 0
-    one_arm = replace(plain, arms=(LINEAR,))
-    for place in each_time(one_arm, lambda scores: scores + 6 * np.maximum(scores - 0.8, 0), DIRECTIONS):
+    one_arm, scores = replace(plain, arms=(LINEAR,)), scores_of(plain)
+    for place in each_time(one_arm, scores + 6 * np.maximum(scores - 0.8, 0), DIRECTIONS):
         along = AlongDirections(*place)
         shown = along.shown([MUCH, LITTLE], ERROR, MORE)
         found += any(one.kind == MUCH for _, one in shown)
@@ -126,19 +140,29 @@ def test_a_truth_that_bends_outside_of_the_middle_is_found_there_and_permuted_sc
     assert null <= 2
 
 
-def test_beyond_the_labels_a_line_goes_on_and_trees_stop(plain):
-    lines, trees = [], []
-    for place in each_time(plain, lambda scores: 3 * scores, LABELS, directions=0, models=6):
+def test_beyond_the_labels_a_line_goes_on_as_its_control_does(plain):
+    found = []
+    add_own(LINE)
+    one_arm = replace(plain, arms=(LINE,))
+    for place in each_time(one_arm, lines(plain), LABELS, directions=0, models=6):
         beyond = BeyondLabels(*place)
         for edge in beyond.edges:
-            lines.append(beyond.verdict(LINEAR, edge))
-            slope, control = (beyond.interval(LINEAR, edge, measure)[0] for measure in (SLOPE, SLOPE_CONTROL))
-            assert abs(slope - control) < 0.3
+            slope, control = (beyond.interval(LINE, edge, measure)[0] for measure in (SLOPE, SLOPE_CONTROL))
+            assert slope == pytest.approx(control, abs=0.15)
+            assert beyond.interval(LINE, edge, BEYOND)[0] > 0.5
+            found.append(beyond.verdict(LINE, edge))
+    assert found.count(GOES_ON) >= 36
+
+
+def test_beyond_the_labels_trees_stop(plain):
+    found = []
+    one_arm = replace(plain, arms=(TREES,))
+    for place in each_time(one_arm, lines(plain), LABELS, directions=0):
+        beyond = BeyondLabels(*place)
+        for edge in beyond.edges:
             assert beyond.interval(TREES, edge, BEYOND)[0] == 0
-            trees.append(beyond.verdict(TREES, edge))
-    assert set(lines) <= {GOES_ON, UNTOLD}
-    assert lines.count(GOES_ON) >= 30
-    assert trees.count(STOPS) >= 36
+            found.append(beyond.verdict(TREES, edge))
+    assert found.count(STOPS) >= 36
 
 
 def test_both_sides_are_tested_on_the_same_rows_and_trained_on_as_many(plain):
@@ -271,6 +295,7 @@ def test_classes_have_directions_and_no_edges(plain, tmp_path):
     assert set(found.metrics["part"]) == {"directions"}
     assert "log-loss outside" in " ".join(found.sentences)
     assert np.isfinite(found.metrics["value"]).all()
+    assert [figure.name for part in found.sections for figure in part.figures()] == ["directions"]
 
 
 def test_other_kinds_of_rows(tmp_path):
@@ -281,10 +306,12 @@ def test_other_kinds_of_rows(tmp_path):
     context = context_of(table, given, arms=("fractions-ridge",), test_size=0.5)
     assert {one.kind for one in rows_of(context).directions} == {MUCH, LITTLE, RANDOM, PERMUTED}
     assert all(name[2:] in statistic_names() for one in rows_of(context).directions for name in one.names)
-    frame = pd.DataFrame(reaction_rows(), columns=["halide", "amine", "base", "solvent", "rxn", "yield"])
-    path = tmp_path / "reactions.csv"
-    frame.to_csv(path, index=False)
-    run = {"components": ["halide", "amine", "base"], "yield": "yield", "out": str(tmp_path / "out")}
+    pairs = [
+        (f"{'C' * a}{halide}", f"{'C' * b}N") for a in range(1, 6) for halide in ("Cl", "Br") for b in range(1, 11)
+    ]
+    rows = [(halide, amine, len(halide) + 5 * len(amine) + len(halide) % 3) for halide, amine in pairs]
+    path = write_table(tmp_path / "reactions.csv", rows, "halide,amine,yield")
+    run = {"components": ["halide", "amine"], "yield": "yield", "out": str(tmp_path / "out")}
     settings = Settings(arms=("onehot-rf",), models=3, test_size=0.5)
     context = study.prepare(make_config(str(path), run), settings, Reporter())
     assert context.arms == ("onehot-rf",)
@@ -302,11 +329,11 @@ def test_bad_settings_are_one_line(tmp_path):
 
 
 def test_a_budget_takes_models_and_directions(plain):
-    context = replace(plain, settings=replace(plain.settings, models=6, directions=3))
-    timed = Probe({LINEAR: ((40, 1.0),), TREES: ((40, 1.0),)}, 0.0, {}, {}, 0.0)
+    context = replace(plain, arms=(LINEAR,), settings=replace(plain.settings, models=6, directions=2))
+    timed = Probe({LINEAR: ((40, 1.0),)}, 0.0, {}, {}, 0.0)
     whole = study.BUDGET.seconds(context, Machine(1), timed)
-    smaller = fit_budget(context, Machine(1), timed, whole / 3, study.BUDGET)
-    assert study.BUDGET.seconds(smaller, Machine(1), timed) <= whole / 3
+    smaller = fit_budget(context, Machine(1), timed, whole / 2, study.BUDGET)
+    assert study.BUDGET.seconds(smaller, Machine(1), timed) <= whole / 2
     assert smaller.settings.models < 6
     assert any(line.startswith("models: ") for line in smaller.left_out)
     assert any(line.startswith("directions of each kind: ") for line in smaller.left_out)
@@ -324,7 +351,7 @@ def test_nothing_is_told_where_arms_are_as_their_control(plain):
 
 
 def test_the_command_goes_from_table_to_page_and_back(tmp_path, tiny_folder):
-    rows = [(text, round(len(text) + 0.1 * (number % 7), 2)) for number, text in enumerate(structures()[:120])]
+    rows = [(text, round(len(text) + 0.1 * (number % 7), 2)) for number, text in enumerate(structures()[:100])]
     table, out = write_table(tmp_path / "some.csv", rows), tmp_path / "edges"
     command = (
         "stress",
@@ -338,12 +365,25 @@ def test_the_command_goes_from_table_to_page_and_back(tmp_path, tiny_folder):
         "ridge,lm-head",
         "--quick",
     )
-    more = ("--model", tiny_folder, "--steps", 2, "--dtype", "float32", "--test-size", 0.5, "--out", out)
+    more = (
+        "--model",
+        tiny_folder,
+        "--steps",
+        2,
+        "--dtype",
+        "float32",
+        "--directions",
+        0,
+        "--test-size",
+        0.5,
+        "--out",
+        out,
+    )
     done = chemtune(*command, *more, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     metrics = pd.read_csv(out / "metrics.csv")
     assert set(metrics["arm"]) == {"ridge", "lm-head"}
-    assert set(metrics["part"]) == {"directions", "labels"}
+    assert set(metrics["part"]) == {"labels"}
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "what happens beyond the data?" in page
     assert "chemtune stress edges" in page

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.evaluation.estimates import LEVEL, Estimate, holm
-from pipeline.evaluation.metrics import log_losses
+from pipeline.evaluation.metrics import divide, log_losses
 from pipeline.evaluation.numbers import Interval
 from pipeline.evaluation.seeded import of_one_pool, over_seeds, pseudo_values
 from pipeline.studies.edges.rows import ASKED, DIRECTIONS, DRAWN, FULL_WIDTH, NULLS, Direction, rows_of
@@ -20,7 +20,7 @@ from pipeline.tables.targets import CLASSES
 
 ERROR, DISAGREEMENT, QUOTIENT = "error_outside", "disagreement_outside", "quotient"
 ERROR_RISE, DISAGREEMENT_RISE = "error_rise", "disagreement_rise"
-MEASURES = (ERROR, DISAGREEMENT, QUOTIENT, ERROR_RISE, DISAGREEMENT_RISE)
+MEASURES = (ERROR, DISAGREEMENT, ERROR_RISE, DISAGREEMENT_RISE, QUOTIENT)
 TESTED = (ERROR, QUOTIENT)
 MORE, LESS, UNTOLD = "more", "less", "not told apart"
 
@@ -29,8 +29,9 @@ MORE, LESS, UNTOLD = "more", "less", "not told apart"
 class AlongDirections(HeldOut):
     """Ratios of models of the middle of a direction to models of as many rows over its full width.
 
-    All are logarithms here: `ERROR` and `DISAGREEMENT` of the test rows outside of the middle, `QUOTIENT` that of
-    these two, and ``..._RISE`` outside over inside, relative to the same of the full width.
+    All are logarithms here: `ERROR` and `DISAGREEMENT` of the test rows outside of the middle, ``..._RISE`` outside
+    over inside, relative to the same of the full width, and `QUOTIENT` the rise of the error by that of the
+    disagreement.
     """
 
     _samples: dict[tuple[str, str, str], np.ndarray] = field(default_factory=dict, init=False, repr=False)
@@ -90,9 +91,8 @@ class AlongDirections(HeldOut):
 
     def _log_mean(self, values: np.ndarray, rows: np.ndarray) -> np.ndarray:
         weights = self.weights[:, rows]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            logs: np.ndarray = np.log(values[:, rows] @ weights.T / weights.sum(axis=1))
-        return logs
+        means = divide(values[:, rows] @ weights.T, weights.sum(axis=1)[None, :])
+        return np.log(np.where(means > 0, means, np.nan))  # no ratio where models do not err, or do not differ
 
     def samples(self, arm: str, direction: Direction, measure: str) -> np.ndarray:
         """A measure by model, on the test rows as they are and resampled. Shape (models, 1 + resamples)."""
@@ -110,10 +110,10 @@ class AlongDirections(HeldOut):
             made = {
                 ERROR: errors["out"],
                 DISAGREEMENT: spreads["out"],
-                QUOTIENT: errors["out"] - spreads["out"],
                 ERROR_RISE: errors["out"] - errors["in"],
                 DISAGREEMENT_RISE: spreads["out"] - spreads["in"],
             }
+            made[QUOTIENT] = made[ERROR_RISE] - made[DISAGREEMENT_RISE]
             self._samples.update({(arm, direction.name, name): values for name, values in made.items()})
         return self._samples[key]
 

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from pipeline.evaluation.metrics import LABELS as METRICS
-from pipeline.evaluation.numbers import Interval, enumerated, number
-from pipeline.studies.edges.directions import DISAGREEMENT, ERROR, LESS, MORE, QUOTIENT, AlongDirections
+from pipeline.evaluation.numbers import Interval, decimals_of, enumerated, number, written
+from pipeline.studies.edges.directions import (
+    DISAGREEMENT_RISE,
+    ERROR,
+    ERROR_RISE,
+    LESS,
+    MORE,
+    QUOTIENT,
+    AlongDirections,
+)
 from pipeline.studies.edges.labels import (
     BEYOND,
     SHORTFALL,
-    SHORTFALL_CONTROL,
     SLOPE,
     SLOPE_CONTROL,
     BeyondLabels,
@@ -16,7 +23,7 @@ from pipeline.studies.edges.labels import (
 from pipeline.studies.edges.rows import ASKED, LITTLE, MUCH, PERMUTED, RANDOM, Direction, Edge
 from pipeline.studies.failure import NO, UNTOLD, YES, Failure, Outcome
 from pipeline.studies.learning_curve.findings import error_of
-from pipeline.studies.words import in_percent, with_interval
+from pipeline.studies.words import in_percent
 
 LIMITS = (
     "What this cannot show: rows outside are still of this table, and rows of other tables can lie much farther out; "
@@ -38,7 +45,13 @@ def sentences(along: AlongDirections, beyond: BeyondLabels) -> list[str]:
 
 def times(found: Interval) -> str:
     """``×1.3 [1.1 to 1.5]``."""
-    return f"×{with_interval(found)}"
+    return f"×{in_decimals(found)}"
+
+
+def in_decimals(found: Interval) -> str:
+    """A value with as many decimals as its interval allows: of a slope that is about zero, others say nothing."""
+    value, between = written(found, decimals_of([found]))
+    return f"{value} [{between}]" if between else value
 
 
 def in_words(direction: Direction) -> str:
@@ -74,12 +87,15 @@ def _arms(along: AlongDirections) -> list[str]:
     """What each arm loses outside, over the directions of a kind."""
     words = {MUCH: "with much variance", LITTLE: "with little", RANDOM: "at random"}
     kinds = [kind for kind in along.kinds if kind in words]
-    return [
-        f"{arm}: {_error(along)} outside is "
-        + enumerated([f"{times(along.ratio(arm, along.of_kind(kind), ERROR))} {words[kind]}" for kind in kinds])
-        + f" (disagreement {times(along.ratio(arm, along.of_kind(kinds[0]), DISAGREEMENT))} {words[kinds[0]]})."
-        for arm in along.arms
-    ]
+    said = []
+    for arm in along.arms:
+        costs = [f"{times(along.ratio(arm, along.of_kind(kind), ERROR))} {words[kind]}" for kind in kinds]
+        error, apart = (along.ratio(arm, along.of_kind(kinds[0]), one) for one in (ERROR_RISE, DISAGREEMENT_RISE))
+        said.append(
+            f"{arm}: {_error(along)} outside is {enumerated(costs)} (outside over inside, {words[kinds[0]]}: the error "
+            f"rises {times(error)}, disagreement between models {times(apart)})."
+        )
+    return said
 
 
 def _warning(along: AlongDirections) -> str:
@@ -89,19 +105,18 @@ def _warning(along: AlongDirections) -> str:
         return "Whether disagreement between models warns cannot be told where no error was shown to rise."
     more = [place for place in costly if along.told[place[0], place[1].name, QUOTIENT] == MORE]
     less = [place for place in costly if along.told[place[0], place[1].name, QUOTIENT] == LESS]
-    said = (
-        f"of the {len(costly)} arms and directions with a cost, disagreement between models rises less than the error"
-    )
     counts = (
-        f"{said} in {len(more)}, more in {len(less)}, and is not told apart in {len(costly) - len(more) - len(less)}"
+        f"where a cost was shown ({len(costly)}), disagreement between models rises less than it in {len(more)}, "
+        f"more in {len(less)}, and is not told apart in {len(costly) - len(more) - len(less)}"
     )
     if not more:
         return f"Disagreement was not shown to fall behind the error: {counts}."
     arm, one = max(more, key=lambda place: along.ratio(place[0], [place[1]], QUOTIENT)[0])
-    error, apart, quotient = (along.ratio(arm, [one], measure) for measure in (ERROR, DISAGREEMENT, QUOTIENT))
+    error, apart, quotient = (along.ratio(arm, [one], measure) for measure in (ERROR_RISE, DISAGREEMENT_RISE, QUOTIENT))
     return (
-        f"Models agree where they are wrong: {counts}. Most with {arm} along {in_words(one)}: error "
-        f"{times(error)}, disagreement {times(apart)}, the quotient {times(quotient)}."
+        f"Models can agree where they are wrong: {counts}. Most with {arm} along {in_words(one)}: "
+        f"outside over inside the error rises {times(error)}, disagreement {times(apart)}, the quotient is "
+        f"{times(quotient)}."
     )
 
 
@@ -146,13 +161,12 @@ def _edge(beyond: BeyondLabels, edge: Edge) -> str:
 
 
 def _numbers(beyond: BeyondLabels, arm: str, edge: Edge, units: str) -> str:
-    slope, control, past, short, beside = (
-        beyond.interval(arm, edge, measure) for measure in (SLOPE, SLOPE_CONTROL, BEYOND, SHORTFALL, SHORTFALL_CONTROL)
+    slope, control, past, short = (
+        beyond.interval(arm, edge, measure) for measure in (SLOPE, SLOPE_CONTROL, BEYOND, SHORTFALL)
     )
     return (
-        f"slope {with_interval(slope)}, that of as many rows of the whole range {with_interval(control)}, "
-        f"{in_percent(past)} of predictions beyond, short by {with_interval(short)}{units} on average beside "
-        f"{with_interval(beside)}"
+        f"slope {in_decimals(slope)}, that of as many rows of the whole range {in_decimals(control)}; "
+        f"{in_percent(past)} of predictions beyond; short by {in_decimals(short)}{units} on average"
     )
 
 
