@@ -116,7 +116,7 @@ def test_the_command_goes_from_table_to_page_and_back(alcohols):
 
 
 def test_a_first_look_leaves_the_many_models_of_edges_to_baselines(tmp_path):
-    config = make_config("esol", {"out": str(tmp_path)})
+    config = make_config("esol", {"max_rows": 300, "out": str(tmp_path)})
     made = Asked("edges", True).prepare(config, Reporter())
     assert "lm-head" not in made.arms
     assert {"ridge", "extratrees"} <= set(made.arms)

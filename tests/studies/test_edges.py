@@ -126,6 +126,7 @@ def lines(plain):
     return pd.Series(properties(texts) @ [0.01, 1.0, 0.01, 0.0], texts.index)
 
 
+@pytest.mark.slow
 def test_a_truth_that_bends_outside_of_the_middle_is_found_there_and_permuted_scores_are_not(plain):
     found, elsewhere, null = 0, 0, 0
     one_arm, scores = replace(plain, arms=(LINEAR,)), scores_of(plain)
@@ -154,6 +155,7 @@ def test_beyond_the_labels_a_line_goes_on_as_its_control_does(plain):
     assert found.count(GOES_ON) >= 36
 
 
+@pytest.mark.slow
 def test_beyond_the_labels_trees_stop(plain):
     found = []
     one_arm = replace(plain, arms=(TREES,))

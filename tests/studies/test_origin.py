@@ -70,6 +70,7 @@ def found_in(context):
     return Findings(context, contents_of(study, context))
 
 
+@pytest.mark.slow
 def test_study_and_audit_find_planted_sources_and_not_random_ones(tmp_path, monkeypatch):
     monkeypatch.setattr(origins, "QUICK_TREES", 4)
     by_study, by_audit = {True: 0, False: 0}, {True: 0, False: 0}

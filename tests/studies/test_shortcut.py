@@ -128,6 +128,7 @@ def test_the_figures_are_those_of_rows_with_and_without_the_marker(chains):
     assert value["reversed_less_random"] == pytest.approx(wrong["error"].mean() - expected)
 
 
+@pytest.mark.slow
 def test_what_is_relied_on_is_found_at_its_size_and_nothing_where_there_is_nothing(tmp_path):
     """Labels of plus or minus c, of which structure says nothing. A model that reads the marker alone answers
     (2p - 1) c with it and -(2p - 1) c without, so that it is off by 2 (1 - p) c, or by 2 p c where the marker is wrong,
