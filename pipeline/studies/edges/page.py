@@ -34,7 +34,8 @@ HOW = (
     "an edge of the labels; the control is as many rows drawn from all of them. Each model has its own 80 % of its "
     "rows. Square brackets and ranges are 95 % intervals over test groups (1,000 bootstrap resamples) and models "
     "(widened for draws from one pool), by Student's t. A cost or a verdict is shown where its "
-    "p-value by Holm's method over all arms and directions, or arms and edges, is below 5 %."
+    "p-value by Holm's method over all arms and directions, or arms and edges, is below 5 %. The largest of many "
+    "ratios is somewhat too large, since chance helped to make it that."
 )
 OF_DIRECTIONS = (
     "Directions come from standardised descriptors of training rows, without labels; of descriptors that go along with "

@@ -106,8 +106,8 @@ def _warning(along: AlongDirections) -> str:
     more = [place for place in costly if along.told[place[0], place[1].name, QUOTIENT] == MORE]
     less = [place for place in costly if along.told[place[0], place[1].name, QUOTIENT] == LESS]
     counts = (
-        f"where a cost was shown ({len(costly)}), disagreement between models rises less than it in {len(more)}, "
-        f"more in {len(less)}, and is not told apart in {len(costly) - len(more) - len(less)}"
+        f"where a cost was shown ({len(costly)}), disagreement between models rises less than the error in "
+        f"{len(more)}, more in {len(less)}, and is not told apart in {len(costly) - len(more) - len(less)}"
     )
     if not more:
         return f"Disagreement was not shown to fall behind the error: {counts}."
