@@ -44,7 +44,7 @@ from pipeline.runs.fits import new_arm
 from pipeline.runs.geometry import CLIFFS, CORRELATION, ERROR, ROUGHNESS, ROWS, geometry_of
 from pipeline.runs.held_out import training_groups
 from pipeline.runs.prepare import open_job, prepare
-from pipeline.studies.learning_curve.findings import ordered
+from pipeline.studies.fitting import ordered
 
 BUILT_IN = ("esol", "freesolv", "lipophilicity", "photoswitch", "b3db-logbb")
 ARMS = ("extratrees", "ridge")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -202,3 +203,16 @@ def holm(p_values: list[float]) -> list[tuple[float, float]]:
         times = running / p if p > 0 and running < 1 else left
         found[index] = min(1.0, running), 1 - (1 - LEVEL) / times
     return found
+
+
+def signs(estimates: Sequence[Estimate], tell: bool = True) -> list[int]:
+    """Whether each is shown to lie above zero (1), below (-1), or neither (0): p-values by Holm's method over all.
+
+    Parameters
+    ----------
+    tell : bool
+        False where there is too little to show anything, such as a single training seed.
+    """
+    adjusted = holm([one.p_difference() if tell and one.known else 1.0 for one in estimates])
+    shown = [p < 1 - LEVEL for p, _ in adjusted]
+    return [(one.value > 0) - (one.value < 0) if told else 0 for one, told in zip(estimates, shown, strict=True)]

@@ -271,6 +271,19 @@ def log_losses(truth: np.ndarray, probabilities: np.ndarray, classes: Sequence[s
     return -np.log(np.maximum(probabilities[np.arange(len(codes)), codes], LEAST_CHANCE))
 
 
+def row_errors(truth: np.ndarray, said: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    """The error of each row: absolute, or the log-loss where there are classes. Shape (n,).
+
+    Parameters
+    ----------
+    said : ndarray of shape (n,), or (n, classes)
+        Predictions, or probabilities.
+    """
+    if classes:
+        return log_losses(truth.astype(str), said, classes)
+    return np.abs(np.asarray(said) - truth.astype(np.float64))
+
+
 def log_loss(truth: np.ndarray, probabilities: np.ndarray, classes: Sequence[str], weights: np.ndarray) -> np.ndarray:
     """The mean of `log_losses`."""
     return divide(weights @ log_losses(truth, probabilities, classes), weights.sum(axis=1))

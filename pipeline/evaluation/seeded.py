@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from scipy import stats
 
 from pipeline.evaluation.bootstrap import MIN_GROUPS
 from pipeline.evaluation.estimates import LEVEL, Estimate, effective_degrees
+from pipeline.evaluation.numbers import Interval
 
 Bounds = tuple[float, float]
 SHARE: Bounds = (0.0, 1.0)
@@ -128,3 +129,9 @@ def bounded_interval(
         odds = below / above * np.exp(np.array([-reach, reach]) * slope)
     low, high = (upper - (upper - lower) / (1 + odds)).tolist()
     return low, high
+
+
+def interval_over_seeds(per_seed: Iterable[np.ndarray], groups: np.ndarray, bounds: Bounds) -> Interval:
+    """The mean over training seeds as `over_seeds` has it, with its `bounded_interval`."""
+    found = over_seeds(list(per_seed), groups)
+    return found.value, *bounded_interval(found, bounds, groups)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.arms.ladder import HEAD
 from pipeline.errors import InputError
 from pipeline.evaluation.dimension import MIN_POINTS, gaussian_like, intrinsic_dimension
 from pipeline.evaluation.estimates import holm
@@ -38,7 +39,6 @@ from pipeline.tables.table import Table
 from pipeline.tables.targets import CLASSES
 
 ROWS, SEED = 2_000, 0  # of larger tables so many rows are drawn
-HEAD = "lm-head"
 COUNTS, DESCRIPTORS, STATES, RANDOM_STATES = "fingerprints", "descriptors", "states", "states of random weights"
 DIMENSION = "dimension, "  # what the names of its figures begin with
 CORRELATION, ERROR, AGREEMENT = "neighbour correlation", "neighbour error", "neighbour agreement"

@@ -12,7 +12,7 @@ from sklearn.ensemble import RandomForestClassifier
 
 from pipeline.errors import InputError, unknown
 from pipeline.evaluation.estimates import LEVEL, Estimate, effective_degrees, holm, variance_of_mean
-from pipeline.evaluation.metrics import log_losses
+from pipeline.evaluation.metrics import row_errors
 from pipeline.features.similarity import row_bits
 from pipeline.settings.run import RunConfig
 from pipeline.splits.groups import twin_groups
@@ -185,20 +185,13 @@ def by_source(means: Means, sources: Iterable[str]) -> np.ndarray:
     return np.array([means.get(source, means[ALL]) for source in sources])
 
 
-def errors(truth: np.ndarray, predicted: np.ndarray, classes: Sequence[str]) -> np.ndarray:
-    """The error of each row: absolute, or the log-loss for classes. Shape (n,)."""
-    if classes:
-        return log_losses(truth.astype(str), predicted, tuple(classes))
-    return np.abs(truth.astype(np.float64) - predicted)
-
-
 def losses(truth: np.ndarray, predicted: np.ndarray, classes: Sequence[str]) -> np.ndarray:
     """What each row adds to the loss that its mean label, or the shares of the classes, make least. Shape (n,).
 
     Whether a source says something of the label is tested on it: by the absolute error a constant may do better than
     the mean without knowing anything.
     """
-    return errors(truth, predicted, classes) if classes else (truth.astype(np.float64) - predicted) ** 2
+    return row_errors(truth, predicted, classes) if classes else (truth.astype(np.float64) - predicted) ** 2
 
 
 # -- a quick look --
@@ -272,7 +265,7 @@ def quick_look(table: Table, column: str, cells: pd.Series, seed: int = 0) -> Lo
         ),
     ]
     p_values = [one.p_difference() if one.value > 0 else 1.0 for one in ahead]
-    error, mean, null_error = (errors(truth, said, classes).mean() for said in (alone, constant, null_alone))
+    error, mean, null_error = (row_errors(truth, said, classes).mean() for said in (alone, constant, null_alone))
     return Look(
         column=column,
         rows=len(rows),

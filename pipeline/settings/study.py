@@ -10,7 +10,7 @@ from pipeline.errors import InputError, unknown
 from pipeline.settings.coerce import coerced
 from pipeline.settings.fields import check, setting
 from pipeline.settings.run import RunConfig
-from pipeline.tables.kinds import REACTIONS
+from pipeline.tables.kinds import MOLECULES, REACTIONS
 
 STUDY = "The study"  # panel of the help
 
@@ -92,3 +92,15 @@ def require_reactions(config: RunConfig) -> None:
         raise InputError(f"{config.table}: the study is about reactions; name them with --reaction or --components")
     if not config.yield_unit:
         raise InputError(f"{config.table}: the study is about yields; name their column with --yield")
+
+
+def require_molecules(config: RunConfig) -> None:
+    """Raise `InputError` unless the table of a run holds molecules."""
+    if config.kind is not MOLECULES:
+        raise InputError(f"{config.table}: the study is about molecules; name their column with --smiles")
+
+
+def require_canonical(config: RunConfig, this_study: str) -> None:
+    """Raise `InputError` where rows are to be shown in another notation; ``this_study`` says what it does instead."""
+    if config.representation != ("canonical",):
+        raise InputError(f"representation is for other commands: this study {this_study}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pipeline.evaluation.numbers import Interval
 
 YES, NO, UNTOLD = "yes", "no", "not told"  # shown, the opposite shown, or neither
+SHOWN = {1: YES, -1: NO, 0: UNTOLD}  # by whether something is shown to lie above zero or below (`signs`)
 
 
 @dataclass(frozen=True)

@@ -135,15 +135,23 @@ def run_study(
 ) -> tuple[Done, Path] | None:
     """Do all that a study asks for; what was done, and the page. None where shares of other commands are not done."""
     context = study.prepare(config, settings, reporter)
+    seconds = budget_seconds(config.budget) if config.budget else 0.0
+    done = run_prepared(study, context, seconds, reporter, executor or Executor())
+    return None if done is None else (done, write_report([done], context.folder))
+
+
+def run_prepared(
+    study: Study, context: Context, seconds: float | None, reporter: Reporter, executor: Executor
+) -> Done | None:
+    """Say what a study is about, and do it within a time (0 for any, None to ask nothing of the machine before); what
+    was done, without the page. None where shares of other commands are not done."""
     check_room(context)
     machine = settled(context, reporter)
     for line in study.described(context):
         reporter.say(line)
-    if budget_of(study):
-        seconds = budget_seconds(config.budget) if config.budget else 0.0
-        context = within_time(study, context, machine, seconds, executor or Executor())
-    done = execute(study, context, machine, executor)
-    return None if done is None else (done, write_report([done], context.folder))
+    if budget_of(study) and seconds is not None:
+        context = within_time(study, context, machine, seconds, executor)
+    return execute(study, context, machine, executor)
 
 
 def budget_of(study: Study) -> Budget | None:

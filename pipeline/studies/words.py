@@ -2,13 +2,48 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 
 from pipeline.evaluation.bootstrap import MIN_GROUPS
+from pipeline.evaluation.metrics import LABELS, PRIMARY
 from pipeline.evaluation.numbers import Interval, number
 from pipeline.evaluation.seeded import effective_groups, too_few
+from pipeline.runs.context import Context
+from pipeline.tables.targets import CLASSES
 
 RESAMPLES = 1_000  # of whole test groups
+ERROR = {CLASSES: "log_loss"}  # what studies compare errors by; the metric of a comparison of arms for numbers
+
+
+def error_of(context: Context) -> str:
+    """The name of the metric that studies compare errors by."""
+    return ERROR.get(context.task, PRIMARY[context.task])
+
+
+class Found(Protocol):
+    """What a study found, as far as words need it."""
+
+    @property
+    def context(self) -> Context: ...
+
+
+def error_name(found: Found) -> str:
+    """What the metric of `error_of` is called."""
+    return LABELS[error_of(found.context)]
+
+
+def units_of(found: Found) -> str:
+    """The units behind an error, with the space before them; none for classes."""
+    table = found.context.table
+    return f" {table.units}" if table.units and found.context.task != CLASSES else ""
+
+
+def error_with_units(found: Found) -> str:
+    """``MAE (nm)``, or ``log-loss``."""
+    units = units_of(found).strip()
+    return f"{error_name(found)} ({units})" if units else error_name(found)
 
 
 def few_groups(groups: np.ndarray, what: str = "independent test groups") -> list[str]:

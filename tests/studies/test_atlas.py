@@ -91,8 +91,9 @@ def test_the_atlas_runs_what_the_table_allows_and_says_why_not_the_rest(alcohols
 
 def test_a_table_that_allows_nothing_is_one_line(tmp_path):
     path = write_table(tmp_path / "few.csv", [(text, 1.0) for text in SMILES])
-    with pytest.raises(InputError, match="no failure mode can be tested"):
+    with pytest.raises(InputError, match="no failure mode can be tested") as refused:
         run_atlas(config_of(path), asked("negatives", "verifier"), Reporter(), Executor())
+    assert str(refused.value).count("the study is about reactions") == 1
 
 
 def test_the_command_goes_from_table_to_page_and_back(alcohols):

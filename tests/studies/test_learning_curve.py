@@ -19,8 +19,9 @@ from pipeline.runs.context import Machine
 from pipeline.runs.estimates import Probe
 from pipeline.runs.prepare import prepare
 from pipeline.settings.reading import make_config
+from pipeline.studies.fitting import ordered
 from pipeline.studies.learning_curve import study
-from pipeline.studies.learning_curve.findings import Curves, ordered, sizes_of
+from pipeline.studies.learning_curve.findings import Curves, sizes_of
 from pipeline.studies.learning_curve.study import Settings
 from pipeline.studies.learning_curve.words import sentences
 from pipeline.studies.study import concluded, write_report

@@ -14,10 +14,11 @@ from pipeline.runs.budget import fit_budget
 from pipeline.runs.context import Machine
 from pipeline.runs.estimates import Probe
 from pipeline.settings.reading import make_config
+from pipeline.studies.fitting import drawn
 from pipeline.studies.shortcut import study
 from pipeline.studies.shortcut.findings import RANDOM, REVERSED, SAME, Findings
 from pipeline.studies.shortcut.markers import COUNTER_ION, FIELD, MARKERS
-from pipeline.studies.shortcut.planting import UNMARKED, Training, above, dealt, free_rows, trained_on, training_rows
+from pipeline.studies.shortcut.planting import UNMARKED, Training, above, dealt, free_rows, trained_on
 from pipeline.studies.shortcut.settings import NULL, Settings
 from pipeline.studies.shortcut.words import sentences
 from tests.conftest import FORMULAS, SMILES, reaction_rows, write_table
@@ -66,7 +67,7 @@ def two_heights(path, seed, height=2.0):
 def test_the_marker_goes_with_the_label_as_strongly_as_asked(chains):
     context = context_of(chains, strength=(0.8, 1.0), seeds=3)
     (split,) = context.splits
-    high, rows = above(context, split), training_rows(context, split, 0)
+    high, rows = above(context, split), drawn(context, split, 0)
     assert high.loc[rows].mean() == pytest.approx(0.5, abs=0.08)
     for name in MARKERS:
         for strength in (NULL, 0.8, 1.0):
@@ -103,7 +104,7 @@ def test_a_marker_is_planted_where_it_should_be_and_can_be_taken_away(chains):
     assert set(field.index[field == "A"]) == marked
     for name in MARKERS:
         left = trained_on(context, split, Training(name, 0.95, removed=True), 0)
-        pd.testing.assert_frame_equal(left, context.table.inputs.loc[training_rows(context, split, 0)])
+        pd.testing.assert_frame_equal(left, context.table.inputs.loc[drawn(context, split, 0)])
 
 
 def test_the_figures_are_those_of_rows_with_and_without_the_marker(chains):
@@ -324,7 +325,7 @@ def test_language_models_are_arms_like_others(chains, tiny_folder):
     given = {"model": str(tiny_folder), "steps": 3, "dtype": "float32"}
     context = context_of(chains, given, arms=("lm-head", "lm-text"), rows=20)
     found = findings_of(context)
-    assert len(training_rows(context, context.splits[0], 0)) == 20
+    assert len(drawn(context, context.splits[0], 0)) == 20
     for arm in ("lm-head", "lm-text"):
         for marker in MARKERS:
             carried, without = (found.losses(arm, Training(marker, 0.95), 0, state) for state in (True, False))

@@ -18,13 +18,11 @@ from pipeline.cells.executors import Executor
 from pipeline.errors import InputError
 from pipeline.files import write_atomically, write_csv
 from pipeline.reporter import Reporter
-from pipeline.runs.budget import check_room
-from pipeline.runs.context import settled
 from pipeline.settings.run import RunConfig, budget_seconds
 from pipeline.studies.atlas.modes import QUESTIONS, Asked
 from pipeline.studies.atlas.page import write_atlas
 from pipeline.studies.failure import Failure
-from pipeline.studies.study import Done, budget_of, execute, within_time, write_report
+from pipeline.studies.study import Done, run_prepared, write_report
 
 ATLAS = "atlas.json"  # in the folder of an atlas: what was asked, and what could not be
 
@@ -60,11 +58,10 @@ def run_atlas(config: RunConfig, asked: Sequence[Asked], reporter: Reporter, exe
     missing = False
     for number, one in enumerate(asked):
         reporter.say(f"\n{one.name}: {QUESTIONS[one.name]}")
-        rest = max(seconds - (time.monotonic() - started), 1.0) if seconds else 0.0
+        own = replace(config, out=str(folder / one.name))
+        rest = max(seconds - (time.monotonic() - started), 1.0) / (len(asked) - number) if seconds else None
         try:
-            found = _run(
-                one, replace(config, out=str(folder / one.name)), rest / (len(asked) - number), reporter, executor
-            )
+            found = _run(one, own, rest, reporter, executor)
         except InputError as error:
             left_out[one.name] = str(error)
             reporter.say(f"Left out: {error}")
@@ -75,21 +72,17 @@ def run_atlas(config: RunConfig, asked: Sequence[Asked], reporter: Reporter, exe
     if missing:
         return None
     if not done:
-        raise InputError(f"{config.table}: no failure mode can be tested; {'; '.join(left_out.values())}")
+        raise InputError(
+            f"{config.table}: no failure mode can be tested; {'; '.join(dict.fromkeys(left_out.values()))}"
+        )
     write_atomically(folder / ATLAS, json.dumps({"modes": list(done), "left_out": left_out}, indent=1))
     return assembled(folder, done, left_out)
 
 
-def _run(one: Asked, config: RunConfig, seconds: float, reporter: Reporter, executor: Executor) -> Done | None:
-    """Ask one failure mode, within a time (0 for any)."""
+def _run(one: Asked, config: RunConfig, seconds: float | None, reporter: Reporter, executor: Executor) -> Done | None:
+    """Ask one failure mode, within a time (None for any), and write its page."""
     context = one.prepare(config, reporter)
-    check_room(context)
-    machine = settled(context, reporter)
-    for line in one.study.described(context):
-        reporter.say(line)
-    if seconds and budget_of(one.study):
-        context = within_time(one.study, context, machine, seconds, executor)
-    done = execute(one.study, context, machine, executor)
+    done = run_prepared(one.study, context, seconds, reporter, executor)
     if done is not None:
         write_report([done], context.folder)
     return done

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.evaluation.estimates import LEVEL, Estimate, holm
-from pipeline.evaluation.metrics import divide, log_losses
+from pipeline.evaluation.estimates import Estimate, signs
+from pipeline.evaluation.metrics import divide, row_errors
 from pipeline.evaluation.numbers import Interval
 from pipeline.evaluation.seeded import of_one_pool, over_seeds, pseudo_values
 from pipeline.studies.edges.rows import ASKED, DIRECTIONS, DRAWN, FULL_WIDTH, NULLS, Direction, rows_of
@@ -23,6 +23,7 @@ ERROR_RISE, DISAGREEMENT_RISE = "error_rise", "disagreement_rise"
 MEASURES = (ERROR, DISAGREEMENT, ERROR_RISE, DISAGREEMENT_RISE, QUOTIENT)
 TESTED = (ERROR, QUOTIENT)
 MORE, LESS, UNTOLD = "more", "less", "not told apart"
+STATES = {1: MORE, -1: LESS, 0: UNTOLD}
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,8 @@ class AlongDirections(HeldOut):
         """The error of each model at each row. Shape (models, n)."""
         said = self._said[trained_on, arm]
         if self.context.task == CLASSES:
-            truth = self.truth.astype(str)
-            return np.stack([log_losses(truth, chances, self.context.classes) for chances in said])
-        return np.abs(said[:, :, 0] - self.truth.astype(np.float64))
+            return np.stack([row_errors(self.truth, chances, self.context.classes) for chances in said])
+        return row_errors(self.truth, said[:, :, 0], ())
 
     def _errors(self, trained_on: str, arm: str, rows: np.ndarray) -> np.ndarray:
         """The logarithm of the mean error of each model on rows, as they are and resampled. Shape (models, 1 +
@@ -133,15 +133,12 @@ class AlongDirections(HeldOut):
     def told(self) -> dict[tuple[str, str, str], str]:
         """By arm, direction and measure of `TESTED` whether the ratio is shown to be `MORE` or `LESS` than 1: p-values
         by Holm's method for each measure over arms and directions, those of each null apart."""
-        found = {}
+        found: dict[tuple[str, str, str], str] = {}
         for measure in TESTED:
             for family in (ASKED, *((one,) for one in NULLS)):
                 places = [(arm, one) for arm in self.arms for one in self.directions if one.kind in family]
-                estimates = [self.estimate(arm, [one], measure) for arm, one in places]
-                adjusted = holm([estimate.p_difference() for estimate in estimates])
-                for (arm, one), estimate, (p, _) in zip(places, estimates, adjusted, strict=True):
-                    state = UNTOLD if p >= 1 - LEVEL else MORE if estimate.value > 0 else LESS
-                    found[arm, one.name, measure] = state
+                told = signs([self.estimate(arm, [one], measure) for arm, one in places])
+                found |= {(arm, one.name, measure): STATES[sign] for (arm, one), sign in zip(places, told, strict=True)}
         return found
 
     def shown(self, kinds: Sequence[str], measure: str, state: str, arm: str = "") -> list[tuple[str, Direction]]:

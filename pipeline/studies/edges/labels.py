@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.evaluation.estimates import LEVEL, Estimate, holm
+from pipeline.evaluation.estimates import Estimate, signs
 from pipeline.evaluation.metrics import divide, regression_slope
 from pipeline.evaluation.numbers import Interval
 from pipeline.evaluation.seeded import SHARE, UNBOUNDED, Bounds, bounded_interval, of_one_pool, over_seeds
@@ -123,12 +123,10 @@ class BeyondLabels(HeldOut):
         """What is shown to be above (1) or below zero (-1), or not (0), by arm, edge and question: p-values by Holm's
         method for each question over arms and edges."""
         places = [(arm, edge) for arm in self.arms for edge in self.edges]
-        found = {}
+        found: dict[tuple[str, str, str], int] = {}
         for question in (RISES, SLOWER, OF_HALF, PASSES_LESS):
-            estimates = [self.estimate(arm, edge, question) for arm, edge in places]
-            adjusted = holm([one.p_difference() for one in estimates])
-            for (arm, edge), estimate, (p, _) in zip(places, estimates, adjusted, strict=True):
-                found[arm, edge.name, question] = int(np.sign(estimate.value)) if p < 1 - LEVEL else 0
+            told = signs([self.estimate(arm, edge, question) for arm, edge in places])
+            found |= {(arm, edge.name, question): sign for (arm, edge), sign in zip(places, told, strict=True)}
         return found
 
     def verdict(self, arm: str, edge: Edge) -> str:

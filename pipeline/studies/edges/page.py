@@ -8,7 +8,6 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 
-from pipeline.evaluation.metrics import LABELS as METRICS
 from pipeline.report.blocks import Figure, Folded, Grid, Group, Listed, Section, Text, Verdict, Written, note
 from pipeline.report.figures import PLAIN, colour_of, svg
 from pipeline.report.sections import explained_arms, warning_notes
@@ -27,7 +26,7 @@ from pipeline.studies.edges.labels import MEASURES as OF_LABELS
 from pipeline.studies.edges.labels import BeyondLabels
 from pipeline.studies.edges.rows import Edge, control_of, rows_of
 from pipeline.studies.edges.words import phrase
-from pipeline.studies.learning_curve.findings import error_of
+from pipeline.studies.words import error_name
 
 HOW = (
     "All tests are on held-out rows. Of the others, models are trained on the middle 60 % along a direction, or up to "
@@ -66,7 +65,7 @@ def sections(along: AlongDirections, beyond: BeyondLabels, said: Sequence[str]) 
     left = [*rows_of(context).left_out, *context.left_out]
     parts = [Section("", [Verdict(said), note(HOW), *([Listed(left, "Left out", box=True)] if left else [])])]
     if along.directions:
-        alt = f"Rise of {METRICS[error_of(context)]} and of disagreement outside of the middle, by direction and arm"
+        alt = f"Rise of {error_name(along)} and of disagreement outside of the middle, by direction and arm"
         blocks = [Figure("directions", _ratios_drawn(along), alt), _by_kind(along)]
         folded = Folded("Each direction", [_by_direction(along)])
         parts.append(
@@ -84,7 +83,7 @@ RATIOS = (ERROR, DISAGREEMENT, ERROR_RISE, DISAGREEMENT_RISE, QUOTIENT)
 
 
 def _named(along: AlongDirections) -> tuple[str, ...]:
-    error = METRICS[error_of(along.context)]
+    error = error_name(along)
     return (f"{error} outside", "disagreement outside", f"rise of {error}", "rise of disagreement", "quotient")
 
 

@@ -13,27 +13,24 @@ from typing import Any
 import pandas as pd
 
 from pipeline.arms.catalogue import ARMS
-from pipeline.arms.ladder import CONTROLS, code_behind, is_language_model, reads_notation
-from pipeline.cells.cell import Cell, digest, measured
-from pipeline.cells.reach import code_of
+from pipeline.arms.ladder import CONTROLS, is_language_model
+from pipeline.cells.cell import Cell, measured
 from pipeline.errors import InputError
-from pipeline.features.notations import CANONICAL
 from pipeline.reporter import Reporter
-from pipeline.runs.budget import STEP_LIMITS, Budget, fewer_steps, most_steps
+from pipeline.runs.budget import STEP_LIMITS, Budget, fewer_steps
 from pipeline.runs.context import Context, Machine
-from pipeline.runs.fits import OBJECTS, new_arm, training_inputs
+from pipeline.runs.fits import new_arm
 from pipeline.runs.prepare import prepare as prepare_run
 from pipeline.settings.run import RunConfig
 from pipeline.splits.splitters import LABELS_DOWN, LABELS_UP, Order
+from pipeline.studies.budget import fewer, left_out_of, seconds_of_arm, summed
 from pipeline.studies.edges.directions import AlongDirections
 from pipeline.studies.edges.labels import BeyondLabels
 from pipeline.studies.edges.page import sections
 from pipeline.studies.edges.rows import LABELS, UPPER, rows_of
 from pipeline.studies.edges.settings import FEW_ARMS, Settings
 from pipeline.studies.edges.words import failure, sentences
-from pipeline.studies.learning_curve.budget import fewer, seconds_of_arm, summed
-from pipeline.studies.learning_curve.findings import trained
-from pipeline.studies.learning_curve.study import fit_and_predict
+from pipeline.studies.fitting import fit_and_predict, fit_inputs, trained
 from pipeline.studies.study import Conclusion
 
 __all__ = ["NAME", "Settings", "conclude", "described", "facts", "line", "plan", "prepare", "title"]
@@ -70,23 +67,12 @@ def plan(context: Context, machine: Machine) -> list[Cell]:
 
 
 def _cell(context: Context, machine: Machine, part: str, name: str, arm: str, number: int) -> Cell:
-    split, on_model = context.splits[0], is_language_model(arm)
+    split = context.splits[0]
     train = rows_of(context).drawn(part, name, number, context.config.seed)
-    inputs: dict[str, Any] = {
-        "table": context.table.fingerprint(),
-        "rows": digest(train, split.folds[0].test),
-        "groups": digest([split.groups[row] for row in train]),
-        "reach": _reach(context, part, name),
-        "bins": context.config.bins,
-        "seed": context.config.seed + number,
-        "code": code_of(WORK, *OBJECTS, *code_behind(arm, context.table.kind)),
-    }
-    if reads_notation(arm) and context.config.representation != (CANONICAL,):
-        inputs["representation"] = context.config.representation
-    if on_model:
-        inputs["language_model"] = training_inputs(context, machine, arm, len(train))
+    inputs = fit_inputs(context, machine, split, train, split.folds[0].test, arm, WORK)
+    inputs |= {"reach": _reach(context, part, name), "seed": context.config.seed + number}
     tags = {"split": split.name, "part": part, "trained_on": name, "arm": arm, "size": len(train), "model": number}
-    return Cell(WORK, tags, inputs, (), f"{arm}, {name}, model {number + 1}", on_model)
+    return Cell(WORK, tags, inputs, (), f"{arm}, {name}, model {number + 1}", is_language_model(arm))
 
 
 def _reach(context: Context, part: str, name: str) -> tuple[float, float]:
@@ -161,15 +147,6 @@ def conclude(context: Context, contents: Sequence[Mapping[str, Any]]) -> Conclus
     )
 
 
-def _left_out(whole: Context, smaller: Context) -> list[str]:
-    names = {"models": "models", "directions": "directions of each kind"}
-    counts = [(said, getattr(smaller.settings, name), getattr(whole.settings, name)) for name, said in names.items()]
-    notes = [f"{said}: {less} of {all_of_them}" for said, less, all_of_them in counts if less < all_of_them]
-    if most_steps(smaller) < most_steps(whole):
-        notes.append(f"optimiser steps of the language-model arms: {most_steps(smaller)}")
-    return notes
-
-
 BUDGET = Budget(
     (
         fewer("models", 6),
@@ -181,5 +158,5 @@ BUDGET = Budget(
         fewer("models", 3),
     ),
     summed(plan, seconds_of_arm),
-    _left_out,
+    left_out_of({"models": "models", "directions": "directions of each kind"}),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pipeline.evaluation.metrics import LABELS as METRICS
 from pipeline.evaluation.numbers import Interval, decimals_of, enumerated, number, written
 from pipeline.studies.edges.directions import (
     DISAGREEMENT_RISE,
@@ -22,8 +21,7 @@ from pipeline.studies.edges.labels import (
 )
 from pipeline.studies.edges.rows import ASKED, LITTLE, MUCH, PERMUTED, RANDOM, Direction, Edge
 from pipeline.studies.failure import NO, UNTOLD, YES, Failure, Outcome
-from pipeline.studies.learning_curve.findings import error_of
-from pipeline.studies.words import in_percent
+from pipeline.studies.words import error_name, in_percent
 
 LIMITS = (
     "What this cannot show: rows outside are still of this table, and rows of other tables can lie much farther out; "
@@ -61,7 +59,7 @@ def in_words(direction: Direction) -> str:
 
 
 def _error(along: AlongDirections) -> str:
-    return METRICS[error_of(along.context)]
+    return error_name(along)
 
 
 def _worst(along: AlongDirections) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -15,18 +15,18 @@ from pipeline.arms.catalogue import ARMS
 from pipeline.arms.ladder import CONTROLS, is_language_model
 from pipeline.errors import InputError
 from pipeline.evaluation.curves import SIZES_FOR_A_FLOOR, Law, limits, redrawn, rows_needed
-from pipeline.evaluation.estimates import LEVEL, holm
+from pipeline.evaluation.estimates import signs
 from pipeline.evaluation.metrics import PRIMARY, RANGE, class_scores, log_loss, regression_scores
 from pipeline.evaluation.noise import best_scores, measurement_noise
 from pipeline.evaluation.numbers import Interval
-from pipeline.evaluation.seeded import bounded_interval, of_one_pool, over_seeds, rarer
+from pipeline.evaluation.seeded import interval_over_seeds, of_one_pool, over_seeds, rarer
 from pipeline.runs.context import Context
-from pipeline.splits.build import seed_of_repeat
 from pipeline.splits.splitters import Split
+from pipeline.studies.fitting import ordered
 from pipeline.studies.tested import HeldOut, check_test_groups
+from pipeline.studies.words import error_of
 from pipeline.tables.targets import CLASSES
 
-ERROR = {CLASSES: "log_loss"}  # what curves are fitted and inverted on; MAE for numbers
 BETTER, WORSE, UNTOLD = "better", "worse", "not told apart"
 MIN_REST = 20  # rows outside of a draw from which on they count for the choice of a baseline
 MOST_OF_POOL = 0.8  # of the training rows in a draw, from which on seeds draw much the same rows
@@ -46,31 +46,6 @@ def _possible(context: Context, split: Split) -> list[int]:
     labels = context.targets(split.folds[0]).astype(str)
     orders = [labels.loc[ordered(context, split, seed)].to_numpy() for seed in range(context.settings.seeds)]
     return [size for size in sizes if all(len(set(order[:size])) > 1 for order in orders)]
-
-
-def ordered(context: Context, split: Split, seed: int) -> list[str]:
-    """The training rows in the order of a seed; of classes, each beginning has about the shares of the whole."""
-    found: list[str] = context.once(("order", split.name, seed), lambda: _ordered(context, split, seed))
-    return found
-
-
-def _ordered(context: Context, split: Split, seed: int) -> list[str]:
-    rows = np.array(sorted(split.folds[0].train), dtype=object)
-    rng = np.random.default_rng(seed_of_repeat(context.config.seed, seed))
-    order = rows[rng.permutation(len(rows))]
-    if context.task == CLASSES:
-        labels = context.targets(split.folds[0]).loc[list(order)].to_numpy().astype(str)
-        places = np.empty(len(order))
-        for label in np.unique(labels):
-            own = labels == label
-            places[own] = (np.arange(own.sum()) + rng.random()) / own.sum()
-        order = order[np.argsort(places, kind="stable")]
-    return list(order)
-
-
-def error_of(context: Context) -> str:
-    """The name of the metric that curves are made of."""
-    return ERROR.get(context.task, PRIMARY[context.task])
 
 
 @dataclass(frozen=True)
@@ -142,9 +117,7 @@ class Curves(HeldOut):
 
     def interval(self, metric: str, arm: str, size: int) -> Interval:
         """A metric over the training seeds."""
-        rests = self._rests(metric)
-        found = over_seeds(list(self.scores(metric, arm, size)), rests)
-        return found.value, *bounded_interval(found, RANGE[metric], rests)
+        return interval_over_seeds(self.scores(metric, arm, size), self._rests(metric), RANGE[metric])
 
     def error(self, arm: str, size: int) -> Interval:
         """The error that curves are made of."""
@@ -203,18 +176,13 @@ class Curves(HeldOut):
         """For pairs of arms and each size, whether the error of the first is `BETTER` or `WORSE` than that of the
         second, or `UNTOLD`: by Student's t over groups and seeds, p-values by Holm's method over all pairs and sizes.
         One seed tells nothing."""
-        metric, places, p_values, below = error_of(self.context), [], [], []
-        for one, other in pairs:
-            for size in self.sizes:
-                found = over_seeds(list(self.scores(metric, one, size) - self.scores(metric, other, size)), self.groups)
-                places.append((one, other, size))
-                p_values.append(found.p_difference() if self.seeds > 1 else 1.0)
-                below.append(found.value < 0)
-        told = [p < 1 - LEVEL for p, _ in holm(p_values)]
-        return {
-            place: (BETTER if lower else WORSE) if known else UNTOLD
-            for place, known, lower in zip(places, told, below, strict=True)
-        }
+        metric, words = error_of(self.context), {-1: BETTER, 0: UNTOLD, 1: WORSE}
+        places = [(one, other, size) for one, other in pairs for size in self.sizes]
+        apart = [
+            over_seeds(list(self.scores(metric, one, size) - self.scores(metric, other, size)), self.groups)
+            for one, other, size in places
+        ]
+        return dict(zip(places, (words[sign] for sign in signs(apart, self.seeds > 1)), strict=True))
 
     @cached_property
     def to_use(self) -> dict[int, tuple[str, ...]]:
@@ -318,14 +286,6 @@ class Curves(HeldOut):
         noise = replace(noise, deviation=noise.low)
         least = best_scores(noise, self.truth.astype(np.float64), counts)["mae"]
         return least if all(curve[0].min() > least for curve in self.errors.values()) else math.nan
-
-
-def trained(contents: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """What each cell took, a row each."""
-    return pd.DataFrame(
-        {**one["tags"], **{name: one[name] for name in ("seconds", "peak_mb")}, "cell_id": one["id"]}
-        for one in contents
-    )
 
 
 def check_sizes(context: Context, split: Split) -> None:

@@ -15,9 +15,8 @@ from pipeline.report.blocks import Figure, Grid, Section, Text, Verdict, Written
 from pipeline.report.figures import colour_of, svg
 from pipeline.report.sections import explained_arms, file_name, warning_notes
 from pipeline.runs.context import Context
-from pipeline.studies.learning_curve.findings import Curves, error_of
-from pipeline.studies.learning_curve.words import units_of
-from pipeline.studies.tested import Tested
+from pipeline.studies.learning_curve.findings import Curves
+from pipeline.studies.words import error_name, error_with_units
 from pipeline.tables.targets import CLASSES
 
 HOW = (
@@ -54,7 +53,7 @@ def sections(context: Context, by_split: Sequence[Curves], said: Sequence[str]) 
 
 def _of_split(curves: Curves) -> Section:
     name = curves.split.name
-    metric = LABELS[error_of(curves.context)]
+    metric = error_name(curves)
     blocks: list[Any] = [
         Figure(f"curves-{file_name(name)}", _figure(curves), f"{metric} against the number of training rows, {name}"),
         _errors(curves),
@@ -66,19 +65,13 @@ def _of_split(curves: Curves) -> Section:
     return Section(f"{name} split", [*blocks, _laws(curves)])
 
 
-def named(curves: Tested) -> str:
-    """The error with its units."""
-    metric, units = LABELS[error_of(curves.context)], units_of(curves).strip()
-    return f"{metric} ({units})" if units else metric
-
-
 def _header(curves: Curves) -> tuple[str, ...]:
     return ("arm", *(f"{size} rows" for size in curves.sizes))
 
 
 def _errors(curves: Curves) -> Grid:
     rows = [(arm, *(curves.error(arm, size) for size in curves.sizes)) for arm in curves.arms]
-    caption = f"{named(curves)} on the test rows; lower is better."
+    caption = f"{error_with_units(curves)} on the test rows; lower is better."
     return Grid(_header(curves), rows, name="errors", caption=caption)
 
 
@@ -150,7 +143,7 @@ def _figure(curves: Curves) -> str:
 
 def in_error_and_rows(axis: Any, curves: Curves, beyond: Sequence[int] = ()) -> None:
     """Label the axes of error against training rows, both logarithmic; a tick without a name where more rows are."""
-    axis.set(xscale="log", yscale="log", xlabel="training rows", ylabel=named(curves))
+    axis.set(xscale="log", yscale="log", xlabel="training rows", ylabel=error_with_units(curves))
     axis.set_xticks([*curves.sizes, *beyond], [*map(number, curves.sizes), *("" for _ in beyond)])
     axis.yaxis.set_major_formatter(lambda value, _: number(value))
     axis.yaxis.set_minor_formatter(lambda value, _: number(value))

@@ -15,25 +15,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.arms.ladder import class_chances, code_behind, fit_arm, is_language_model, reads_notation
+from pipeline.arms.ladder import is_language_model
 from pipeline.cells.cell import Cell, digest, measured
-from pipeline.cells.reach import code_of
-from pipeline.evaluation.metrics import log_losses
-from pipeline.features.notations import CANONICAL
+from pipeline.evaluation.metrics import row_errors
 from pipeline.reporter import Reporter
 from pipeline.runs.context import Context, Machine
-from pipeline.runs.fits import OBJECTS, new_arm, training_inputs
-from pipeline.runs.held_out import training_groups
+from pipeline.runs.fits import new_arm
+from pipeline.runs.held_out import listed, predicted_by, training_groups
 from pipeline.runs.prepare import prepare as prepare_run
 from pipeline.settings.run import RunConfig
 from pipeline.splits.splitters import Split
-from pipeline.studies.learning_curve.budget import curve_budget, seconds_of_arm
-from pipeline.studies.learning_curve.findings import Curves, check_sizes, ordered, sizes_of, trained
+from pipeline.studies.budget import curve_budget, seconds_of_arm
+from pipeline.studies.fitting import fit_and_predict, fit_inputs, ordered, trained
+from pipeline.studies.learning_curve.findings import Curves, check_sizes, sizes_of
 from pipeline.studies.learning_curve.page import sections
 from pipeline.studies.learning_curve.settings import FEW_ARMS, Settings
 from pipeline.studies.learning_curve.words import sentences
 from pipeline.studies.study import Conclusion
-from pipeline.tables.targets import CLASSES
 
 __all__ = ["NAME", "Settings", "conclude", "described", "facts", "line", "plan", "prepare", "title"]
 NAME = "learning-curve"
@@ -64,21 +62,11 @@ def plan(context: Context, machine: Machine) -> list[Cell]:
 
 
 def _cell(context: Context, machine: Machine, split: Split, arm: str, size: int, seed: int) -> Cell:
-    order = ordered(context, split, seed)
-    on_model = is_language_model(arm)
-    inputs: dict[str, Any] = {
-        "table": context.table.fingerprint(),
-        "rows": digest(sorted(order[:size]), split.folds[0].test, [] if on_model else order[size:]),
-        "groups": digest([split.groups[row] for row in order]),
-        "reach": split.reach,
-        "bins": context.config.bins,
-        "seed": context.config.seed + seed,
-        "code": code_of(WORK, *OBJECTS, *code_behind(arm, context.table.kind)),
-    }
-    if reads_notation(arm) and context.config.representation != (CANONICAL,):
-        inputs["representation"] = context.config.representation
-    if on_model:
-        inputs["language_model"] = training_inputs(context, machine, arm, size)
+    order, test = ordered(context, split, seed), split.folds[0].test
+    train, on_model = sorted(order[:size]), is_language_model(arm)
+    inputs = fit_inputs(context, machine, split, train, test, arm, WORK) | {"seed": context.config.seed + seed}
+    if not on_model:  # it is scored on the rest of the training rows, too, by their groups
+        inputs |= {"rest": digest(order[size:]), "groups": digest([split.groups[row] for row in order])}
     tags = {"split": split.name, "arm": arm, "size": size, "seed": seed}
     return Cell(WORK, tags, inputs, (), f"{split.name} {arm}, {size} rows, seed {seed}", on_model)
 
@@ -103,30 +91,6 @@ def train_and_predict(
     return made
 
 
-def fit_and_predict(
-    context: Context, split: Split, model: Any, train: Sequence[str], labels: np.ndarray, sides: np.ndarray | None
-) -> dict[str, Any]:
-    """Fit a model on training rows with these labels, and what it says of the test rows."""
-    X = context.table.inputs
-    fit_on(context, split, model, X.loc[list(train)], labels, sides)
-    return answers(context, model, X.loc[list(split.folds[0].test)])
-
-
-def fit_on(
-    context: Context, split: Split, model: Any, X: pd.DataFrame, labels: np.ndarray, sides: np.ndarray | None
-) -> None:
-    """Fit a model on what it is given of training rows, by ``row_id``, with these labels."""
-    groups = training_groups(context, split, replace(split.folds[0], train=tuple(X.index)))
-    fit_arm(model, X, labels, groups, sides)
-
-
-def answers(context: Context, model: Any, X: pd.DataFrame) -> dict[str, Any]:
-    """What a fitted model says of rows: ``probabilities`` in the order of the classes, or a ``prediction`` each."""
-    if context.task == CLASSES:
-        return {"probabilities": class_chances(model, context.classes, X).tolist()}
-    return {"prediction": [float(value) for value in model.predict(X)]}
-
-
 def _rest(context: Context, split: Split, order: Sequence[str], size: int) -> list[str]:
     """Training rows outside of a draw, of groups that it has no row of (as the test rows are), as far as their target
     is a value."""
@@ -138,10 +102,8 @@ def _rest(context: Context, split: Split, order: Sequence[str], size: int) -> li
 
 def _error(context: Context, model: Any, X: Any, truth: np.ndarray) -> float:
     """The mean error of a model on rows, by the metric that curves are made of."""
-    if context.task == CLASSES:
-        chances = class_chances(model, context.classes, X)
-        return float(log_losses(truth.astype(str), chances, context.classes).mean())
-    return float(np.abs(np.asarray(model.predict(X)) - truth.astype(np.float64)).mean())
+    said = np.asarray(listed(context, predicted_by(context, model, X)))
+    return float(row_errors(truth, said, context.classes).mean())
 
 
 def described(context: Context) -> list[str]:

@@ -8,12 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.evaluation.curves import SIZES_FOR_A_FLOOR, limits
-from pipeline.evaluation.metrics import LABELS
 from pipeline.evaluation.numbers import enumerated, number
-from pipeline.studies.learning_curve.findings import BETTER, UNTOLD, WORSE, Curves, error_of
-from pipeline.studies.tested import Tested
-from pipeline.studies.words import few_groups, one_seed, with_interval
-from pipeline.tables.targets import CLASSES
+from pipeline.studies.learning_curve.findings import BETTER, UNTOLD, WORSE, Curves
+from pipeline.studies.words import error_name, few_groups, one_seed, units_of, with_interval
 
 
 def sentences(curves: Curves) -> list[str]:
@@ -30,12 +27,6 @@ def sentences(curves: Curves) -> list[str]:
         *one_seed(curves.seeds),
         *_alike(curves),
     ]
-
-
-def units_of(curves: Tested) -> str:
-    """The units behind an error, with the space before them."""
-    table = curves.context.table
-    return f" {table.units}" if table.units and curves.context.task != CLASSES else ""
 
 
 def _to_use(curves: Curves) -> str:
@@ -64,7 +55,7 @@ def _of_arm(curves: Curves, arm: str) -> str:
     """The ends of a curve, what the arm is worth in rows of the preferred baseline, and how it stands beside that."""
     first, last = curves.sizes[0], curves.sizes[-1]
     small, large = (with_interval(curves.error(arm, size)) for size in (first, last))
-    name, units = LABELS[error_of(curves.context)], units_of(curves)
+    name, units = error_name(curves), units_of(curves)
     said = f"{arm}: {name} {small}{units} with {first} training rows, {large} with {last}"
     if arm == curves.preferred:
         return f"{said}; the preferred baseline."
@@ -158,6 +149,6 @@ def _floor(curves: Curves) -> list[str]:
     if not np.isfinite(noise):
         return []
     return [
-        f"If the noise of repeated measurements is normal, no model can have an {LABELS[error_of(curves.context)]} "
+        f"If the noise of repeated measurements is normal, no model can have an {error_name(curves)} "
         f"below about {number(noise)}{units_of(curves)} on these test rows."
     ]

@@ -43,9 +43,9 @@ def steps_at(places: np.ndarray, points: np.ndarray, seed: int) -> tuple[np.ndar
         _, sizes, vectors = np.linalg.svd(differences, full_matrices=False)
         shares = np.cumsum(sizes**2) / np.sum(sizes**2)
         basis = vectors[: int(np.searchsorted(shares, SPANNED)) + 1]
-        along.append(length * _unit(rng.normal(size=(EACH, len(own))) @ differences @ basis.T @ basis))
+        along.append(length * unit(rng.normal(size=(EACH, len(own))) @ differences @ basis.T @ basis))
         drawn = rng.normal(size=(EACH, len(support))) @ support
-        across.append(length * _unit(drawn - drawn @ basis.T @ basis))
+        across.append(length * unit(drawn - drawn @ basis.T @ basis))
     return np.stack(along), np.stack(across)
 
 
@@ -54,5 +54,6 @@ def room_across(places: np.ndarray) -> int:
     return int(np.linalg.matrix_rank(places - places.mean(axis=0), tol=1e-6)) - NEIGHBOURS
 
 
-def _unit(vectors: np.ndarray) -> np.ndarray:
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors of length one. Shape (..., d)."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 
 from pipeline.evaluation.bootstrap import group_weights
-from pipeline.evaluation.estimates import LEVEL, Estimate, holm
+from pipeline.evaluation.estimates import Estimate, signs
 from pipeline.evaluation.metrics import divide
 from pipeline.evaluation.numbers import Interval
-from pipeline.evaluation.seeded import APART, bounded_interval, over_seeds, pseudo_values
+from pipeline.evaluation.seeded import APART, interval_over_seeds, over_seeds, pseudo_values
 from pipeline.runs.context import Context
-from pipeline.studies.failure import NO, UNTOLD, YES
+from pipeline.studies.failure import SHOWN
 from pipeline.studies.off_manifold.directions import EACH
 from pipeline.studies.words import RESAMPLES
 
@@ -94,13 +94,11 @@ class Findings:
 
     def agreement(self, treatment: str, kind: str) -> Interval:
         """The correlation of the changes between models of different seeds."""
-        estimate = over_seeds(list(self._agreements(treatment, kind)), self.groups)
-        return estimate.value, *bounded_interval(estimate, APART, self.groups)
+        return interval_over_seeds(self._agreements(treatment, kind), self.groups, APART)
 
     def size(self, treatment: str, kind: str) -> Interval:
         """The mean size of a change."""
-        estimate = over_seeds(list(self._sizes(treatment, kind)), self.groups)
-        return estimate.value, *bounded_interval(estimate, (0.0, np.inf), self.groups)
+        return interval_over_seeds(self._sizes(treatment, kind), self.groups, (0.0, np.inf))
 
     def lost(self, treatment: str) -> Estimate:
         """By how much models agree less about steps across than about steps along."""
@@ -110,12 +108,8 @@ class Findings:
     @cached_property
     def answers(self) -> dict[str, str]:
         """By treatment whether models agree less across than along; p-values by Holm's method over the treatments."""
-        estimates = [self.lost(name) for name in self.treatments]
-        told = holm([one.p_difference() if one.known else 1.0 for one in estimates])
-        return {
-            name: (YES if one.value > 0 else NO) if p < 1 - LEVEL else UNTOLD
-            for name, one, (p, _) in zip(self.treatments, estimates, told, strict=True)
-        }
+        told = signs([self.lost(name) for name in self.treatments])
+        return dict(zip(self.treatments, (SHOWN[sign] for sign in told), strict=True))
 
     def metrics(self) -> pd.DataFrame:
         """Agreement and size by treatment and kind of direction."""

@@ -13,6 +13,7 @@ from pipeline.cells.cell import pinned
 from pipeline.features.structures import CleanDescriptors, descriptors
 from pipeline.lm.rows import Rows
 from pipeline.lm.training import pooled
+from pipeline.studies.off_manifold.directions import unit
 
 MLP, LM_HEAD = "mlp", "lm-head"
 WIDTH, EPOCHS, RATE, DECAY = 128, 300, 3e-3, 1e-3  # of the network; two hidden layers, whole batches
@@ -66,7 +67,7 @@ class Network:
     def steepest(self, rows: np.ndarray) -> np.ndarray:
         places = self.places[rows].clone().requires_grad_()
         (slope,) = torch.autograd.grad(self.layers(places).sum(), places)
-        return _unit(slope.numpy().astype(np.float64))
+        return unit(slope.numpy().astype(np.float64))
 
 
 class Read:
@@ -92,7 +93,7 @@ class Read:
             (slope,) = torch.autograd.grad(self._said(own, shift).sum(), shift)
             return slope
 
-        return _unit(self._over(rows, slopes))
+        return unit(self._over(rows, slopes))
 
     def _said(self, rows: np.ndarray, shift: torch.Tensor) -> torch.Tensor:
         engine = self.arm.engine
@@ -134,7 +135,3 @@ MODELS = {
     MLP: "A network with two hidden layers over standardised descriptors, which are moved.",
     LM_HEAD: "The language model; all tokens of a molecule are moved alike where they enter the trained layers.",
 }
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)

@@ -78,15 +78,7 @@ def failure(found: Sequence[Findings]) -> Failure:
         f"steps at {len(found[0].groups)} training molecules, {found[0].seeds} models of each kind",
         LOST,
         0.0,
-        [
-            Outcome(
-                one.model,
-                "steps across",
-                (one.lost(TRAINED).value, *one.lost(TRAINED).interval()),
-                one.answers[TRAINED],
-            )
-            for one in found
-        ],
+        [Outcome(one.model, "steps across", _lost(one, TRAINED), one.answers[TRAINED]) for one in found],
         "; ".join(null),
         "train several models, and keep within the domain of the table; rows that span more directions",
         "a step in what a model reads need not be a molecule; who agrees need not be right",

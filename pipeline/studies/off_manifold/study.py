@@ -14,20 +14,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.arms.ladder import HEAD, code_behind, fit_arm
+from pipeline.arms.ladder import HEAD
 from pipeline.cells.cell import Cell, digest, measured
-from pipeline.cells.reach import code_of
 from pipeline.errors import InputError
-from pipeline.features.notations import CANONICAL
 from pipeline.reporter import Reporter
 from pipeline.runs.context import Context, Machine
 from pipeline.runs.estimates import Probe
-from pipeline.runs.fits import OBJECTS, new_arm, training_inputs
-from pipeline.runs.held_out import training_groups
+from pipeline.runs.fits import new_arm
 from pipeline.runs.prepare import prepare as prepare_run
 from pipeline.settings.run import RunConfig
-from pipeline.studies.learning_curve.budget import curve_budget, seconds_of_arm
-from pipeline.studies.learning_curve.findings import ordered, trained
+from pipeline.settings.study import require_canonical, require_molecules
+from pipeline.studies.budget import curve_budget, seconds_of_arm
+from pipeline.studies.fitting import drawn, fit_inputs, fit_on, trained
 from pipeline.studies.off_manifold.directions import LEAST_ACROSS, NEIGHBOURS, room_across, steps_at
 from pipeline.studies.off_manifold.findings import (
     ACROSS,
@@ -44,24 +42,22 @@ from pipeline.studies.off_manifold.models import MLP, Moved, Network, Read, plac
 from pipeline.studies.off_manifold.page import failure, sections, sentences
 from pipeline.studies.off_manifold.settings import Settings
 from pipeline.studies.study import Conclusion
-from pipeline.tables.kinds import MOLECULES
 from pipeline.tables.targets import CLASSES
 
 __all__ = ["NAME", "Settings", "conclude", "described", "facts", "line", "plan", "prepare", "title"]
 NAME = "off-manifold"
 WORK = "pipeline.studies.off_manifold.study:train_and_move"
 LEAST_ROWS = 30  # training rows
+BASIS = "ridge"  # the arm whose features a network reads
 SECONDS_OF_NETWORK = 3.0
 SLOPE = 3  # readings that take as long as one with its gradient
 
 
 def prepare(config: RunConfig, settings: Settings, reporter: Reporter) -> Context:
     """The table and its hold-out; an error where it has no numbers or two classes, too few rows, or no directions."""
-    if config.kind is not MOLECULES:
-        raise InputError(f"{config.table}: the study is about molecules; name their column with --smiles")
-    if config.representation != (CANONICAL,):
-        raise InputError("representation is for other commands: this study reads canonical SMILES")
-    arms = (HEAD,) if HEAD in settings.models else ("ridge",)
+    require_molecules(config)
+    require_canonical(config, "reads canonical SMILES")
+    arms = (HEAD,) if HEAD in settings.models else (BASIS,)
     config = replace(config, arms=arms, split=settings.split, folds=0, repeats=1, n_train=0)
     context = replace(prepare_run(config, reporter), settings=settings)
     if context.task == CLASSES and len(context.classes) != 2:
@@ -84,8 +80,7 @@ def prepare(config: RunConfig, settings: Settings, reporter: Reporter) -> Contex
 
 def _rows(context: Context) -> list[str]:
     """The training rows, the same for all models."""
-    rows = ordered(context, context.splits[0], 0)
-    return sorted(rows[: context.settings.rows or len(rows)])
+    return drawn(context, context.splits[0], 0)
 
 
 def _smiles(context: Context, rows: Sequence[str]) -> list[str]:
@@ -111,17 +106,13 @@ def plan(context: Context, machine: Machine) -> list[Cell]:
 
 
 def _cell(context: Context, machine: Machine, model: str, treatment: str, seed: int, needs: tuple[Cell, ...]) -> Cell:
-    rows, on_model = _rows(context), model != MLP
-    inputs: dict[str, Any] = {
-        "table": context.table.fingerprint(),
-        "rows": digest(rows, _points(context).tolist()),
+    rows, split, on_model = _rows(context), context.splits[0], model != MLP
+    arm = HEAD if on_model else BASIS
+    inputs = fit_inputs(context, machine, split, rows, split.folds[0].test, arm, WORK) | {
+        "points": digest(_points(context).tolist()),
         "steps_by": context.config.seed,
         "seed": context.config.seed + seed,
-        "bins": context.config.bins,
-        "code": code_of(WORK, *OBJECTS, *(code_behind(HEAD, context.table.kind) if on_model else ())),
     }
-    if on_model:
-        inputs["language_model"] = training_inputs(context, machine, HEAD, len(rows))
     tags = {
         "split": context.splits[0].name,
         "arm": model,
@@ -167,8 +158,7 @@ def _model(context: Context, machine: Machine, cell: Cell) -> tuple[Moved, np.nd
         return Network(places, None if cell.tags["treatment"] == UNTRAINED else labels, of_classes, seed), places
     X = context.table.inputs.loc[rows]
     arm = new_arm(context, machine, HEAD, seed, cell.label, split.reach)
-    groups = training_groups(context, split, replace(split.folds[0], train=tuple(rows)))
-    fit_arm(arm, X, y, groups, None if cell.tags["treatment"] == PERMUTED else context.table.censoring(rows))
+    fit_on(context, split, arm, X, y, None if cell.tags["treatment"] == PERMUTED else context.table.censoring(rows))
     return Read(arm, X), places_of_tokens(arm, X)
 
 

@@ -14,14 +14,13 @@ from pipeline.arms.catalogue import ARMS
 from pipeline.arms.ladder import CONTROLS
 from pipeline.evaluation.bootstrap import group_weights
 from pipeline.evaluation.estimates import LEVEL, Estimate, holm
-from pipeline.evaluation.metrics import RANGE, divide
+from pipeline.evaluation.metrics import RANGE, divide, row_errors
 from pipeline.evaluation.numbers import Interval
-from pipeline.evaluation.seeded import SHARE, UNBOUNDED, bounded_interval, over_seeds
+from pipeline.evaluation.seeded import SHARE, UNBOUNDED, interval_over_seeds, over_seeds
 from pipeline.runs.context import Context
-from pipeline.runs.origins import errors, losses
+from pipeline.runs.origins import losses
 from pipeline.splits.splitters import Split
-from pipeline.studies.learning_curve.findings import error_of
-from pipeline.studies.words import RESAMPLES
+from pipeline.studies.words import RESAMPLES, error_of
 from pipeline.tables.table import Table
 from pipeline.tables.targets import CLASSES
 
@@ -126,7 +125,7 @@ class Findings:
                 predicted = np.array(said)
                 part = pd.DataFrame(predicted.reshape(len(truth), -1), index=list(fold.test)).add_prefix("p")
                 part["truth"], part["fold"], part["cell_id"] = truth, fold.fold, content["id"]
-                part["error"] = errors(truth, predicted, self.context.classes)
+                part["error"] = row_errors(truth, predicted, self.context.classes)
                 part["loss"] = losses(truth, predicted, self.context.classes)
                 if name in (PREDICTED, PERMUTED):
                     part["found"], part["hit"] = content["found"], np.equal(content["found"], content["given"])
@@ -181,8 +180,7 @@ class Findings:
         return over_seeds(list(scores), self.groups(split))
 
     def interval(self, scores: Sequence[np.ndarray], split: str, bounds: tuple[float, float]) -> Interval:
-        found = self.estimate(scores, split)
-        return found.value, *bounded_interval(found, bounds, self.groups(split))
+        return interval_over_seeds(scores, self.groups(split), bounds)
 
     def error(self, split: str, arm: str) -> Interval:
         """The mean error of an arm, with its interval."""
@@ -210,8 +208,7 @@ class Findings:
         assert self.apart is not None
         name = self.apart.name
         near = np.mean(self.error_scores(RANDOM, arm, by=name), axis=0)
-        found = self.estimate([divide(apart, near) for apart in self.error_scores(name, arm)], name)
-        return found.value, *bounded_interval(found, (0.0, np.inf), self.groups(name))
+        return self.interval([divide(apart, near) for apart in self.error_scores(name, arm)], name, (0.0, np.inf))
 
     @cached_property
     def shown(self) -> dict[str, bool]:

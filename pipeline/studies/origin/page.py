@@ -11,7 +11,7 @@ from pipeline.report.blocks import Figure, Grid, Section, Text, Verdict, note
 from pipeline.report.figures import PLAIN, svg
 from pipeline.report.sections import explained_arms, warning_notes
 from pipeline.studies.origin.findings import ALONE, PERMUTED, PREDICTED, RANDOM, Findings
-from pipeline.studies.origin.words import error_name, units_of
+from pipeline.studies.words import error_with_units
 from pipeline.tables.targets import CLASSES
 
 HOW = (
@@ -31,7 +31,7 @@ OF_SOURCES = "Errors are those of {arm}: on random folds, and with sources apart
 
 def sections(found: Findings, said: Sequence[str]) -> list[Section]:
     """All of the page."""
-    alt = f"{_named(found)} of each arm on random folds and with sources apart"
+    alt = f"{error_with_units(found)} of each arm on random folds and with sources apart"
     explained = [*explained_arms(found.context.arms), *ALONE.items()]
     return [
         Section("", [Verdict(said), note(HOW)]),
@@ -42,11 +42,6 @@ def sections(found: Findings, said: Sequence[str]) -> list[Section]:
             [Grid((), explained, wrapped=frozenset({1})), Text(warning_notes(found.context))],
         ),
     ]
-
-
-def _named(found: Findings) -> str:
-    units = units_of(found).strip()
-    return f"{error_name(found)} ({units})" if units else error_name(found)
 
 
 def _splits(found: Findings) -> list[tuple[str, str]]:
@@ -60,7 +55,7 @@ def _errors(found: Findings) -> Grid:
         (arm, *(found.error(name, arm) if arm in found.arms(name) else None for name, _ in splits))
         for arm in found.arms(RANDOM)
     ]
-    caption = f"{_named(found)}, out of fold, {len(found.rows)} rows; lower is better."
+    caption = f"{error_with_units(found)}, out of fold, {len(found.rows)} rows; lower is better."
     return Grid(("arm", *(called for _, called in splits)), rows, name="errors", caption=caption)
 
 
@@ -115,7 +110,7 @@ def _figure(found: Findings) -> str:
         axis.plot(values[:, 0], places, "o", color=colour, ms=5, label=called)
     axis.axvline(found.error(RANDOM, found.control)[0], color=PLAIN, lw=0.8, ls=":")
     axis.set_yticks(range(len(arms)), arms)
-    axis.set_xlabel(_named(found))
+    axis.set_xlabel(error_with_units(found))
     if found.context.task != CLASSES:
         axis.set_xlim(left=0)
     axis.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)

@@ -14,19 +14,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.arms.ladder import code_behind, fit_arm, is_language_model, reads_notation
+from pipeline.arms.ladder import is_language_model
 from pipeline.cells.cell import Cell, digest, measured
 from pipeline.cells.reach import code_of
-from pipeline.cells.store import Store
 from pipeline.errors import InputError
-from pipeline.features.notations import CANONICAL
 from pipeline.features.similarity import row_bits
 from pipeline.reporter import Reporter
-from pipeline.runs.budget import STEP_LIMITS, Budget, Reduction, fewer_steps, most_steps
+from pipeline.runs.budget import STEP_LIMITS, Budget, fewer_steps
 from pipeline.runs.context import Context, Machine
 from pipeline.runs.estimates import Probe
-from pipeline.runs.fits import OBJECTS, new_arm, training_inputs
-from pipeline.runs.held_out import listed, predicted_by, training_groups
+from pipeline.runs.fits import OBJECTS, new_arm
+from pipeline.runs.held_out import listed, predicted_by
 from pipeline.runs.origins import (
     TREES,
     by_source,
@@ -41,8 +39,8 @@ from pipeline.runs.prepare import cleaned, load_raw, with_rows
 from pipeline.settings.run import RunConfig
 from pipeline.splits.build import build_splits, seed_of_repeat
 from pipeline.splits.splitters import Fold, Split
-from pipeline.studies.learning_curve.budget import seconds_of_arm
-from pipeline.studies.learning_curve.findings import trained
+from pipeline.studies.budget import fewer, left_out_of, seconds_of_arm, summed
+from pipeline.studies.fitting import fit_inputs, fit_on, trained
 from pipeline.studies.origin.findings import DEALT, PERMUTED, PREDICTED, TRUE, Findings, sources_of, structured
 from pipeline.studies.origin.page import sections
 from pipeline.studies.origin.settings import ORIGIN_ARMS, Settings
@@ -150,27 +148,15 @@ def _seed(context: Context, fold: Fold) -> int:
 
 
 def _fit(context: Context, machine: Machine, split: Split, fold: Fold, arm: str) -> Cell:
-    on_model = is_language_model(arm)
-    inputs: dict[str, Any] = {
-        "table": context.table.fingerprint(),
-        "rows": digest(fold.train, fold.test),
-        "groups": digest([split.groups[row] for row in fold.train]),
-        "bins": context.config.bins,
-        "seed": _seed(context, fold),
-        "code": code_of(FIT, *OBJECTS, *code_behind(arm, context.table.kind)),
-    }
-    if reads_notation(arm) and context.config.representation != (CANONICAL,):
-        inputs["representation"] = context.config.representation
-    if on_model:
-        inputs["language_model"] = training_inputs(context, machine, arm, len(fold.train))
+    inputs = fit_inputs(context, machine, split, fold.train, fold.test, arm, FIT) | {"seed": _seed(context, fold)}
     label = f"{split.name}{split.named(fold)} {arm}"
-    return Cell(FIT, _tags(split, fold, arm), inputs, (), label, on_model)
+    return Cell(FIT, _tags(split, fold, arm), inputs, (), label, is_language_model(arm))
 
 
 def _ask(context: Context, split: Split, fold: Fold, what: str) -> Cell:
     sources = sources_of(context.table, context.settings.origin)
     inputs = {
-        "table": context.table.fingerprint(),
+        "table": context.once("fingerprint", context.table.fingerprint),
         "rows": digest(fold.train, fold.test),
         "sources": context.once("sources", lambda: digest(sorted(sources.items()))),
         "bins": context.config.bins,
@@ -190,8 +176,7 @@ def fit_and_predict(
     made: dict[str, Any] = {}
     with measured(made):
         model = new_arm(context, machine, cell.tags["arm"], cell.inputs["seed"], cell.label, split.reach)
-        groups, sides = training_groups(context, split, fold), context.table.censoring(train)
-        fit_arm(model, X.loc[train], y.loc[train].to_numpy(), groups, sides)
+        fit_on(context, split, model, X.loc[train], y.loc[train].to_numpy(), context.table.censoring(train))
         made["said"] = {cell.tags["arm"]: listed(context, predicted_by(context, model, X.loc[list(fold.test)]))}
     return made
 
@@ -280,42 +265,14 @@ def conclude(context: Context, contents: Sequence[Mapping[str, Any]]) -> Conclus
 
 
 def seconds_of(context: Context, cell: Cell, measured: Probe) -> float:
-    """Seconds of a cell, from what was timed; trees that tell sources are not timed, and counted by their rows."""
+    """Seconds of a cell, from what was timed; trees that tell sources are not timed, and left_out_of by their rows."""
     if cell.work == FIT:
         return seconds_of_arm(context, cell, measured)
     return TREES * cell.tags["size"] * SECONDS[cell.tags["arm"] == PERMUTED]
 
 
-def _seconds(context: Context, machine: Machine, measured: Probe) -> dict[str, float]:
-    """Seconds by what is fitted, over all cells that are still missing."""
-    store, seconds = Store(context.folder), dict[str, float]()
-    for cell in plan(context, machine):
-        if store.read(cell.id) is None:
-            name = cell.tags["arm"]
-            seconds[name] = seconds.get(name, 0.0) + seconds_of(context, cell, measured)
-    return seconds
-
-
-def _fewer_repeats(repeats: int) -> Reduction:
-    def reduce(context: Context) -> Context | None:
-        if context.settings.repeats <= repeats:
-            return None
-        return replace(context, settings=replace(context.settings, repeats=repeats))
-
-    return Reduction(reduce, "repeats")
-
-
-def _left_out(whole: Context, smaller: Context) -> list[str]:
-    notes = []
-    if smaller.settings.repeats < whole.settings.repeats:
-        notes.append(f"repeats: {smaller.settings.repeats} of {whole.settings.repeats}")
-    if most_steps(smaller) < most_steps(whole):
-        notes.append(f"optimiser steps of the language-model arms: {most_steps(smaller)}")
-    return notes
-
-
 BUDGET = Budget(
-    (_fewer_repeats(2), fewer_steps(STEP_LIMITS[2]), _fewer_repeats(1), fewer_steps(STEP_LIMITS[3])),
-    _seconds,
-    _left_out,
+    (fewer("repeats", 2), fewer_steps(STEP_LIMITS[2]), fewer("repeats", 1), fewer_steps(STEP_LIMITS[3])),
+    summed(plan, seconds_of),
+    left_out_of({"repeats": "repeats"}),
 )

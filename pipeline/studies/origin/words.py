@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.evaluation.metrics import LABELS
 from pipeline.evaluation.numbers import Interval
 from pipeline.studies.failure import UNTOLD, YES, Failure, Outcome
-from pipeline.studies.learning_curve.findings import error_of
 from pipeline.studies.origin.findings import (
     DEALT,
     LEARNED,
@@ -22,8 +20,7 @@ from pipeline.studies.origin.findings import (
     TRUE,
     Findings,
 )
-from pipeline.studies.words import few_groups, in_percent, with_interval
-from pipeline.tables.targets import CLASSES
+from pipeline.studies.words import error_name, few_groups, in_percent, units_of, with_interval
 
 LIMITS = (
     "What this cannot show: sources differ in chemistry for good reasons. A paper studies one scaffold, so that its "
@@ -49,16 +46,6 @@ def sentences(found: Findings, left_out: Sequence[str] = ()) -> list[str]:
         *(few_groups(found.sources, "independent sources, where sources are apart") if found.apart else []),
         *(["Dealt to folds once: no interval includes the variation between divisions."] if repeats == 1 else []),
     ]
-
-
-def units_of(found: Findings) -> str:
-    """The units behind an error, with the space before them."""
-    table = found.context.table
-    return f" {table.units}" if table.units and found.context.task != CLASSES else ""
-
-
-def error_name(found: Findings) -> str:
-    return LABELS[error_of(found.context)]
 
 
 def _error(found: Findings, split: str, arm: str) -> str:
@@ -139,9 +126,8 @@ def _apart(found: Findings) -> list[str]:
 
 
 def _bound(found: Findings) -> str:
-    return (
-        f"Control: the true source alone has an {error_name(found)} of {_error(found, RANDOM, TRUE)} on random folds."
-    )
+    error = _error(found, RANDOM, TRUE)
+    return f"Control: the true source alone has an {error_name(found)} of {error} on random folds."
 
 
 def _classes(found: Findings) -> list[str]:

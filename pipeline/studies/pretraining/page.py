@@ -15,10 +15,11 @@ from pipeline.evaluation.numbers import Interval, number
 from pipeline.report.blocks import Figure, Grid, Section, Text, Verdict, note
 from pipeline.report.figures import PLAIN, colour_of, svg
 from pipeline.report.sections import warning_notes
-from pipeline.studies.learning_curve.page import in_error_and_rows, named, rows_cell
+from pipeline.studies.learning_curve.page import in_error_and_rows, rows_cell
 from pipeline.studies.pretraining.findings import Findings
 from pipeline.studies.pretraining.probes import PROBED, TARGET
 from pipeline.studies.pretraining.starts import FROM_RANDOM, STARTS
+from pipeline.studies.words import error_with_units
 
 HOW = (
     "All trainings take the same rows and seeds, those that tune layers the same steps; each start lacks one thing. "
@@ -46,7 +47,7 @@ def sections(
 ) -> list[Section]:
     """All of the page."""
     split = found.split.name
-    alt = f"{named(found)} against the number of training rows, by start"
+    alt = f"{error_with_units(found)} against the number of training rows, by start"
     parts = [
         Section("", [Verdict(said), note(HOW, LIMITS)]),
         Section(
@@ -76,7 +77,7 @@ def sections(
 def _errors(found: Findings) -> Grid:
     header = ("from", *(f"{size} rows" for size in found.sizes))
     rows = [(name, *(found.error(name, size) for size in found.sizes)) for name in found.arms]
-    return Grid(header, rows, name="errors", caption=f"{named(found)} on the test rows; lower is better.")
+    return Grid(header, rows, name="errors", caption=f"{error_with_units(found)} on the test rows; lower is better.")
 
 
 def _worth(found: Findings) -> Grid:

@@ -31,7 +31,7 @@ from pipeline.lm.engine import load_model
 from pipeline.lm.tokens import PromptTokens
 from pipeline.runs.context import Context, Machine
 from pipeline.runs.fits import OBJECTS
-from pipeline.studies.learning_curve.findings import ordered
+from pipeline.studies.fitting import ordered
 from pipeline.tables.catalogue import card
 from pipeline.tables.kinds import MOLECULES
 from pipeline.tables.molecules import MoleculeError, canonical_smiles

@@ -13,23 +13,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.arms.ladder import code_behind, is_language_model
+from pipeline.arms.ladder import is_language_model
 from pipeline.arms.language_model import frozen
 from pipeline.cells.cell import Cell, digest, measured
-from pipeline.cells.reach import code_of
-from pipeline.errors import InputError
-from pipeline.features.notations import CANONICAL
 from pipeline.lm.altered import altered_engine
 from pipeline.reporter import Reporter
 from pipeline.runs.budget import Reduction
 from pipeline.runs.context import Context, Machine
 from pipeline.runs.estimates import Probe
-from pipeline.runs.fits import OBJECTS, new_arm, starting_adapter, training_inputs
+from pipeline.runs.fits import new_arm, starting_adapter, training_inputs
 from pipeline.runs.prepare import prepare as prepare_run
 from pipeline.settings.run import RunConfig
-from pipeline.studies.learning_curve.budget import curve_budget, seconds_of_arm
-from pipeline.studies.learning_curve.findings import check_sizes, ordered, sizes_of, trained
-from pipeline.studies.learning_curve.study import fit_and_predict
+from pipeline.settings.study import require_canonical
+from pipeline.studies.budget import curve_budget, seconds_of_arm
+from pipeline.studies.fitting import fit_and_predict, fit_inputs, ordered, trained
+from pipeline.studies.learning_curve.findings import check_sizes, sizes_of
 from pipeline.studies.pretraining.findings import Findings
 from pipeline.studies.pretraining.page import sections
 from pipeline.studies.pretraining.probes import OTHER_ROWS, PROBE, PROBED, probe_code
@@ -48,8 +46,7 @@ LAYERS_MORE = 6  # than `lm-head` uses are asked by a probe
 
 def prepare(config: RunConfig, settings: Settings, reporter: Reporter) -> Context:
     """The table and its hold-out; starts that this model does not have are left out, and said to be."""
-    if config.representation != (CANONICAL,):
-        raise InputError("representation is for other commands: this study takes away parts of the usual one")
+    require_canonical(config, "takes away parts of the usual one")
     arms = (TEXT_WITHOUT_A_MODEL, TUNED_HEAD)
     config = replace(config, arms=arms, split=settings.split, folds=0, repeats=1, n_train=0)
     context = prepare_run(config, reporter)
@@ -78,18 +75,9 @@ def plan(context: Context, machine: Machine) -> list[Cell]:
 
 def _cell(context: Context, machine: Machine, name: str, size: int, seed: int) -> Cell:
     split = context.splits[0]
-    order = ordered(context, split, seed)
-    inputs: dict[str, Any] = {
-        "table": context.table.fingerprint(),
-        "rows": digest(sorted(order[:size]), split.folds[0].test),
-        "groups": digest([split.groups[row] for row in order[:size]]),
-        "reach": split.reach,
-        "bins": context.config.bins,
-        "seed": context.config.seed + seed,
-        "code": code_of(WORK, *OBJECTS, *code_behind(TUNED_HEAD if name in STARTS else name, context.table.kind)),
-    }
-    if name in STARTS:
-        inputs["language_model"] = training_inputs(context, machine, TUNED_HEAD, size)
+    train, arm = sorted(ordered(context, split, seed)[:size]), TUNED_HEAD if name in STARTS else name
+    inputs = fit_inputs(context, machine, split, train, split.folds[0].test, arm, WORK)
+    inputs |= {"seed": context.config.seed + seed}
     tags = {"split": split.name, "arm": name, "size": size, "seed": seed}
     return Cell(WORK, tags, inputs, (), f"{name}, {size} rows, seed {seed}", name in STARTS)
 

@@ -10,13 +10,13 @@ import pandas as pd
 from pipeline.evaluation.metrics import LABELS
 from pipeline.evaluation.numbers import Interval
 from pipeline.report.sections import interval_of
-from pipeline.studies.learning_curve.findings import BETTER, UNTOLD, WORSE, error_of
-from pipeline.studies.learning_curve.words import listed, rows_in_words, units_of
+from pipeline.studies.learning_curve.findings import BETTER, UNTOLD, WORSE
+from pipeline.studies.learning_curve.words import listed, rows_in_words
 from pipeline.studies.pretraining.findings import LEAST_SEEDS_FOR_NULL, Findings
 from pipeline.studies.pretraining.probes import PUBLISHED, TARGET
 from pipeline.studies.pretraining.questions import QUESTIONS
 from pipeline.studies.pretraining.starts import DESCRIPTORS, FROM_RANDOM, PERMUTED, PRETRAINED
-from pipeline.studies.words import few_groups, one_seed, with_interval
+from pipeline.studies.words import error_name, few_groups, one_seed, units_of, with_interval
 from pipeline.tables.targets import CLASSES
 
 
@@ -62,16 +62,15 @@ def _answer(found: Findings, one: str, other: str, better: str, worse: str, unto
     if by_state[UNTOLD]:
         everywhere = len(by_state[UNTOLD]) == len(found.sizes)
         said.append(untold if everywhere else f"not shown with {listed(by_state[UNTOLD])}")
-    size, name = found.sizes[-1], LABELS[error_of(found.context)]
+    size, name = found.sizes[-1], error_name(found)
     first, second = (with_interval(found.error(arm, size)) for arm in (one, other))
-    return (
-        f"{'; '.join(said)}: with {size} rows the {name} is {first}{units_of(found)} from {one}, {second} from {other}."
-    )
+    errors = f"{first}{units_of(found)} from {one}, {second} from {other}"
+    return f"{'; '.join(said)}: with {size} rows the {name} is {errors}."
 
 
 def _null(found: Findings) -> str:
     """What was learned from permuted labels: nothing, or the design is broken."""
-    size, name = found.sizes[-1], LABELS[error_of(found.context)]
+    size, name = found.sizes[-1], error_name(found)
     permuted, constant = (with_interval(found.error(arm, size)) for arm in (PERMUTED, found.control))
     what = "an AUROC beyond a half" if found.context.task == CLASSES else "a rank correlation with the truth"
     low, high = found.null.interval(bounds=(-1.0, 1.0)) if found.seeds > 1 else (math.nan, math.nan)

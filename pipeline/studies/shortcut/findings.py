@@ -12,10 +12,9 @@ import pandas as pd
 
 from pipeline.arms.ladder import CONTROLS
 from pipeline.evaluation.estimates import LEVEL, Estimate, holm
-from pipeline.evaluation.metrics import RANGE, divide, log_losses
+from pipeline.evaluation.metrics import RANGE, divide, row_errors
 from pipeline.evaluation.numbers import Interval
-from pipeline.evaluation.seeded import bounded_interval, over_seeds
-from pipeline.studies.learning_curve.findings import error_of
+from pipeline.evaluation.seeded import interval_over_seeds, over_seeds
 from pipeline.studies.shortcut.planting import (
     UNMARKED,
     Training,
@@ -27,7 +26,7 @@ from pipeline.studies.shortcut.planting import (
 )
 from pipeline.studies.shortcut.settings import NULL
 from pipeline.studies.tested import Tested
-from pipeline.tables.targets import CLASSES
+from pipeline.studies.words import error_of
 
 SAME, RANDOM, NONE, REVERSED = "as in training", "at random", "on no row", "reversed"  # how the marker goes in the test
 TESTS = {
@@ -121,11 +120,8 @@ class Findings(Tested):
         key = (arm, training, seed, carried)
         if key not in self._losses:
             said = self.answers[key]
-            if self.context.task == CLASSES:
-                chances = np.array(said["probabilities"])[self.kept]
-                self._losses[key] = log_losses(self.truth.astype(str), chances, self.context.classes)
-            else:
-                self._losses[key] = np.abs(np.array(said["prediction"])[self.kept] - self.truth.astype(np.float64))
+            answered = np.array(said.get("probabilities", said.get("prediction")))[self.kept]
+            self._losses[key] = row_errors(self.truth, answered, self.context.classes)
         return self._losses[key]
 
     @cached_property
@@ -195,8 +191,7 @@ class Findings(Tested):
         return over_seeds(list(per_seed), self.groups_for(marker))
 
     def _interval(self, per_seed: np.ndarray, marker: str, bounds: tuple[float, float] = UNBOUNDED) -> Interval:
-        found = self._estimate(per_seed, marker)
-        return found.value, *bounded_interval(found, bounds, self.groups_for(marker))
+        return interval_over_seeds(per_seed, self.groups_for(marker), bounds)
 
     def error(self, arm: str, training: Training, test: str) -> Interval:
         """The error with the marker in the test as it says."""

@@ -8,15 +8,13 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 
-from pipeline.evaluation.metrics import LABELS
 from pipeline.report.blocks import Figure, Grid, Section, Text, Verdict, note
 from pipeline.report.figures import PLAIN, colour_of, svg
 from pipeline.report.sections import explained_arms, warning_notes
-from pipeline.studies.learning_curve.findings import error_of
-from pipeline.studies.learning_curve.page import named
 from pipeline.studies.shortcut.findings import TESTS, Findings
 from pipeline.studies.shortcut.planting import Training, marker_of
 from pipeline.studies.shortcut.settings import NULL
+from pipeline.studies.words import error_name, error_with_units
 
 HOW = (
     "In training a row whose label is above the median of the training rows (or that is of the class named above) "
@@ -75,8 +73,8 @@ def _reliance(found: Findings, marker: str) -> Grid:
         values = [found.reliance[marker, arm, one].value for one in (*planted, NULL)]
         rows.append((arm, *values, shown or "none"))
     caption = (
-        f"Reliance, in {named(found)}: how much worse it is on the wrong rows than at random, less that at strength "
-        f"{NULL:g} (the column before the last)."
+        f"Reliance, in {error_with_units(found)}: how much worse it is on the wrong rows than at random, less that at "
+        f"strength {NULL:g} (the column before the last)."
     )
     return Grid(header, rows, frozenset({len(header) - 1}), name=f"reliance {marker}", caption=caption)
 
@@ -94,8 +92,9 @@ def _errors(found: Findings, marker: str) -> Grid:
         for arm in found.arms
     ]
     caption = (
-        f"{named(found)} by how the marker goes in the test, of models trained at strength {training.strength:g}, "
-        "beside those trained without any marker; the cost is the difference between the latter and a marker at random."
+        f"{error_with_units(found)} by how the marker goes in the test, of models trained at strength "
+        f"{training.strength:g}, beside those trained without any marker; the cost is the difference between the "
+        "latter and a marker at random."
     )
     return Grid(header, rows, name=f"errors {marker}", caption=caption)
 
@@ -110,10 +109,10 @@ def _figure(found: Findings, marker: str) -> str:
         axis.plot(places, values[:, 0], "o-", color=colour_of(arm), label=arm, ms=4)
         axis.vlines(places, values[:, 1], values[:, 2], color=colour_of(arm), lw=1.2, alpha=0.6)
     axis.axhline(0.0, color=PLAIN, lw=0.8, ls=":")
-    units = named(found).removeprefix(LABELS[error_of(found.context)])
+    units = error_with_units(found).removeprefix(error_name(found))
     axis.set(
         xlabel="strength: chance of the marker above the median, in training",
-        ylabel=f"{LABELS[error_of(found.context)]} reversed − at random{units}",
+        ylabel=f"{error_name(found)} reversed − at random{units}",
     )
     axis.set_xticks(found.strengths, [f"{one:g}" for one in found.strengths])
     axis.grid(axis="y", alpha=0.25)

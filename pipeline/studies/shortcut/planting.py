@@ -13,7 +13,7 @@ from pipeline.errors import InputError
 from pipeline.runs.context import Context
 from pipeline.splits.build import seed_of_repeat
 from pipeline.splits.splitters import Split
-from pipeline.studies.learning_curve.findings import ordered
+from pipeline.studies.fitting import drawn
 from pipeline.studies.shortcut.markers import COUNTER_ION, FIELD, LABORATORY, MARKERS, Marker, markers_for
 from pipeline.studies.tested import check_test_groups
 from pipeline.tables.table import MIN_ROWS
@@ -97,11 +97,6 @@ def cannot_carry(context: Context, name: str) -> frozenset[str]:
     return context.once(("cannot", name), lambda: marker_of(context, name).cannot(context.table))
 
 
-def training_rows(context: Context, split: Split, seed: int) -> list[str]:
-    """The rows that a seed trains on."""
-    return sorted(ordered(context, split, seed)[: context.settings.rows or None])
-
-
 def dealt(context: Context, split: Split, training: Training, seed: int) -> list[str]:
     """The training rows that carry the marker: of those above the median a share of the strength, drawn by seed, of
     the others the rest of it. A larger strength keeps, and takes, what a smaller one drew."""
@@ -123,13 +118,13 @@ def _dealt(context: Context, split: Split, training: Training, seed: int) -> lis
 def free_rows(context: Context, split: Split, marker: str, seed: int) -> list[str]:
     """The training rows of a seed that can carry a marker."""
     cannot = cannot_carry(context, marker)
-    return [row for row in training_rows(context, split, seed) if row not in cannot]
+    return [row for row in drawn(context, split, seed) if row not in cannot]
 
 
 def trained_on(context: Context, split: Split, training: Training, seed: int) -> pd.DataFrame:
     """What arms are given of the training rows."""
     marked = dealt(context, split, training, seed) if training.marker else []
-    return _given(context, training, training_rows(context, split, seed), marked)
+    return _given(context, training, drawn(context, split, seed), marked)
 
 
 def tests(context: Context, split: Split, training: Training) -> Iterator[tuple[Training, bool, pd.DataFrame]]:
@@ -189,7 +184,7 @@ def check_rows(context: Context, split: Split) -> None:
     high = above(context, split)
     what = f"of class {favoured(context, split)!r}" if context.task == CLASSES else "above the median"
     for seed in range(context.settings.seeds):
-        rows = training_rows(context, split, seed)
+        rows = drawn(context, split, seed)
         count = int(high.loc[rows].sum())
         if not LEAST_ON_A_SIDE <= count <= len(rows) - LEAST_ON_A_SIDE:
             raise InputError(

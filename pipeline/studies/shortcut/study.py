@@ -12,22 +12,20 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.arms.ladder import code_behind, is_language_model
+from pipeline.arms.ladder import is_language_model
 from pipeline.cells.cell import Cell, digest, measured
-from pipeline.cells.reach import code_of
 from pipeline.errors import InputError
-from pipeline.features.notations import CANONICAL
 from pipeline.reporter import Reporter
 from pipeline.runs.budget import Reduction
 from pipeline.runs.context import Context, Machine
 from pipeline.runs.estimates import Probe
-from pipeline.runs.fits import OBJECTS, new_arm, training_inputs
+from pipeline.runs.fits import new_arm
 from pipeline.runs.prepare import cleaned, with_splits, without_long_rows
 from pipeline.settings.run import RunConfig
-from pipeline.studies.learning_curve.budget import curve_budget, seconds_of_arm
-from pipeline.studies.learning_curve.findings import trained
+from pipeline.settings.study import require_canonical
+from pipeline.studies.budget import curve_budget, seconds_of_arm
+from pipeline.studies.fitting import answers, drawn, fit_inputs, fit_on, trained
 from pipeline.studies.learning_curve.settings import FEW_ARMS
-from pipeline.studies.learning_curve.study import answers, fit_on
 from pipeline.studies.shortcut.findings import Findings
 from pipeline.studies.shortcut.markers import MARKERS
 from pipeline.studies.shortcut.page import sections
@@ -40,7 +38,6 @@ from pipeline.studies.shortcut.planting import (
     stands_for,
     tests,
     trained_on,
-    training_rows,
     trainings,
     why_not,
 )
@@ -55,8 +52,7 @@ WORK = "pipeline.studies.shortcut.study:train_and_predict"
 
 def prepare(config: RunConfig, settings: Settings, reporter: Reporter) -> Context:
     """The table and its hold-out; markers that the table does not allow are left out, and said to be."""
-    if config.representation != (CANONICAL,):
-        raise InputError("representation is for other commands: this study shows molecules as canonical SMILES")
+    require_canonical(config, "shows molecules as canonical SMILES")
     settings = replace(settings, arms=settings.arms or FEW_ARMS[config.kind])
     config = replace(config, arms=settings.arms, split=settings.split, folds=0, repeats=1, n_train=0)
     context = cleaned(config, config.arms, reporter)
@@ -98,23 +94,15 @@ def plan(context: Context, machine: Machine) -> list[Cell]:
 
 
 def _cell(context: Context, machine: Machine, arm: str, training: Training, seed: int) -> Cell:
-    split, on_model = context.splits[0], is_language_model(arm)
-    rows = training_rows(context, split, seed)
-    inputs: dict[str, Any] = {
-        "table": context.once("fingerprint", context.table.fingerprint),
-        "rows": digest(rows, split.folds[0].test),
+    split = context.splits[0]
+    rows = drawn(context, split, seed)
+    inputs = fit_inputs(context, machine, split, rows, split.folds[0].test, arm, WORK) | {
         "marked": digest(dealt(context, split, training, seed) if training.marker else []),
         "stands_for": [vars(one) for one in stands_for(context, training)],
-        "groups": digest([split.groups[row] for row in rows]),
-        "reach": split.reach,
-        "bins": context.config.bins,
         "seed": context.config.seed + seed,
-        "code": code_of(WORK, *OBJECTS, *code_behind(arm, context.table.kind)),
     }
-    if on_model:
-        inputs["language_model"] = training_inputs(context, machine, arm, len(rows))
     tags = {"split": split.name, "arm": arm, **vars(training), "size": len(rows), "seed": seed}
-    return Cell(WORK, tags, inputs, (), f"{arm}, {_named(tags)}, seed {seed}", on_model)
+    return Cell(WORK, tags, inputs, (), f"{arm}, {_named(tags)}, seed {seed}", is_language_model(arm))
 
 
 def _named(tags: Mapping[str, Any]) -> str:
@@ -130,7 +118,7 @@ def train_and_predict(
     """Train an arm on rows that carry the marker as they should, and predict all test rows with it and without."""
     split, tags = context.splits[0], cell.tags
     training = Training(tags["marker"], tags["strength"], tags["removed"])
-    rows = training_rows(context, split, tags["seed"])
+    rows = drawn(context, split, tags["seed"])
     labels = context.targets(split.folds[0]).loc[rows].to_numpy()
     made: dict[str, Any] = {}
     with measured(made):
@@ -149,7 +137,7 @@ def described(context: Context) -> list[str]:
     split, settings = context.splits[0], context.settings
     named = " and ".join(str(marker_of(context, name)) for name in settings.markers)
     strengths = ", ".join(f"{strength:g}" for strength in settings.strengths)
-    rows = len(training_rows(context, split, 0))
+    rows = len(drawn(context, split, 0))
     return [
         f"Split {split.name}: {rows} of {len(split.folds[0].train)} training rows, tested on the same "
         f"{len(split.folds[0].test)}. Planted: {named}, at strengths {strengths}.",

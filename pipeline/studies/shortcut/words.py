@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.evaluation.metrics import LABELS
 from pipeline.evaluation.numbers import Interval, enumerated, number
 from pipeline.studies.failure import NO, UNTOLD, YES, Failure, Outcome
-from pipeline.studies.learning_curve.findings import error_of
-from pipeline.studies.learning_curve.words import units_of
+from pipeline.studies.fitting import drawn
 from pipeline.studies.shortcut.findings import RANDOM, REVERSED, SAME, Findings, Reliance
 from pipeline.studies.shortcut.markers import FIELD, MARKERS
-from pipeline.studies.shortcut.planting import Training, cannot_carry, favoured, marker_of, training_rows, why_not
+from pipeline.studies.shortcut.planting import Training, cannot_carry, favoured, marker_of, why_not
 from pipeline.studies.shortcut.settings import NULL
-from pipeline.studies.words import few_groups, in_percent, one_seed, with_interval
+from pipeline.studies.words import error_name, few_groups, in_percent, one_seed, units_of, with_interval
 from pipeline.tables.targets import CLASSES
 
 SHOWN = 6  # arms that are listed behind the first one
@@ -22,7 +20,7 @@ SHOWN = 6  # arms that are listed behind the first one
 def sentences(found: Findings) -> list[str]:
     """What the markers do, in the order of importance."""
     context = found.context
-    rows = len(training_rows(context, found.split, 0))
+    rows = len(drawn(context, found.split, 0))
     start = f"Split {found.split.name}, {rows} training {context.table.rows_are}, {len(found.test)} to test"
     said = [sentence for marker in found.markers for sentence in _of_marker(found, marker)]
     return [
@@ -44,7 +42,7 @@ def _of_marker(found: Findings, marker: str) -> list[str]:
     if not ranked:
         return ["No arm but the constant was trained, which cannot rely on anything."]
     first = ranked[0]
-    name, start = LABELS[error_of(found.context)], f"{_named(found, marker)} at strength {strength:g}"
+    name, start = error_name(found), f"{_named(found, marker)} at strength {strength:g}"
     training = Training(marker, strength)
     turned, random, same = (with_interval(found.error(first.arm, training, test)) for test in (REVERSED, RANDOM, SAME))
     how_much = (
@@ -94,7 +92,7 @@ def _cost(found: Findings, one: Reliance) -> str:
     """What a marker costs that is not even reversed."""
     cost = found.cost(one.arm, Training(one.marker, one.strength))
     plain = f"{_in_units(found, found.unmarked_error(one.arm, one.marker))}"
-    start = f"Trained without any marker {one.arm} has a {LABELS[error_of(found.context)]} of {plain}: the {one.marker}"
+    start = f"Trained without any marker {one.arm} has a {error_name(found)} of {plain}: the {one.marker}"
     if cost[1] > 0:
         return f"{start} costs it {with_interval(cost)} even where it is at random in the test."
     return f"{start} is not shown to cost it anything where it is at random in the test ({with_interval(cost)})."

@@ -12,15 +12,15 @@ import pandas as pd
 
 from pipeline.arms.ladder import reads_notation
 from pipeline.evaluation.error_ranking import error_auroc
-from pipeline.evaluation.estimates import LEVEL, Estimate, holm
-from pipeline.evaluation.metrics import RANGE, divide, log_losses
+from pipeline.evaluation.estimates import Estimate, signs
+from pipeline.evaluation.metrics import RANGE, divide, row_errors
 from pipeline.evaluation.numbers import Interval
-from pipeline.evaluation.seeded import SHARE, Bounds, bounded_interval, over_seeds
-from pipeline.studies.failure import NO, UNTOLD, YES
-from pipeline.studies.learning_curve.findings import error_of
+from pipeline.evaluation.seeded import SHARE, Bounds, interval_over_seeds, over_seeds
+from pipeline.studies.failure import SHOWN
 from pipeline.studies.spelling.forms import CANONICAL, RANDOM
 from pipeline.studies.spelling.trainings import USUAL
 from pipeline.studies.tested import Tested
+from pipeline.studies.words import error_of
 from pipeline.tables.targets import CLASSES
 
 T = TypeVar("T")
@@ -127,13 +127,10 @@ class Findings(Tested):
 
     def _losses(self, arm: str, training: str, seed: int, form: str) -> np.ndarray:
         """The mean error of each row over its texts; 0 where it has none. Shape (n,)."""
-        of_classes, classes = self.context.task == CLASSES, self.context.classes
         found = np.zeros(len(self.test))
         for place, (said, truth) in enumerate(zip(self.said(arm, training, seed, form), self.truth, strict=True)):
             if len(said):
-                right = np.full(len(said), str(truth))
-                losses = log_losses(right, said, classes) if of_classes else np.abs(said - float(truth))
-                found[place] = losses.mean()
+                found[place] = row_errors(np.full(len(said), truth), said, self.context.classes).mean()
         return found
 
     # -- estimates --
@@ -142,8 +139,7 @@ class Findings(Tested):
         return over_seeds(list(values), self.groups[self.rows(arm, form)])
 
     def _interval(self, values: np.ndarray, bounds: Bounds, arm: str, form: str) -> Interval:
-        estimate = self._over(values, arm, form)
-        return estimate.value, *bounded_interval(estimate, bounds, self.groups[self.rows(arm, form)])
+        return interval_over_seeds(values, self.groups[self.rows(arm, form)], bounds)
 
     def error(self, arm: str, form: str, training: str = USUAL, rows_of: str = "") -> Interval:
         """The mean error in a form, on the rows that have one (or another form)."""
@@ -215,13 +211,8 @@ class Findings(Tested):
     # -- answers --
 
     def _told(self, places: Sequence[Any], estimates: Sequence[Estimate]) -> dict[Any, str]:
-        """Whether each is above zero (`YES`), below (`NO`) or `UNTOLD`; p-values by Holm's method over all of them. One
-        seed tells nothing."""
-        p_values = [one.p_difference() if self.seeds > 1 and one.known else 1.0 for one in estimates]
-        return {
-            place: (YES if one.value > 0 else NO) if p < 1 - LEVEL else UNTOLD
-            for place, one, (p, _) in zip(places, estimates, holm(p_values), strict=True)
-        }
+        """Whether each is above zero (`YES`), below (`NO`) or `UNTOLD`; one seed tells nothing."""
+        return dict(zip(places, (SHOWN[sign] for sign in signs(estimates, self.seeds > 1)), strict=True))
 
     @cached_property
     def worse(self) -> dict[tuple[str, str], str]:

@@ -8,19 +8,17 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 
-from pipeline.evaluation.metrics import LABELS
 from pipeline.evaluation.numbers import number
 from pipeline.report.blocks import Figure, Grid, Section, Text, Verdict, Written, note
 from pipeline.report.figures import PLAIN, colour_of, svg
 from pipeline.report.sections import explained_arms, file_name, warning_notes
 from pipeline.runs.context import Context
 from pipeline.studies.failure import YES
-from pipeline.studies.learning_curve.findings import error_of
 from pipeline.studies.spelling.findings import MEAN, Findings
 from pipeline.studies.spelling.forms import CANONICAL, FORMS, RANDOM
 from pipeline.studies.spelling.trainings import TRAININGS, USUAL
 from pipeline.studies.spelling.words import percent
-from pipeline.tables.targets import CLASSES
+from pipeline.studies.words import error_with_units
 
 HOW = (
     "Each test molecule is written in several ways and so given to the model: it is not made canonical again, as all "
@@ -63,21 +61,19 @@ def _asked(context: Context) -> list[str]:
     return [name for name in TRAININGS if name in context.settings.trainings and name != USUAL]
 
 
-def named(found: Findings) -> str:
-    """The error with its units."""
-    metric, units = LABELS[error_of(found.context)], found.context.table.units
-    return f"{metric} ({units})" if units and found.context.task != CLASSES else metric
-
-
 def _of_split(found: Findings) -> Section:
     name = found.split.name
     blocks: list[Any] = [
-        Figure(f"forms-{file_name(name)}", _forms(found), f"{named(found)} by the form in which molecules are written"),
+        Figure(
+            f"forms-{file_name(name)}",
+            _forms(found),
+            f"{error_with_units(found)} by the form in which molecules are written",
+        ),
         _errors(found),
         _spreads(found),
     ]
     if any(found.cures(arm) for arm in found.readers):
-        alt = f"{named(found)} on other SMILES against that on canonical ones, by training"
+        alt = f"{error_with_units(found)} on other SMILES against that on canonical ones, by training"
         blocks += [Figure(f"cures-{file_name(name)}", _cures_drawn(found), alt), _cures(found)]
     return Section(f"{name} split", blocks)
 
@@ -93,7 +89,12 @@ def _errors(found: Findings) -> Grid:
         rows.append(
             (arm, found.error(arm, CANONICAL), *(found.error(arm, form) if form in own else None for form in forms))
         )
-    return Grid(header, rows, name="errors", caption=f"{named(found)}, trained as usual; lower is better. {OF_FORMS}")
+    return Grid(
+        header,
+        rows,
+        name="errors",
+        caption=f"{error_with_units(found)}, trained as usual; lower is better. {OF_FORMS}",
+    )
 
 
 def _spreads(found: Findings) -> Grid:
@@ -130,7 +131,7 @@ def _forms(found: Findings) -> str:
         axis.plot([low, high], [height, height], color=colour_of(arm), lw=1.6)
         axis.plot(value, height, "o" if form == CANONICAL else "s", color=colour_of(arm), ms=5, mfc=None)
     axis.set_yticks(range(len(places)), [f"{arm}: {form}" for arm, form in reversed(places)], fontsize=8)
-    axis.set_xlabel(named(found))
+    axis.set_xlabel(error_with_units(found))
     axis.xaxis.set_major_formatter(lambda value, _: number(value))
     axis.grid(axis="x", alpha=0.25)
     return svg(figure)
@@ -150,6 +151,9 @@ def _cures_drawn(found: Findings) -> str:
             ends += [x[0], y[0]]
     span = np.array([min(ends) * 0.9, max(ends) * 1.1])
     axis.plot(span, span, color=PLAIN, lw=0.8, ls=":")
-    axis.set(xlabel=f"{named(found)}, canonical SMILES", ylabel=f"{named(found)}, other SMILES")
+    axis.set(
+        xlabel=f"{error_with_units(found)}, canonical SMILES",
+        ylabel=f"{error_with_units(found)}, other SMILES",
+    )
     axis.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return svg(figure)

@@ -10,26 +10,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from pipeline.arms.ladder import class_chances, code_behind, fit_arm, is_language_model, reads_notation
+from pipeline.arms.ladder import is_language_model, reads_notation
 from pipeline.arms.spelled import with_texts
-from pipeline.cells.cell import Cell, digest, measured
-from pipeline.cells.reach import code_of
+from pipeline.cells.cell import Cell, measured
 from pipeline.errors import InputError
-from pipeline.features.notations import CANONICAL as AS_USUAL
 from pipeline.features.notations import repeated
 from pipeline.reporter import Reporter
 from pipeline.runs.context import Context, Machine
 from pipeline.runs.estimates import Probe
-from pipeline.runs.fits import OBJECTS, new_arm, training_inputs
-from pipeline.runs.held_out import training_groups
+from pipeline.runs.fits import new_arm
+from pipeline.runs.held_out import listed, predicted_by
 from pipeline.runs.prepare import prepare as prepare_run
 from pipeline.settings.run import RunConfig
+from pipeline.settings.study import require_canonical, require_molecules
 from pipeline.splits.splitters import Split
-from pipeline.studies.learning_curve.budget import curve_budget, seconds_of_arm
-from pipeline.studies.learning_curve.findings import ordered, trained
+from pipeline.studies.budget import curve_budget, seconds_of_arm
+from pipeline.studies.fitting import drawn, fit_inputs, fit_on, trained
 from pipeline.studies.spelling.findings import LEAST_ROWS, Findings
 from pipeline.studies.spelling.forms import FORMS, RANDOM, forms_of
 from pipeline.studies.spelling.page import sections
@@ -38,8 +36,6 @@ from pipeline.studies.spelling.trainings import TRAININGS, trainings_of
 from pipeline.studies.spelling.words import failure, sentences
 from pipeline.studies.study import Conclusion
 from pipeline.studies.tested import check_test_groups
-from pipeline.tables.kinds import MOLECULES
-from pipeline.tables.targets import CLASSES
 
 __all__ = ["NAME", "Settings", "conclude", "described", "facts", "line", "plan", "prepare", "title"]
 NAME = "spelling"
@@ -48,10 +44,8 @@ WORK = "pipeline.studies.spelling.study:train_and_predict"
 
 def prepare(config: RunConfig, settings: Settings, reporter: Reporter) -> Context:
     """The table and its hold-outs; an error where they are no molecules, or too few have other SMILES."""
-    if config.kind is not MOLECULES:
-        raise InputError(f"{config.table}: the study is about molecules; name their column with --smiles")
-    if config.representation != (AS_USUAL,):
-        raise InputError("representation is for other commands: this study writes molecules in other ways itself")
+    require_molecules(config)
+    require_canonical(config, "writes molecules in other ways itself")
     config = replace(config, arms=settings.arms, split=settings.split, folds=0, repeats=1, n_train=0)
     context = replace(prepare_run(config, reporter), settings=settings)
     if not any(map(reads_notation, context.arms)):
@@ -74,12 +68,6 @@ def _texts(context: Context, row: str, form: str) -> list[str]:
     return FORMS[form].texts(smiles, context.settings.spellings, context.config.seed)
 
 
-def drawn(context: Context, split: Split, seed: int) -> list[str]:
-    """The training rows of a seed."""
-    rows = ordered(context, split, seed)
-    return sorted(rows[: context.settings.rows or len(rows)])
-
-
 def plan(context: Context, machine: Machine) -> list[Cell]:
     """One cell for each split, arm, training and seed, arms without a language model first."""
     return [
@@ -92,23 +80,15 @@ def plan(context: Context, machine: Machine) -> list[Cell]:
 
 
 def _cell(context: Context, machine: Machine, split: Split, arm: str, training: str, seed: int) -> Cell:
-    train, on_model = drawn(context, split, seed), is_language_model(arm)
-    inputs: dict[str, Any] = {
-        "table": context.table.fingerprint(),
-        "rows": digest(train, split.folds[0].test),
-        "groups": digest([split.groups[row] for row in train]),
-        "reach": split.reach,
-        "bins": context.config.bins,
+    train = drawn(context, split, seed)
+    inputs = fit_inputs(context, machine, split, train, split.folds[0].test, arm, WORK) | {
         "spellings": context.settings.spellings,
         "spelled_by": context.config.seed,
         "forms": forms_of(reads_notation(arm)),
         "seed": context.config.seed + seed,
-        "code": code_of(WORK, *OBJECTS, *code_behind(arm, context.table.kind)),
     }
-    if on_model:
-        inputs["language_model"] = training_inputs(context, machine, arm, len(train))
     tags = {"split": split.name, "arm": arm, "training": training, "size": len(train), "seed": seed}
-    return Cell(WORK, tags, inputs, (), f"{split.name} {arm}, {training}, seed {seed}", on_model)
+    return Cell(WORK, tags, inputs, (), f"{split.name} {arm}, {training}, seed {seed}", is_language_model(arm))
 
 
 def train_and_predict(
@@ -122,8 +102,8 @@ def train_and_predict(
         model = _fitted(context, machine, cell, split)
         texts = {form: [_texts(context, row, form) for row in test] for form in cell.inputs["forms"]}
         shown = [with_texts(X.loc[test], one) for one in texts.values()]
-        said = _said(context, model, pd.concat([X.loc[test], *shown]))
-        made["canonical"] = _said(context, model, X.loc[test])
+        said = listed(context, predicted_by(context, model, pd.concat([X.loc[test], *shown])))
+        made["canonical"] = listed(context, predicted_by(context, model, X.loc[test]))
     made["again"], said = said[: len(test)], said[len(test) :]
     made["forms"] = {}
     for form, by_row in texts.items():
@@ -137,7 +117,7 @@ def train_and_predict(
 def _fitted(context: Context, machine: Machine, cell: Cell, split: Split) -> Any:
     """An arm trained in the way of a cell."""
     arm, training, seed = cell.tags["arm"], TRAININGS[cell.tags["training"]], cell.inputs["seed"]
-    train, fold = drawn(context, split, cell.tags["seed"]), split.folds[0]
+    train = drawn(context, split, cell.tags["seed"])
     model = new_arm(context, machine, arm, seed, cell.label, split.reach)
     if training.settings:
         model.set_params(settings={**model.settings, **training.settings})
@@ -146,21 +126,9 @@ def _fitted(context: Context, machine: Machine, cell: Cell, split: Split) -> Any
     times = len(texts[0])
     if times > 1 and hasattr(model, "steps_for"):
         model.set_params(steps=model.steps_for(len(train)))  # as many as on one text each
-    labels, groups = (
-        context.targets(fold).loc[train].to_numpy(),
-        training_groups(context, split, replace(fold, train=tuple(train))),
-    )
-    sides = context.table.censoring(train)
-    return fit_arm(
-        model, with_texts(X, texts), repeated(labels, times), repeated(groups, times), repeated(sides, times)
-    )
-
-
-def _said(context: Context, model: Any, X: pd.DataFrame) -> list[Any]:
-    """What a model predicts of each row: a number, or the chances of the classes."""
-    if context.task == CLASSES:
-        return class_chances(model, context.classes, X).tolist()
-    return [float(value) for value in np.asarray(model.predict(X))]
+    labels, sides = context.targets(split.folds[0]).loc[train].to_numpy(), context.table.censoring(train)
+    fit_on(context, split, model, with_texts(X, texts), repeated(labels, times), repeated(sides, times))
+    return model
 
 
 def described(context: Context) -> list[str]:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from pipeline.evaluation.metrics import LABELS
 from pipeline.evaluation.numbers import enumerated, number
 from pipeline.studies.failure import NO, YES, Failure, Outcome
-from pipeline.studies.learning_curve.findings import error_of
 from pipeline.studies.spelling.findings import MEAN, Cure, Findings
 from pipeline.studies.spelling.forms import CANONICAL, KEKULE, LIKE_LENGTH, RANDOM
 from pipeline.studies.spelling.trainings import USUAL
-from pipeline.studies.words import few_groups, one_seed, with_interval
+from pipeline.studies.words import error_name, few_groups, one_seed, units_of, with_interval
 from pipeline.tables.targets import CLASSES
 
 NO_CURE = "give RDKit's canonical SMILES, as predict does; no cure that was tried is shown to do"
@@ -31,16 +27,9 @@ def sentences(found: Findings) -> list[str]:
     ]
 
 
-def error_with_units(found: Findings) -> Callable[[tuple[float, float, float]], str]:
-    """How an error is written, with the name of the metric and its units."""
-    table, metric = found.context.table, LABELS[error_of(found.context)]
-    units = f" {table.units}" if table.units and found.context.task != CLASSES else ""
-    return lambda interval: f"{metric} {with_interval(interval)}{units}"
-
-
 def _of_reader(found: Findings, arm: str) -> str:
     """How an arm that reads text does on other SMILES."""
-    written, rows = error_with_units(found), int(found.rows(arm, RANDOM).sum())
+    rows = int(found.rows(arm, RANDOM).sum())
     ratio = with_interval(found.ratio(arm, RANDOM))
     state = found.worse[arm, RANDOM]
     start = f"Split {found.split.name}: {arm}"
@@ -50,7 +39,8 @@ def _of_reader(found: Findings, arm: str) -> str:
         said = f"{start} is less wrong on other SMILES of the same molecules ({ratio} times the error)"
     else:
         said = f"{start} is not shown to be more wrong on other SMILES of the same molecules ({ratio} times the error)"
-    errors = f"{written(found.error(arm, RANDOM))} against {with_interval(found.error(arm, CANONICAL, rows_of=RANDOM))}"
+    other, canonical = (with_interval(found.error(arm, form, rows_of=RANDOM)) for form in (RANDOM, CANONICAL))
+    errors = f"{error_name(found)} {other}{units_of(found)} against {canonical}"
     return f"{said}: {errors} on canonical ones, {rows} test {found.context.table.rows_are}."
 
 
@@ -130,8 +120,7 @@ def _doubt(found: Findings, arm: str) -> list[str]:
     value, low, high = found.doubt(arm, USUAL)
     which = "wrong answers" if found.context.task == CLASSES else "the fifth with the largest errors"
     told = "tells" if low > 0.5 else "misleads about" if high < 0.5 else "is not shown to tell"
-    units = found.context.table.units if found.context.task != CLASSES else ""
-    spread = f"{with_interval(found.spread(arm))}{f' {units}' if units else ''}"
+    spread = f"{with_interval(found.spread(arm))}{units_of(found)}"
     return [
         f"Over its spellings a molecule's prediction by {arm} has a standard deviation of {spread}; that {told} "
         f"{which} (AUROC {with_interval((value, low, high))})."

@@ -44,7 +44,7 @@ def curve_budget(
 
     def left_out(whole: Context, smaller: Context) -> list[str]:
         given_up = [name for name, one in own.items() if one.change(whole) is not None and one.change(smaller) is None]
-        return [*_left_out(whole, smaller), *given_up]
+        return [*left_out_of({"seeds": "training seeds"})(whole, smaller), *given_up]
 
     return Budget((*first.values(), *common, *last.values()), summed(plan, seconds_of), left_out)
 
@@ -110,17 +110,20 @@ def _without_largest(sizes: Sequence[int]) -> Sequence[int]:
     return sizes[:-1]
 
 
-def _left_out(whole: Context, smaller: Context) -> list[str]:
-    notes = []
-    if smaller.settings.seeds < whole.settings.seeds:
-        notes.append(f"training seeds: {smaller.settings.seeds} of {whole.settings.seeds}")
-    whole_sizes, sizes = (getattr(one.settings, SIZES, ()) for one in (whole, smaller))
-    dropped = sorted(set(whole_sizes) - set(sizes))
-    if dropped:
-        notes.append(f"sizes: {', '.join(map(str, dropped))}")
-    if most_steps(smaller) < most_steps(whole):
-        notes.append(f"optimiser steps of the language-model arms: {most_steps(smaller)}")
-    return notes
+def left_out_of(names: Mapping[str, str]) -> Callable[[Context, Context], list[str]]:
+    """What is left out of settings that are numbers of things, by what these are called, of sizes, and of steps."""
+
+    def left_out(whole: Context, smaller: Context) -> list[str]:
+        counts = [(said, getattr(smaller.settings, one), getattr(whole.settings, one)) for one, said in names.items()]
+        notes = [f"{said}: {less} of {all_of_them}" for said, less, all_of_them in counts if less < all_of_them]
+        whole_sizes, sizes = (getattr(one.settings, SIZES, ()) for one in (whole, smaller))
+        if dropped := sorted(set(whole_sizes) - set(sizes)):
+            notes.append(f"sizes: {', '.join(map(str, dropped))}")
+        if most_steps(smaller) < most_steps(whole):
+            notes.append(f"optimiser steps of the language-model arms: {most_steps(smaller)}")
+        return notes
+
+    return left_out
 
 
 _REDUCTIONS = (
