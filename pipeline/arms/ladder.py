@@ -16,13 +16,14 @@ from pipeline.arms.catalogue import (
     LANGUAGE_MODEL,
     arms_of,
 )
-from pipeline.arms.own import add_own, is_own
+from pipeline.arms.own import add_own
 from pipeline.arms.spelled import Spelled
 from pipeline.defaults import PLAIN
 from pipeline.errors import InputError, unknown
 from pipeline.features.inputs import ReactionColumns
 from pipeline.features.notations import CANONICAL, Representation
 from pipeline.lm.defaults import LAYERS
+from pipeline.named import is_own
 from pipeline.tables.kinds import KINDS, MOLECULES, REACTIONS, Kind
 
 CONTROLS = {task: name for name in arms_of(MOLECULES, CONTROL) for task in ARMS[name].tasks}

@@ -8,11 +8,7 @@ working directory and where Python looks for modules.
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from importlib import import_module
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,6 +19,7 @@ from pipeline.arms.catalogue import ARMS, BASELINE, Arm
 from pipeline.errors import InputError, first_line, unknown
 from pipeline.features.inputs import MoleculeFeatures, smiles_of
 from pipeline.features.structures import CleanDescriptors, descriptors, morgan_bits, morgan_counts
+from pipeline.named import function_named, is_own
 from pipeline.tables.kinds import KINDS, MOLECULES
 from pipeline.tables.targets import CLASSES
 
@@ -44,10 +41,6 @@ class Structures(TransformerMixin, BaseEstimator):
         return np.array(smiles_of(X), dtype=object)
 
 
-def is_own(name: str) -> bool:
-    return ":" in name
-
-
 def add_own(name: str) -> None:
     """Put a row for the user's arm into the catalogue.
 
@@ -56,7 +49,7 @@ def add_own(name: str) -> None:
     InputError
         If there is no such function, or it asks for features that there are not.
     """
-    function = _function(name)
+    function = function_named(name, "arm")
     asked = tuple(getattr(function, "features", ()))
     for feature in asked:
         if feature not in FEATURES:
@@ -84,7 +77,7 @@ def build_own(name: str, task: str, seed: int, threads: int, columns: Any = None
     InputError
         If the function returns no estimator.
     """
-    function = _function(name)
+    function = function_named(name, "arm")
     try:
         model = clone(function(task, seed))
     except Exception as error:  # whatever the user's code raises
@@ -96,26 +89,3 @@ def build_own(name: str, task: str, seed: int, threads: int, columns: Any = None
     asked = [FEATURES[feature] for feature in ARMS[name].features]
     features = MoleculeFeatures(*zip(*asked, strict=True)) if asked else Structures()
     return (ClassifierOverFeatures if task == CLASSES else RegressorOverFeatures)(features, model)
-
-
-def _function(name: str) -> Callable[..., Any]:
-    module, _, function = name.partition(":")
-    with _here_first():
-        try:
-            found = getattr(import_module(module), function, None)
-        except Exception as error:  # a module of the user's may raise anything while it is imported
-            raise InputError(f"arm {name!r}: {module} cannot be imported: {first_line(error)}") from error
-    if not callable(found):
-        raise InputError(f"arm {name!r}: {module} has no function {function!r}")
-    return found
-
-
-@contextmanager
-def _here_first() -> Iterator[None]:
-    """Look for modules in the working directory as well."""
-    here = os.getcwd()
-    sys.path.insert(0, here)
-    try:
-        yield
-    finally:
-        sys.path.remove(here)

@@ -14,7 +14,6 @@ import pandas as pd
 
 from pipeline.arms.catalogue import arms_of
 from pipeline.arms.ladder import MEANS, fit_arm, is_language_model, mean_of, reads_notation
-from pipeline.arms.own import is_own
 from pipeline.errors import InputError, unknown
 from pipeline.evaluation.domain import Domain
 from pipeline.evaluation.intervals import (
@@ -34,6 +33,7 @@ from pipeline.models.about import about_language_model, about_model
 from pipeline.models.card import threshold_said
 from pipeline.models.conditions import Conditions
 from pipeline.models.folder import SavedModel
+from pipeline.named import is_own
 from pipeline.reporter import Reporter
 from pipeline.runs.context import Context, Machine, binned_all, this_machine
 from pipeline.runs.fits import new_arm, starting_adapter

@@ -29,7 +29,6 @@ from pipeline.arms.ladder import (
     mean_of,
     reads_notation,
 )
-from pipeline.arms.own import is_own
 from pipeline.cells.cell import Cell, digest, measured
 from pipeline.cells.reach import code_of
 from pipeline.cells.store import Store
@@ -42,6 +41,7 @@ from pipeline.features.texts import text_bits
 from pipeline.files import write_atomically
 from pipeline.lm.defaults import training_settings
 from pipeline.lm.pretrained import PretrainedAdapter, pretrained_adapter
+from pipeline.named import is_own
 from pipeline.runs.context import Context, Machine, language_model_inputs
 from pipeline.runs.held_out import (
     held_out_predictions,

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from pipeline.arms.catalogue import ARMS
-from pipeline.arms.own import is_own
+from pipeline.named import is_own
 from tests.test_run import chemtune_afresh, run_small
 
 TEXTS = '''

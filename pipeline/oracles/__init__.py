@@ -1,0 +1,1 @@
+"""Oracles: what computes the true value of any molecule, rather than predicting it from others."""
