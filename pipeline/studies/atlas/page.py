@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,13 +19,15 @@ from pipeline.report.page import Part, write_page
 from pipeline.studies.atlas.modes import QUESTIONS
 from pipeline.studies.failure import NO, YES, Failure, Outcome
 from pipeline.studies.study import Done
-from pipeline.studies.words import with_interval
+from pipeline.studies.words import one_seed, with_interval
 
 HOW = (
     "Each failure mode was asked by a study of its own, whose page says how and what its design could not have shown. "
     "Square brackets are its 95 % intervals; shown is what its own test at 5 % says, corrected for all its arms and "
     "places, and not for the number of studies. Measures differ between failure modes: compare arms within one."
 )
+
+LABEL = 80  # characters of a line under a figure
 
 
 def write_atlas(
@@ -62,22 +65,20 @@ def _sentence(name: str, failure: Failure) -> str:
     most, least = failure.of_most(), failure.of_least()
     if most is None or least is None:
         return f"{name}: no arm was tested."
-    shown = [one for one in failure.outcomes if one.shown == YES]
-    arms = list(dict.fromkeys(one.arm for one in shown))
-    if not arms:
-        return f"{name}: no arm is shown to get worse; most does {_said(most, failure)}."
-    tail = f", least does {_said(least, failure)}" if least.arm != most.arm else ""
-    verb = "is" if len(arms) == 1 else "are"
-    return f"{name}: {enumerated(arms)} {verb} shown to get worse. Most does {_said(most, failure)}{tail}."
+    arms = list(dict.fromkeys(one.arm for one in failure.outcomes if one.shown == YES))
+    shown = f"shown for {enumerated(arms)}" if arms else "shown for no arm"
+    tail = f", the least {_said(least)}" if least.arm != most.arm else ""
+    meaning = f"{failure.measure}; {failure.nothing:g} where nothing gets worse"
+    return f"{name}: {shown}. The most has {_said(most)}{tail} ({meaning})."
 
 
-def _said(one: Outcome, failure: Failure) -> str:
-    return f"{one.arm} ({one.where}, {failure.measure}: {with_interval(one.worse)})"
+def _said(one: Outcome) -> str:
+    return f"{one.arm} ({one.where}) with {with_interval(one.worse)}"
 
 
 def _of_mode(name: str, failures: Sequence[Failure], done: Done) -> Section:
     """What was tested, how much worse, with what null, and what mends it."""
-    blocks: list[Any] = [note(QUESTIONS[name])]
+    blocks: list[Any] = [note(QUESTIONS[name], *one_seed(getattr(done.context.settings, "seeds", 0)))]
     for number, failure in enumerate(failures):
         blocks.append(Figure(f"{name}-{number}", _drawn(failure), f"{failure.measure}, by arm and place"))
         facts = {
@@ -107,7 +108,8 @@ def _shown(one: Outcome) -> Written:
 def _drawn(failure: Failure) -> str:
     """A line for each arm and place, with what stands for nothing."""
     outcomes = [one for one in failure.outcomes if np.isfinite(one.worse[0])]
-    figure, axis = plt.subplots(figsize=(7.2, 0.9 + 0.24 * len(outcomes)))
+    label = textwrap.fill(f"{failure.measure}; filled where shown to be worse", LABEL)
+    figure, axis = plt.subplots(figsize=(7.2, 0.8 + 0.15 * label.count("\n") + 0.26 * len(outcomes)))
     for height, one in enumerate(reversed(outcomes)):
         value, low, high = one.worse
         axis.plot([low, high], [height, height], color=colour_of(one.arm), lw=1.6)
@@ -116,5 +118,6 @@ def _drawn(failure: Failure) -> str:
         )
     axis.axvline(failure.nothing, color=PLAIN, lw=0.8, ls=":")
     axis.set_yticks(range(len(outcomes)), [f"{one.arm}, {one.where}" for one in reversed(outcomes)], fontsize=8)
-    axis.set_xlabel(f"{failure.measure}; filled where shown to be worse", fontsize=8)
+    axis.set_ylim(-0.6, len(outcomes) - 0.4)
+    axis.set_xlabel(label, fontsize=8)
     return svg(figure)
