@@ -37,7 +37,13 @@ class TunedText(Tuned):
             lengths = [len(texts[row]) - self.shared_ for row in members]
             return self._answer_labels(lengths, [answers[row] for row in members])
 
-        self._fit_adapters(texts, loss, labels, None)
+        self._fit_adapters(texts, loss, labels, self._trained_beside(), self._started_from())
+
+    def _trained_beside(self) -> Any:
+        """A module that is trained with the adapters; None for none."""
+
+    def _started_from(self) -> Any:
+        """Weights that the adapters start from; None for new ones."""
 
     def _answer_ids(self, answer: Any) -> tuple[int, ...]:
         return (*self.engine.encode(completion(answer)), self.engine.end_token)
@@ -72,10 +78,14 @@ class TunedText(Tuned):
         self, rows: Rows, row: torch.Tensor, position: torch.Tensor, token: torch.Tensor, weight: torch.Tensor
     ) -> torch.Tensor:
         """Weighted negative log-probabilities of tokens, added up by row; no other gets logits. Shape (B,)."""
-        logits = self.engine.logits(rows.hidden[row, position])
+        logits = self._logits(rows.hidden[row, position])
         losses = torch.nn.functional.cross_entropy(logits, token, reduction="none") * weight
         owner = row == torch.arange(len(rows.lengths), device=row.device)[:, None]
         return torch.where(owner, losses, 0.0).sum(dim=1)  # adding by index has no fixed order on a GPU
+
+    def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Of the next token, for hidden states of shape (n, d). Shape (n, tokens there are)."""
+        return self.engine.logits(hidden)
 
     def _read(self, X: Any, answers: list[str]) -> Reading:
         tree = AnswerTree([self._answer_ids(answer) for answer in answers])

@@ -16,6 +16,8 @@ ORDER = (
     "atlas",
     "fit",
     "predict",
+    "design",
+    "label",
     "audit",
     "prompts",
     "data",
@@ -40,7 +42,7 @@ class Verbs(TyperGroup):
 
 
 class Application(typer.Typer):
-    """A Typer application with groups that are no Typer applications themselves."""
+    """A Typer application with groups and studies that are no Typer applications themselves."""
 
     groups: dict[str, Any] = {}  # noqa: RUF012 (there is one application)
 

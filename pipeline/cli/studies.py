@@ -143,10 +143,13 @@ def atlas(
 def _group(name: str, about: str, failure_modes: bool) -> None:
     group = TyperGroup(name=name, help=about, no_args_is_help=True, rich_markup_mode="rich")
     for study, row in STUDIES.items():
-        if row.failure_mode is failure_modes:
+        if row.failure_mode is failure_modes and not row.own_verb:
             group.add_command(StudyCommand(study, help=row.question, rich_markup_mode="rich"))
     app.groups[name] = group
 
 
 _group("stress", "Studies that show where a model fails, and what mends it.", True)
 _group("study", "Other studies of a table.", False)
+for _name, _row in STUDIES.items():
+    if _row.own_verb:
+        app.groups[_name] = StudyCommand(_name, help=_row.question, rich_markup_mode="rich")

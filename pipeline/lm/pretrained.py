@@ -1,9 +1,11 @@
-"""Adapters that have learned to compute RDKit's descriptors, for `lm-head` to start from.
+"""Adapters that have learned to compute RDKit's descriptors, for `lm-head` to start from, and some that have learned to
+write molecules, for `chemtune design`.
 
 A language model has read little chemistry, and a few hundred rows are few to learn it from. What a molecule's
 descriptors are is known for any structure, without a measurement, so adapters learn that once
 (`scripts/pretrain_adapter.py`) and are shipped; a training then starts from them and not from adapters that do
-nothing. docs/engine.md has what that is worth. No measured value of any table was used.
+nothing. docs/engine.md has what that is worth. So it is with SMILES as such, which few rows do not teach to write
+(`scripts/pretrain_writer.py`, docs/design.md). No measured value of any table was used.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ class PretrainedAdapter:
     """A shipped adapter: its file, and the model, layers and adapter shape that it is for.
 
     ``corpus`` names the tables whose structures it has seen, ``molecules`` counts them; ``covers`` are the built-in
-    tables that have no others.
+    tables that have no others. ``knows`` says what it has learned.
     """
 
     file: str
@@ -39,11 +41,12 @@ class PretrainedAdapter:
     molecules: int
     corpus: tuple[str, ...]
     covers: tuple[str, ...] = ()
+    knows: str = "compute RDKit's descriptors"
 
     @property
     def described(self) -> str:
         return (
-            f"adapters that compute RDKit's descriptors, learned from the structures of {self.molecules:,} molecules "
+            f"adapters that {self.knows}, learned from the structures of {self.molecules:,} molecules "
             f"({', '.join(self.corpus)}; no measured value)"
         )
 
@@ -67,6 +70,13 @@ class PretrainedAdapter:
             )
         return {name: tensor.float() for name, tensor in load_file(self.path).items()}
 
+    def header(self) -> dict[str, str]:
+        """What the header of the file says."""
+        from safetensors import safe_open
+
+        with safe_open(self.path, framework="pt") as file:
+            return dict(file.metadata() or {})
+
 
 ADAPTERS = {
     DEFAULT_MODEL: PretrainedAdapter(
@@ -80,6 +90,8 @@ ADAPTERS = {
         covers=("lipophilicity", "b3db", "b3db-logbb"),
     )
 }
+
+WRITERS: dict[str, PretrainedAdapter] = {}
 
 
 def has_seen(start: str, table: str) -> bool:
@@ -113,7 +125,30 @@ def pretrained_adapter(
     template : PromptTemplate
         There is none for reactions, and none for molecules that are cut like any text.
     """
-    found = ADAPTERS.get(model) if start == AUTO else None
+    return _fitting(ADAPTERS.get(model) if start == AUTO else None, depth, trained_layers, settings, template)
+
+
+def pretrained_writer(
+    start: str,
+    model: str,
+    depth: int | None,
+    trained_layers: int,
+    settings: TrainingSettings,
+    template: PromptTemplate,
+) -> PretrainedAdapter | None:
+    """The adapter that a training to write SMILES starts from, as `pretrained_adapter` for `lm-head`; its file also
+    holds the layer over the words (`pipeline.arms.writing`)."""
+    return _fitting(WRITERS.get(model) if start == AUTO else None, depth, trained_layers, settings, template)
+
+
+def _fitting(
+    found: PretrainedAdapter | None,
+    depth: int | None,
+    trained_layers: int,
+    settings: TrainingSettings,
+    template: PromptTemplate,
+) -> PretrainedAdapter | None:
+    """The adapter if it is for such a training."""
     of_symbols = template.row_field == "molecule" and template.tokenization == ATOMWISE and template.symbols
     if found is None or not of_symbols:
         return None

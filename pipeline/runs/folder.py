@@ -28,8 +28,11 @@ def refused_rows(table: Table) -> pd.DataFrame:
 
 
 def write_inputs(context: Context, settings: Mapping[str, Any]) -> None:
-    """Write ``refused.csv``, ``splits.csv`` and, with the settings that make the same run again, ``config.yaml``."""
+    """Write ``refused.csv``, ``splits.csv`` where there are splits, and ``config.yaml`` with the settings that make the
+    same run again."""
     write_atomically(context.folder / "config.yaml", write_yaml(settings))
     write_csv(context.folder / "refused.csv", refused_rows(context.table))
+    if not context.splits:
+        return
     splits = pd.concat([split.frame() for split in context.splits], ignore_index=True)
     write_csv(context.folder / "splits.csv", with_origins(splits, context.table))

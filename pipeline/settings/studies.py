@@ -17,6 +17,8 @@ class StudyRow:
         For the list of commands.
     failure_mode : bool
         Whether it stands under ``chemtune stress``, or under ``chemtune study``.
+    own_verb : bool
+        Whether it is a verb of its own, ``chemtune design``, whose settings stand under ``study``.
     options : str
         The verb whose options of a run it has: ``reactions`` for a study of reactions alone, else ``study``.
     """
@@ -25,6 +27,7 @@ class StudyRow:
     question: str
     failure_mode: bool = True
     options: str = "reactions"
+    own_verb: bool = False
 
 
 STUDIES = {
@@ -76,5 +79,12 @@ STUDIES = {
         "What a language model knows before the first label, and how many labels that is worth.",
         failure_mode=False,
         options="study",
+    ),
+    "design": StudyRow(
+        "pipeline.design.study",
+        "Design molecules with a wanted value, and check them by a truth that can be computed.",
+        failure_mode=False,
+        options="study",
+        own_verb=True,
     ),
 }

@@ -238,4 +238,4 @@ def _own(study: Study, context: Context) -> dict[str, Any]:
 
 def _command_of(name: str) -> str:
     """How a study is called on the command line, behind ``chemtune``."""
-    return f"{study_key(name)} {name}" if name in STUDIES else name
+    return f"{study_key(name)} {name}" if name in STUDIES and not STUDIES[name].own_verb else name

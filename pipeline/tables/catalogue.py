@@ -24,7 +24,7 @@ class Card:
     asked for; ``sha256`` is that of the file as it is kept. A table with several columns that can be the target names
     each in ``targets`` with its property; ``target`` is the one that is taken where none is named. ``context`` are the
     columns that are stated beside a structure unless others are named, ``origin`` is the column of where a row comes
-    from, and ``note`` is what else has to be known.
+    from, ``oracle`` computes its values for other molecules, and ``note`` is what else has to be known.
     """
 
     name: str
@@ -48,6 +48,7 @@ class Card:
     targets: Mapping[str, str] = field(default_factory=dict)
     context: tuple[str, ...] = ()
     origin: str = ""
+    oracle: str = ""
     note: str = ""
 
     @property

@@ -82,9 +82,11 @@ def _at_hand() -> bool:
 def _short(arguments: list[str]) -> list[str]:
     """What makes the work of a command short; the Python lines of the README train at full length."""
     verb, of_study = arguments[0], arguments[0] in ("stress", "study")
-    quick = ["--quick"] if (of_study or verb == "atlas") and "--quick" not in arguments else []
+    quick = ["--quick"] if (of_study or verb in ("atlas", "design")) and "--quick" not in arguments else []
+    if verb == "design":
+        return [*quick, "--generator-steps", "10"]
     steps = verb in ("run", "fit", "atlas") or (of_study and STUDIES[arguments[1]].options == "study")
-    return [*quick, *(["--steps", "40"] if steps else [])]
+    return [*quick, *(["--steps", "10"] if steps else [])]
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(page)])

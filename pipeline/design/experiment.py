@@ -1,0 +1,169 @@
+"""What a design asks of a table: goals, what counts as a molecule, the truth and the fitted model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipeline.design.settings import GENETIC, SHUFFLED, WRITERS, Settings
+from pipeline.errors import InputError
+from pipeline.models.fitting import fit_model
+from pipeline.models.folder import SavedModel, load_model
+from pipeline.oracles.oracle import Oracle, OracleWorkers, oracle_named
+from pipeline.prompts.numbers import NumberFormat
+from pipeline.proposing.constraints import Constraints
+from pipeline.proposing.drawing import Sieve, notation_of
+from pipeline.proposing.goals import Goal, asked_goal, control_goals
+from pipeline.reporter import Reporter
+from pipeline.runs.context import Context
+from pipeline.runs.prepare import cleaned
+from pipeline.settings.run import RunConfig
+from pipeline.studies.experiment import StudyExperiment
+from pipeline.tables.catalogue import card, is_built_in
+from pipeline.tables.kinds import MOLECULES
+from pipeline.tables.table import STRUCTURE
+from pipeline.tables.targets import REGRESSION
+
+WRITER_ARM = "lm-head"  # whose layers and tokens the language model that writes has
+
+
+@dataclass(frozen=True)
+class Experiment(StudyExperiment[Settings]):
+    """A table of molecules, and what is wanted of new ones."""
+
+    @cached_property
+    def smiles(self) -> list[str]:
+        """The molecules of the table, canonical. Length n."""
+        return [str(text) for text in self.table.inputs[STRUCTURE]]
+
+    @cached_property
+    def values(self) -> np.ndarray:
+        """Their values, as they are modelled. Shape (n,)."""
+        return self.table.targets.to_numpy(dtype=np.float64)
+
+    @cached_property
+    def goals(self) -> list[Goal]:
+        """What was asked for, then a goal at the edge of the table's values and one beyond them, as controls."""
+        asked = asked_goal(self.settings.want, self.settings.tolerance, self.values, self.table.units)
+        return [asked, *control_goals(asked, self.values)]
+
+    def goal(self, name: str) -> Goal:
+        return next(goal for goal in self.goals if goal.name == name)
+
+    @cached_property
+    def constraints(self) -> Constraints:
+        asked = self.settings
+        return Constraints(asked.contains, asked.max_weight, asked.elements, asked.alerts, asked.max_sa)
+
+    def sieve(self, written: bool = False) -> Sieve:
+        """A new reader of what an arm proposes; ``written`` for a language model, which has a notation of its own."""
+        notation = notation_of(self.settings.notation) if written else notation_of("")
+        return Sieve(set(self.smiles), self.constraints, notation)
+
+    @cached_property
+    def numbers(self) -> NumberFormat:
+        """How values are written in prompts."""
+        return NumberFormat.fit(self.values)
+
+    def stated(self, arm: str, seed: int) -> list[str]:
+        """The values that the prompts of the training molecules state for an arm that writes. Length n."""
+        values = self.values
+        if arm == SHUFFLED:
+            values = np.random.default_rng([self.seed, seed]).permutation(values)
+        return [self.numbers.write(value) for value in values]
+
+    @property
+    def oracle(self) -> Oracle | None:
+        return oracle_of(self.context.config, self.settings)
+
+    def workers(self, count: int) -> OracleWorkers | None:
+        """The oracle at work in so many processes, which end with the run; None where there is no oracle."""
+        oracle, seconds = self.oracle, self.settings.seconds
+        if oracle is None:
+            return None
+        found: OracleWorkers = self.context.once(
+            "oracle", lambda: OracleWorkers(oracle, workers=count, seconds=seconds)
+        )
+        return found
+
+    def judge(self, reporter: Reporter) -> SavedModel:
+        """The model that predicts the property: the user's, or one fitted on the rows of the table."""
+        found: SavedModel = self.context.once("judge", lambda: self._judge(reporter))
+        return found
+
+    def _judge(self, reporter: Reporter) -> SavedModel:
+        if self.settings.model_of:
+            return load_model(Path(self.settings.model_of))
+        return fit_model(self.context.config, self.settings.judge, reporter)
+
+    def predicted(self, model: SavedModel, smiles: list[str]) -> np.ndarray:
+        """What a fitted model says of molecules, as the property is modelled. Shape (n,)."""
+        found: np.ndarray = model.arm.predict(pd.DataFrame({STRUCTURE: smiles}, dtype=object))
+        return found.astype(np.float64)
+
+    def seeds_of(self, arm: str) -> int:
+        """How many seeds an arm has."""
+        return self.settings.lm_seeds if arm in WRITERS else self.settings.seeds
+
+
+def oracle_of(config: RunConfig, settings: Settings) -> Oracle | None:
+    """The oracle that was named, or else that of a built-in table; None where there is none."""
+    own = card(config.table).oracle if is_built_in(config.table) else ""
+    named = settings.oracle or own
+    return oracle_named(named) if named else None
+
+
+def prepare(config: RunConfig, settings: Settings, reporter: Reporter) -> Context:
+    """The table, with what is wanted checked against it.
+
+    Raises
+    ------
+    InputError
+        If the rows are no molecules with numbers, or what is asked makes no sense for them.
+    """
+    if not settings.want:
+        raise InputError("say with --want which value is wanted, such as --want 2.0 or --want '>-1'")
+    if config.budget:
+        raise InputError("design keeps to no --budget; make it shorter with --quick, --n, --seeds or fewer --arms")
+    if config.kind is not MOLECULES:
+        raise InputError(f"{config.table}: design is for tables of molecules, and this one is of {config.kind}")
+    if config.beside:
+        raise InputError(
+            f"{config.table}: design states no column beside the molecule ({', '.join(config.beside)}); leave it out "
+            "with --context ''"
+        )
+    if oracle_of(config, settings) is None and GENETIC in settings.arms:
+        settings = replace(settings, arms=tuple(arm for arm in settings.arms if arm != GENETIC))
+        reporter.say(f"Left out: {GENETIC}, which needs an oracle; no design can be checked by a truth without one.")
+    if settings.reinforce and oracle_of(config, settings) is None:
+        raise InputError("--reinforce is judged by a truth: name an oracle with --oracle")
+    config = replace(config, max_rows=config.max_rows or settings.rows)
+    context = replace(cleaned(config, (WRITER_ARM,), reporter), settings=settings)
+    if context.task != REGRESSION:
+        raise InputError(f"{config.table}: the target {config.target!r} holds classes; design wants a number")
+    experiment = Experiment(context)
+    _check(experiment)
+    return context
+
+
+def _check(experiment: Experiment) -> None:
+    """Raise `InputError` for a goal, constraints or a model that do not fit the table."""
+    goals, constraints = experiment.goals, experiment.constraints
+    assert len(goals) == 3
+    if constraints.any and all(constraints.why_not(smiles) for smiles in experiment.smiles):
+        raise InputError(
+            f"{experiment.context.config.table}: none of its {len(experiment.smiles)} molecules meets the constraints "
+            f"(the first one: {constraints.why_not(experiment.smiles[0])}); ask for less"
+        )
+    if not experiment.settings.model_of:
+        return
+    about = load_model(Path(experiment.settings.model_of)).about
+    if about["task"] != REGRESSION or about["rows"] != MOLECULES.name or about["context"] or about["reactions"]:
+        raise InputError(
+            f"--model-of {experiment.settings.model_of}: is no model of a number of molecules alone; fit one with "
+            "chemtune fit"
+        )

@@ -1,0 +1,249 @@
+"""What came of a design: how often each arm hits, and what its molecules are like."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.design.experiment import Experiment
+from pipeline.design.settings import LM, TRAINING
+from pipeline.design.work import CHECK, DESCRIBE, SEARCH
+from pipeline.evaluation.estimates import Estimate, signs
+from pipeline.evaluation.numbers import Interval
+from pipeline.evaluation.seeded import APART, SHARE, bounded_interval
+from pipeline.proposing.constraints import sa_score
+from pipeline.proposing.drawing import INVALID, KNOWN, NEW, REPEATED, UNWANTED, Draw
+from pipeline.proposing.goals import ASKED, Goal
+from pipeline.proposing.measures import diversity, frechet_distance
+
+FEW_SEEDS = 3  # from which on an interval is that over runs; below, each molecule counts as a trial of its own
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that was drawn and checked.
+
+    Attributes
+    ----------
+    contents : sequence of mapping
+        The results of all cells.
+    """
+
+    experiment: Experiment
+    contents: Sequence[Mapping[str, Any]]
+
+    @property
+    def judged(self) -> bool:
+        """Whether hits are counted by the fitted model, since there is no oracle."""
+        return self.experiment.oracle is None
+
+    @cached_property
+    def runs(self) -> dict[tuple[str, str], list[list[Draw]]]:
+        """What was drawn, in order, by arm and goal, a list for each seed."""
+        found: dict[tuple[str, str], list[list[Draw]]] = {}
+        for one in self.contents:
+            if one["work"] in (CHECK, SEARCH):
+                found.setdefault((one["tags"]["arm"], one["tags"]["goal"]), []).append(one["draws"])
+        return found
+
+    @cached_property
+    def described(self) -> dict[str, Mapping[str, Any]]:
+        """What the fitted model says of each molecule that was checked."""
+        return {said["smiles"]: said for one in self.contents if one["work"] == DESCRIBE for said in one["described"]}
+
+    @property
+    def arms(self) -> list[str]:
+        return [arm for arm in self.experiment.settings.arms if (arm, ASKED) in self.runs]
+
+    def checked(self, draws: Sequence[Draw]) -> list[Draw]:
+        """Those that were looked at, in order."""
+        return [draw for draw in draws if draw.get("checked")]
+
+    def value(self, draw: Draw) -> float:
+        """The value of a molecule that was checked: the true one, or what the model says where there is no oracle."""
+        found = self.described[draw["smiles"]]["predicted"] if self.judged else draw["value"]
+        return float("nan") if found is None else float(found)
+
+    def values(self, draws: Sequence[Draw]) -> np.ndarray:
+        return np.array([self.value(draw) for draw in self.checked(draws)], dtype=np.float64)
+
+    def hits(self, arm: str, goal: Goal) -> list[np.ndarray]:
+        """Whether each molecule that was checked is wanted, by seed."""
+        return [goal.is_hit(self.values(draws)) for draws in self.runs[arm, goal.name]]
+
+    # -- shares --
+
+    def per_call(self, arm: str, goal: Goal) -> Estimate:
+        """The share of the molecules checked that are hits."""
+        return share([(int(hits.sum()), len(hits)) for hits in self.hits(arm, goal)])
+
+    def per_sample(self, arm: str, goal: Goal) -> Estimate:
+        """The share of all that was written that are new hits: what is no molecule counts as well."""
+        runs = zip(self.hits(arm, goal), self.runs[arm, goal.name], strict=True)
+        return share([(int(hits.sum()), len(draws)) for hits, draws in runs])
+
+    def interval(self, estimate: Estimate, arm: str, goal: Goal) -> Interval:
+        count = max(1, sum(map(len, self.hits(arm, goal))))
+        return estimate.value, *bounded_interval(estimate, SHARE, np.arange(count))
+
+    def of_status(self, arm: str, goal: str, *statuses: str) -> float:
+        """The share of what was drawn that is one of these; of what a sieve let through alone NaN."""
+        draws = [draw for run in self.runs[arm, goal] for draw in run]
+        return sum(draw["status"] in statuses for draw in draws) / len(draws) if draws else float("nan")
+
+    @cached_property
+    def compared(self) -> pd.DataFrame:
+        """The language model's share of hits among those checked minus that of each other arm; Holm over all."""
+        goal, others = self.experiment.goals[0], [arm for arm in self.arms if arm != LM]
+        if LM not in self.arms or not others:
+            return pd.DataFrame(columns=["arm", "difference", "low", "high", "shown"])
+        found = [self.per_call(LM, goal).minus(self.per_call(arm, goal)) for arm in others]
+        rows = []
+        for arm, one, sign in zip(others, found, signs(found), strict=True):
+            count = sum(map(len, self.hits(LM, goal))) + sum(map(len, self.hits(arm, goal)))
+            low, high = bounded_interval(one, APART, np.arange(max(1, count)))
+            rows.append({"arm": arm, "difference": one.value, "low": low, "high": high, "shown": sign})
+        return pd.DataFrame(rows)
+
+    # -- curves --
+
+    def curve(self, arm: str, goal: Goal) -> np.ndarray:
+        """Hits found after each call, by seed. Shape (seeds, calls); a run that ended earlier stays where it was."""
+        runs = [np.cumsum(hits) for hits in self.hits(arm, goal)]
+        longest = max(map(len, runs))
+        padded = [np.concatenate([run, np.full(longest - len(run), run[-1] if len(run) else 0)]) for run in runs]
+        return np.stack(padded)
+
+    def rewards(self, arm: str, goal: Goal) -> pd.DataFrame:
+        """By generation: what the fitted model said of those that it chose, what is true, and how near the nearest
+        molecule of the table is; a row each."""
+        rows = [
+            {
+                "generation": draw["generation"],
+                "predicted": draw["reward"],
+                "value": self.value(draw),
+                "similarity": self.described[draw["smiles"]]["similarity"],
+            }
+            for run in self.runs.get((arm, goal.name), [])
+            for draw in self.checked(run)
+            if "reward" in draw and "generation" in draw
+        ]
+        return pd.DataFrame(rows, columns=["generation", "predicted", "value", "similarity"])
+
+    # -- tables --
+
+    def molecules(self) -> pd.DataFrame:
+        """Every molecule that was drawn, a row each: what was wanted, what it is and what is said of it."""
+        rows = []
+        for (arm, name), runs in self.runs.items():
+            goal = self.experiment.goal(name)
+            for seed, draws in enumerate(runs):
+                rows += [self._row(arm, goal, seed, place, draw) for place, draw in enumerate(draws)]
+        return pd.DataFrame(rows)
+
+    def _row(self, arm: str, goal: Goal, seed: int, place: int, draw: Draw) -> dict[str, Any]:
+        said = self.described.get(draw["smiles"], {}) if draw.get("checked") else {}
+        value = self.value(draw) if draw.get("checked") else float("nan")
+        return {
+            "arm": arm,
+            "goal": goal.name,
+            "seed": seed,
+            "sample": place,
+            "written": draw["text"],
+            "smiles": draw["smiles"],
+            "status": draw["status"],
+            "reason": draw["reason"] or draw.get("no_value", ""),
+            "wanted_low": goal.low,
+            "wanted_high": goal.high,
+            "predicted": said.get("predicted", np.nan),
+            "lower": said.get("lower", np.nan),
+            "upper": said.get("upper", np.nan),
+            "value": np.nan if self.judged else value,
+            "hit": bool(goal.is_hit(np.array([value]))[0]) if draw.get("checked") else None,
+            "in_domain": said.get("in_domain"),
+            "nearest": said.get("nearest", ""),
+            "similarity": said.get("similarity", np.nan),
+            "sa_score": sa_score(draw["smiles"]) if draw.get("checked") else np.nan,
+            "temperature": draw.get("temperature", np.nan),
+            "generation": draw.get("generation", np.nan),
+        }
+
+    def designs(self) -> pd.DataFrame:
+        """New molecules that are hits of what was asked for, each once, the nearest to it first."""
+        goal = self.experiment.goals[0]
+        found = self.molecules()
+        found = found[(found["goal"] == ASKED) & (found["status"] == NEW) & found["hit"].eq(True)]
+        values = found["predicted"] if self.judged else found["value"]
+        order = np.argsort((values.to_numpy(dtype=np.float64) - goal.stated).__abs__(), kind="stable")
+        once = found.iloc[order].drop_duplicates("smiles")
+        by = found.groupby("smiles")["arm"].agg(lambda arms: ", ".join(dict.fromkeys(arms)))
+        columns = ["smiles", "value", "predicted", "lower", "upper", "in_domain", "nearest", "similarity", "sa_score"]
+        return once[columns].assign(designed_by=once["smiles"].map(by)).reset_index(drop=True)
+
+    def metrics(self) -> pd.DataFrame:
+        """Shares of hits with intervals, and what the molecules are like, by arm and goal."""
+        rows = []
+        for arm, name in self.runs:
+            goal = self.experiment.goal(name)
+            tags = {"arm": arm, "goal": name}
+            n, seeds = sum(map(len, self.hits(arm, goal))), len(self.runs[arm, name])
+            written = sum(map(len, self.runs[arm, name]))
+            for metric, estimate, count in (
+                ("hits per call", self.per_call(arm, goal), n),
+                ("hits per sample", self.per_sample(arm, goal), written),
+            ):
+                value, low, high = self.interval(estimate, arm, goal)
+                rows.append(tags | _figure(metric, value, count, seeds, low, high))
+            rows += [
+                tags | _figure(metric, value, written, seeds) for metric, value in self.described_set(arm, name).items()
+            ]
+        return pd.DataFrame(rows)
+
+    def described_set(self, arm: str, goal: str) -> dict[str, float]:
+        """Shares of all that was written, and what the new molecules are like.
+
+        Of arms that go through a sieve before the first molecule is counted (fragments, the genetic algorithm) the
+        shares are 1 by their making.
+        """
+        draws = [draw for run in self.runs[arm, goal] for draw in run]
+        good = list(dict.fromkeys(draw["smiles"] for draw in draws if draw["status"] in (NEW, KNOWN)))
+        valid = 1 - self.of_status(arm, goal, INVALID)
+        return {
+            "valid": valid,
+            "unique": 1 - self.of_status(arm, goal, REPEATED) / valid if valid else float("nan"),
+            "in the table": self.of_status(arm, goal, KNOWN),
+            "not wanted": self.of_status(arm, goal, UNWANTED),
+            "new": self.of_status(arm, goal, NEW),
+            "diversity": diversity(good),
+            "Fréchet distance": float("nan") if arm == TRAINING else frechet_distance(good, self.experiment.smiles),
+            "SA score": float(np.mean([sa_score(smiles) for smiles in good])) if good else float("nan"),
+        }
+
+
+def _figure(
+    metric: str, value: float, n: int, seeds: int, low: float = float("nan"), high: float = float("nan")
+) -> dict[str, Any]:
+    return {"metric": metric, "value": value, "low": low, "high": high, "n": n, "groups": n, "seeds": seeds}
+
+
+def share(counted: Sequence[tuple[int, int]]) -> Estimate:
+    """A share from ``(successes, trials)`` of each run.
+
+    From `FEW_SEEDS` runs on its error is that of the mean over runs, whose molecules need not be independent; of fewer
+    it is that of as many independent trials.
+    """
+    counted = [one for one in counted if one[1]]
+    shares = np.array([good / trials for good, trials in counted])
+    if len(counted) >= FEW_SEEDS and shares.std() > 0:
+        return Estimate.of_mean(shares)
+    good, trials = (sum(part) for part in zip(*counted, strict=True)) if counted else (0, 0)
+    if not trials:
+        return Estimate(float("nan"), float("nan"), float("nan"))
+    value = good / trials
+    smoothed = (good + 1) / (trials + 2)  # so that none of ten has an error, too
+    return Estimate(value, float(np.sqrt(smoothed * (1 - smoothed) / trials)), max(1, trials - 1))

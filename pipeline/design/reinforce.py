@@ -1,0 +1,183 @@
+"""Training a language model further on what it writes, by a verifier's reward: expert iteration.
+
+In each round it writes molecules for the value that was asked for; those that the verifier accepts are trained on, with
+as many molecules of the table beside them. However it was rewarded, it is judged by the oracle.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple
+from typing import Any
+
+import numpy as np
+
+from pipeline.arms.ladder import LANGUAGE_MODEL_CODE
+from pipeline.arms.writing import MoleculeWriter
+from pipeline.cells.cell import Cell, measured
+from pipeline.design.experiment import Experiment
+from pipeline.design.settings import BY_TRUTH, LM, NEAR, OF_HITS, OF_MODEL
+from pipeline.design.truth import Truth, of_oracle
+from pipeline.design.work import of_judge, of_table, start_of, tuned_writer
+from pipeline.features.structures import morgan_bits, tanimoto
+from pipeline.proposing.drawing import NEW, Draw
+from pipeline.proposing.measures import diversity
+from pipeline.runs.context import Context, Machine, language_model_inputs
+
+WORK = "pipeline.design.reinforce:reinforce"
+ROUND_STEPS, RATE = 80, 5e-4  # of each round's training
+LOOKED_AT = 64  # molecules of each round whose true value is asked for, however they were rewarded
+NEIGHBOURS = 5  # hits of the table that a molecule is compared with where hits alone are known
+LINE = 0.05  # of those hits are less like the others than what is accepted
+Reward = Callable[[Sequence[Draw]], np.ndarray]
+
+
+def cells(experiment: Experiment, machine: Machine) -> list[Cell]:
+    """One for each training seed: all rewards begin with the same training."""
+    asked = experiment.settings
+    inputs = of_table(experiment, WORK, *LANGUAGE_MODEL_CODE) | {
+        "language_model": language_model_inputs(experiment.context, machine),
+        "settings": [asked.generator_steps, asked.notation, asked.rounds, asked.samples],
+        "rewards": asked.rewards,
+        "start": start_of(experiment),
+        "goal": astuple(experiment.goals[0]),
+        "oracle": of_oracle(experiment),
+    }
+    if {OF_MODEL, NEAR} & set(asked.rewards):
+        inputs |= of_judge(experiment)
+    return [
+        Cell(
+            WORK,
+            {"arm": LM, "seed": seed},
+            inputs | {"seed": experiment.seed + seed},
+            (),
+            f"reinforced, seed {seed}",
+            True,
+        )
+        for seed in range(asked.lm_seeds)
+    ]
+
+
+def reinforce(context: Context, machine: Machine, cell: Cell, needed: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Rounds of writing, judging and training for each reward.
+
+    ``rounds`` holds for each reward a list, one for the start and one for each round: how many were ``written``, how
+    many of them are ``new``, how many of those were ``accepted``; ``looked_at`` draws with their true value; the
+    ``diversity`` of the new ones and the ``divergence`` from the start in nats.
+    """
+    made: dict[str, Any] = {}
+    experiment = Experiment(context)
+    with measured(made):
+        begun = tuned_writer(experiment, machine, LM, cell.tags["seed"], cell.label)
+        made["rounds"] = {
+            name: _rounds(experiment, machine, copy.copy(begun), name, cell) for name in cell.inputs["rewards"]
+        }
+    return made
+
+
+def _rounds(
+    experiment: Experiment, machine: Machine, writer: MoleculeWriter, name: str, cell: Cell
+) -> list[dict[str, Any]]:
+    truth, begun = Truth(experiment, machine, f"{cell.label}, {name}"), copy.copy(writer)
+    writer.out_ = copy.deepcopy(writer.out_)
+    reward, rng = _reward(experiment, machine, truth, name), np.random.default_rng([cell.inputs["seed"], 7])
+    kept: dict[str, None] = {}
+    found = []
+    for number in range(experiment.settings.rounds + 1):
+        draws = _written(experiment, writer)
+        fresh = [draw for draw in draws if draw["status"] == NEW]
+        accepted = reward(fresh)
+        kept |= dict.fromkeys(draw["smiles"] for draw, good in zip(fresh, accepted, strict=True) if good)
+        found.append(_judged(experiment, truth, draws, fresh, accepted, rng) | _apart(experiment, begun, writer, fresh))
+        if number < experiment.settings.rounds and kept:
+            _train(experiment, writer, list(kept), rng)
+        writer.seed += 1
+    return found
+
+
+def _written(experiment: Experiment, writer: MoleculeWriter) -> list[Draw]:
+    """What it writes for the value asked for, at temperature 1."""
+    sieve, count = experiment.sieve(written=True), experiment.settings.samples
+    asking = experiment.numbers.write(experiment.goals[0].stated)
+    return sieve.read_all([text for _, text in writer.texts(asking, [1.0], lambda texts: len(texts) >= count)][:count])
+
+
+def _train(experiment: Experiment, writer: MoleculeWriter, kept: list[str], rng: np.random.Generator) -> None:
+    """Go on with the molecules that were accepted, stating the value that was asked for, and as many of the table."""
+    kept = [smiles for smiles in kept if writer.can_write(smiles)]
+    places = rng.permutation(len(experiment.smiles))[: max(len(kept), 1)]
+    asked, values = experiment.numbers.write(experiment.goals[0].stated), experiment.stated(LM, 0)
+    stated = [asked] * len(kept) + [values[place] for place in places]
+    writer.fit_again(stated, kept + [experiment.smiles[place] for place in places], ROUND_STEPS, RATE)
+
+
+def _judged(
+    experiment: Experiment,
+    truth: Truth,
+    draws: Sequence[Draw],
+    fresh: list[Draw],
+    accepted: np.ndarray,
+    rng: np.random.Generator,
+) -> dict[str, Any]:
+    """What of a round is reported: some of the new molecules, drawn at random, have their true value looked up."""
+    places = np.sort(rng.permutation(len(fresh))[:LOOKED_AT])
+    looked_at = [dict(fresh[place]) | {"accepted": bool(accepted[place])} for place in places]
+    truth.look_at(looked_at)
+    smiles = [draw["smiles"] for draw in fresh]
+    known = tanimoto(morgan_bits(smiles), morgan_bits(experiment.smiles)).max(axis=1) if smiles else np.zeros(0)
+    return {
+        "written": len(draws),
+        "new": len(fresh),
+        "accepted": int(accepted.sum()),
+        "looked_at": looked_at,
+        "diversity": diversity(smiles),
+        "similarity": float(known.mean()) if len(known) else float("nan"),
+    }
+
+
+def _apart(
+    experiment: Experiment, begun: MoleculeWriter, writer: MoleculeWriter, fresh: Sequence[Draw]
+) -> dict[str, float]:
+    """How far the model is from where it began: the mean over what it writes of the difference of log-probabilities,
+    which is the Kullback-Leibler divergence on molecules that can be read."""
+    smiles = [draw["smiles"] for draw in fresh if writer.can_write(draw["smiles"])][:LOOKED_AT]
+    if not smiles or writer.adapter_ is begun.adapter_:
+        return {"divergence": 0.0 if smiles else float("nan")}
+    asking = experiment.numbers.write(experiment.goals[0].stated)
+    now, before = (one.log_probabilities(asking, smiles) for one in (writer, begun))
+    return {"divergence": float((now - before).mean())}
+
+
+def _reward(experiment: Experiment, machine: Machine, truth: Truth, name: str) -> Reward:
+    """What accepts molecules. Shape (n,), bool."""
+    goal = experiment.goals[0]
+
+    def by_truth(draws: Sequence[Draw]) -> np.ndarray:
+        return goal.is_hit(truth.numbers([draw["smiles"] for draw in draws]))
+
+    def by_model(draws: Sequence[Draw]) -> np.ndarray:
+        model, smiles = experiment.judge(machine.reporter), [draw["smiles"] for draw in draws]
+        good = goal.is_hit(experiment.predicted(model, smiles)) if smiles else np.zeros(0, dtype=bool)
+        if name == NEAR and smiles:
+            good &= model.domain.nearest(smiles)[0] >= model.domain.threshold
+        return good
+
+    def by_hits(draws: Sequence[Draw]) -> np.ndarray:
+        smiles = [draw["smiles"] for draw in draws]
+        hits = [text for text, good in zip(experiment.smiles, goal.is_hit(experiment.values), strict=True) if good]
+        if len(hits) <= NEIGHBOURS or not smiles:
+            return np.zeros(len(smiles), dtype=bool)
+        known = morgan_bits(hits)
+        alike = tanimoto(known, known)
+        np.fill_diagonal(alike, 0.0)
+        line = float(np.quantile(_familiarity(alike), LINE))
+        return _familiarity(tanimoto(morgan_bits(smiles), known)) >= line
+
+    return {BY_TRUTH: by_truth, OF_MODEL: by_model, NEAR: by_model, OF_HITS: by_hits}[name]
+
+
+def _familiarity(alike: np.ndarray) -> np.ndarray:
+    """Mean similarity to the nearest of what is known. Shape (n,)."""
+    found: np.ndarray = np.sort(alike, axis=1)[:, -NEIGHBOURS:].mean(axis=1)
+    return found

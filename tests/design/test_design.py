@@ -1,0 +1,207 @@
+"""A whole design: every arm, with the truth from an oracle, resumed, and without an oracle."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from rdkit import Chem
+from rdkit.Chem import Crippen
+
+from pipeline.design.experiment import Experiment
+from pipeline.design.findings import Findings
+from pipeline.design.settings import ARMS, BY_MODEL, FRAGMENTS, GENETIC, TRAINING
+from pipeline.design.study import Settings, prepare
+from pipeline.design.work import written
+from pipeline.errors import InputError
+from pipeline.reporter import Reporter
+from pipeline.settings.reading import make_config
+from tests.conftest import SMILES, write_table
+from tests.test_run import chemtune
+
+CHEAP = ",".join([TRAINING, FRAGMENTS, GENETIC, BY_MODEL])
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    path = tmp_path_factory.mktemp("design") / "chains.csv"
+    esters = [
+        f"{'C' * a}{middle}{'C' * b}" for a in range(1, 5) for b in range(1, 4) for middle in ("OC(=O)", "NC(=O)")
+    ]
+    return write_table(path, [(text, Crippen.MolLogP(Chem.MolFromSmiles(text))) for text in [*SMILES, *esters]])
+
+
+def designed(table, out, *more):
+    return chemtune(
+        "design", str(table), "--smiles", "SMILES", "--target", "value", "--out", str(out), "--judge", "ngram-ridge",
+        "--n", "10", "--want", "2.5", "--tolerance", "0.3", *more, cwd=table.parent,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(table, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run") / "out"
+    found = designed(table, out, "--arms", CHEAP, "--oracle", "logp", "--seeds", "3")
+    assert found.returncode == 0, found.stderr
+    return out
+
+
+def test_every_value_is_that_of_the_oracle_and_every_hit_has_one_that_was_wanted(run):
+    drawn = pd.read_parquet(run / "predictions.parquet")
+    checked = drawn[drawn["hit"].notna()]
+    true = checked["smiles"].map(lambda text: Crippen.MolLogP(Chem.MolFromSmiles(text)))
+    assert np.allclose(checked["value"], true)
+    assert (checked["hit"].astype(bool) == checked["value"].between(2.2, 2.8)[checked["goal"] == "asked"].reindex(
+        checked.index, fill_value=False)).where(checked["goal"] == "asked", True).all()  # fmt: skip
+    assert checked.groupby(["arm", "goal", "seed"]).size().max() <= 10
+
+
+def test_designs_are_new_hits_each_once(run, table):
+    designs, known = pd.read_csv(run / "designs.csv"), set(map(Chem.CanonSmiles, pd.read_csv(table)["SMILES"]))
+    assert len(designs)
+    assert designs["smiles"].is_unique
+    assert not set(designs["smiles"]) & known
+    assert designs["value"].between(2.2, 2.8).all()
+    assert set(designs["nearest"]) <= known
+    assert not any(arm == TRAINING for arms in designs["designed_by"] for arm in arms.split(", "))
+
+
+def test_shares_are_what_they_are_called(run):
+    drawn, metrics = pd.read_parquet(run / "predictions.parquet"), pd.read_csv(run / "metrics.csv")
+    own = drawn[(drawn["arm"] == GENETIC) & (drawn["goal"] == "asked") & drawn["hit"].notna()]
+    row = metrics.query("arm == @GENETIC and goal == 'asked' and metric == 'hits per call'").iloc[0]
+    by_seed = own.assign(hit=own["hit"].astype(float)).groupby("seed")["hit"].mean()
+    assert row["value"] == pytest.approx(by_seed.mean())
+    assert row["n"] == len(own)
+    assert row["seeds"] == 3
+    assert row["low"] <= row["value"] <= row["high"]
+
+
+def test_a_finished_design_is_not_made_again(run, table):
+    before = {path.name: path.stat().st_mtime_ns for path in (run / "cells").glob("*.json")}
+    assert designed(table, run, "--arms", CHEAP, "--oracle", "logp", "--seeds", "3").returncode == 0
+    assert {path.name: path.stat().st_mtime_ns for path in (run / "cells").glob("*.json")} == before
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert chemtune("report", run, cwd=table.parent).returncode == 0
+    assert (run / "report.html").read_text(encoding="utf-8") == page
+
+
+def test_the_page_says_how_many_and_that_a_model_can_be_gamed(run):
+    said = json.loads((run / "run.json").read_text(encoding="utf-8"))["sentences"]
+    assert said[0].startswith(f"{len(pd.read_csv(run / 'designs.csv'))} new molecules with a value of 2.2 to 2.8 ")
+    assert any("Scored by the fitted model" in sentence for sentence in said)
+
+
+def test_without_an_oracle_the_fitted_model_counts_and_that_is_said(table, tmp_path):
+    found = designed(table, tmp_path / "out", "--arms", CHEAP, "--seeds", "1")
+    assert found.returncode == 0, found.stderr
+    assert f"Left out: {GENETIC}" in found.stdout
+    said = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))["sentences"]
+    assert "nothing was checked by a truth" in said[0]
+    designs = pd.read_csv(tmp_path / "out" / "designs.csv")
+    assert designs["value"].isna().all()
+    assert designs["predicted"].between(2.2, 2.8).all()
+
+
+def test_constraints_hold_for_every_design(table, tmp_path):
+    more = ("--contains", "C(=O)O", "--max-weight", "150", "--elements", "C,O")
+    assert (
+        designed(table, tmp_path / "out", "--arms", f"{FRAGMENTS},{GENETIC}", "--oracle", "logp", *more).returncode == 0
+    )
+    drawn = pd.read_parquet(tmp_path / "out" / "predictions.parquet")
+    checked = [Chem.MolFromSmiles(text) for text in drawn.loc[drawn["hit"].notna(), "smiles"]]
+    ester = Chem.MolFromSmarts("C(=O)O")
+    assert checked
+    assert all(molecule.HasSubstructMatch(ester) for molecule in checked)
+    assert {atom.GetSymbol() for molecule in checked for atom in molecule.GetAtoms()} <= {"C", "O"}
+
+
+def test_an_oracle_that_fails_on_some_molecules_costs_those_alone(table, tmp_path, monkeypatch):
+    dies = "if 'N' in smiles:\n        os._exit(3)"
+    (tmp_path / "half.py").write_text(
+        f"import os\n\n\ndef carbons(smiles):\n    {dies}\n    return smiles.count('C') / 2\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = designed(table, tmp_path / "out", "--arms", f"{TRAINING},{FRAGMENTS}", "--oracle", "half:carbons")
+    assert found.returncode == 0, found.stderr
+    drawn = pd.read_parquet(tmp_path / "out" / "predictions.parquet")
+    checked = drawn[drawn["hit"].notna()]
+    lost = checked["smiles"].str.contains("N")
+    assert lost.any()
+    assert not lost.all()
+    assert checked.loc[lost, "value"].isna().all()
+    assert (checked.loc[lost, "reason"] != "").all()
+    assert checked.loc[~lost, "value"].notna().all()
+    assert not checked.loc[lost, "hit"].astype(bool).any()
+
+
+class Mute:
+    """Writes what is no molecule."""
+
+    def texts(self, stated, temperatures, enough):
+        found = []
+        while not enough(found):
+            found += [(1.0, "C1CC(")] * 100
+        return found
+
+
+def test_a_language_model_that_writes_no_molecule_is_one_line(table, tmp_path):
+    config = make_config(str(table), {"smiles": "SMILES", "target": "value", "out": str(tmp_path / "out")})
+    experiment = Experiment(prepare(config, Settings(want="2.5", arms=("lm",)), Reporter()))
+    with pytest.raises(InputError, match="wrote no molecule in 1000 samples"):
+        written(experiment, Mute(), "2.5", 20)
+
+
+def test_a_language_model_writes_molecules_that_are_read_strictly(table, tmp_path, tiny_folder):
+    """A two-layer model learns chains: whatever it writes has a status, and the new ones are checked."""
+    found = designed(
+        table, tmp_path / "out", "--arms", "lm,lm-any,lm-shuffled", "--oracle", "logp", "--model", str(tiny_folder),
+        "--generator-steps", "150", "--temperatures", "0.7",
+    )  # fmt: skip
+    assert found.returncode == 0, found.stderr
+    drawn = pd.read_parquet(tmp_path / "out" / "predictions.parquet")
+    assert set(drawn["arm"]) == {"lm", "lm-any", "lm-shuffled"}
+    assert set(drawn.query("arm == 'lm'")["goal"]) == {"asked", "edge", "beyond"}
+    assert set(drawn.loc[drawn["hit"].notna(), "status"]) <= {"new"}
+    assert (drawn["temperature"] == 0.7).all()
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--want", ""], "say with --want"),
+        (["--contains", "c1cc"], "is no SMARTS"),
+        (["--contains", "[U]"], "none of its"),
+        (["--oracle", "xtb_gp"], "did you mean 'xtb_gap'"),
+        (["--oracle", "nowhere:nothing"], "nowhere"),
+        (["--arms", "lmm"], "did you mean 'lm'"),
+        (["--temperatures", "0"], "temperature"),
+        (["--model-of", "nowhere"], "nowhere"),
+        (["--budget", "5m"], "keeps to no --budget"),
+        (["--want", "500"], "name a value nearer"),
+        (["--n", "3"], "at least 10"),
+    ],
+)
+def test_what_makes_no_sense_is_one_line(table, tmp_path, more, said):
+    found = designed(table, tmp_path / "out", *more)
+    assert found.returncode == 2
+    assert said in " ".join(found.stderr.split())
+    assert "Traceback" not in found.stderr
+
+
+def test_a_table_of_classes_or_with_columns_beside_is_refused(tmp_path):
+    classes = write_table(tmp_path / "classes.csv", [(text, "yes" if "O" in text else "no") for text in SMILES])
+    config = make_config(str(classes), {"smiles": "SMILES", "target": "value", "out": str(tmp_path / "out")})
+    with pytest.raises(InputError, match="holds classes"):
+        prepare(config, Settings(want="1"), Reporter())
+
+
+def test_findings_of_nothing_are_said_plainly(table, tmp_path):
+    config = make_config(str(table), {"smiles": "SMILES", "target": "value", "out": str(tmp_path / "out")})
+    context = prepare(config, Settings(want="2.5", oracle="logp", arms=(TRAINING,)), Reporter())
+    found = Findings(Experiment(context), [])
+    assert found.arms == []
+    assert set(ARMS) >= set(found.arms)
