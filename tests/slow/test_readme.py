@@ -83,7 +83,9 @@ def _short(arguments: list[str]) -> list[str]:
     """What makes the work of a command short; the Python lines of the README train at full length."""
     verb, of_study = arguments[0], arguments[0] in ("stress", "study")
     quick = ["--quick"] if (of_study or verb == "atlas") and "--quick" not in arguments else []
-    steps = verb in ("run", "fit", "atlas") or (of_study and STUDIES[arguments[1]].options == "study")
+    reactions = "--components" in arguments or "buchwald_hartwig" in arguments
+    in_steps = of_study and STUDIES[arguments[1]].options == "study"
+    steps = verb in ("run", "fit", "atlas") or (in_steps and not (arguments[1] == "negatives" and reactions))
     return [*quick, *(["--steps", "40"] if steps else [])]
 
 
