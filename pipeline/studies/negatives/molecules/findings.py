@@ -168,7 +168,8 @@ class Findings:
     def lost(self) -> dict[Training, tuple[Estimate, int]]:
         """By how much each training without true negatives ranks worse than that with, with as many rows; and whether
         that is shown (1, or -1 where it ranks better)."""
-        chosen = [one for one in self.by_training if one.frame == EQUAL and one.scheme not in (DOSE, PERMUTED)]
+        lacking = [one for one in self.by_training if one.scheme not in (DOSE, PERMUTED) and one.arm != PROPERTIES]
+        chosen = [one for one in lacking if one.frame == EQUAL]
         groups = self.rests_on("positives", TRUE)
         found = [
             over_seeds(self._less(self.rankings(self.with_negatives(one)), self.rankings(one)), groups)

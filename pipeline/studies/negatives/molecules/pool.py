@@ -50,20 +50,15 @@ def _apart(context: Context) -> list[str]:
     several = np.mean(["." in smiles for smiles in given]) >= WRITTEN
     found: dict[str, None] = {}
     for name in sources(context):
-        for smiles, graph in structures(name, context.config.data_dir):
+        for smiles, graph in _read(load_raw(name, context.config.data_dir)):
             if graph not in taken and (several or "." not in smiles):
                 taken.add(graph)
                 found[smiles if stereo else without_stereo(smiles)] = None
     return sorted(found)
 
 
-@lru_cache(maxsize=16)
-def structures(source: str, data_dir: str) -> tuple[tuple[str, str], ...]:
-    """The molecules of a table, in its order, each as `bonded` has it; what is none is left out."""
-    return tuple(_read(load_raw(source, data_dir)))
-
-
 def _read(raw: RawTable) -> Iterator[tuple[str, str]]:
+    """The molecules of a table, in its order, each as `bonded` has it; what is none is left out."""
     column, _ = structure_column(raw)
     for text in require_column(raw, column, "--smiles"):
         try:

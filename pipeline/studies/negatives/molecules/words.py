@@ -130,7 +130,23 @@ def _alone(found: Findings) -> list[str]:
     return [
         f"Over Morgan counts and with equal numbers, AUROC is {listed(alone)} of positives alone, {listed(learned)} "
         f"with unlabelled rows, of which {100 * hidden:.0f} % are positives that nobody knows of, and "
-        f"{with_interval(found.ranking(reference))} of a forest with true negatives."
+        f"{with_interval(found.ranking(reference))} of a forest with true negatives.",
+        *_analogues(found),
+    ]
+
+
+def _analogues(found: Findings) -> list[str]:
+    """How far similarity to the positives alone tells decoys, which are drawn to be unlike these."""
+    if not found.kinds:
+        return []
+    near, most = Training(ALONE, ONE_CLASS[2], EQUAL, None, 0), found.experiment.settings.decoy_similarity
+    ranked = [found.ranking(near, kind) for kind in found.kinds]
+    parts = [f"{kind} with AUROC {with_interval(one)}" for kind, one in zip(found.kinds, ranked, strict=True)]
+    told = ", and likeness alone tells them" if min(low for _, low, _ in ranked) > NOTHING else ""
+    return [
+        f"Control: {near.arm}, which have seen no decoy, rank positives above held-out {' and '.join(parts)}, above "
+        f"true negatives with {with_interval(found.ranking(near))}: decoys are drawn to be unlike the positives "
+        f"(similarity of at most {most:g}){told}."
     ]
 
 
