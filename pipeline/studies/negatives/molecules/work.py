@@ -139,7 +139,7 @@ def train_and_judge(
         judge = _judge(experiment, machine, training, rows, cell)
         scored = {TRUE: judge(experiment.table.inputs.loc[experiment.tested.test])}
         for kind in judged_kinds(experiment):
-            scored[kind] = judge(decoy_rows(context, experiment.held_out(kind), experiment.held_out_for))
+            scored[kind] = judge(decoy_rows(context, experiment.held_out(kind), list(experiment.held_out_for)))
     return made | {
         "scores": {name: one.score.tolist() for name, one in scored.items()},
         "threshold": float(scored[TRUE].threshold),
