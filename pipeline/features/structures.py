@@ -28,6 +28,13 @@ PROPERTIES: dict[str, Callable[[Chem.Mol], float]] = {
     "polar surface": Descriptors.TPSA,  # type: ignore[attr-defined]
     "rings": Descriptors.RingCount,  # type: ignore[attr-defined]
 }
+MATCHED: dict[str, Callable[[Chem.Mol], float]] = {  # what decoys have in common with those that they stand beside
+    **PROPERTIES,
+    "donors": Descriptors.NumHDonors,  # type: ignore[attr-defined]
+    "acceptors": Descriptors.NumHAcceptors,  # type: ignore[attr-defined]
+    "rotatable bonds": Descriptors.NumRotatableBonds,  # type: ignore[attr-defined]
+    "charge": Chem.GetFormalCharge,
+}
 _NEIGHBOUR_BLOCK = 512  # queries compared with the pool at a time
 _CACHE_ROWS = 60_000
 _cached: dict[str, dict[str, np.ndarray]] = {}
@@ -74,6 +81,10 @@ def _graph_bits(molecule: Chem.Mol) -> np.ndarray:
 
 def _properties(molecule: Chem.Mol) -> np.ndarray:
     return np.array([_finite(function, molecule) for function in PROPERTIES.values()])
+
+
+def _matched_properties(molecule: Chem.Mol) -> np.ndarray:
+    return np.array([_finite(function, molecule) for function in MATCHED.values()])
 
 
 def _finite(function: Callable[[Chem.Mol], float], molecule: Chem.Mol) -> float:
@@ -150,6 +161,11 @@ def descriptor_names() -> list[str]:
 def properties(smiles: Iterable[str]) -> np.ndarray:
     """`PROPERTIES` of molecules. Shape (n, 4)."""
     return computed_once("properties", _parsed(_properties), smiles)
+
+
+def matched_properties(smiles: Iterable[str]) -> np.ndarray:
+    """`MATCHED` of molecules. Shape (n, 8)."""
+    return computed_once("matched", _parsed(_matched_properties), smiles)
 
 
 def differential_bits(reactions: Iterable[str]) -> np.ndarray:

@@ -7,6 +7,7 @@ from dataclasses import MISSING, Field, field, fields
 from typing import Any
 
 from pipeline.errors import InputError, unknown
+from pipeline.tables.kinds import Kind
 
 MOST_SHOWN = 30  # characters of a default in the help
 
@@ -21,6 +22,7 @@ def setting(
     least: float | None = None,
     quick: Any = MISSING,
     common: bool = False,
+    kinds: Sequence[Kind] = (),
     **per_verb: str,
 ) -> Any:
     """A field of a dataclass of settings.
@@ -41,6 +43,8 @@ def setting(
         Its value with ``--quick``.
     common : bool
         Whether most users need it: the others are shown by ``--help-all``.
+    kinds : sequence of Kind
+        Of the rows that it is for; all if empty.
     """
     metadata = {
         "help": help,
@@ -49,6 +53,7 @@ def setting(
         "choices": tuple(choices),
         "least": least,
         "common": common,
+        "kinds": tuple(kinds),
         **per_verb,
     }
     if quick is not MISSING:

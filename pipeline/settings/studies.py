@@ -33,7 +33,8 @@ class StudyRow:
 STUDIES = {
     "negatives": StudyRow(
         "pipeline.studies.negatives.study",
-        "What happens when only successes were published, and what dose of failures cures it.",
+        "What happens when only successes were published (of molecules: positives alone are known), and what cures it.",
+        options="study",
     ),
     "published-only": StudyRow(
         "pipeline.studies.published_only.study",

@@ -10,18 +10,19 @@ from pipeline.errors import InputError, unknown
 from pipeline.settings.coerce import coerced
 from pipeline.settings.fields import check, setting
 from pipeline.settings.run import RunConfig
-from pipeline.tables.kinds import MOLECULES, REACTIONS
+from pipeline.tables.kinds import MOLECULES, REACTIONS, Kind
 
 STUDY = "The study"  # panel of the help
 
 
-def study_setting(default: Any, help: str, **about: Any) -> Any:
-    """A field of the settings of a study: an option of its command; ``about`` as for `setting`."""
-    return setting(default, help, "study", panel=STUDY, common=True, **about)
+def study_setting(default: Any, help: str, *, kinds: Sequence[Kind] = (), **about: Any) -> Any:
+    """A field of the settings of a study: an option of its command; ``kinds`` and ``about`` as for `setting`."""
+    panel = f"{STUDY}, of {' and '.join(map(str, kinds))}" if kinds else STUDY
+    return setting(default, help, "study", panel=panel, common=True, kinds=kinds, **about)
 
 
 def arms_setting(quick: Any = MISSING) -> Any:
-    """The learners of a study of reactions."""
+    """The learners of a study that trains them many times."""
     return study_setting(
         ("classical", "lm-head"),
         "What is trained: names of arms, classical (a few good baselines), or the groups baselines, lm, all.",
@@ -29,9 +30,9 @@ def arms_setting(quick: Any = MISSING) -> Any:
     )
 
 
-def success_setting() -> Any:
+def success_setting(kinds: Sequence[Kind] = ()) -> Any:
     """From which yield on a reaction is a success."""
-    return study_setting(20.0, "Yield in percent from which on a reaction is a success.")
+    return study_setting(20.0, "Yield in percent from which on a reaction is a success.", kinds=kinds)
 
 
 def lm_steps_setting(quick: int, what: str = "each training of the language model") -> Any:
@@ -63,6 +64,13 @@ class StudySettings:
         """The settings as a YAML file holds them."""
         found = asdict(self)  # type: ignore[call-overload]
         return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
+
+    def check_kind(self, kind: Kind) -> None:
+        """Raise `InputError` for a setting that is for other rows and was given a value of its own."""
+        for one in fields(self):  # type: ignore[arg-type]
+            of, usual = one.metadata["kinds"], (one.default, one.metadata.get("quick", one.default))
+            if of and kind not in of and getattr(self, one.name) not in usual:
+                raise InputError(f"{one.name} is for {' and '.join(map(str, of))}; this table holds {kind}")
 
     def check_success(self, success: float) -> None:
         """Raise `InputError` unless it is a yield that reactions can be above and below."""

@@ -41,7 +41,7 @@ def report_again(folder: Path, reporter: Reporter) -> tuple[list[Done], Path, Ov
         ((name, settings),) = said.items()
         named, config = study_named(name), make_config(str(path), {"out": str(folder)})
         contexts = [named.prepare(config, named.Settings.read(settings, f"{path}: {name}"), reporter)]
-        if budget := budget_of(named):
+        if budget := budget_of(named, contexts[0]):
             contexts = [as_reduced(one, budget) for one in contexts]
         study: Study = named
     else:

@@ -18,6 +18,7 @@ import pandas as pd
 from pipeline.cells.cell import Cell, versions_of
 from pipeline.cells.executors import Executor
 from pipeline.cells.store import Store
+from pipeline.errors import InputError
 from pipeline.evaluation.evaluations import Evaluation
 from pipeline.files import write_atomically, write_csv
 from pipeline.report.blocks import Section
@@ -90,7 +91,11 @@ class Study(Protocol):
 
 
 class NamedStudy(Study, Protocol):
-    """A study of the catalogue: it has settings of its own, and makes the table and the splits that it needs."""
+    """A study of the catalogue: it has settings of its own, and makes the table and the splits that it needs.
+
+    It may have a ``BUDGET``, and ``UNUSED``: by kind of rows the options of a run that do nothing for these, and what
+    does instead.
+    """
 
     Settings: type[StudySettings]
 
@@ -134,6 +139,7 @@ def run_study(
     study: NamedStudy, config: RunConfig, settings: Any, reporter: Reporter, executor: Executor | None = None
 ) -> tuple[Done, Path] | None:
     """Do all that a study asks for; what was done, and the page. None where shares of other commands are not done."""
+    check_used(study, config)
     context = study.prepare(config, settings, reporter)
     seconds = budget_seconds(config.budget) if config.budget else 0.0
     done = run_prepared(study, context, seconds, reporter, executor or Executor())
@@ -149,20 +155,32 @@ def run_prepared(
     machine = settled(context, reporter)
     for line in study.described(context):
         reporter.say(line)
-    if budget_of(study) and seconds is not None:
+    if budget_of(study, context) and seconds is not None:
         context = within_time(study, context, machine, seconds, executor)
     return execute(study, context, machine, executor)
 
 
-def budget_of(study: Study) -> Budget | None:
-    """How a study keeps within a time; None for one that cannot."""
-    return getattr(study, "BUDGET", None)
+def budget_of(study: Study, context: Context) -> Budget | None:
+    """How a study keeps within a time; None for one that cannot, or not with rows of this kind."""
+    return None if "budget" in _unused(study, context.config) else getattr(study, "BUDGET", None)
+
+
+def _unused(study: Study, config: RunConfig) -> Mapping[str, str]:
+    """The options of a run that a study has, and that do nothing for rows of this kind; what does instead."""
+    return getattr(study, "UNUSED", {}).get(config.kind, {})
+
+
+def check_used(study: Study, config: RunConfig) -> None:
+    """Raise `InputError` for an option that was given and does nothing for rows of this kind."""
+    for name, instead in _unused(study, config).items():
+        if getattr(config, name) != RunConfig.__dataclass_fields__[name].default:
+            raise InputError(f"{name} does nothing for {config.kind} in this study; {instead}")
 
 
 def within_time(study: Study, context: Context, machine: Machine, seconds: float, executor: Executor) -> Context:
     """The run as far as it fits into a time (0 for any), after a short probe of this machine; as it is where all cells
     are done."""
-    budget, store = budget_of(study), Store(context.folder)
+    budget, store = budget_of(study, context), Store(context.folder)
     if budget is None or all(store.read(cell.id) is not None for cell in study.plan(context, machine)):
         return context
     say = machine.reporter.say

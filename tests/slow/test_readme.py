@@ -85,7 +85,9 @@ def _short(arguments: list[str]) -> list[str]:
     quick = ["--quick"] if (of_study or verb in ("atlas", "design")) and "--quick" not in arguments else []
     if verb == "design":
         return [*quick, "--generator-steps", "10"]
-    steps = verb in ("run", "fit", "atlas") or (of_study and STUDIES[arguments[1]].options == "study")
+    reactions = "--components" in arguments or "buchwald_hartwig" in arguments
+    in_steps = of_study and STUDIES[arguments[1]].options == "study"
+    steps = verb in ("run", "fit", "atlas") or (in_steps and not (arguments[1] == "negatives" and reactions))
     return [*quick, *(["--steps", "10"] if steps else [])]
 
 

@@ -69,10 +69,12 @@ def test_what_is_shown_comes_first_and_what_is_not_is_not_claimed():
 
 
 def test_the_atlas_runs_what_the_table_allows_and_says_why_not_the_rest(alcohols):
-    found = run_atlas(config_of(alcohols), asked(SHIFT, "spelling", "negatives"), Reporter(), Executor())
+    wanted = asked(SHIFT, "spelling", "negatives", "verifier")
+    found = run_atlas(config_of(alcohols), wanted, Reporter(), Executor())
     folder = alcohols.parent / "atlas"
     assert list(found.done) == [SHIFT, "spelling"]
-    assert "the study is about reactions" in found.left_out["negatives"]
+    assert "the study is about reactions" in found.left_out["verifier"]
+    assert "holds numbers; of molecules the study is about two classes" in found.left_out["negatives"]
     table = pd.read_csv(folder / "atlas.csv")
     assert set(table["failure_mode"]) == {SHIFT, "spelling"}
     assert set(table.query("failure_mode == 'shift'")["arm"]) == {"rf-bits", "ridge"}
@@ -84,7 +86,7 @@ def test_the_atlas_runs_what_the_table_allows_and_says_why_not_the_rest(alcohols
     assert json.loads((folder / "atlas.json").read_text(encoding="utf-8"))["modes"] == [SHIFT, "spelling"]
 
     kept = {path: path.stat().st_mtime_ns for path in folder.rglob("cells/*")}
-    again = run_atlas(config_of(alcohols), asked(SHIFT, "spelling", "negatives"), Reporter(), Executor())
+    again = run_atlas(config_of(alcohols), wanted, Reporter(), Executor())
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("cells/*")} == kept
     assert again.page.read_text(encoding="utf-8") == page
 
@@ -92,7 +94,7 @@ def test_the_atlas_runs_what_the_table_allows_and_says_why_not_the_rest(alcohols
 def test_a_table_that_allows_nothing_is_one_line(tmp_path):
     path = write_table(tmp_path / "few.csv", [(text, 1.0) for text in SMILES])
     with pytest.raises(InputError, match="no failure mode can be tested") as refused:
-        run_atlas(config_of(path), asked("negatives", "verifier"), Reporter(), Executor())
+        run_atlas(config_of(path), asked("published-only", "verifier"), Reporter(), Executor())
     assert str(refused.value).count("the study is about reactions") == 1
 
 

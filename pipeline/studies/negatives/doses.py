@@ -92,8 +92,14 @@ def _first_of_all(true: Sequence[bool]) -> int:
     return next((place for place in range(len(true)) if all(true[place:])), len(true))
 
 
-def enough_in_words(learner: str, found: Enough) -> str:
-    """One sentence: from which dose on, within which limits, or that it cannot be told."""
+def enough_in_words(learner: str, found: Enough, rows: str = "") -> str:
+    """One sentence: from which dose on, within which limits, or that it cannot be told.
+
+    Parameters
+    ----------
+    rows : str
+        What the metric rests on, where that is not called successes and failures.
+    """
     smallest, largest = found.doses[0], found.doses[-1]
     aim = {
         RANKING: f"ranks as well as at dose {largest:g} % (AUROC within {GAPS[RANKING]})",
@@ -101,8 +107,8 @@ def enough_in_words(learner: str, found: Enough) -> str:
     }[found.what]
     if found.few:
         return (
-            f"From which dose on {learner} {aim} cannot be told: the {_ROWS[found.what]} among the test rows have only "
-            f"{found.groups:.3g} effective groups, and {MIN_GROUPS} are needed."
+            f"From which dose on {learner} {aim} cannot be told: the {rows or _ROWS[found.what]} among the test rows "
+            f"have only {found.groups:.3g} effective groups, and {MIN_GROUPS} are needed."
         )
     if not found.told:
         return f"From which dose on {learner} {aim} cannot be told: any from {smallest:g} to {largest:g} % may be it."

@@ -10,7 +10,12 @@ import numpy as np
 from pipeline.report.figures import colour_of, plt, svg
 
 
-def dose_curves(curves: Sequence[dict[str, Any]], flat: Sequence[dict[str, Any]]) -> str:
+def dose_curves(
+    curves: Sequence[dict[str, Any]],
+    flat: Sequence[dict[str, Any]],
+    real: str = "real failures",
+    rows: str = "failures",
+) -> str:
     """AUROC and false-positive rate against the dose of real failures, a line per learner, variant and reading.
 
     Parameters
@@ -21,9 +26,11 @@ def dose_curves(curves: Sequence[dict[str, Any]], flat: Sequence[dict[str, Any]]
         (doses, 3): value, low, high.
     flat : sequence of dict
         ``label``, ``learner``, ``auroc`` and ``fpr`` of a model without any failure, drawn at a dose of 0.
+    real, rows : str
+        What doses are of, and what should not be accepted.
     """
     figure, axes = plt.subplots(1, 2, figsize=(10.4, 4.6))
-    for axis, metric, title in zip(axes, ("auroc", "fpr"), ("AUROC", "failures accepted"), strict=True):
+    for axis, metric, title in zip(axes, ("auroc", "fpr"), ("AUROC", f"{rows} accepted"), strict=True):
         for curve in curves:
             if curve["ranks_as"] and metric == "auroc":
                 continue
@@ -35,7 +42,7 @@ def dose_curves(curves: Sequence[dict[str, Any]], flat: Sequence[dict[str, Any]]
         for point in flat:
             colour = colour_of(point["learner"], "#333333")
             axis.plot(0, point[metric], "x", color=colour, ms=7, mew=2, label=point["label"])
-        axis.set(xscale="symlog", xlabel="dose of real failures (%)", title=title)
+        axis.set(xscale="symlog", xlabel=f"dose of {real} (%)", title=title)
         axis.set_xticks([0, 1, 5, 10, 25, 50, 100], ["none", "1", "5", "10", "25", "50", "100"])
         axis.grid(axis="y", alpha=0.25)
     handles, labels = axes[1].get_legend_handles_labels()

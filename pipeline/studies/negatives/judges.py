@@ -14,7 +14,7 @@ from sklearn.svm import OneClassSVM
 from pipeline.arms.text_arms import TunedText
 from pipeline.evaluation.detection import Scored
 from pipeline.features.inputs import smiles_of
-from pipeline.features.structures import differential_bits, tanimoto
+from pipeline.features.structures import differential_bits, morgan_counts, tanimoto
 from pipeline.tables.reactions import FAILURE, SUCCESS
 
 HELD_BACK = 0.2  # of the successes, to find where a one-class model draws its line
@@ -24,6 +24,17 @@ SPIES = 0.15  # of the successes, hidden among the unlabelled
 _LIKELIHOOD_BATCH = 8
 
 Judge = Callable[[pd.DataFrame], Scored]
+Features = Callable[[pd.DataFrame], np.ndarray]  # of shape (n, size), bits or counts
+
+
+def over_reactions(X: pd.DataFrame) -> np.ndarray:
+    """Differential reaction fingerprints (DRFP)."""
+    return differential_bits(smiles_of(X))
+
+
+def over_molecules(X: pd.DataFrame) -> np.ndarray:
+    """Morgan counts."""
+    return morgan_counts(smiles_of(X))
 
 
 def always_yes(X: pd.DataFrame) -> Scored:
@@ -74,35 +85,41 @@ def by_familiarity(
     return lambda new: Scored(familiarity(new), line)
 
 
-def support_vectors(seed: int) -> Callable[[pd.DataFrame], Callable[[pd.DataFrame], np.ndarray]]:
-    """One-class support vector machine over DRFP, with the Tanimoto kernel."""
+def support_vectors(
+    seed: int, features: Features = over_reactions
+) -> Callable[[pd.DataFrame], Callable[[pd.DataFrame], np.ndarray]]:
+    """One-class support vector machine with the Tanimoto kernel."""
 
     def make(X: pd.DataFrame) -> Callable[[pd.DataFrame], np.ndarray]:
-        known = differential_bits(smiles_of(X))
+        known = features(X)
         machine = OneClassSVM(kernel="precomputed", nu=LINE).fit(tanimoto(known, known))
-        return lambda new: machine.decision_function(tanimoto(differential_bits(smiles_of(new)), known))
+        return lambda new: machine.decision_function(tanimoto(features(new), known))
 
     return make
 
 
-def isolation(seed: int) -> Callable[[pd.DataFrame], Callable[[pd.DataFrame], np.ndarray]]:
-    """Isolation forest over DRFP."""
+def isolation(
+    seed: int, features: Features = over_reactions
+) -> Callable[[pd.DataFrame], Callable[[pd.DataFrame], np.ndarray]]:
+    """Isolation forest."""
 
     def make(X: pd.DataFrame) -> Callable[[pd.DataFrame], np.ndarray]:
-        forest = IsolationForest(n_estimators=300, random_state=seed).fit(differential_bits(smiles_of(X)))
-        return lambda new: forest.score_samples(differential_bits(smiles_of(new)))
+        forest = IsolationForest(n_estimators=300, random_state=seed).fit(features(X))
+        return lambda new: forest.score_samples(features(new))
 
     return make
 
 
-def neighbours(seed: int) -> Callable[[pd.DataFrame], Callable[[pd.DataFrame], np.ndarray]]:
-    """Mean Tanimoto similarity to the five nearest successes by DRFP."""
+def neighbours(
+    seed: int, features: Features = over_reactions
+) -> Callable[[pd.DataFrame], Callable[[pd.DataFrame], np.ndarray]]:
+    """Mean Tanimoto similarity to the five nearest successes."""
 
     def make(X: pd.DataFrame) -> Callable[[pd.DataFrame], np.ndarray]:
-        known = differential_bits(smiles_of(X))
+        known = features(X)
 
         def familiarity(new: pd.DataFrame) -> np.ndarray:
-            similar = tanimoto(differential_bits(smiles_of(new)), known)
+            similar = tanimoto(features(new), known)
             return np.sort(similar, axis=1)[:, -NEIGHBOURS:].mean(axis=1).astype(np.float64)
 
         return familiarity
@@ -134,8 +151,15 @@ class Likelihood(TunedText):
         return -self._answer_losses(prompts, self._predicted(prompts), _LIKELIHOOD_BATCH)
 
 
-def unlabelled(kind: str, X: pd.DataFrame, known: np.ndarray, seed: int, threads: int) -> Judge:
-    """Learning from successes and rows of which nothing is said, over DRFP and a random forest.
+def unlabelled(
+    kind: str,
+    X: pd.DataFrame,
+    known: np.ndarray,
+    seed: int,
+    threads: int,
+    features: Features = over_reactions,
+) -> Judge:
+    """Learning from successes and rows of which nothing is said, by random forests.
 
     Both take the known successes for a random draw of all successes. ``bagging`` (Mordelet and Vert 2014) averages
     forests trained against draws of the unlabelled; ``elkan-noto`` (Elkan and Noto 2008) divides the chance of being
@@ -149,7 +173,7 @@ def unlabelled(kind: str, X: pd.DataFrame, known: np.ndarray, seed: int, threads
     """
     from pulearn import BaggingPuClassifier, ElkanotoPuClassifier
 
-    bits = differential_bits(smiles_of(X)).astype(np.float32)
+    bits = features(X).astype(np.float32)
     forest = RandomForestClassifier(n_estimators=100, random_state=seed, n_jobs=threads)
     if kind == "bagging":
         forest.set_params(n_estimators=10)
@@ -161,7 +185,7 @@ def unlabelled(kind: str, X: pd.DataFrame, known: np.ndarray, seed: int, threads
         model.fit(bits, known.astype(int))
 
     def judge(new: pd.DataFrame) -> Scored:
-        chance = model.predict_proba(differential_bits(smiles_of(new)).astype(np.float32))[:, 1]
+        chance = model.predict_proba(features(new).astype(np.float32))[:, 1]
         return Scored(chance, 0.5, np.clip(chance, 0.0, 1.0))
 
     return judge

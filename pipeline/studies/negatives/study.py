@@ -1,85 +1,72 @@
-"""What a model cannot know that has seen only successes, and how many failures mend it."""
+"""What a model cannot know that has seen only what worked: of reactions successes, of molecules one of two classes.
+
+The two have one command and one class of settings; how they are asked stands in `pipeline.studies.negatives.reactions`
+and in `pipeline.studies.negatives.molecules.study`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
-from pipeline.evaluation.metrics import auroc
-from pipeline.runs.context import Context
-from pipeline.studies.negatives.experiment import experiment_at, experiments, prepare
-from pipeline.studies.negatives.findings import enough_table, found_in
-from pipeline.studies.negatives.page import sections
+from pipeline.cells.cell import Cell
+from pipeline.errors import InputError
+from pipeline.reporter import Reporter
+from pipeline.runs.context import Context, Machine
+from pipeline.settings.run import RunConfig
+from pipeline.studies.negatives import reactions
+from pipeline.studies.negatives.molecules import study as molecules
 from pipeline.studies.negatives.settings import NegativesSettings
-from pipeline.studies.negatives.trainings import left_out, trainings
-from pipeline.studies.negatives.words import sentences
-from pipeline.studies.negatives.work import plan, scored_of, thresholds, training_of
-from pipeline.studies.study import Conclusion
+from pipeline.studies.study import Conclusion, Study
+from pipeline.tables.kinds import MOLECULES, REACTIONS
 
 NAME = "negatives"
 Settings = NegativesSettings
-__all__ = ["NAME", "Settings", "conclude", "described", "facts", "line", "plan", "prepare", "title"]
+BUDGET = molecules.BUDGET
+# Options of a run that do nothing for rows of a kind, and what does instead.
+UNUSED = {
+    REACTIONS: {
+        "budget": "--seeds, --positives and --lm-steps make it shorter",
+        "steps": "--lm-steps says how long the language model is trained",
+        "batch": "the language model is trained on 8 rows a step",
+    }
+}
+__all__ = ["BUDGET", "NAME", "UNUSED", "Settings", "conclude", "described", "facts", "line", "plan", "prepare", "title"]
+
+
+def prepare(config: RunConfig, settings: NegativesSettings, reporter: Reporter) -> Context:
+    """The table, with the splits that the settings name; an error where it has neither reactions nor molecules."""
+    if config.kind not in (REACTIONS, MOLECULES):
+        raise InputError(f"{config.table}: the study is about reactions and molecules; this table holds {config.kind}")
+    settings.check_kind(config.kind)
+    return (molecules if config.kind is MOLECULES else reactions).prepare(config, settings, reporter)
+
+
+def _study_of(context: Context) -> Study:
+    if context.table.kind is MOLECULES:
+        return molecules
+    return reactions
 
 
 def title(context: Context) -> str:
-    return f"{context.table.name}: what happens when only successes were published"
+    return _study_of(context).title(context)
 
 
 def facts(context: Context) -> list[str]:
-    return [f"success: a yield of at least {context.settings.success:g} %"]
+    return _study_of(context).facts(context)
 
 
 def described(context: Context) -> list[str]:
-    """The rows of each split, and what is left out of it."""
-    said = []
-    for one in experiments(context):
-        train, test = one.success.loc[list(one.train)], one.success.loc[one.test]
-        said.append(
-            f"Split {one.split.name}: {int(train.sum())} successes and {int((~train).sum())} failures to train on, "
-            f"{int(test.sum())} and {int((~test).sum())} to test on (success: a yield of at least "
-            f"{one.settings.success:g} %)."
-        )
-        if left_out(one):
-            said.append(f"  Left out, since too few successes would be left known: {'; '.join(left_out(one))}.")
-        kept = {moved.settings.success for moved, _ in thresholds(one)}
-        for threshold in sorted(set(one.settings.sensitivity) - kept - {one.settings.success}):
-            said.append(f"  Success from {threshold:g} % leaves too few of one kind and is left out.")
-    count = sum(len(trainings(one)) for one in experiments(context))
-    return [*said, f"{count} trainings of {', '.join(context.arms)}. Folder: {context.folder}"]
+    return _study_of(context).described(context)
+
+
+def plan(context: Context, machine: Machine) -> list[Cell]:
+    return _study_of(context).plan(context, machine)
 
 
 def line(context: Context, content: Mapping[str, Any]) -> str:
-    """How well a model ranks, and how many failures it accepts."""
-    tags, scored = content["tags"], scored_of(content)
-    experiment = experiment_at(context, tags["split"], tags["success"])
-    success = experiment.success.loc[experiment.test].to_numpy()
-    ranked = auroc(success, scored.score, np.ones((1, len(success))))[0]
-    accepted = float((scored.score >= scored.threshold)[~success].mean())
-    moved = "" if tags["success"] == context.settings.success else f"from {tags['success']:g} %: "
-    label = f"{moved}{training_of(tags).label}"
-    return f"{label:<72} AUROC {ranked:.3f}  accepts {accepted:4.0%} of failures  {content['seconds']:6.1f} s"
+    return _study_of(context).line(context, content)
 
 
 def conclude(context: Context, contents: Sequence[Mapping[str, Any]]) -> Conclusion:
-    """What was found on each split."""
-    found = [found_in(experiment, contents) for experiment in experiments(context)]
-
-    def joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
-        return pd.concat(parts, ignore_index=True)
-
-    return Conclusion(
-        joined([one.metrics for one in found]),
-        joined([one.predictions for one in found]),
-        joined([one.trained for one in found]),
-        tuple(sentence for one in found for sentence in sentences(one)),
-        tuple(sections(found)),
-        {
-            "foreign": joined([one.foreign for one in found]),
-            "compared": joined([one.compared for one in found]),
-            "enough": joined([enough_table(one) for one in found]),
-            "sensitivity": joined([one.sensitivity for one in found]),
-        },
-    )
+    return _study_of(context).conclude(context, contents)

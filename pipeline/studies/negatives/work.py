@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import numpy as np
@@ -37,12 +37,14 @@ from pipeline.studies.negatives.experiment import (
     experiment_at,
     experiments,
 )
+from pipeline.studies.negatives.settings import OF_MOLECULES, NegativesSettings
 from pipeline.studies.negatives.trainings import draw, literature, sensitivity_trainings, trainings
 from pipeline.tables.targets import REGRESSION
 
 WORK = "pipeline.studies.negatives.work:train_and_judge"
-# Settings that say which trainings there are or how they are read, and change none of them.
-_UNUSED = ("arms", "split", "sensitivity", "seeds", "doses", "lm_doses", "lm_extras", "base_rate")
+# Settings that say which trainings there are or how they are read, and change none of them; and those of molecules.
+_READ = ("arms", "split", "sensitivity", "seeds", "doses", "lm_doses", "lm_extras", "base_rate")
+_UNUSED = (*_READ, *(one.name for one in fields(NegativesSettings) if one.metadata["kinds"] == OF_MOLECULES))
 
 
 def plan(context: Context, machine: Machine) -> list[Cell]:

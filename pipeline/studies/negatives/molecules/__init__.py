@@ -1,0 +1,1 @@
+"""What a model of two classes of molecules cannot know that has seen one of them alone."""
