@@ -1,7 +1,8 @@
-"""Training a language model further on what it writes, by a verifier's reward: expert iteration.
+"""Training a language model further on what it writes, by a verifier's reward.
 
-In each round it writes molecules for the value that was asked for; those that the verifier accepts are trained on, with
-as many molecules of the table beside them. However it was rewarded, it is judged by the oracle.
+In each round it writes molecules for the value that was asked for. By expert iteration those that the verifier accepts
+are trained on, with as many molecules of the table beside them; by policy gradient it writes as many again in groups,
+and each of these makes a step. However it was rewarded, it is judged by the oracle.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pipeline.arms.ladder import LANGUAGE_MODEL_CODE
 from pipeline.arms.writing import MoleculeWriter
 from pipeline.cells.cell import Cell, measured
 from pipeline.design.experiment import Experiment
-from pipeline.design.settings import BY_TRUTH, LM, NEAR, OF_HITS, OF_MODEL
+from pipeline.design.settings import BY_TRUTH, GRADIENT, LM, NEAR, OF_HITS, OF_MODEL
 from pipeline.design.truth import Truth, of_oracle
 from pipeline.design.work import of_judge, of_table, start_of, tuned_writer
 from pipeline.features.structures import morgan_bits, tanimoto
@@ -26,7 +27,8 @@ from pipeline.proposing.measures import diversity
 from pipeline.runs.context import Context, Machine, language_model_inputs
 
 WORK = "pipeline.design.reinforce:reinforce"
-ROUND_STEPS, RATE = 80, 5e-4  # of each round's training
+ROUND_STEPS, RATE = 80, 5e-4  # of each round of expert iteration
+GROUP, GRADIENT_RATE = 64, 2e-4  # texts of each step by policy gradient
 LOOKED_AT = 64  # molecules of each round whose true value is asked for, however they were rewarded
 NEIGHBOURS = 5  # hits of the table that a molecule is compared with where hits alone are known
 LINE = 0.05  # of those hits are less like the others than what is accepted
@@ -44,7 +46,7 @@ def cells(experiment: Experiment, machine: Machine) -> list[Cell]:
         "goal": astuple(experiment.goals[0]),
         "oracle": of_oracle(experiment),
     }
-    if {OF_MODEL, NEAR} & set(asked.rewards):
+    if {OF_MODEL, NEAR} & {name.removesuffix(GRADIENT) for name in asked.rewards}:
         inputs |= of_judge(experiment)
     return [
         Cell(
@@ -90,10 +92,27 @@ def _rounds(
         accepted = reward(fresh)
         kept |= dict.fromkeys(draw["smiles"] for draw, good in zip(fresh, accepted, strict=True) if good)
         found.append(_judged(experiment, truth, draws, fresh, accepted, rng) | _apart(experiment, begun, writer, fresh))
-        if number < experiment.settings.rounds and kept:
-            _train(experiment, writer, list(kept), rng)
+        if number < experiment.settings.rounds:
+            if name.endswith(GRADIENT):
+                _climb(experiment, writer, reward)
+            elif kept:
+                _train(experiment, writer, list(kept), rng)
         writer.seed += 1
     return found
+
+
+def _climb(experiment: Experiment, writer: MoleculeWriter, reward: Reward) -> None:
+    """Steps by policy gradient on as many molecules as a round has; what is no new molecule has no reward."""
+
+    def rewards(texts: list[str]) -> np.ndarray:
+        draws = experiment.sieve(written=True).read_all(texts)
+        fresh = [draw for draw in draws if draw["status"] == NEW]
+        good = dict(zip((draw["smiles"] for draw in fresh), reward(fresh), strict=True))
+        return np.array([float(draw["status"] == NEW and good[draw["smiles"]]) for draw in draws])
+
+    asking = experiment.numbers.write(experiment.goals[0].stated)
+    group = min(GROUP, experiment.settings.samples)
+    writer.improve(asking, rewards, max(1, experiment.settings.samples // group), group, GRADIENT_RATE)
 
 
 def _written(experiment: Experiment, writer: MoleculeWriter) -> list[Draw]:
@@ -174,7 +193,8 @@ def _reward(experiment: Experiment, machine: Machine, truth: Truth, name: str) -
         line = float(np.quantile(_familiarity(alike), LINE))
         return _familiarity(tanimoto(morgan_bits(smiles), known)) >= line
 
-    return {BY_TRUTH: by_truth, OF_MODEL: by_model, NEAR: by_model, OF_HITS: by_hits}[name]
+    kinds = {BY_TRUTH: by_truth, OF_MODEL: by_model, NEAR: by_model, OF_HITS: by_hits}
+    return kinds[name.removesuffix(GRADIENT)]
 
 
 def _familiarity(alike: np.ndarray) -> np.ndarray:

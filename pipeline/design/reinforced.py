@@ -14,7 +14,7 @@ import pandas as pd
 
 from pipeline.design.experiment import Experiment
 from pipeline.design.reinforce import WORK
-from pipeline.design.settings import BY_TRUTH, NEAR, OF_HITS, OF_MODEL, REWARDS
+from pipeline.design.settings import BY_TRUTH, GRADIENT, NEAR, OF_HITS, OF_MODEL, REWARDS
 from pipeline.evaluation.estimates import Estimate
 from pipeline.evaluation.numbers import Interval, number
 from pipeline.report.blocks import Figure, Grid, Section, Text
@@ -161,9 +161,16 @@ class Reinforced:
             said = np.array([[one["accepted"] / one["written"] for one in rounds] for rounds in runs])
             rounds = np.arange(true.shape[1])
             for values, style, label in ((said, "o--", "accepted"), (true, "o-", "true hits")):
-                axis.plot(rounds, values.mean(axis=0), style, color=COLOURS[reward], ms=4, label=label)
+                axis.plot(
+                    rounds, values.mean(axis=0), style, color=COLOURS[reward.removesuffix(GRADIENT)], ms=4, label=label
+                )
                 axis.fill_between(
-                    rounds, values.min(axis=0), values.max(axis=0), color=COLOURS[reward], alpha=0.12, lw=0
+                    rounds,
+                    values.min(axis=0),
+                    values.max(axis=0),
+                    color=COLOURS[reward.removesuffix(GRADIENT)],
+                    alpha=0.12,
+                    lw=0,
                 )
             axis.set(title=reward, xlabel="round", xticks=rounds)
             axis.grid(alpha=0.25)

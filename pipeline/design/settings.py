@@ -22,9 +22,12 @@ ARMS = {
 WRITERS = (LM, ANY, SHUFFLED)
 LEAST_CALLS = 10
 BY_TRUTH, OF_MODEL, NEAR, OF_HITS = "oracle", "model", "model-near", "hits"
+GRADIENT = "-grpo"  # behind the name of a reward: by policy gradient, and not by expert iteration
 REWARDS = {
     BY_TRUTH: "accepted by the oracle",
+    f"{BY_TRUTH}{GRADIENT}": "accepted by the oracle, trained by policy gradient (GRPO)",
     OF_MODEL: "accepted by the fitted model",
+    f"{OF_MODEL}{GRADIENT}": "accepted by the fitted model, trained by policy gradient (GRPO)",
     NEAR: "accepted by the fitted model, and within its domain",
     OF_HITS: "as like the table's hits as these are to each other: nothing is known of what is no hit",
 }
@@ -66,7 +69,8 @@ class Settings(StudySettings):
         choices=(CANONICAL, SELFIES),
     )
     reinforce: bool = study_setting(
-        False, "Train the language model further on what it writes and a verifier accepts (expert iteration)."
+        False,
+        "Train the language model further on what it writes and a verifier accepts: expert iteration, or GRPO.",
     )
     rewards: tuple[str, ...] = study_setting(
         tuple(REWARDS), f"What accepts molecules, with --reinforce: {', '.join(REWARDS)}.", quick=(BY_TRUTH, OF_MODEL)
