@@ -16,6 +16,7 @@ ORDER = (
     "atlas",
     "fit",
     "predict",
+    "label",
     "audit",
     "prompts",
     "data",
