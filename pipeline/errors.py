@@ -10,7 +10,7 @@ class InputError(Exception):
     """Bad input from the user. The command line prints it as one line and exits with status 2."""
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """What an error says, in one line; its kind where it says nothing."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

@@ -1,6 +1,6 @@
 """Teach the language model to write molecules, and write the file that `pipeline.lm.pretrained` ships.
 
-    python scripts/pretrain_writer.py data/smollm2-135m-writer.safetensors
+    python -m scripts.pretrain_writer data/smollm2-135m-writer.safetensors
 
 The first layers of the language model, with adapters of the default rank that already compute descriptors
 (`scripts/pretrain_adapter.py`), learn to write the molecules of Lipophilicity, B3DB and Tox21: four of five times for a
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pretrain_adapter import structures, without_variants
+from scripts.pretrain_adapter import structures, without_variants
 from rdkit import Chem, rdBase
 from rdkit.Chem import QED, Descriptors
 

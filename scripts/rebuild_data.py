@@ -10,6 +10,7 @@ older Pythons than the project's, and is fetched as for 3.10.
 
 ``data/tox21.csv.gz`` is ``data/tox21.csv`` of the repository chemprop/chemprop at commit b83635bc as it is (SHA-256 of
 the unpacked file b58cc1f683e78e3c7a1bf7116e9aac0119804018d100f7b8cdb0857941c31aca), which is in no package.
+``data/xtb_gap.csv.gz`` is computed from the others by ``scripts/xtb_gap.py``.
 """
 
 from __future__ import annotations

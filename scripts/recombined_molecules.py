@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,21 +20,21 @@ from rdkit.Chem import BRICS
 
 from pipeline.tables.catalogue import cards
 
-_OPEN_BOND = re.compile(r"\[(\d+)\*\]")
+OPEN_BOND = re.compile(r"\[(\d+)\*\]")
+Piece = tuple[str, str]  # bond type, SMILES
 
 
-def pieces() -> list[tuple[str, str]]:
-    """``(bond type, SMILES)`` of every piece with one open bond, sorted."""
+def pieces(smiles: Iterable[str]) -> list[Piece]:
+    """Every piece with one open bond, sorted, of molecules of at most 40 heavy atoms."""
     found = set()
-    for card in (card for card in cards().values() if card.smiles):
-        for smiles in pd.read_csv(card.path)[card.smiles].unique():
-            molecule = Chem.MolFromSmiles(smiles)
-            if molecule is None or molecule.GetNumHeavyAtoms() > 40:
-                continue
-            for piece in BRICS.BRICSDecompose(molecule):
-                kinds = _OPEN_BOND.findall(piece)
-                if len(kinds) == 1:
-                    found.add((kinds[0], piece))
+    for one in smiles:
+        molecule = Chem.MolFromSmiles(one)
+        if molecule is None or molecule.GetNumHeavyAtoms() > 40:
+            continue
+        for piece in BRICS.BRICSDecompose(molecule):
+            kinds = OPEN_BOND.findall(piece)
+            if len(kinds) == 1:
+                found.add((kinds[0], piece))
     return sorted(found)
 
 
@@ -45,21 +45,28 @@ def _allowed() -> set[frozenset[str]]:
     }
 
 
-def molecules(seed: int = 0) -> Iterator[str]:
-    """Distinct canonical SMILES, without end in practice (some ten million pairs)."""
-    rng = np.random.default_rng(seed)
-    stock, allowed, seen = pieces(), _allowed(), set()
+def joined(first: Sequence[Piece], second: Sequence[Piece], rng: np.random.Generator) -> Iterator[str]:
+    """Canonical SMILES of one piece of each, joined; without end, and some of them again and again."""
+    allowed = _allowed()
     while True:
-        for first, second in rng.integers(len(stock), size=(10_000, 2)):
-            (kind, left), (other, right) = stock[first], stock[second]
+        for one, two in rng.integers((len(first), len(second)), size=(10_000, 2)):
+            (kind, left), (other, right) = first[one], second[two]
             if frozenset((kind, other)) not in allowed:
                 continue
-            pair = ".".join(_OPEN_BOND.sub("[*:1]", piece) for piece in (left, right))
+            pair = ".".join(OPEN_BOND.sub("[*:1]", piece) for piece in (left, right))
             with rdBase.BlockLogs():
-                smiles = Chem.MolToSmiles(Chem.molzip(Chem.MolFromSmiles(pair)))
-            if smiles not in seen:
-                seen.add(smiles)
-                yield smiles
+                yield Chem.MolToSmiles(Chem.molzip(Chem.MolFromSmiles(pair)))
+
+
+def molecules(seed: int = 0) -> Iterator[str]:
+    """Distinct canonical SMILES, without end in practice (some ten million pairs)."""
+    measured = [card for card in cards().values() if card.smiles and not card.fetched and card.name != "xtb_gap"]
+    stock = pieces(smiles for card in measured for smiles in pd.read_csv(card.path)[card.smiles].unique())
+    seen = set()
+    for smiles in joined(stock, stock, np.random.default_rng(seed)):
+        if smiles not in seen:
+            seen.add(smiles)
+            yield smiles
 
 
 def main() -> None:

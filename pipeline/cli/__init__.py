@@ -5,12 +5,12 @@ from __future__ import annotations
 import signal
 import sys
 
-from pipeline.cli import models, runs, start, studies, tables  # they register their verbs
+from pipeline.cli import models, oracles, runs, start, studies, tables  # they register their verbs
 from pipeline.cli.app import app
 from pipeline.cli.terminal import console, errors
 from pipeline.errors import InputError
 
-__all__ = ["app", "console", "entry", "models", "runs", "start", "studies", "tables"]
+__all__ = ["app", "console", "entry", "models", "oracles", "runs", "start", "studies", "tables"]
 
 
 def entry() -> None:

@@ -30,7 +30,7 @@ from pipeline.prompts.numbers import NumberFormat
 from pipeline.prompts.templates import Pieces
 from pipeline.reporter import Reporter
 from pipeline.tables.canonical import canonical_text
-from pipeline.tables.header import plain_name
+from pipeline.tables.header import free_names, plain_name
 from pipeline.tables.kinds import MOLECULES, Kind
 from pipeline.tables.measurements import TargetError
 from pipeline.tables.molecules import MoleculeError
@@ -233,7 +233,7 @@ def predict_file(
     first = next(iter(stream.chunks(chunk_rows)), None)
     if first is not None:
         predictor.looks_at(*_asked(first[0], columns, context))
-    names = _free_names([*model.columns(), PROBLEM], stream.columns)
+    names = free_names([*model.columns(), PROBLEM], stream.columns)
     identity = _identity(model, level, form, columns)
     parts = out.with_name(f".{out.name}.parts")
     summary, made = Summary(out), []
@@ -303,17 +303,6 @@ def _asked(rows: pd.DataFrame, columns: list[str], context: dict[str, str]) -> t
 
 def _cells(column: pd.Series) -> list[str]:
     return [text.strip() for text in column_texts(column)]
-
-
-def _free_names(ours: list[str], theirs: list[str]) -> dict[str, str]:
-    """Our columns under names that the input does not use."""
-    names: dict[str, str] = {}
-    for name in ours:
-        free = name
-        while free in theirs:
-            free = f"chemtune_{free}"
-        names[name] = free
-    return names
 
 
 def _identity(model: SavedModel, level: float, form: str, columns: list[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from pipeline.oracles.built_in import BUILT_IN
 READY = ""  # said once the function is there; else why it is not
 LONGEST = 200  # characters of a reason
 # Of the machine, the network or what is installed, not of the molecule: it may be answered another time.
-PASSING = (OSError, MemoryError, ImportError)
+PASSING = (OSError, MemoryError, ImportError, subprocess.TimeoutExpired)
 Answer = tuple[float | None, str, bool]  # a value or the reason why there is none, and whether that stays so
 
 

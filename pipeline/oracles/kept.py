@@ -7,6 +7,7 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -58,7 +59,7 @@ class Kept:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self._lock, open(self.path, "ab+") as file:
                 size = file.seek(0, os.SEEK_END)
-                lines = [] if size else [self._first]
+                lines: list[dict[str, Any]] = [] if size else [self._first]
                 lines.append({"smiles": smiles, "value": value, "reason": reason})
                 if size:
                     file.seek(-1, os.SEEK_END)

@@ -20,15 +20,17 @@ from pipeline.tables.molecules import MoleculeError
 SEED = 7  # of the conformer, so that a molecule has one value
 MOST_HEAVY_ATOMS = 150
 HEAVIEST = 86  # radon, the last element of GFN2-xTB
+ATTEMPTS = 30  # at a conformer; without a limit, a configuration that cannot be takes minutes to be given up
 STEPS = 2_000  # of the force field
 BOHR = 0.529177210903  # in Å (CODATA 2018)
 HARTREE = 27.211386245988  # in eV (CODATA 2018)
 
 
 def version() -> str:
+    """All that a value depends on: whoever changes how values are made says so here, or old ones would be taken."""
     return (
-        f"GFN2-xTB, tblite {version_of('tblite')}, rdkit {rdkit.__version__}, ETKDGv3 seed {SEED}, "
-        f"MMFF94 or UFF of {STEPS} steps"
+        f"GFN2-xTB, tblite {version_of('tblite')}, rdkit {rdkit.__version__}, ETKDGv3 seed {SEED} of "
+        f"{ATTEMPTS} attempts, MMFF94 or UFF of {STEPS} steps"
     )
 
 
@@ -68,13 +70,14 @@ def _unpaired(molecule: Chem.Mol) -> int:
 def _conformer(molecule: Chem.Mol, seed: int) -> Chem.Mol:
     settings: Any = rdDistGeom.ETKDGv3()
     settings.randomSeed = seed
+    settings.maxIterations = ATTEMPTS
     with rdBase.BlockLogs():
         found = rdDistGeom.EmbedMolecule(molecule, settings)
         if found < 0:  # crowded and bridged molecules
             settings.useRandomCoords = True
             found = rdDistGeom.EmbedMolecule(molecule, settings)
         if found < 0:
-            raise MoleculeError("no conformer was found (ETKDG)")
+            raise MoleculeError(f"no conformer was found in {ATTEMPTS} attempts; is its stereochemistry possible?")
         if rdForceFieldHelpers.MMFFHasAllMoleculeParams(molecule):
             rdForceFieldHelpers.MMFFOptimizeMolecule(molecule, maxIters=STEPS)
         elif rdForceFieldHelpers.UFFHasAllMoleculeParams(molecule):

@@ -34,3 +34,14 @@ def free_name(name: str, taken: Collection[str]) -> str:
     while free in taken:
         free, number = f"{name} ({number})", number + 1
     return free
+
+
+def free_names(ours: Iterable[str], theirs: Collection[str]) -> dict[str, str]:
+    """The program's columns under names that a table of the user's does not have: ``chemtune_name`` where it must."""
+    names: dict[str, str] = {}
+    for name in ours:
+        free = name
+        while free in theirs:
+            free = f"chemtune_{free}"
+        names[name] = free
+    return names

@@ -81,7 +81,7 @@ def open_stream(source: str) -> Stream:
     path = Path(source)
     if not path.is_file():
         read_table(source)  # says why not
-        raise InputError(f"{source}: only files on this machine can be predicted")
+        raise InputError(f"{source}: give a file on this machine")
     if path.suffix.lower() in (".parquet", ".pq"):
         return _open_parquet(path)
     if path.suffix.lower() in EXCEL or is_sdf(path):  # such files are small enough to be read whole

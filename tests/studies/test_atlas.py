@@ -63,8 +63,8 @@ def test_what_is_shown_comes_first_and_what_is_not_is_not_claimed():
         {"spelling": (nothing,), "shift": (failure_of(Outcome("b", "there", (2.0, 1.6, 2.4), YES)),)},
         {"negatives": "no reactions"},
     )
-    assert said[0].startswith("shift: b is shown to get worse.")
-    assert said[1].startswith("spelling: no arm is shown to get worse")
+    assert said[0].startswith("shift: shown for b.")
+    assert said[1].startswith("spelling: shown for no arm.")
     assert said[2] == "Not tested: negatives."
 
 
