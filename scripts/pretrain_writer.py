@@ -1,6 +1,6 @@
 """Teach the language model to write molecules, and write the file that `pipeline.lm.pretrained` ships.
 
-    python -m scripts.pretrain_writer data/smollm2-135m-writer.safetensors
+    python scripts/pretrain_writer.py data/smollm2-135m-writer.safetensors
 
 The first layers of the language model, with adapters of the default rank that already compute descriptors
 (`scripts/pretrain_adapter.py`), learn to write the molecules of Lipophilicity, B3DB and Tox21: four of five times for a
