@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scripts.pretrain_adapter import structures, without_variants
 from rdkit import Chem, rdBase
 from rdkit.Chem import QED, Descriptors
 
@@ -33,6 +32,7 @@ from pipeline.lm.pretrained import pretrained_adapter
 from pipeline.lm.training import TrainingSettings
 from pipeline.lm.weights import weights_identity
 from pipeline.prompts.templates import PromptTemplate
+from scripts.pretrain_adapter import structures, without_variants
 
 CORPUS = ("lipophilicity", "b3db", "tox21")
 LEFT_OUT = ("freesolv", "photoswitch", "esol")
