@@ -91,7 +91,18 @@ ADAPTERS = {
     )
 }
 
-WRITERS: dict[str, PretrainedAdapter] = {}
+WRITERS = {
+    DEFAULT_MODEL: PretrainedAdapter(
+        file="smollm2-135m-writer.safetensors",
+        sha256="7221631cf12e3ce211eb2d11a925462dbd838eaa716b06f5a059189f79321972",
+        layers=5,
+        rank=16,
+        alpha=32,
+        molecules=14_774,
+        corpus=("lipophilicity", "b3db", "tox21"),
+        knows="write molecules",
+    )
+}
 
 
 def has_seen(start: str, table: str) -> bool:
