@@ -56,7 +56,7 @@ class Settings(StudySettings):
     )
     judge: str = study_setting("ensemble", "Arm that is fitted to predict the property.", quick="extratrees")
     arms: tuple[str, ...] = study_setting(tuple(ARMS), f"Which ways to design: {', '.join(ARMS)}.")
-    rows: int = study_setting(2000, "Rows of the table that are used, drawn by seed; all if 0.", least=0, quick=300)
+    rows: int = study_setting(1000, "Rows of the table that are used, drawn by seed; all if 0.", least=0, quick=300)
     seeds: int = study_setting(3, "Seeds of the arms without a language model.", least=1, quick=2)
     lm_seeds: int = study_setting(1, "Training seeds of the language model.", least=1)
     generator_steps: int = study_setting(
