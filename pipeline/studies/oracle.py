@@ -40,9 +40,15 @@ def seconds_setting() -> Any:
 
 def oracle_of(config: RunConfig, named: str) -> Oracle | None:
     """The oracle that was named, or else that of a built-in table; None where there is none, or none is wanted."""
+    name = name_of(config, named)
+    return oracle_named(name) if name else None
+
+
+def name_of(config: RunConfig, named: str) -> str:
+    """The name of the oracle that would be asked; empty for none."""
     own = card(config.table).oracle if is_built_in(config.table) else ""
     name = named or own
-    return oracle_named(name) if name not in ("", NONE) else None
+    return "" if name == NONE else name
 
 
 def with_oracle(context: Context, settings: Any, reporter: Reporter, *packages: str) -> Any:
