@@ -195,6 +195,7 @@ def test_a_truth_that_is_constant_makes_nothing_and_says_so(here, path, monkeypa
     assert "it computes something else than the table holds" in said
 
 
+@pytest.mark.slow
 def test_an_oracle_that_fails_costs_its_molecules_alone(here, path):
     context = far_context(path, "without_chlorine", arms=(LINE,), made=8)
     makers = makers_of(context)
@@ -212,7 +213,7 @@ def test_an_oracle_of_something_else_is_warned_of(made):
 
 
 def test_the_page_the_atlas_and_the_files_have_it_and_nothing_is_made_twice(here, path):
-    context = far_context(path, arms=(TREES,), made=12)
+    context = far_context(path, arms=(TREES,), made=8)
     done = execute(study, context)
     page = write_report([done], context.folder).read_text(encoding="utf-8")
     assert "Far beyond the labels" in page
@@ -225,7 +226,7 @@ def test_the_page_the_atlas_and_the_files_have_it_and_nothing_is_made_twice(here
     metrics = pd.read_csv(context.folder / "metrics.csv")
     assert {SLOPE, SLOPE_MADE, f"{SLOPE}_permuted"} <= set(metrics.query("part == 'far'")["metric"])
     before = {one.name: one.stat().st_mtime_ns for one in (context.folder / "cells").glob("*.json")}
-    execute(study, far_context(path, arms=(TREES,), made=12))
+    execute(study, far_context(path, arms=(TREES,), made=8))
     assert {one.name: one.stat().st_mtime_ns for one in (context.folder / "cells").glob("*.json")} == before
 
 

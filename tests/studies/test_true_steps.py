@@ -17,8 +17,8 @@ from pipeline.reporter import Reporter
 from pipeline.runs.context import settled
 from pipeline.settings.reading import make_config
 from pipeline.studies.failure import YES
+from pipeline.studies.off_manifold import models, study
 from pipeline.studies.off_manifold import steps as making
-from pipeline.studies.off_manifold import study
 from pipeline.studies.off_manifold.settings import Settings
 from pipeline.studies.off_manifold.steps import ADDED, CHAIN, KINDS, OUT, RARE, STEPS, WITHIN, Fragments, opened
 from pipeline.studies.off_manifold.steps_page import sentences
@@ -171,7 +171,8 @@ def test_an_oracle_that_fails_costs_its_steps_alone(path, made):
     assert not any("Cl" in text for text in (*steps["start"], *steps["end"]))
 
 
-def test_the_page_the_atlas_and_the_files_have_it_and_the_other_cells_are_those_of_before(path):
+def test_the_page_the_atlas_and_the_files_have_it_and_the_other_cells_are_those_of_before(path, monkeypatch):
+    monkeypatch.setattr(models, "EPOCHS", 5)  # of the networks, which are not asked here
     context, without = context_of(path, arms=(TREES,), seeds=4), context_of(path, "none", seeds=4)
     cells = [[cell.id for cell in study.plan(one, settled(one, Reporter()))] for one in (without, context)]
     assert cells[0] == cells[1][: len(cells[0])]
