@@ -149,7 +149,7 @@ def conclude(context: Context, contents: Sequence[Mapping[str, Any]]) -> Conclus
     along, beyond = AlongDirections(context, split, contents), BeyondLabels(context, split, contents)
     looked = [far.FarBeyond(context, split, contents)] if asked_oracle(context) else []
     said = [*sentences(along, beyond), *(text for one in looked for text in far_page.sentences(one))]
-    predictions = [along.predictions(one) for one in contents if "prediction" in one]
+    predictions = [along.predictions(one) for one in contents if one["tags"]["part"] != MADE]
     predictions += [one.of_made(content) for one in looked for content in contents if "of_made" in content]
     info: dict[str, Any] = {"beyond_labels": beyond.verdicts_by_name, "left_out": list(rows_of(context).left_out)}
     tables = {"directions": along.described()}
