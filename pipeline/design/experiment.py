@@ -13,7 +13,7 @@ from pipeline.design.settings import GENETIC, SHUFFLED, WRITERS, Settings
 from pipeline.errors import InputError
 from pipeline.models.fitting import fit_model
 from pipeline.models.folder import SavedModel, load_model
-from pipeline.oracles.oracle import Oracle, OracleWorkers, oracle_named
+from pipeline.oracles.oracle import Oracle, OracleWorkers
 from pipeline.prompts.numbers import NumberFormat
 from pipeline.proposing.constraints import Constraints
 from pipeline.proposing.drawing import Sieve, notation_of
@@ -23,7 +23,7 @@ from pipeline.runs.context import Context
 from pipeline.runs.prepare import cleaned
 from pipeline.settings.run import RunConfig
 from pipeline.studies.experiment import StudyExperiment
-from pipeline.tables.catalogue import card, is_built_in
+from pipeline.studies.oracle import oracle_of
 from pipeline.tables.kinds import MOLECULES
 from pipeline.tables.table import STRUCTURE
 from pipeline.tables.targets import REGRESSION
@@ -78,7 +78,7 @@ class Experiment(StudyExperiment[Settings]):
 
     @property
     def oracle(self) -> Oracle | None:
-        return oracle_of(self.context.config, self.settings)
+        return oracle_of(self.context.config, self.settings.oracle)
 
     def workers(self, count: int) -> OracleWorkers | None:
         """The oracle at work in so many processes, which end with the run; None where there is no oracle."""
@@ -110,13 +110,6 @@ class Experiment(StudyExperiment[Settings]):
         return self.settings.lm_seeds if arm in WRITERS else self.settings.seeds
 
 
-def oracle_of(config: RunConfig, settings: Settings) -> Oracle | None:
-    """The oracle that was named, or else that of a built-in table; None where there is none."""
-    own = card(config.table).oracle if is_built_in(config.table) else ""
-    named = settings.oracle or own
-    return oracle_named(named) if named else None
-
-
 def prepare(config: RunConfig, settings: Settings, reporter: Reporter) -> Context:
     """The table, with what is wanted checked against it.
 
@@ -136,10 +129,10 @@ def prepare(config: RunConfig, settings: Settings, reporter: Reporter) -> Contex
             f"{config.table}: design states no column beside the molecule ({', '.join(config.beside)}); leave it out "
             "with --context ''"
         )
-    if oracle_of(config, settings) is None and GENETIC in settings.arms:
+    if oracle_of(config, settings.oracle) is None and GENETIC in settings.arms:
         settings = replace(settings, arms=tuple(arm for arm in settings.arms if arm != GENETIC))
         reporter.say(f"Left out: {GENETIC}, which needs an oracle; no design can be checked by a truth without one.")
-    if settings.reinforce and oracle_of(config, settings) is None:
+    if settings.reinforce and oracle_of(config, settings.oracle) is None:
         raise InputError("--reinforce is judged by a truth: name an oracle with --oracle")
     config = replace(config, max_rows=config.max_rows or settings.rows)
     context = replace(cleaned(config, (WRITER_ARM,), reporter), settings=settings)

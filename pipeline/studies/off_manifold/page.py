@@ -90,11 +90,14 @@ def _lost(found: Findings, treatment: str) -> Interval:
     return lost.value, *lost.interval()
 
 
-def sections(context: Context, found: Sequence[Findings], said: Sequence[str]) -> list[Section]:
-    """All of the page."""
+def sections(
+    context: Context, found: Sequence[Findings], said: Sequence[str], further: Sequence[Section] = ()
+) -> list[Section]:
+    """All of the page; ``further`` is what stands behind the models that were moved."""
     return [
         Section("", [Verdict(said), note(HOW, LIMITS)]),
         *[_of_model(one) for one in found],
+        *further,
         Section(
             "What was moved",
             [

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pipeline.errors import unknown
 from pipeline.settings.study import StudySettings, study_setting
 from pipeline.studies.off_manifold.models import MODELS
+from pipeline.studies.oracle import oracle_setting, seconds_setting
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,13 @@ class Settings(StudySettings):
     rows: int = study_setting(300, "Training rows; 0 for all.", least=0, quick=100)
     points: int = study_setting(60, "Training molecules at which steps are made.", least=10, quick=30)
     seeds: int = study_setting(4, "Models of each kind, trained on the same rows.", least=3, quick=3)
+    oracle: str = oracle_setting()
+    arms: tuple[str, ...] = study_setting(
+        ("ridge", "extratrees", "gp", "lm-head"),
+        "Arms as for [b]run[/b], of which steps from molecule to molecule are asked where there is an oracle.",
+        quick=("ridge", "extratrees"),
+    )
+    seconds: float = seconds_setting()
 
     def __post_init__(self) -> None:
         super().__post_init__()

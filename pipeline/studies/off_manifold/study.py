@@ -26,6 +26,7 @@ from pipeline.settings.run import RunConfig
 from pipeline.settings.study import require_canonical, require_molecules
 from pipeline.studies.budget import curve_budget, seconds_of_arm
 from pipeline.studies.fitting import drawn, fit_inputs, fit_on, trained
+from pipeline.studies.off_manifold import steps_page, true_steps
 from pipeline.studies.off_manifold.directions import LEAST_ACROSS, NEIGHBOURS, room_across, steps_at
 from pipeline.studies.off_manifold.findings import (
     ACROSS,
@@ -41,6 +42,8 @@ from pipeline.studies.off_manifold.findings import (
 from pipeline.studies.off_manifold.models import MLP, Moved, Network, Read, places_of_network, places_of_tokens
 from pipeline.studies.off_manifold.page import failure, sections, sentences
 from pipeline.studies.off_manifold.settings import Settings
+from pipeline.studies.off_manifold.steps import KINDS, STEPS
+from pipeline.studies.oracle import asked_oracle, name_of, with_oracle
 from pipeline.studies.study import Conclusion
 from pipeline.tables.targets import CLASSES
 
@@ -50,6 +53,7 @@ WORK = "pipeline.studies.off_manifold.study:train_and_move"
 LEAST_ROWS = 30  # training rows
 BASIS = "ridge"  # the arm whose features a network reads
 SECONDS_OF_NETWORK = 3.0
+SECONDS_OF_CALL = 0.1  # of an oracle; xtb_gap took 0.08 on 20 molecules of ESOL
 SLOPE = 3  # readings that take as long as one with its gradient
 
 
@@ -58,8 +62,12 @@ def prepare(config: RunConfig, settings: Settings, reporter: Reporter) -> Contex
     require_molecules(config)
     require_canonical(config, "reads canonical SMILES")
     arms = (HEAD,) if HEAD in settings.models else (BASIS,)
-    config = replace(config, arms=arms, split=settings.split, folds=0, repeats=1, n_train=0)
-    context = replace(prepare_run(config, reporter), settings=settings)
+    further = settings.arms if name_of(config, settings.oracle) else ()
+    config = replace(config, arms=(*arms, *further), split=settings.split, folds=0, repeats=1, n_train=0)
+    context = prepare_run(config, reporter)
+    context = replace(context, settings=with_oracle(context, settings, reporter))
+    if asked_oracle(context) and not true_steps.arms_of(context):
+        raise InputError(f"arms is {', '.join(settings.arms)}: a constant follows no step; name an arm that learns")
     if context.task == CLASSES and len(context.classes) != 2:
         raise InputError(
             f"{config.table}: the study is for numbers and for two classes; there are {len(context.classes)}"
@@ -95,14 +103,15 @@ def _points(context: Context) -> np.ndarray:
 
 
 def plan(context: Context, machine: Machine) -> list[Cell]:
-    """One cell for each model, treatment and seed; those of later seeds need the steepest steps of the first."""
+    """One cell for each model, treatment and seed; those of later seeds need the steepest steps of the first. With an
+    oracle, behind them those of steps from molecule to molecule."""
     cells = []
     for model in context.settings.models:
         for treatment in (TRAINED, PERMUTED, *([UNTRAINED] if model == MLP else [])):
             first = _cell(context, machine, model, treatment, 0, ())
             later = range(1, context.settings.seeds)
             cells += [first, *(_cell(context, machine, model, treatment, seed, (first,)) for seed in later)]
-    return cells
+    return cells + true_steps.cells_of(context, machine)
 
 
 def _cell(context: Context, machine: Machine, model: str, treatment: str, seed: int, needs: tuple[Cell, ...]) -> Cell:
@@ -165,15 +174,19 @@ def _model(context: Context, machine: Machine, cell: Cell) -> tuple[Moved, np.nd
 def described(context: Context) -> list[str]:
     """What is trained and moved."""
     settings = context.settings
+    asked = f" Oracle {settings.oracle}: steps to other molecules, arms {', '.join(true_steps.arms_of(context))}."
     return [
         f"{len(_rows(context))} training rows, steps at {len(_points(context))} of them; models: "
-        f"{', '.join(settings.models)}, {settings.seeds} seeds each. Folder: {context.folder}"
+        f"{', '.join(settings.models)}, {settings.seeds} seeds each.{asked if asked_oracle(context) else ''} "
+        f"Folder: {context.folder}"
     ]
 
 
 def line(context: Context, content: Mapping[str, Any]) -> str:
-    """What was trained, and how long it took."""
+    """What was trained or made, and how long it took."""
     tags = content["tags"]
+    if tags["treatment"] == STEPS:
+        return f"{len(content['steps']['end'])} {STEPS}".ljust(52) + f" {content['seconds']:6.1f} s"
     return f"{tags['arm']}, {tags['treatment']}, seed {tags['seed']}".ljust(52) + f" {content['seconds']:6.1f} s"
 
 
@@ -191,25 +204,38 @@ def conclude(context: Context, contents: Sequence[Mapping[str, Any]]) -> Conclus
     moved = [rows[point] for point in _points(context)]
     groups = np.array([split.groups[row] for row in moved], dtype=object)
     found = [
-        Findings(context, model, [one for one in contents if one["tags"]["arm"] == model], groups)
+        Findings(context, model, [one for one in contents if _is_moved(one) and one["tags"]["arm"] == model], groups)
         for model in context.settings.models
     ]
+    stepped = [true_steps.TrueSteps(context, contents)] if asked_oracle(context) else []
     said = [sentence for one in found for sentence in sentences(one)]
-    predictions = pd.concat([one.predictions(cell, moved) for one in found for cell in one.contents], ignore_index=True)
+    said += [sentence for one in stepped for sentence in steps_page.sentences(one)]
+    predictions = [one.predictions(cell, moved) for one in found for cell in one.contents]
+    predictions += [one.predictions(cell) for one in stepped for cell in contents if "of_steps" in cell]
     return Conclusion(
-        pd.concat([one.metrics() for one in found], ignore_index=True),
-        predictions,
+        pd.concat([*(one.metrics() for one in found), *(one.metrics() for one in stepped)], ignore_index=True),
+        pd.concat(predictions, ignore_index=True),
         trained(contents),
         tuple(said),
-        tuple(sections(context, found, said)),
-        failures=(failure(found),),
+        tuple(sections(context, found, said, [steps_page.section(one) for one in stepped])),
+        {name: one.steps for one in stepped for name in ("steps",)},
+        failures=(failure(found), *(told for one in stepped for told in steps_page.failure(one))),
     )
+
+
+def _is_moved(content: Mapping[str, Any]) -> bool:
+    """Whether a result is that of a model whose input was moved, and not one of molecules."""
+    return "changes" in content
 
 
 def seconds_of(context: Context, cell: Cell, measured: Probe) -> float:
     """Seconds of a cell: a training, and reading each point in every step."""
     if cell.tags["arm"] == MLP:
         return SECONDS_OF_NETWORK
+    if cell.tags["treatment"] == STEPS:
+        return 2 * len(KINDS) * len(_points(context)) * SECONDS_OF_CALL
+    if cell.tags["treatment"] in true_steps.TREATMENTS:
+        return seconds_of_arm(context, cell, measured)
     reads = len(_points(context)) * (1 + sum(map(steps_of, DIRECTIONS)) + SLOPE)
     return seconds_of_arm(context, cell, measured, -(-reads // len(context.splits[0].folds[0].test)))
 

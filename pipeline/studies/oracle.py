@@ -1,0 +1,124 @@
+"""The oracle of a study: which one it is, and what it says of molecules on the scale of the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import astuple, replace
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from pipeline.errors import InputError
+from pipeline.oracles.oracle import SECONDS, Oracle, OracleWorkers, oracle_named
+from pipeline.reporter import Reporter
+from pipeline.runs.context import Context, Machine
+from pipeline.settings.run import RunConfig
+from pipeline.settings.study import study_setting
+from pipeline.tables.catalogue import card, is_built_in
+from pipeline.tables.kinds import MOLECULES
+from pipeline.tables.targets import REGRESSION
+
+NONE = "none"  # where not even the oracle of a built-in table is wanted
+Valued = Callable[[Sequence[str]], np.ndarray]
+
+
+def oracle_setting() -> Any:
+    """Which oracle a study asks, if any."""
+    return study_setting(
+        "",
+        "What computes true values of further molecules: xtb_gap, logp, your function as MODULE:FUNCTION, or none; "
+        "that of a built-in table if not given.",
+    )
+
+
+def seconds_setting() -> Any:
+    """How long an oracle may take."""
+    return study_setting(SECONDS, "Longest time of the oracle for one molecule.", least=0.1)
+
+
+def oracle_of(config: RunConfig, named: str) -> Oracle | None:
+    """The oracle that was named, or else that of a built-in table; None where there is none, or none is wanted."""
+    name = name_of(config, named)
+    return oracle_named(name) if name else None
+
+
+def name_of(config: RunConfig, named: str) -> str:
+    """The name of the oracle that would be asked; empty for none."""
+    own = card(config.table).oracle if is_built_in(config.table) else ""
+    name = named or own
+    return "" if name == NONE else name
+
+
+def with_oracle(context: Context, settings: Any, reporter: Reporter, *packages: str) -> Any:
+    """The settings of a study with the name of the oracle that it asks, empty or `NONE` for none.
+
+    That of a built-in table is left out, with a word, where it cannot be asked.
+
+    Parameters
+    ----------
+    packages : str
+        What is needed besides to make molecules.
+
+    Raises
+    ------
+    InputError
+        If the oracle that was named cannot be asked about rows of this table.
+    """
+    try:
+        oracle = oracle_of(context.config, settings.oracle)
+        if oracle:
+            _check(context, oracle, packages)
+    except InputError as error:
+        if settings.oracle:
+            raise
+        reporter.say(f"Left out: what needs the oracle of {context.config.table}; {error}.")
+        return replace(settings, oracle=NONE)
+    return replace(settings, oracle=oracle.name) if oracle else settings
+
+
+def _check(context: Context, oracle: Oracle, packages: Sequence[str]) -> None:
+    config = context.config
+    if config.kind is not MOLECULES:
+        raise InputError(f"{config.table}: oracle {oracle.name!r} is for molecules; the table holds {config.kind}")
+    if context.task != REGRESSION:
+        raise InputError(f"{config.table}: oracle {oracle.name!r} computes numbers; {config.target!r} holds classes")
+    if config.beside:
+        raise InputError(
+            f"{config.table}: oracle {oracle.name!r} knows the molecule alone, and {', '.join(config.beside)} is "
+            "stated beside it; leave that out with --context ''"
+        )
+    for package in packages:
+        if find_spec(package) is None:
+            raise InputError(f'making molecules needs the package {package}: pip install "chemtune[design]"')
+
+
+def asked_oracle(context: Context) -> Oracle | None:
+    """The oracle of a run whose settings are those of `with_oracle`; None for none."""
+    name = context.settings.oracle
+    return context.once(("oracle", name), lambda: oracle_named(name)) if name not in ("", NONE) else None
+
+
+def inputs_of_oracle(context: Context) -> list[Any]:
+    """What values of the oracle depend on."""
+    oracle = asked_oracle(context)
+    return list(astuple(oracle)) if oracle else []
+
+
+@contextmanager
+def asking(context: Context, machine: Machine, label: str) -> Iterator[Valued]:
+    """The oracle at work in the block: from molecules to their true values as the table's are modelled, NaN for one
+    that has none."""
+    oracle = asked_oracle(context)
+    assert oracle is not None, "no cell asks an oracle where there is none"
+    with OracleWorkers(oracle, workers=machine.threads, seconds=context.settings.seconds) as workers:
+
+        def valued(smiles: Sequence[str]) -> np.ndarray:
+            found = workers.ask(smiles, lambda done, total: machine.reporter.step(label, done, total))
+            values = np.array([np.nan if one.value is None else one.value for one in found], dtype=np.float64)
+            with np.errstate(invalid="ignore", divide="ignore"):  # no logarithm of what is not above zero
+                modelled = context.table.scale.forward(values)
+            return np.where(np.isfinite(modelled), modelled, np.nan)
+
+        yield valued
