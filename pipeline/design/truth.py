@@ -15,16 +15,24 @@ from pipeline.runs.context import Machine
 
 
 class Truth:
-    """Says nothing where there is no oracle."""
+    """On the scale on which the values of the table are modelled; says nothing where there is no oracle."""
 
     def __init__(self, experiment: Experiment, machine: Machine, label: str) -> None:
         self._workers = experiment.workers(machine.threads)
+        self._scale = experiment.table.scale
         self._told = lambda done, total: machine.reporter.step(label, done, total)
 
     def values(self, smiles: Sequence[str]) -> list[Value]:
         if self._workers is None:
             return [Value(None, "no oracle")] * len(smiles)
-        return self._workers.ask(smiles, self._told)
+        return [self._scaled(one) for one in self._workers.ask(smiles, self._told)]
+
+    def _scaled(self, found: Value) -> Value:
+        if found.value is None or not self._scale.transform:
+            return found
+        if self._scale.needs_positive and found.value <= 0:
+            return Value(None, f"the oracle says {found.value:g}, of which there is no logarithm")
+        return Value(float(self._scale.forward([found.value])[0]))
 
     def numbers(self, smiles: Sequence[str]) -> np.ndarray:
         """NaN where there is no value. Shape (n,)."""

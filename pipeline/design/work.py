@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +183,8 @@ def _search_cell(experiment: Experiment, machine: Machine, arm: str, seed: int, 
     }
     if arm in (FRAGMENTS, BY_MODEL):
         inputs |= of_judge(experiment)
+    if arm in (GENETIC, BY_MODEL):
+        inputs["mol_ga"] = version("mol_ga")
     return Cell(SEARCH, {"arm": arm, "seed": seed, "goal": goal}, inputs, (), f"{arm}, seed {seed}: {goal}")
 
 
