@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from rdkit import Chem
+from rdkit.Chem import Crippen
 
 from pipeline.errors import InputError
 from pipeline.settings.studies import STUDIES
@@ -43,6 +44,10 @@ def folder(tmp_path) -> Path:
     frame = pd.DataFrame({"SMILES": smiles, "logS": (0.5 - 0.25 * size + noise).round(2)})
     frame[:80].to_csv(path / "my.csv", index=False)
     frame[80:][["SMILES"]].to_csv(path / "new.csv", index=False)
+    logp = smiles.map(lambda text: round(Crippen.MolLogP(Chem.MolFromSmiles(text)), 3))
+    pd.DataFrame({"SMILES": smiles, "logP": logp}).to_csv(path / "computed.csv", index=False)
+    (path / "mypackage").mkdir()
+    (path / "mypackage" / "module.py").write_text("def function(smiles):\n    return len(smiles)\n")
     papers = frame[:80].sort_values("logS").assign(paper=[f"paper {number // 27}" for number in range(80)])
     papers.to_csv(path / "papers.csv", index=False)
     columns = ["halide", "amine", "base", "solvent", "rxn", "yield"]
