@@ -119,7 +119,9 @@ class Reinforced:
         over = f"over {len(runs)} seeds" if len(runs) > 1 else "of one training"
         gap = float(np.mean([self.gap(rounds[-1]) for rounds in runs]))
         gamed = (
-            "" if reward == BY_TRUTH else f" In the end the reward accepts {100 * gap:+.0f} points more than is true."
+            ""
+            if reward.startswith(BY_TRUTH)
+            else f" In the end the reward accepts {100 * gap:+.0f} points more than is true."
         )
         return (
             f"Reinforced, {REWARDS[reward].partition(':')[0]}: new hits among all that is written went from "
