@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -39,9 +40,10 @@ from pipeline.studies.negatives.molecules.experiment import (
     experiments,
 )
 from pipeline.studies.negatives.molecules.findings import FLATTERY, LOST, Findings
-from pipeline.studies.negatives.molecules.pool import nearest_in_properties, pool_of
+from pipeline.studies.negatives.molecules.pool import nearest_in_properties, pool_of, sources
 from pipeline.studies.negatives.molecules.words import _of_properties, failures, sentences
 from pipeline.studies.negatives.settings import NegativesSettings
+from pipeline.tables.catalogue import card
 from pipeline.tables.kinds import MOLECULES, REACTIONS
 from pipeline.tables.molecules import canonical_smiles, parse_molecule, with_bonded
 from tests.conftest import FORMULAS, write_table
@@ -178,6 +180,14 @@ def test_decoys_are_no_variants_of_the_table_and_none_is_trained_on_and_held_out
             assert len(set(decoys)) == len(decoys) > 0
             assert not held & set(decoys)
             assert all(names.isdisjoint(parse_molecule(text).parent.names) for text in decoys)
+
+
+def test_decoys_are_drawn_from_tables_of_molecules_that_exist():
+    """A table that an oracle computed holds recombined molecules, some of them of the table itself."""
+    context = SimpleNamespace(settings=SimpleNamespace(pool=""), config=SimpleNamespace(table="b3db"))
+    found = sources(context)
+    assert {"esol", "lipophilicity"} <= set(found)
+    assert [name for name in found if card(name).oracle] == []
 
 
 def test_decoys_are_at_most_as_similar_to_positives_as_asked(tmp_path):

@@ -38,7 +38,7 @@ def sources(context: Context) -> list[str]:
     """The tables from which decoys are drawn, as a user names them."""
     if context.settings.pool:
         return [context.settings.pool]
-    found = [name for name, card in cards().items() if card.smiles and not card.fetched]
+    found = [name for name, card in cards().items() if card.smiles and not (card.fetched or card.oracle)]
     return [name for name in found if name != context.config.table]
 
 
