@@ -21,14 +21,26 @@ class TunedText(Tuned):
 
     steps_of = "lm-text"
 
-    def _fit_text(self, X: Any, answers: list[Any]) -> None:
+    def _fit_text(self, X: Any, answers: list[Any], beside: Any = None, start: Any = None) -> None:
+        """Tune on rows and their answers; ``beside`` and ``start`` as for `_fit_last`."""
         prompts = self._training_prompts(X)
         self.shared_ = self.shared()
         completions = [self._answer_ids(answer) for answer in answers]
-        self._fit_last([prompt + ids for prompt, ids in zip(prompts, completions, strict=True)], completions)
+        texts = [prompt + ids for prompt, ids in zip(prompts, completions, strict=True)]
+        self._fit_last(texts, completions, beside, start)
 
-    def _fit_last(self, texts: list[tuple[int, ...]], answers: list[tuple[int, ...]]) -> None:
-        """Train on texts that end in answers, with the loss on those."""
+    def _fit_last(
+        self, texts: list[tuple[int, ...]], answers: list[tuple[int, ...]], beside: Any = None, start: Any = None
+    ) -> None:
+        """Train on texts that end in answers, with the loss on those.
+
+        Parameters
+        ----------
+        beside : nn.Module, optional
+            Trained with the adapters.
+        start : dict, optional
+            Weights that the adapters start from, by name.
+        """
 
         def loss(rows: Rows, *labels: torch.Tensor) -> torch.Tensor:
             return self._losses(rows, *labels).mean()
@@ -37,13 +49,7 @@ class TunedText(Tuned):
             lengths = [len(texts[row]) - self.shared_ for row in members]
             return self._answer_labels(lengths, [answers[row] for row in members])
 
-        self._fit_adapters(texts, loss, labels, self._trained_beside(), self._started_from())
-
-    def _trained_beside(self) -> Any:
-        """A module that is trained with the adapters; None for none."""
-
-    def _started_from(self) -> Any:
-        """Weights that the adapters start from; None for new ones."""
+        self._fit_adapters(texts, loss, labels, beside, start)
 
     def _answer_ids(self, answer: Any) -> tuple[int, ...]:
         return (*self.engine.encode(completion(answer)), self.engine.end_token)

@@ -12,7 +12,7 @@ import torch
 from pipeline.arms.text_arms import TunedText
 from pipeline.defaults import PLAIN
 from pipeline.features.notations import CANONICAL, written
-from pipeline.lm.pretrained import pretrained_writer
+from pipeline.lm.pretrained import MOLECULE_WRITERS, pretrained_adapter
 from pipeline.prompts.templates import SMILES, Piece
 
 SAMPLE_BATCH = 128  # molecules written side by side
@@ -49,15 +49,14 @@ class MoleculeWriter(TunedText):
         with torch.no_grad():
             self.out_.weight.copy_(known)
             self.out_.bias.zero_()
-        self.begun_ = self._begin(len(smiles))
-        self._fit_text(list(X), list(smiles))
+        self._fit_text(list(X), list(smiles), self.out_, self._begin(len(smiles)))
         return self
 
     def fit_again(self, X: Sequence[str], smiles: Sequence[str], steps: int, learning_rate: float) -> MoleculeWriter:
         """Go on from where the training ended, on other molecules; each must be one that it `can_write`."""
-        self.begun_, self.steps = self.adapter_, steps
+        self.steps = steps
         self.settings = {**(self.settings or {}), "learning_rate": learning_rate}
-        self._fit_text(list(X), list(smiles))
+        self._fit_text(list(X), list(smiles), self.out_, self.adapter_)
         return self
 
     def can_write(self, smiles: str) -> bool:
@@ -68,13 +67,14 @@ class MoleculeWriter(TunedText):
     def _begin(self, n: int) -> dict[str, torch.Tensor] | None:
         """The weights that the adapters start from, if any; the layer over the words takes its own from there."""
         engine = self.engine
-        found = pretrained_writer(
+        found = pretrained_adapter(
             self.start if self.notation == CANONICAL else PLAIN,
             engine.name,
             len(engine.layers),
             engine.trained_layers,
             self._settings(n),
             self.template,
+            MOLECULE_WRITERS,
         )
         self.start_ = found
         if found is None:
@@ -87,12 +87,6 @@ class MoleculeWriter(TunedText):
                     self.out_.weight[place] = weights[f"{OUT}weight"][rows[word]]
                     self.out_.bias[place] = weights[f"{OUT}bias"][rows[word]]
         return {name: weight for name, weight in weights.items() if not name.startswith(OUT)}
-
-    def _trained_beside(self) -> Any:
-        return self.out_
-
-    def _started_from(self) -> Any:
-        return self.begun_
 
     def _words(self, smiles: Sequence[str]) -> tuple[list[int], int]:
         """The tokens that molecules are made of, in order, and the length of the longest one."""

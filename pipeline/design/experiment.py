@@ -19,11 +19,11 @@ from pipeline.proposing.constraints import Constraints
 from pipeline.proposing.drawing import Sieve, notation_of
 from pipeline.proposing.goals import Goal, asked_goal, control_goals
 from pipeline.reporter import Reporter
-from pipeline.runs.context import Context
+from pipeline.runs.context import Context, Machine
 from pipeline.runs.prepare import cleaned
 from pipeline.settings.run import RunConfig
 from pipeline.studies.experiment import StudyExperiment
-from pipeline.studies.oracle import oracle_of
+from pipeline.studies.oracle import NONE, Truth, asked_oracle, oracle_of
 from pipeline.tables.kinds import MOLECULES
 from pipeline.tables.table import STRUCTURE
 from pipeline.tables.targets import REGRESSION
@@ -76,19 +76,23 @@ class Experiment(StudyExperiment[Settings]):
             values = np.random.default_rng([self.seed, seed]).permutation(values)
         return [self.numbers.write(value) for value in values]
 
+    def asking(self, goal: Goal) -> str:
+        """What a language model is asked for."""
+        return self.numbers.write(goal.stated)
+
     @property
     def oracle(self) -> Oracle | None:
-        return oracle_of(self.context.config, self.settings.oracle)
+        return asked_oracle(self.context)
 
-    def workers(self, count: int) -> OracleWorkers | None:
-        """The oracle at work in so many processes, which end with the run; None where there is no oracle."""
+    def truth(self, machine: Machine, label: str) -> Truth:
+        """The oracle at work, in processes that end with the run."""
         oracle, seconds = self.oracle, self.settings.seconds
-        if oracle is None:
-            return None
-        found: OracleWorkers = self.context.once(
-            "oracle", lambda: OracleWorkers(oracle, workers=count, seconds=seconds)
-        )
-        return found
+        workers: OracleWorkers | None = None
+        if oracle:
+            workers = self.context.once(
+                "oracle", lambda: OracleWorkers(oracle, workers=machine.threads, seconds=seconds)
+            )
+        return Truth(workers, self.context, machine, label)
 
     def judge(self, reporter: Reporter) -> SavedModel:
         """The model that predicts the property: the user's, or one fitted on the rows of the table."""
@@ -129,24 +133,26 @@ def prepare(config: RunConfig, settings: Settings, reporter: Reporter) -> Contex
             f"{config.table}: design states no column beside the molecule ({', '.join(config.beside)}); leave it out "
             "with --context ''"
         )
-    if oracle_of(config, settings.oracle) is None and GENETIC in settings.arms:
+    oracle = oracle_of(config, settings.oracle)
+    settings = replace(settings, oracle=oracle.name if oracle else NONE)
+    if oracle is None and GENETIC in settings.arms:
         settings = replace(settings, arms=tuple(arm for arm in settings.arms if arm != GENETIC))
         reporter.say(f"Left out: {GENETIC}, which needs an oracle; no design can be checked by a truth without one.")
-    if settings.reinforce and oracle_of(config, settings.oracle) is None:
+    if settings.reinforce and oracle is None:
         raise InputError("--reinforce is judged by a truth: name an oracle with --oracle")
     config = replace(config, max_rows=config.max_rows or settings.rows)
     context = replace(cleaned(config, (WRITER_ARM,), reporter), settings=settings)
     if context.task != REGRESSION:
         raise InputError(f"{config.table}: the target {config.target!r} holds classes; design wants a number")
     experiment = Experiment(context)
-    _check(experiment)
+    experiment.goals  # noqa: B018 (an error where what is wanted makes no sense)
+    _check(experiment, reporter)
     return context
 
 
-def _check(experiment: Experiment) -> None:
-    """Raise `InputError` for a goal, constraints or a model that do not fit the table."""
-    goals, constraints = experiment.goals, experiment.constraints
-    assert len(goals) == 3
+def _check(experiment: Experiment, reporter: Reporter) -> None:
+    """Raise `InputError` for constraints or a model that do not fit the table."""
+    constraints = experiment.constraints
     if constraints.any and all(constraints.why_not(smiles) for smiles in experiment.smiles):
         raise InputError(
             f"{experiment.context.config.table}: none of its {len(experiment.smiles)} molecules meets the constraints "
@@ -154,7 +160,7 @@ def _check(experiment: Experiment) -> None:
         )
     if not experiment.settings.model_of:
         return
-    about = load_model(Path(experiment.settings.model_of)).about
+    about = experiment.judge(reporter).about
     if about["task"] != REGRESSION or about["rows"] != MOLECULES.name or about["context"] or about["reactions"]:
         raise InputError(
             f"--model-of {experiment.settings.model_of}: is no model of a number of molecules alone; fit one with "

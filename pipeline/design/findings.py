@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -91,11 +92,6 @@ class Findings:
         count = max(1, sum(map(len, self.hits(arm, goal))))
         return estimate.value, *bounded_interval(estimate, SHARE, np.arange(count))
 
-    def of_status(self, arm: str, goal: str, *statuses: str) -> float:
-        """The share of what was drawn that is one of these; of what a sieve let through alone NaN."""
-        draws = [draw for run in self.runs[arm, goal] for draw in run]
-        return sum(draw["status"] in statuses for draw in draws) / len(draws) if draws else float("nan")
-
     @cached_property
     def compared(self) -> pd.DataFrame:
         """The language model's share of hits among those checked minus that of each other arm; Holm over all."""
@@ -137,6 +133,7 @@ class Findings:
 
     # -- tables --
 
+    @cached_property
     def molecules(self) -> pd.DataFrame:
         """Every molecule that was drawn, a row each: what was wanted, what it is and what is said of it."""
         rows = []
@@ -173,13 +170,13 @@ class Findings:
             "generation": draw.get("generation", np.nan),
         }
 
+    @cached_property
     def designs(self) -> pd.DataFrame:
         """New molecules that are hits of what was asked for, each once, the nearest to it first."""
-        goal = self.experiment.goals[0]
-        found = self.molecules()
+        goal, found = self.experiment.goals[0], self.molecules
         found = found[(found["goal"] == ASKED) & (found["status"] == NEW) & found["hit"].eq(True)]
         values = found["predicted"] if self.judged else found["value"]
-        order = np.argsort((values.to_numpy(dtype=np.float64) - goal.stated).__abs__(), kind="stable")
+        order = np.argsort(np.abs(values.to_numpy(dtype=np.float64) - goal.stated), kind="stable")
         once = found.iloc[order].drop_duplicates("smiles")
         by = found.groupby("smiles")["arm"].agg(lambda arms: ", ".join(dict.fromkeys(arms)))
         columns = ["smiles", "value", "predicted", "lower", "upper", "in_domain", "nearest", "similarity", "sa_score"]
@@ -200,25 +197,35 @@ class Findings:
                 value, low, high = self.interval(estimate, arm, goal)
                 rows.append(tags | _figure(metric, value, count, seeds, low, high))
             rows += [
-                tags | _figure(metric, value, written, seeds) for metric, value in self.described_set(arm, name).items()
+                tags | _figure(metric, value, written, seeds)
+                for metric, value in self.described_sets[arm, name].items()
             ]
         return pd.DataFrame(rows)
 
-    def described_set(self, arm: str, goal: str) -> dict[str, float]:
-        """Shares of all that was written, and what the new molecules are like.
+    @cached_property
+    def described_sets(self) -> dict[tuple[str, str], dict[str, float]]:
+        """By arm and goal: shares of all that was written, and what the molecules are like.
 
         Of arms that go through a sieve before the first molecule is counted (fragments, the genetic algorithm) the
         shares are 1 by their making.
         """
-        draws = [draw for run in self.runs[arm, goal] for draw in run]
+        return {key: self._described_set(key[0], runs) for key, runs in self.runs.items()}
+
+    def _described_set(self, arm: str, runs: Sequence[Sequence[Draw]]) -> dict[str, float]:
+        draws = [draw for run in runs for draw in run]
+        counts = Counter(draw["status"] for draw in draws)
+
+        def of(status: str) -> float:
+            return counts[status] / len(draws) if draws else float("nan")
+
         good = list(dict.fromkeys(draw["smiles"] for draw in draws if draw["status"] in (NEW, KNOWN)))
-        valid = 1 - self.of_status(arm, goal, INVALID)
+        valid = 1 - of(INVALID)
         return {
             "valid": valid,
-            "unique": 1 - self.of_status(arm, goal, REPEATED) / valid if valid else float("nan"),
-            "in the table": self.of_status(arm, goal, KNOWN),
-            "not wanted": self.of_status(arm, goal, UNWANTED),
-            "new": self.of_status(arm, goal, NEW),
+            "unique": 1 - of(REPEATED) / valid if valid else float("nan"),
+            "in the table": of(KNOWN),
+            "not wanted": of(UNWANTED),
+            "new": of(NEW),
             "diversity": diversity(good),
             "Fréchet distance": float("nan") if arm == TRAINING else frechet_distance(good, self.experiment.smiles),
             "SA score": float(np.mean([sa_score(smiles) for smiles in good])) if good else float("nan"),

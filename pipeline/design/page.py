@@ -52,7 +52,7 @@ def sections(found: Findings, reinforced: Reinforced, said: Sequence[str]) -> li
 
 def _designs(found: Findings) -> Section:
     """The molecules nearest to what is wanted, each beside the molecule of the table that is most like it."""
-    designs = found.designs()
+    designs = found.designs
     if designs.empty:
         return Section("Designs", [Text(["No new molecule with such a value was found."])])
     table = dict(zip(found.experiment.smiles, found.experiment.values, strict=True))
@@ -121,8 +121,7 @@ def _gamed(found: Findings) -> list[Section]:
 def _sets(found: Findings) -> Grid:
     names = ("valid", "unique", "in the table", "not wanted", "new", "diversity", "Fréchet distance", "SA score")
     rows = []
-    for arm, goal in found.runs:
-        described = found.described_set(arm, goal)
+    for (arm, goal), described in found.described_sets.items():
         rows.append((f"{arm}, {goal}", *(None if np.isnan(described[name]) else described[name] for name in names)))
     return Grid(("arm and goal", *names), rows, name="sets")
 

@@ -1,8 +1,8 @@
 """Training a language model further on what it writes, by a verifier's reward.
 
 In each round it writes molecules for the value that was asked for. By expert iteration those that the verifier accepts
-are trained on, with as many molecules of the table beside them; by policy gradient it writes as many again in groups,
-and each of these makes a step. However it was rewarded, it is judged by the oracle.
+are trained on, with molecules of the table beside them; by policy gradient it writes as many again in groups, and each
+of these makes a step. However it was rewarded, it is judged by the oracle.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from pipeline.arms.writing import MoleculeWriter
 from pipeline.cells.cell import Cell, measured
 from pipeline.design.experiment import Experiment
 from pipeline.design.settings import BY_TRUTH, GRADIENT, LM, NEAR, OF_HITS, OF_MODEL
-from pipeline.design.truth import Truth, of_oracle
-from pipeline.design.work import BATCH, of_judge, of_table, start_of, tuned_writer
-from pipeline.features.structures import morgan_bits, tanimoto
+from pipeline.design.work import BATCH, look_at, of_judge, of_table, start_of, tuned_writer
+from pipeline.features.structures import morgan_bits, nearest_rows, tanimoto
 from pipeline.proposing.drawing import NEW, Draw
 from pipeline.proposing.measures import diversity
 from pipeline.runs.context import Context, Machine, language_model_inputs
+from pipeline.studies.negatives.judges import LINE, NEIGHBOURS, familiarity
+from pipeline.studies.oracle import Truth, inputs_of_oracle
 
 WORK = "pipeline.design.reinforce:reinforce"
 # Of each round of expert iteration. With 80 steps on eight accepted molecules and as many of the table the model wrote
@@ -34,8 +35,6 @@ EPOCHS, RATE = 4, 5e-4
 LEAST_BESIDE = 64  # molecules of the table that are trained on with the accepted ones, or as many as those if more
 GROUP, GRADIENT_RATE = 64, 2e-4  # texts of each step by policy gradient
 LOOKED_AT = 64  # molecules of each round whose true value is asked for, however they were rewarded
-NEIGHBOURS = 5  # hits of the table that a molecule is compared with where hits alone are known
-LINE = 0.05  # of those hits are less like the others than what is accepted
 Reward = Callable[[Sequence[Draw]], np.ndarray]
 
 
@@ -48,7 +47,7 @@ def cells(experiment: Experiment, machine: Machine) -> list[Cell]:
         "rewards": asked.rewards,
         "start": start_of(experiment),
         "goal": astuple(experiment.goals[0]),
-        "oracle": of_oracle(experiment),
+        "oracle": inputs_of_oracle(experiment.context),
     }
     if {OF_MODEL, NEAR} & {name.removesuffix(GRADIENT) for name in asked.rewards}:
         inputs |= of_judge(experiment)
@@ -85,7 +84,7 @@ def reinforce(context: Context, machine: Machine, cell: Cell, needed: Sequence[M
 def _rounds(
     experiment: Experiment, machine: Machine, writer: MoleculeWriter, name: str, cell: Cell
 ) -> list[dict[str, Any]]:
-    truth, begun = Truth(experiment, machine, f"{cell.label}, {name}"), copy.copy(writer)
+    truth, begun = experiment.truth(machine, f"{cell.label}, {name}"), copy.copy(writer)
     writer.out_ = copy.deepcopy(writer.out_)
     reward, rng = _reward(experiment, machine, truth, name), np.random.default_rng([cell.inputs["seed"], 7])
     kept: dict[str, None] = {}
@@ -114,23 +113,28 @@ def _climb(experiment: Experiment, writer: MoleculeWriter, reward: Reward) -> No
         good = dict(zip((draw["smiles"] for draw in fresh), reward(fresh), strict=True))
         return np.array([float(draw["status"] == NEW and good[draw["smiles"]]) for draw in draws])
 
-    asking = experiment.numbers.write(experiment.goals[0].stated)
     group = min(GROUP, experiment.settings.samples)
-    writer.improve(asking, rewards, max(1, experiment.settings.samples // group), group, GRADIENT_RATE)
+    writer.improve(
+        experiment.asking(experiment.goals[0]),
+        rewards,
+        max(1, experiment.settings.samples // group),
+        group,
+        GRADIENT_RATE,
+    )
 
 
 def _written(experiment: Experiment, writer: MoleculeWriter) -> list[Draw]:
     """What it writes for the value asked for, at temperature 1."""
     sieve, count = experiment.sieve(written=True), experiment.settings.samples
-    asking = experiment.numbers.write(experiment.goals[0].stated)
+    asking = experiment.asking(experiment.goals[0])
     return sieve.read_all([text for _, text in writer.texts(asking, [1.0], lambda texts: len(texts) >= count)][:count])
 
 
 def _train(experiment: Experiment, writer: MoleculeWriter, kept: list[str], rng: np.random.Generator) -> None:
-    """Go on with the molecules that were accepted, stating the value that was asked for, and as many of the table."""
+    """Go on with the molecules that were accepted, stating the value that was asked for, and some of the table."""
     kept = [smiles for smiles in kept if writer.can_write(smiles)]
     places = rng.permutation(len(experiment.smiles))[: max(len(kept), LEAST_BESIDE)]
-    asked, values = experiment.numbers.write(experiment.goals[0].stated), experiment.stated(LM, 0)
+    asked, values = experiment.asking(experiment.goals[0]), experiment.stated(LM, 0)
     stated = [asked] * len(kept) + [values[place] for place in places]
     steps = ceil(EPOCHS * len(stated) / BATCH)
     writer.fit_again(stated, kept + [experiment.smiles[place] for place in places], steps, RATE)
@@ -147,9 +151,9 @@ def _judged(
     """What of a round is reported: some of the new molecules, drawn at random, have their true value looked up."""
     places = np.sort(rng.permutation(len(fresh))[:LOOKED_AT])
     looked_at = [dict(fresh[place]) | {"accepted": bool(accepted[place])} for place in places]
-    truth.look_at(looked_at)
+    look_at(truth, looked_at)
     smiles = [draw["smiles"] for draw in fresh]
-    known = tanimoto(morgan_bits(smiles), morgan_bits(experiment.smiles)).max(axis=1) if smiles else np.zeros(0)
+    known = nearest_rows(morgan_bits(smiles), morgan_bits(experiment.smiles))[0] if smiles else np.zeros(0)
     return {
         "written": len(draws),
         "new": len(fresh),
@@ -168,7 +172,7 @@ def _apart(
     smiles = [draw["smiles"] for draw in fresh if writer.can_write(draw["smiles"])][:LOOKED_AT]
     if not smiles or writer.adapter_ is begun.adapter_:
         return {"divergence": 0.0 if smiles else float("nan")}
-    asking = experiment.numbers.write(experiment.goals[0].stated)
+    asking = experiment.asking(experiment.goals[0])
     now, before = (one.log_probabilities(asking, smiles) for one in (writer, begun))
     return {"divergence": float((now - before).mean())}
 
@@ -195,14 +199,8 @@ def _reward(experiment: Experiment, machine: Machine, truth: Truth, name: str) -
         known = morgan_bits(hits)
         alike = tanimoto(known, known)
         np.fill_diagonal(alike, 0.0)
-        line = float(np.quantile(_familiarity(alike), LINE))
-        return _familiarity(tanimoto(morgan_bits(smiles), known)) >= line
+        line = float(np.quantile(familiarity(alike), LINE))
+        return familiarity(tanimoto(morgan_bits(smiles), known)) >= line
 
     kinds = {BY_TRUTH: by_truth, OF_MODEL: by_model, NEAR: by_model, OF_HITS: by_hits}
     return kinds[name.removesuffix(GRADIENT)]
-
-
-def _familiarity(alike: np.ndarray) -> np.ndarray:
-    """Mean similarity to the nearest of what is known. Shape (n,)."""
-    found: np.ndarray = np.sort(alike, axis=1)[:, -NEIGHBOURS:].mean(axis=1)
-    return found

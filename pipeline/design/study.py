@@ -75,9 +75,9 @@ def conclude(context: Context, contents: Sequence[Mapping[str, Any]]) -> Conclus
     said = [*sentences(found), *reinforced.sentences()]
     return Conclusion(
         found.metrics(),
-        found.molecules(),
+        found.molecules,
         trained(contents),
         tuple(said),
         tuple(sections(found, reinforced, said)),
-        {"designs": found.designs(), "compared": found.compared, "reinforced": reinforced.table()},
+        {"designs": found.designs, "compared": found.compared, "reinforced": reinforced.table()},
     )

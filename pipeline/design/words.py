@@ -7,10 +7,8 @@ import numpy as np
 from pipeline.design.findings import FEW_SEEDS, Findings
 from pipeline.design.settings import ANY, BY_MODEL, LM, SHUFFLED, WRITERS
 from pipeline.evaluation.numbers import enumerated, number
-from pipeline.proposing.goals import ASKED, BEYOND, EDGE, Goal
+from pipeline.proposing.goals import BEYOND, EDGE, Goal
 from pipeline.studies.words import in_percent
-
-GAP_SHOWN = 0.25  # of the standard deviation of the table: a mean gap between prediction and truth that is worth a word
 
 
 def sentences(found: Findings) -> list[str]:
@@ -22,7 +20,7 @@ def sentences(found: Findings) -> list[str]:
 
 
 def _designs(found: Findings, goal: Goal) -> str:
-    designs, units = found.designs(), found.experiment.table.units
+    designs, units = found.designs, found.experiment.table.units
     wanted = f"{found.experiment.table.property_name} of {goal.written(units)}"
     how = "by the fitted model alone; nothing was checked by a truth" if found.judged else "by the oracle"
     if designs.empty:
@@ -121,12 +119,5 @@ def missing(found: Findings) -> str:
         else "There is no truth here: hits are what the fitted model says, and it can be wrong about molecules that "
         "were made to please it. Name an oracle with --oracle."
     )
-    return (
-        f"{truth} Nothing says that a design can be made: the SA score is a guess from fragments. {ANY} is asked once "
-        f"for all goals."
-        if ANY in found.arms
-        else f"{truth} Nothing says that a design can be made: the SA score is a guess from fragments."
-    )
-
-
-__all__ = ["ASKED", "missing", "sentences"]
+    once = f" {ANY} is asked once for all goals." if ANY in found.arms else ""
+    return f"{truth} Nothing says that a design can be made: the SA score is a guess from fragments.{once}"

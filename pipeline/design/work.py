@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +16,25 @@ from pipeline.cells.reach import code_of
 from pipeline.defaults import PLAIN
 from pipeline.design.experiment import WRITER_ARM, Experiment
 from pipeline.design.settings import ANY, BY_MODEL, FRAGMENTS, GENETIC, LM, SHUFFLED, TRAINING, WRITERS
-from pipeline.design.truth import Truth, of_oracle
 from pipeline.errors import InputError
 from pipeline.features.notations import CANONICAL
 from pipeline.lm.defaults import training_settings
-from pipeline.lm.pretrained import pretrained_writer
+from pipeline.lm.pretrained import MOLECULE_WRITERS, pretrained_adapter
 from pipeline.models.folder import describe_folder
 from pipeline.proposing.drawing import INVALID, KNOWN, NEW, Draw
 from pipeline.proposing.goals import ASKED, BEYOND, EDGE, Goal
-from pipeline.proposing.strategies import GENERATIONS, PARENTS, POOL, drawn_from, evolve, recombined
+from pipeline.proposing.strategies import (
+    GENERATIONS,
+    PARENTS,
+    POOL,
+    drawn_from,
+    evolve,
+    recombined,
+    version_of_operators,
+)
 from pipeline.runs.context import Context, Machine, language_model_inputs
 from pipeline.runs.fits import OBJECTS
+from pipeline.studies.oracle import Truth, inputs_of_oracle
 from pipeline.tables.kinds import MOLECULES
 
 MODULE = "pipeline.design.work"
@@ -75,9 +82,10 @@ def of_table(experiment: Experiment, *code: str) -> dict[str, Any]:
 
 def of_judge(experiment: Experiment) -> dict[str, Any]:
     """What the predictions of the fitted model depend on."""
-    asked = experiment.settings
+    asked, context = experiment.settings, experiment.context
     if asked.model_of:
-        return {"model_of": digest(sorted(describe_folder(Path(asked.model_of))["files"].items()))}
+        files = context.once("files of the model", lambda: describe_folder(Path(asked.model_of))["files"])
+        return {"model_of": digest(sorted(files.items()))}
     code = code_of("pipeline.models.fitting:fit_model", *code_behind(asked.judge, MOLECULES))
     return {"judge": asked.judge, "judge_code": code}
 
@@ -100,7 +108,9 @@ def start_of(experiment: Experiment) -> str:
     depth, trained = experiment.context.layers(WRITER_ARM)
     start = config.start if asked.notation == CANONICAL else PLAIN
     settings = training_settings(len(experiment.smiles), MoleculeWriter.steps_of, asked.generator_steps)
-    found = pretrained_writer(start, config.model, depth, trained, settings, experiment.context.template)
+    found = pretrained_adapter(
+        start, config.model, depth, trained, settings, experiment.context.template, MOLECULE_WRITERS
+    )
     return found.sha256 if found else ""
 
 
@@ -130,7 +140,7 @@ def write(context: Context, machine: Machine, cell: Cell, needed: Sequence[Mappi
         made["draws"] = {}
         for name in goals_of(arm):
             goal = experiment.goal(name)
-            asking = "" if arm == ANY else experiment.numbers.write(goal.stated)
+            asking = "" if arm == ANY else experiment.asking(goal)
             made["draws"][name] = written(experiment, writer, asking, calls_for(experiment, name))
     return made
 
@@ -159,8 +169,19 @@ def written(experiment: Experiment, writer: MoleculeWriter, asking: str, calls: 
 
 def _check_cell(experiment: Experiment, arm: str, seed: int, goal: str, writer: Cell) -> Cell:
     tags = {"arm": arm, "seed": seed, "goal": goal}
-    inputs = {"oracle": of_oracle(experiment), "code": code_of(CHECK, *OBJECTS), "calls": calls_for(experiment, goal)}
+    inputs = {
+        "oracle": inputs_of_oracle(experiment.context),
+        "code": code_of(CHECK, *OBJECTS),
+        "calls": calls_for(experiment, goal),
+    }
     return Cell(CHECK, tags, inputs, (writer,), f"{arm}, seed {seed}: {goal}, checked")
+
+
+def look_at(truth: Truth, draws: Sequence[Draw]) -> None:
+    """Write into draws what their true value is, or why it is not known."""
+    found = truth.values([draw["smiles"] for draw in draws])
+    for draw, value in zip(draws, found, strict=True):
+        draw |= {"checked": True, "value": value.value, "no_value": value.reason}
 
 
 def check(context: Context, machine: Machine, cell: Cell, needed: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -169,14 +190,14 @@ def check(context: Context, machine: Machine, cell: Cell, needed: Sequence[Mappi
     made: dict[str, Any] = {}
     draws = writer["draws"][cell.tags["goal"]]
     with measured(made):
-        truth = Truth(experiment, machine, cell.label)
-        truth.look_at([draw for draw in draws if draw["status"] == NEW][: cell.inputs["calls"]])
+        truth = experiment.truth(machine, cell.label)
+        look_at(truth, [draw for draw in draws if draw["status"] == NEW][: cell.inputs["calls"]])
     return made | {"draws": draws}
 
 
 def _search_cell(experiment: Experiment, machine: Machine, arm: str, seed: int, goal: str) -> Cell:
     inputs = of_table(experiment, SEARCH) | {
-        "oracle": of_oracle(experiment),
+        "oracle": inputs_of_oracle(experiment.context),
         "goal": astuple(experiment.goal(goal)),
         "calls": calls_for(experiment, goal),
         "seed": experiment.seed + seed,
@@ -184,7 +205,7 @@ def _search_cell(experiment: Experiment, machine: Machine, arm: str, seed: int, 
     if arm in (FRAGMENTS, BY_MODEL):
         inputs |= of_judge(experiment)
     if arm in (GENETIC, BY_MODEL):
-        inputs["mol_ga"] = version("mol_ga")
+        inputs["mol_ga"] = version_of_operators()
     return Cell(SEARCH, {"arm": arm, "seed": seed, "goal": goal}, inputs, (), f"{arm}, seed {seed}: {goal}")
 
 
@@ -194,7 +215,7 @@ def search(context: Context, machine: Machine, cell: Cell, needed: Sequence[Mapp
     experiment = Experiment(context)
     goal, calls, seed = experiment.goal(cell.tags["goal"]), cell.inputs["calls"], cell.inputs["seed"]
     with measured(made):
-        truth = Truth(experiment, machine, cell.label)
+        truth = experiment.truth(machine, cell.label)
         made["draws"] = _SEARCHES[cell.tags["arm"]](experiment, machine, truth, goal, calls, seed)
     return made
 
@@ -205,7 +226,7 @@ def _from_table(
     sieve, rng = experiment.sieve(), np.random.default_rng([seed, 1])
     draws = sieve.read_all(drawn_from(experiment.smiles, len(experiment.smiles), rng))
     allowed = [draw for draw in draws if draw["status"] == KNOWN][:calls]
-    truth.look_at(allowed)
+    look_at(truth, allowed)
     return allowed
 
 
@@ -218,7 +239,7 @@ def _from_fragments(
     predicted = experiment.predicted(experiment.judge(machine.reporter), [draw["smiles"] for draw in draws])
     order = np.argsort(goal.distance(predicted) + 1e-9 * abs(predicted - goal.stated), kind="stable")
     chosen = [draws[place] | {"reward": float(predicted[place])} for place in order[:calls]]
-    truth.look_at(chosen)
+    look_at(truth, chosen)
     return chosen
 
 
@@ -243,7 +264,7 @@ def _genetic(experiment: Experiment, machine: Machine, truth: Truth, goal: Goal,
 
     children = max(1, calls // GENERATIONS)
     evolve(_start(experiment, goal), goal, experiment.sieve(), valued, children, seed, told)
-    truth.look_at(draws[:calls])  # known by now
+    look_at(truth, draws[:calls])  # known by now
     return draws[:calls]
 
 
@@ -263,7 +284,7 @@ def _genetic_by_model(
         return len(draws) >= calls
 
     evolve(_start(experiment, goal), goal, experiment.sieve(), valued, POOL * best, seed, told)
-    truth.look_at(draws[:calls])
+    look_at(truth, draws[:calls])
     return draws[:calls]
 
 

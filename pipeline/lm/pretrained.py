@@ -10,6 +10,7 @@ nothing. docs/engine.md has what that is worth. So it is with SMILES as such, wh
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,7 +92,7 @@ ADAPTERS = {
     )
 }
 
-WRITERS = {
+MOLECULE_WRITERS = {  # the files also hold the layer over the words (`pipeline.arms.writing`)
     DEFAULT_MODEL: PretrainedAdapter(
         file="smollm2-135m-writer.safetensors",
         sha256="7221631cf12e3ce211eb2d11a925462dbd838eaa716b06f5a059189f79321972",
@@ -122,8 +123,9 @@ def pretrained_adapter(
     trained_layers: int,
     settings: TrainingSettings,
     template: PromptTemplate,
+    shipped: Mapping[str, PretrainedAdapter] | None = None,
 ) -> PretrainedAdapter | None:
-    """The adapter that a training of `lm-head` starts from; None if it starts from adapters that do nothing.
+    """The adapter that a training starts from; None if it starts from adapters that do nothing.
 
     Parameters
     ----------
@@ -135,31 +137,11 @@ def pretrained_adapter(
     settings : TrainingSettings
     template : PromptTemplate
         There is none for reactions, and none for molecules that are cut like any text.
+    shipped : mapping, optional
+        `ADAPTERS` by default, those of `lm-head`; `MOLECULE_WRITERS` for a training to write SMILES.
     """
-    return _fitting(ADAPTERS.get(model) if start == AUTO else None, depth, trained_layers, settings, template)
-
-
-def pretrained_writer(
-    start: str,
-    model: str,
-    depth: int | None,
-    trained_layers: int,
-    settings: TrainingSettings,
-    template: PromptTemplate,
-) -> PretrainedAdapter | None:
-    """The adapter that a training to write SMILES starts from, as `pretrained_adapter` for `lm-head`; its file also
-    holds the layer over the words (`pipeline.arms.writing`)."""
-    return _fitting(WRITERS.get(model) if start == AUTO else None, depth, trained_layers, settings, template)
-
-
-def _fitting(
-    found: PretrainedAdapter | None,
-    depth: int | None,
-    trained_layers: int,
-    settings: TrainingSettings,
-    template: PromptTemplate,
-) -> PretrainedAdapter | None:
-    """The adapter if it is for such a training."""
+    shipped = ADAPTERS if shipped is None else shipped
+    found = shipped.get(model) if start == AUTO else None
     of_symbols = template.row_field == "molecule" and template.tokenization == ATOMWISE and template.symbols
     if found is None or not of_symbols:
         return None

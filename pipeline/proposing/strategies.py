@@ -6,6 +6,7 @@ import heapq
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 from rdkit import Chem, rdBase
@@ -80,6 +81,14 @@ def _seeded(seed: int) -> Iterator[None]:
         random.setstate(state)
 
 
+def version_of_operators() -> str:
+    """Of the package whose operators `evolve` uses; `InputError` where it is not installed."""
+    try:
+        return version("mol_ga")
+    except PackageNotFoundError as error:
+        raise InputError('the genetic algorithm needs the package mol_ga: pip install "chemtune[design]"') from error
+
+
 def evolve(
     start: Sequence[tuple[float, str]],
     goal: Goal,
@@ -100,11 +109,10 @@ def evolve(
     told : callable
         Given each generation's number, its new molecules and their values; True ends it.
     """
-    try:
-        from mol_ga.graph_ga.gen_candidates import graph_ga_blended_generation
-        from mol_ga.sample_population import uniform_quantile_sampling
-    except ImportError as error:
-        raise InputError('the genetic algorithm needs the package mol_ga: pip install "chemtune[design]"') from error
+    version_of_operators()
+    from mol_ga.graph_ga.gen_candidates import graph_ga_blended_generation
+    from mol_ga.sample_population import uniform_quantile_sampling
+
     rng, population, idle, generation = random.Random(seed), list(start), 0, 0
     while idle < STALE:
         with rdBase.BlockLogs():

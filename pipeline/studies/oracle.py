@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, replace
+from dataclasses import astuple, dataclass, replace
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from pipeline.errors import InputError
-from pipeline.oracles.oracle import SECONDS, Oracle, OracleWorkers, oracle_named
+from pipeline.oracles.oracle import SECONDS, Oracle, OracleWorkers, Value, oracle_named
 from pipeline.reporter import Reporter
 from pipeline.runs.context import Context, Machine
 from pipeline.settings.run import RunConfig
@@ -106,6 +106,41 @@ def inputs_of_oracle(context: Context) -> list[Any]:
     return list(astuple(oracle)) if oracle else []
 
 
+@dataclass(frozen=True)
+class Truth:
+    """What an oracle says of molecules, on the scale on which the values of the table are modelled.
+
+    Attributes
+    ----------
+    workers : OracleWorkers or None
+        None says nothing of any molecule.
+    """
+
+    workers: OracleWorkers | None
+    context: Context
+    machine: Machine
+    label: str
+
+    def values(self, smiles: Sequence[str]) -> list[Value]:
+        """A value or the reason why there is none, for each molecule."""
+        if self.workers is None:
+            return [Value(None, "no oracle")] * len(smiles)
+        told = self.machine.reporter.step
+        return [self._modelled(one) for one in self.workers.ask(smiles, lambda *done: told(self.label, *done))]
+
+    def _modelled(self, found: Value) -> Value:
+        scale = self.context.table.scale
+        if found.value is None or not scale.transform:
+            return found
+        if scale.needs_positive and found.value <= 0:
+            return Value(None, f"the oracle says {found.value:g}, of which there is no logarithm")
+        return Value(float(scale.forward(found.value)))
+
+    def numbers(self, smiles: Sequence[str]) -> np.ndarray:
+        """NaN where there is no value. Shape (n,)."""
+        return np.array([np.nan if one.value is None else one.value for one in self.values(smiles)], dtype=np.float64)
+
+
 @contextmanager
 def asking(context: Context, machine: Machine, label: str) -> Iterator[Valued]:
     """The oracle at work in the block: from molecules to their true values as the table's are modelled, NaN for one
@@ -113,12 +148,4 @@ def asking(context: Context, machine: Machine, label: str) -> Iterator[Valued]:
     oracle = asked_oracle(context)
     assert oracle is not None, "no cell asks an oracle where there is none"
     with OracleWorkers(oracle, workers=machine.threads, seconds=context.settings.seconds) as workers:
-
-        def valued(smiles: Sequence[str]) -> np.ndarray:
-            found = workers.ask(smiles, lambda done, total: machine.reporter.step(label, done, total))
-            values = np.array([np.nan if one.value is None else one.value for one in found], dtype=np.float64)
-            with np.errstate(invalid="ignore", divide="ignore"):  # no logarithm of what is not above zero
-                modelled = context.table.scale.forward(values)
-            return np.where(np.isfinite(modelled), modelled, np.nan)
-
-        yield valued
+        yield Truth(workers, context, machine, label).numbers

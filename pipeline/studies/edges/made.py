@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from itertools import pairwise
 from typing import Any
 
@@ -21,7 +20,7 @@ from pipeline.features.structures import morgan_bits, nearest_rows, tanimoto
 from pipeline.proposing.constraints import Constraints
 from pipeline.proposing.drawing import NEW, UNWANTED, Draw, Sieve
 from pipeline.proposing.goals import Goal
-from pipeline.proposing.strategies import PARENTS, evolve
+from pipeline.proposing.strategies import PARENTS, evolve, version_of_operators
 from pipeline.runs.context import Context, Machine
 from pipeline.runs.fits import OBJECTS
 from pipeline.studies.oracle import Valued, asking, inputs_of_oracle
@@ -57,7 +56,7 @@ def _cell(context: Context, side: str, needs: tuple[Cell, ...]) -> Cell:
         "code": code_of(WORK, *OBJECTS),
         "table": context.once("fingerprint", context.table.fingerprint),
         "oracle": inputs_of_oracle(context),
-        "mol_ga": version("mol_ga"),
+        "mol_ga": version_of_operators(),
         "count": context.settings.made,
         "seed": context.config.seed,
     }

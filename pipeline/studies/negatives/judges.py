@@ -110,6 +110,16 @@ def isolation(
     return make
 
 
+def familiarity(similar: np.ndarray) -> np.ndarray:
+    """Mean similarity to the five nearest of what is known. Shape (n,).
+
+    Parameters
+    ----------
+    similar : ndarray of shape (n, known)
+    """
+    return np.sort(similar, axis=1)[:, -NEIGHBOURS:].mean(axis=1).astype(np.float64)
+
+
 def neighbours(
     seed: int, features: Features = over_reactions
 ) -> Callable[[pd.DataFrame], Callable[[pd.DataFrame], np.ndarray]]:
@@ -118,11 +128,7 @@ def neighbours(
     def make(X: pd.DataFrame) -> Callable[[pd.DataFrame], np.ndarray]:
         known = features(X)
 
-        def familiarity(new: pd.DataFrame) -> np.ndarray:
-            similar = tanimoto(features(new), known)
-            return np.sort(similar, axis=1)[:, -NEIGHBOURS:].mean(axis=1).astype(np.float64)
-
-        return familiarity
+        return lambda new: familiarity(tanimoto(features(new), known))
 
     return make
 
