@@ -26,7 +26,7 @@ from pipeline.lm.weights import resolve
 from pipeline.prompts.templates import PromptTemplate
 from scripts.pretrain_adapter import structures
 
-STATED = "1.0"
+STATED = 1.0
 TOKENS = 48  # of each text
 
 

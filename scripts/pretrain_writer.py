@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from rdkit import Chem, rdBase
 from rdkit.Chem import QED, Descriptors
 
-from pipeline.arms.writing import ANY_VALUE, MoleculeWriter
+from pipeline.arms.writing import ANY_VALUE, OPENING, MoleculeWriter
 from pipeline.cells.cell import versions
 from pipeline.defaults import AUTO, DEFAULT_MODEL
 from pipeline.files import sha256, write_atomically
@@ -40,7 +41,7 @@ HEAVY_ATOMS = (4, 45)
 ELEMENTS = frozenset(["H", "B", "C", "N", "O", "F", "Si", "P", "S", "Cl", "Br", "I"])
 HELD_OUT = 400
 STEPS, LEARNING_RATE = 5_200, 2e-3
-UNSTATED = 0.2
+UNSTATED, NO_VALUE = 0.2, "any value"
 PROPERTIES: dict[str, tuple[Callable[[Any], float], int]] = {
     "a molecular weight": (Descriptors.MolWt, 0),  # type: ignore[attr-defined]
     "a polar surface area": (Descriptors.TPSA, 0),  # type: ignore[attr-defined]
@@ -60,6 +61,15 @@ class Pretrained(MoleculeWriter):
 
     def prompts(self, X: Any) -> list[tuple[int, ...]]:
         return self.asking(list(X))
+
+    def shared(self) -> int:
+        return len(self.engine.encode(OPENING))
+
+    def _values(self, X: Any) -> torch.Tensor:
+        return torch.full((len(X),), ANY_VALUE)
+
+    def _offsets(self, values: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(len(values), self.engine.model.config.hidden_size)
 
     def _begin(self, n: int) -> Any:
         depth, trained = LAYERS["lm-head"]
@@ -91,7 +101,7 @@ def wishes(smiles: list[str], rng: np.random.Generator) -> list[str]:
         name = names[rng.integers(len(names))]
         function, decimals = PROPERTIES[name]
         value = f"{function(Chem.MolFromSmiles(text)):.{decimals}f}"
-        found.append(f"{name} of {ANY_VALUE if rng.random() < UNSTATED else value}")
+        found.append(f"{name} of {NO_VALUE if rng.random() < UNSTATED else value}")
     return found
 
 
@@ -145,10 +155,10 @@ def judge(writer: MoleculeWriter, held: list[str]) -> None:
     """Print how likely held-out molecules are, and how many of those written are molecules."""
     known = [text for text in held if set(writer._answer_ids(text)) <= set(writer.words_)]
     tokens = sum(len(writer._answer_ids(text)) for text in known)
-    likely = writer.log_probabilities(f"a number of rings of {ANY_VALUE}", known)
+    likely = writer.log_probabilities(f"a number of rings of {NO_VALUE}", known)
     print(f"{-likely.sum() / tokens:.3f} nats per token of {len(known)} held-out molecules")
     for temperature in (0.7, 1.0):
-        for wish in (f"a number of rings of {ANY_VALUE}", "a molecular weight of 250", "a molecular weight of 400"):
+        for wish in (f"a number of rings of {NO_VALUE}", "a molecular weight of 250", "a molecular weight of 400"):
             written = [text.strip() for _, text in writer.texts(wish, [temperature], lambda found: len(found) >= 256)]
             with rdBase.BlockLogs():
                 molecules = [Chem.MolFromSmiles(text) for text in written]

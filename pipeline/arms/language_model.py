@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from torch import nn
 
 from pipeline.arms.baselines import ALPHAS
 from pipeline.defaults import PLAIN
@@ -21,7 +22,7 @@ from pipeline.lm.defaults import KEPT_OF_START, LABEL_SMOOTHING, training_settin
 from pipeline.lm.engine import Engine
 from pipeline.lm.pretrained import pretrained_adapter
 from pipeline.lm.rows import Rows
-from pipeline.lm.training import Head, Labels, Loss, disagreement, pooled, train
+from pipeline.lm.training import Enter, Head, Labels, Loss, disagreement, pooled, train
 from pipeline.prompts.templates import PromptTemplate
 from pipeline.tables.targets import CLASSES
 
@@ -99,16 +100,24 @@ class LanguageModelArm(BaseEstimator):
         return self._in_batches(prompts, lambda rows, members: function(rows), self.engine.at_once(_PREDICT_BATCH))
 
     def _in_batches(
-        self, texts: list[tuple[int, ...]], function: Callable[[Rows, list[int]], torch.Tensor], size: int
+        self,
+        texts: list[tuple[int, ...]],
+        function: Callable[[Rows, list[int]], torch.Tensor],
+        size: int,
+        enter: Enter | None = None,
     ) -> np.ndarray:
-        """``function`` of the upper layers' output of each batch of texts, and of their numbers. Shape (n, ...)."""
+        """``function`` of the upper layers' output of each batch of texts, and of their numbers. Shape (n, ...).
+
+        ``enter`` is given the activations that enter the upper layers, and says what enters instead.
+        """
         order = sorted(range(len(texts)), key=lambda row: (len(texts[row]), texts[row]))
         result: dict[int, np.ndarray] = {}
         self.engine.prepare(texts, self.shared_)
         for start in range(0, len(order), size):
             members = order[start : start + size]
+            rows = self.engine.rows([texts[row] for row in members], self.shared_)
             with torch.no_grad(), self.engine.precision():
-                rows = self.engine.run_upper(self.engine.rows([texts[row] for row in members], self.shared_))
+                rows = self.engine.run_upper(enter(rows) if enter else rows)
             with torch.no_grad():
                 values = function(rows, members).float().cpu().numpy()
             result.update(zip(members, values, strict=True))
@@ -171,20 +180,24 @@ class Tuned(LanguageModelArm):
         texts: list[tuple[int, ...]],
         loss: Loss,
         labels: Labels,
-        head: Head | None,
+        head: nn.Module | None,
         start: dict[str, torch.Tensor] | None = None,
         first: Callable[[], None] | None = None,
+        enter: Enter | None = None,
     ) -> None:
         """Train adapters, and a head.
 
         Parameters
         ----------
-        head : Head, optional
+        head : nn.Module, optional
+            What is trained with them.
         start : dict, optional
             Weights that the adapters start from, by name.
         first : callable, optional
             Called with these in place; what it makes of the head is where training begins, and the result lies
             between there and where training ends (`KEPT_OF_START`).
+        enter : callable, optional
+            What enters the trained layers (`pipeline.lm.training.train`).
         """
         settings = self.settings_ = self._settings(len(texts))
         with self.engine.adapted(
@@ -201,7 +214,7 @@ class Tuned(LanguageModelArm):
                 begun = [parameter.detach().clone() for parameter in parameters]
             model.train()
             self.curve_ = train(
-                self.engine, texts, self.shared_, loss, labels, parameters, settings, self.seed, self.progress
+                self.engine, texts, self.shared_, loss, labels, parameters, settings, self.seed, self.progress, enter
             )
             if first is not None:
                 with torch.no_grad():

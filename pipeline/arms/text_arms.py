@@ -11,6 +11,7 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from pipeline.arms.language_model import Tuned
 from pipeline.lm.answers import AnswerTree, Reading, read_answers
 from pipeline.lm.rows import Rows
+from pipeline.lm.training import Enter, Labels
 from pipeline.prompts.numbers import NumberFormat
 from pipeline.prompts.templates import completion
 from pipeline.tables.targets import CLASSES
@@ -21,35 +22,29 @@ class TunedText(Tuned):
 
     steps_of = "lm-text"
 
-    def _fit_text(self, X: Any, answers: list[Any], beside: Any = None, start: Any = None) -> None:
-        """Tune on rows and their answers; ``beside`` and ``start`` as for `_fit_last`."""
+    def _fit_text(self, X: Any, answers: list[Any]) -> None:
+        """Tune on rows and their answers."""
         prompts = self._training_prompts(X)
         self.shared_ = self.shared()
         completions = [self._answer_ids(answer) for answer in answers]
-        texts = [prompt + ids for prompt, ids in zip(prompts, completions, strict=True)]
-        self._fit_last(texts, completions, beside, start)
+        self._fit_last([prompt + ids for prompt, ids in zip(prompts, completions, strict=True)], completions)
 
-    def _fit_last(
-        self, texts: list[tuple[int, ...]], answers: list[tuple[int, ...]], beside: Any = None, start: Any = None
-    ) -> None:
-        """Train on texts that end in answers, with the loss on those.
-
-        Parameters
-        ----------
-        beside : nn.Module, optional
-            Trained with the adapters.
-        start : dict, optional
-            Weights that the adapters start from, by name.
-        """
+    def _fit_last(self, texts: list[tuple[int, ...]], answers: list[tuple[int, ...]]) -> None:
+        """Train on texts that end in answers, with the loss on those."""
 
         def loss(rows: Rows, *labels: torch.Tensor) -> torch.Tensor:
             return self._losses(rows, *labels).mean()
+
+        self._fit_adapters(texts, loss, self._labels(texts, answers), None)
+
+    def _labels(self, texts: list[tuple[int, ...]], answers: list[tuple[int, ...]]) -> Labels:
+        """From row numbers to the labels of the answers that the texts end in."""
 
         def labels(members: list[int]) -> tuple[torch.Tensor, ...]:
             lengths = [len(texts[row]) - self.shared_ for row in members]
             return self._answer_labels(lengths, [answers[row] for row in members])
 
-        self._fit_adapters(texts, loss, labels, beside, start)
+        return labels
 
     def _answer_ids(self, answer: Any) -> tuple[int, ...]:
         return (*self.engine.encode(completion(answer)), self.engine.end_token)
@@ -58,14 +53,17 @@ class TunedText(Tuned):
         """Negative log-probability of each row's answer per token. Shape (B,)."""
         return self._losses(rows, *self._answer_labels(rows.lengths.tolist(), answers))
 
-    def _answer_losses(self, texts: list[tuple[int, ...]], answers: list[tuple[int, ...]], size: int) -> np.ndarray:
+    def _answer_losses(
+        self, texts: list[tuple[int, ...]], answers: list[tuple[int, ...]], size: int, enter: Enter | None = None
+    ) -> np.ndarray:
         """Negative log-probability per token of the answers that texts end in. Shape (n,)."""
 
         def of(rows: Rows, members: list[int]) -> torch.Tensor:
             with self.engine.precision():
                 return self._completion_losses(rows, [answers[row] for row in members])
 
-        return self._in_batches(texts, of, self.engine.at_once(size, max(map(len, answers)))).astype(np.float64)
+        most = self.engine.at_once(size, max(map(len, answers)))
+        return self._in_batches(texts, of, most, enter).astype(np.float64)
 
     def _answer_labels(self, lengths: list[int], answers: list[tuple[int, ...]]) -> tuple[torch.Tensor, ...]:
         """The row and the position before each token of the answers, the token, and its weight in the row's mean.

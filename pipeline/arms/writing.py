@@ -8,28 +8,68 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from pipeline.arms.text_arms import TunedText
 from pipeline.defaults import PLAIN
 from pipeline.features.notations import CANONICAL, written
 from pipeline.lm.pretrained import MOLECULE_WRITERS, pretrained_adapter
+from pipeline.lm.rows import Rows
 from pipeline.prompts.templates import SMILES, Piece
 
 SAMPLE_BATCH = 128  # molecules written side by side
 SPARE_TOKENS = 8  # beyond the longest molecule of the training rows
 OUT, WORDS = "out.", "words"  # what the names of the layer's weights begin with; the tokens that its rows are of
-OPENING, ANY_VALUE = "A molecule with", "any value"
+OPENING = "A molecule with"
+ANY_VALUE = float("nan")  # states nothing
 _SCORE_BATCH = 16
+_UNITS = 64  # of the layer that reads a stated value
 Sample = tuple[float, str]  # a temperature, and what was written
+
+
+class StatedValue(nn.Module):
+    """What is added to the embedding of every token of a molecule, so that it has a stated value.
+
+    A layer of tanh units over the standardised value; where none is stated, one vector that is learned. All begin at
+    zero. docs/design.md has what that is worth against a value that the prompt states in digits.
+
+    Parameters
+    ----------
+    values : sequence of float
+        Those of the training rows, NaN for none.
+    width : int
+        Of the embeddings.
+    """
+
+    centre: torch.Tensor
+    scale: torch.Tensor
+
+    def __init__(self, values: Sequence[float], width: int) -> None:
+        super().__init__()
+        known = np.asarray(values, dtype=np.float64)
+        known = known[np.isfinite(known)]
+        self.register_buffer("centre", torch.tensor(float(known.mean()) if len(known) else 0.0))
+        self.register_buffer("scale", torch.tensor((float(known.std()) if len(known) else 0.0) or 1.0))
+        self.read = nn.Linear(1, _UNITS)
+        nn.init.normal_(self.read.weight, std=1.5)  # so that the units bend within the values there are
+        nn.init.uniform_(self.read.bias, -2.0, 2.0)
+        self.out = nn.Linear(_UNITS, width, bias=False)
+        nn.init.zeros_(self.out.weight)
+        self.none = nn.Parameter(torch.zeros(width))
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """Of values of shape (B,). Shape (B, width)."""
+        stated = ~values.isnan()[:, None]
+        standard = (torch.where(stated, values[:, None], self.centre) - self.centre) / self.scale
+        return torch.where(stated, self.out(torch.tanh(self.read(standard))), self.none)
 
 
 class MoleculeWriter(TunedText):
     """Writes a molecule that has a stated value of a property.
 
-    Its words are the tokens that the training molecules are made of and the end mark, to which probabilities are
-    normalised: the tokens of all other text would cost more than half of the time.
-
-    ``X`` is a sequence of values as they are written in the prompt; an empty one states nothing.
+    The value is no text: it is added to the embedding of every token (`StatedValue`). Its words are the tokens that the
+    training molecules are made of and the end mark, to which probabilities are normalised: the tokens of all other text
+    would cost more than half of the time. All layers that the engine uses must carry adapters.
 
     Parameters
     ----------
@@ -41,23 +81,57 @@ class MoleculeWriter(TunedText):
         super().__init__(engine, template, **more)
         self.notation = notation
 
-    def fit(self, X: Sequence[str], smiles: Sequence[str]) -> MoleculeWriter:
-        """Tune on molecules (canonical SMILES) and the values that their prompts state. Both of length n."""
+    def fit(self, X: Sequence[Any], smiles: Sequence[str]) -> MoleculeWriter:
+        """Tune on molecules (canonical SMILES) and the values stated for them, NaN for none. Both of length n."""
+        assert not self.engine.cut, "what is stated is added to embeddings, where all layers are trained"
         self.words_, self.longest_ = self._words(smiles)
         known = self.engine.model.get_output_embeddings().weight[self.words_].detach().float().cpu()
-        self.out_ = torch.nn.Linear(known.shape[1], len(known))
+        torch.manual_seed(self.seed)
+        self.out_ = nn.Linear(known.shape[1], len(known))
+        self.value_ = StatedValue(self._values(X).tolist(), known.shape[1])
         with torch.no_grad():
             self.out_.weight.copy_(known)
             self.out_.bias.zero_()
-        self._fit_text(list(X), list(smiles), self.out_, self._begin(len(smiles)))
+        self._train(X, smiles, self._begin(len(smiles)))
         return self
 
-    def fit_again(self, X: Sequence[str], smiles: Sequence[str], steps: int, learning_rate: float) -> MoleculeWriter:
+    def fit_again(self, X: Sequence[Any], smiles: Sequence[str], steps: int, learning_rate: float) -> MoleculeWriter:
         """Go on from where the training ended, on other molecules; each must be one that it `can_write`."""
         self.steps = steps
         self.settings = {**(self.settings or {}), "learning_rate": learning_rate}
-        self._fit_text(list(X), list(smiles), self.out_, self.adapter_)
+        self._train(X, smiles, self.adapter_)
         return self
+
+    def _train(self, X: Sequence[Any], smiles: Sequence[str], start: dict[str, torch.Tensor] | None) -> None:
+        self.shared_ = self.shared()
+        values, answers = self._values(X), [self._answer_ids(text) for text in smiles]
+        texts = [prompt + answer for prompt, answer in zip(self.prompts(X), answers, strict=True)]
+        labels_of = self._labels(texts, answers)
+
+        def labels(members: list[int]) -> tuple[torch.Tensor, ...]:
+            return values[members].to(self.engine.device), *labels_of(members)
+
+        def enter(rows: Rows, stated: torch.Tensor, *labels: torch.Tensor) -> Rows:
+            return self._stating(rows, stated)
+
+        def loss(rows: Rows, stated: torch.Tensor, *labels: torch.Tensor) -> torch.Tensor:
+            return self._losses(rows, *labels).mean()
+
+        self._fit_adapters(texts, loss, labels, nn.ModuleList([self.out_, self.value_]), start, enter=enter)
+
+    def _values(self, X: Sequence[Any]) -> torch.Tensor:
+        """What is stated for rows. Shape (n,)."""
+        return torch.tensor([float(value) for value in X])
+
+    def _offsets(self, values: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(self.engine.device.type, enabled=False):
+            offsets: torch.Tensor = self.value_(values.to(self.engine.device))
+            return offsets
+
+    def _stating(self, rows: Rows, values: torch.Tensor) -> Rows:
+        """Rows of a batch with the values of shape (B,) that are stated for them."""
+        offsets = self._offsets(values)[:, None].to(rows.hidden.dtype)
+        return Rows(rows.prefix, rows.hidden + offsets, rows.lengths)
 
     def can_write(self, smiles: str) -> bool:
         """Whether a molecule is made of the words that there are, and not too long."""
@@ -106,43 +180,39 @@ class MoleculeWriter(TunedText):
             return self.out_(hidden.float())
 
     def prompts(self, X: Any) -> list[tuple[int, ...]]:
-        named, units = self.template.property_name, self.template.units
-        return self.asking([f"{named} of {f'{text} {units}'.strip() if text else ANY_VALUE}" for text in X])
+        """One prompt for all, since no value stands in it."""
+        return self.asking([self.template.property_name] * len(X))
 
     def asking(self, wishes: Sequence[str]) -> list[tuple[int, ...]]:
-        """The prompts that state these wishes, as token ids."""
+        """The prompts that state these wishes in words, as token ids."""
         opening = self.engine.encode(OPENING)
         return [(*opening, *self.engine.encode(f" {wish}:")) for wish in wishes]
 
-    def _training_prompts(self, X: Any) -> list[tuple[int, ...]]:
-        return self.prompts(X)
-
     def shared(self) -> int:
-        """Tokens that open every prompt."""
-        return len(self.engine.encode(OPENING))
+        """Tokens that open every prompt: all but the last, which is where a value is first stated."""
+        return len(self.prompts([ANY_VALUE])[0]) - 1
 
-    def texts(self, stated: str, temperatures: Sequence[float], enough: Callable[[list[Sample]], bool]) -> list[Sample]:
+    def texts(self, stated: Any, temperatures: Sequence[float], enough: Callable[[list[Sample]], bool]) -> list[Sample]:
         """Molecules as they are written for a stated value, the temperatures in turn, until there are enough.
 
         Sampling is plain: no top-k, no nucleus, no penalty of repetitions.
         """
-        (prompt,) = self.prompts([stated])
         rng = torch.Generator().manual_seed(self.seed)
         found: list[Sample] = []
         with self.with_adapters(), torch.no_grad(), self.engine.precision():
             for temperature in cycle(temperatures):
-                ids = self._sample(prompt, temperature, rng, SAMPLE_BATCH)
+                ids = self._sample(stated, temperature, rng, SAMPLE_BATCH)
                 found += [(temperature, self._text(own)) for own in ids]
                 self.progress(len(found), len(found))
                 if enough(found):
                     return found
         raise AssertionError("no temperature was given")
 
-    def _sample(
-        self, prompt: tuple[int, ...], temperature: float, rng: torch.Generator, count: int
-    ) -> list[tuple[int, ...]]:
+    def _sample(self, stated: Any, temperature: float, rng: torch.Generator, count: int) -> list[tuple[int, ...]]:
         """The tokens of so many molecules, written side by side, with the end mark where one was written."""
-        answers = self.engine.answers_to([prompt] * count, len(prompt) - 1)
+        (prompt,) = self.prompts([stated])
+        offsets = self._offsets(self._values([stated] * count))
+        answers = self.engine.answers_to([prompt] * count, len(prompt) - 1, offsets=offsets)
         words, end = torch.tensor(self.words_), self.engine.end_token
         hidden, alive = answers.hidden[:, -1], torch.ones(count, dtype=torch.bool)
         tokens = torch.full((count, self.longest_ + SPARE_TOKENS), end)
@@ -162,7 +232,7 @@ class MoleculeWriter(TunedText):
         return str(self.engine.tokenizer.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     def improve(
-        self, stated: str, reward: Callable[[list[str]], np.ndarray], steps: int, group: int, learning_rate: float
+        self, stated: Any, reward: Callable[[list[str]], np.ndarray], steps: int, group: int, learning_rate: float
     ) -> list[float]:
         """Go on from where the training ended by policy gradient on what it writes for a stated value.
 
@@ -183,48 +253,48 @@ class MoleculeWriter(TunedText):
         list of float
             The mean reward of each group.
         """
-        (prompt,) = self.prompts([stated])
         rng = torch.Generator().manual_seed(self.seed)
         means: list[float] = []
         with self.with_adapters() as model:
             adapters = {name: one for name, one in model.named_parameters() if one.requires_grad}
-            trained = [*adapters.values(), *self.out_.parameters()]
+            trained = [*adapters.values(), *self.out_.parameters(), *self.value_.parameters()]
             optimiser = torch.optim.AdamW(trained, lr=learning_rate, weight_decay=0.0)
             for step in range(steps):
                 with torch.no_grad(), self.engine.precision():
-                    written_ones = self._sample(prompt, 1.0, rng, group)
+                    written_ones = self._sample(stated, 1.0, rng, group)
                 rewards = np.asarray(reward([self._text(ids) for ids in written_ones]), dtype=np.float64)
                 means.append(float(rewards.mean()))
                 self.progress(step + 1, steps)
                 if rewards.std() == 0:  # all alike: nothing to learn from
                     continue
                 optimiser.zero_grad(set_to_none=True)
-                self._policy_gradient(prompt, written_ones, (rewards - rewards.mean()) / rewards.std())
+                self._policy_gradient(stated, written_ones, (rewards - rewards.mean()) / rewards.std())
                 torch.nn.utils.clip_grad_norm_(trained, self.settings_.clip)
                 optimiser.step()
             self.adapter_ = {name: one.detach().cpu().clone() for name, one in adapters.items()}
         return means
 
-    def _policy_gradient(self, prompt: tuple[int, ...], answers: list[tuple[int, ...]], advantages: np.ndarray) -> None:
+    def _policy_gradient(self, stated: Any, answers: list[tuple[int, ...]], advantages: np.ndarray) -> None:
         """Add the gradients of all texts of a group to those of the parameters."""
-        shared = len(prompt) - 1
+        (prompt,) = self.prompts([stated])
         for start in range(0, len(answers), _SCORE_BATCH):
             own = answers[start : start + _SCORE_BATCH]
             weights = torch.tensor(advantages[start : start + _SCORE_BATCH], dtype=torch.float32)
             with self.engine.precision():
-                rows = self.engine.run_upper(self.engine.rows([prompt + ids for ids in own], shared))
+                rows = self.engine.rows([prompt + ids for ids in own], self.shared_)
+                rows = self.engine.run_upper(self._stating(rows, self._values([stated] * len(own))))
                 losses = self._completion_losses(rows, own)
             (losses * weights.to(losses.device)).sum().div(len(answers)).backward()
 
     def weights(self) -> dict[str, torch.Tensor]:
-        """All that was trained, by name: the adapters, and the layer over the words."""
+        """What another training can start from, by name: the adapters, and the layer over the words."""
         return self.adapter_ | {f"{OUT}{name}": value.detach().cpu() for name, value in self.out_.state_dict().items()}
 
     def words_as_text(self) -> dict[str, str]:
         """The words, for the header of a file with the `weights`."""
         return {WORDS: " ".join(map(str, self.words_))}
 
-    def log_probabilities(self, stated: str, smiles: Sequence[str]) -> np.ndarray:
+    def log_probabilities(self, stated: Any, smiles: Sequence[str]) -> np.ndarray:
         """Log-probability of molecules as answers to a stated value, summed over their tokens. Shape (n,).
 
         Raises
@@ -234,6 +304,10 @@ class MoleculeWriter(TunedText):
         """
         (prompt,) = self.prompts([stated])
         answers = [self._answer_ids(text) for text in smiles]
+
+        def enter(rows: Rows) -> Rows:
+            return self._stating(rows, self._values([stated] * len(rows.lengths)))
+
         with self.with_adapters():
-            losses = self._answer_losses([prompt + answer for answer in answers], answers, _SCORE_BATCH)
+            losses = self._answer_losses([prompt + answer for answer in answers], answers, _SCORE_BATCH, enter)
         return -losses * np.array([len(answer) for answer in answers])

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.design.settings import GENETIC, SHUFFLED, WRITERS, Settings
+from pipeline.arms.writing import ANY_VALUE
+from pipeline.design.settings import ANY, GENETIC, SHUFFLED, WRITERS, Settings
 from pipeline.errors import InputError
 from pipeline.models.fitting import fit_model
 from pipeline.models.folder import SavedModel, load_model
 from pipeline.oracles.oracle import Oracle, OracleWorkers
-from pipeline.prompts.numbers import NumberFormat
 from pipeline.proposing.constraints import Constraints
 from pipeline.proposing.drawing import Sieve, notation_of
 from pipeline.proposing.goals import Goal, asked_goal, control_goals
@@ -64,21 +64,15 @@ class Experiment(StudyExperiment[Settings]):
         notation = notation_of(self.settings.notation) if written else notation_of("")
         return Sieve(set(self.smiles), self.constraints, notation)
 
-    @cached_property
-    def numbers(self) -> NumberFormat:
-        """How values are written in prompts."""
-        return NumberFormat.fit(self.values)
+    def stated(self, arm: str, seed: int) -> np.ndarray:
+        """The values that are stated for the training molecules to an arm that writes, NaN for none. Shape (n,)."""
+        if arm == ANY:
+            return np.full(len(self.values), ANY_VALUE)
+        return np.random.default_rng([self.seed, seed]).permutation(self.values) if arm == SHUFFLED else self.values
 
-    def stated(self, arm: str, seed: int) -> list[str]:
-        """The values that the prompts of the training molecules state for an arm that writes. Length n."""
-        values = self.values
-        if arm == SHUFFLED:
-            values = np.random.default_rng([self.seed, seed]).permutation(values)
-        return [self.numbers.write(value) for value in values]
-
-    def asking(self, goal: Goal) -> str:
-        """What a language model is asked for."""
-        return self.numbers.write(goal.stated)
+    def asking(self, arm: str, goal: Goal) -> float:
+        """The value that is asked of an arm that writes."""
+        return ANY_VALUE if arm == ANY else goal.stated
 
     @property
     def oracle(self) -> Oracle | None:

@@ -85,7 +85,7 @@ def _rounds(
     experiment: Experiment, machine: Machine, writer: MoleculeWriter, name: str, cell: Cell
 ) -> list[dict[str, Any]]:
     truth, begun = experiment.truth(machine, f"{cell.label}, {name}"), copy.copy(writer)
-    writer.out_ = copy.deepcopy(writer.out_)
+    writer.out_, writer.value_ = copy.deepcopy(writer.out_), copy.deepcopy(writer.value_)
     reward, rng = _reward(experiment, machine, truth, name), np.random.default_rng([cell.inputs["seed"], 7])
     kept: dict[str, None] = {}
     found = []
@@ -115,7 +115,7 @@ def _climb(experiment: Experiment, writer: MoleculeWriter, reward: Reward) -> No
 
     group = min(GROUP, experiment.settings.samples)
     writer.improve(
-        experiment.asking(experiment.goals[0]),
+        experiment.asking(LM, experiment.goals[0]),
         rewards,
         max(1, experiment.settings.samples // group),
         group,
@@ -126,7 +126,7 @@ def _climb(experiment: Experiment, writer: MoleculeWriter, reward: Reward) -> No
 def _written(experiment: Experiment, writer: MoleculeWriter) -> list[Draw]:
     """What it writes for the value asked for, at temperature 1."""
     sieve, count = experiment.sieve(written=True), experiment.settings.samples
-    asking = experiment.asking(experiment.goals[0])
+    asking = experiment.asking(LM, experiment.goals[0])
     return sieve.read_all([text for _, text in writer.texts(asking, [1.0], lambda texts: len(texts) >= count)][:count])
 
 
@@ -134,8 +134,8 @@ def _train(experiment: Experiment, writer: MoleculeWriter, kept: list[str], rng:
     """Go on with the molecules that were accepted, stating the value that was asked for, and some of the table."""
     kept = [smiles for smiles in kept if writer.can_write(smiles)]
     places = rng.permutation(len(experiment.smiles))[: max(len(kept), LEAST_BESIDE)]
-    asked, values = experiment.asking(experiment.goals[0]), experiment.stated(LM, 0)
-    stated = [asked] * len(kept) + [values[place] for place in places]
+    asked, values = experiment.asking(LM, experiment.goals[0]), experiment.stated(LM, 0)
+    stated = [asked] * len(kept) + values[places].tolist()
     steps = ceil(EPOCHS * len(stated) / BATCH)
     writer.fit_again(stated, kept + [experiment.smiles[place] for place in places], steps, RATE)
 
@@ -172,7 +172,7 @@ def _apart(
     smiles = [draw["smiles"] for draw in fresh if writer.can_write(draw["smiles"])][:LOOKED_AT]
     if not smiles or writer.adapter_ is begun.adapter_:
         return {"divergence": 0.0 if smiles else float("nan")}
-    asking = experiment.asking(experiment.goals[0])
+    asking = experiment.asking(LM, experiment.goals[0])
     now, before = (one.log_probabilities(asking, smiles) for one in (writer, begun))
     return {"divergence": float((now - before).mean())}
 

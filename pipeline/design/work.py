@@ -15,7 +15,7 @@ from pipeline.cells.cell import Cell, digest, measured
 from pipeline.cells.reach import code_of
 from pipeline.defaults import PLAIN
 from pipeline.design.experiment import WRITER_ARM, Experiment
-from pipeline.design.settings import ANY, BY_MODEL, FRAGMENTS, GENETIC, LM, SHUFFLED, TRAINING, WRITERS
+from pipeline.design.settings import BY_MODEL, FRAGMENTS, GENETIC, LM, SHUFFLED, TRAINING, WRITERS
 from pipeline.errors import InputError
 from pipeline.features.notations import CANONICAL
 from pipeline.lm.defaults import training_settings
@@ -127,8 +127,7 @@ def tuned_writer(experiment: Experiment, machine: Machine, arm: str, seed: int, 
         seed=experiment.seed + seed,
         progress=lambda done, total: machine.reporter.step(label, done, total),
     )
-    stated = experiment.stated(arm, seed)
-    return writer.fit([""] * len(stated) if arm == ANY else stated, experiment.smiles)
+    return writer.fit(experiment.stated(arm, seed).tolist(), experiment.smiles)
 
 
 def write(context: Context, machine: Machine, cell: Cell, needed: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -140,12 +139,11 @@ def write(context: Context, machine: Machine, cell: Cell, needed: Sequence[Mappi
         made["draws"] = {}
         for name in goals_of(arm):
             goal = experiment.goal(name)
-            asking = "" if arm == ANY else experiment.asking(goal)
-            made["draws"][name] = written(experiment, writer, asking, calls_for(experiment, name))
+            made["draws"][name] = written(experiment, writer, experiment.asking(arm, goal), calls_for(experiment, name))
     return made
 
 
-def written(experiment: Experiment, writer: MoleculeWriter, asking: str, calls: int) -> list[Draw]:
+def written(experiment: Experiment, writer: MoleculeWriter, asking: float, calls: int) -> list[Draw]:
     """All that a language model writes until enough of it is new, or it has written for long."""
     draws: list[Draw] = []
     sieve = experiment.sieve(written=True)

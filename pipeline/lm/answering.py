@@ -24,6 +24,8 @@ class Answers:
         The prompts; all begin with the same ``shared`` tokens.
     last : int
         How many last tokens of each have their hidden states returned; at most as many as follow the shared ones.
+    offsets : tensor of shape (B, d), optional
+        Added to the embedding of each token behind the shared ones.
 
     Attributes
     ----------
@@ -33,8 +35,15 @@ class Answers:
         Last hidden states of the last prompt tokens.
     """
 
-    def __init__(self, engine: Engine, texts: Sequence[tuple[int, ...]], shared: int, last: int) -> None:
-        self.engine, self.shared = engine, shared
+    def __init__(
+        self,
+        engine: Engine,
+        texts: Sequence[tuple[int, ...]],
+        shared: int,
+        last: int,
+        offsets: torch.Tensor | None = None,
+    ) -> None:
+        self.engine, self.shared, self.offsets = engine, shared, offsets
         width = max(len(ids) for ids in texts) - shared
         ids, lengths = own_tokens(texts, shared, len(texts), width)
         self.visible = torch.arange(width)[None, :] < lengths[:, None]
@@ -68,7 +77,7 @@ class Answers:
             return
         ids = torch.tensor([prefix], dtype=torch.long)
         mask = torch.ones(1, len(prefix), len(prefix)).tril().bool()
-        self._forward(ids, mask, torch.arange(len(prefix))[None, :])
+        self._forward(self.engine.embed(ids.to(self.engine.device)), mask, torch.arange(len(prefix))[None, :])
         if rows > 1:
             self.cache.batch_repeat_interleave(rows)
 
@@ -76,10 +85,13 @@ class Answers:
         self, tokens: torch.Tensor, present: torch.Tensor, allowed: torch.Tensor, positions: torch.Tensor
     ) -> torch.Tensor:
         first = allowed.new_ones(*allowed.shape[:2], self.shared)
-        return self._forward(tokens, torch.cat([first, allowed], dim=2), positions)
+        return self._forward(self._embed(tokens), torch.cat([first, allowed], dim=2), positions)
 
-    def _forward(self, tokens: torch.Tensor, allowed: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    def _embed(self, tokens: torch.Tensor) -> torch.Tensor:
         embedded = self.engine.embed(tokens.to(self.engine.device))
+        return embedded if self.offsets is None else embedded + self.offsets[:, None].to(embedded.dtype)
+
+    def _forward(self, embedded: torch.Tensor, allowed: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         return self.engine.base(
             inputs_embeds=embedded,
             attention_mask=additive(allowed.to(embedded.device), embedded)[:, None],
@@ -102,7 +114,7 @@ class PackedAnswers(Answers):
         engine, device = self.engine, self.engine.device
         hidden = engine._run_packed(
             engine.embed(self.prefix),
-            engine.embed(tokens.to(device)),
+            self._embed(tokens),
             present.to(device),
             range(len(engine.layers)),
             allowed=allowed.to(device),

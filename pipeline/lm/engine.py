@@ -427,10 +427,12 @@ class Engine:
 
     # -- full forward, for reading answers ------------------------------------------------------
 
-    def answers_to(self, texts: Sequence[tuple[int, ...]], shared: int, last: int = 1) -> Answers:
+    def answers_to(
+        self, texts: Sequence[tuple[int, ...]], shared: int, last: int = 1, offsets: torch.Tensor | None = None
+    ) -> Answers:
         """Run prompts that share their first tokens through all layers in use, to go on from there."""
         kind = PackedAnswers if self._runs_packed else Answers
-        return kind(self, texts, shared, last)
+        return kind(self, texts, shared, last, offsets)
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Next-token logits in fp32 for hidden states of shape (..., d)."""

@@ -26,6 +26,8 @@ POOL_BATCHES = 8  # batches of similar length are cut from random pools of this 
 Loss = Callable[..., torch.Tensor]
 # From the row numbers of a batch to what the loss needs besides.
 Labels = Callable[[list[int]], tuple[torch.Tensor, ...]]
+# From the activations that would enter the trained layers, and the labels of a batch, to those that do.
+Enter = Callable[..., Rows]
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ def train(
     settings: TrainingSettings,
     seed: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    enter: Enter | None = None,
 ) -> list[float]:
     """Train adapters (and a head) on the activations that enter the trained layers.
 
@@ -103,6 +106,8 @@ def train(
         All that is trained.
     progress : callable
         Told after each step how many are done, of how many.
+    enter : callable, optional
+        Given the activations that enter the trained layers and the labels of the batch, says what enters instead.
 
     Returns
     -------
@@ -119,7 +124,7 @@ def train(
         for parameter in parameters:
             parameter.grad = torch.zeros_like(parameter)
 
-    gradients = _gradients(engine, loss, optimiser, records)
+    gradients = _gradients(engine, loss, enter, optimiser, records)
     step = RecordedStep(gradients) if records else gradients
 
     def backward(members: list[int]) -> torch.Tensor:
@@ -139,15 +144,18 @@ def train(
     return curve
 
 
-def _gradients(engine: Engine, loss: Loss, optimiser: Any, records: bool) -> Callable[..., torch.Tensor]:
+def _gradients(
+    engine: Engine, loss: Loss, enter: Enter | None, optimiser: Any, records: bool
+) -> Callable[..., torch.Tensor]:
     """From a batch to its loss, with the gradients in the parameters."""
 
     def gradients(
         prefix: torch.Tensor, hidden: torch.Tensor, lengths: torch.Tensor, *given: torch.Tensor
     ) -> torch.Tensor:
         optimiser.zero_grad(set_to_none=not records)
+        rows = Rows(prefix, hidden, lengths)
         with engine.precision():
-            value = loss(engine.run_upper(Rows(prefix, hidden, lengths)), *given)
+            value = loss(engine.run_upper(enter(rows, *given) if enter else rows), *given)
         value.backward()
         return value.detach()
 
