@@ -6,13 +6,25 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from pipeline.design.findings import Findings
-from pipeline.design.settings import ANY, BY_MODEL, FRAGMENTS, GENETIC, LM, SHUFFLED, TRAINING
+from pipeline.design.settings import (
+    ANY,
+    ANY_BY_MODEL,
+    BY_MODEL,
+    FRAGMENTS,
+    GENETIC,
+    LM,
+    LM_BY_MODEL,
+    SHUFFLED,
+    TRAINING,
+)
 from pipeline.report.figures import PLAIN, svg
 
 COLOURS = {
     LM: "#d1495b",
     ANY: "#edae49",
     SHUFFLED: "#b5a6a9",
+    LM_BY_MODEL: "#8c1c3f",
+    ANY_BY_MODEL: "#c77f1a",
     TRAINING: "#8d99ae",
     FRAGMENTS: "#43aa8b",
     GENETIC: "#277da1",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.design.experiment import Experiment
-from pipeline.design.settings import LM, TRAINING
+from pipeline.design.settings import CHOSEN_BY_MODEL, LM, LM_BY_MODEL, TRAINING
 from pipeline.design.work import CHECK, DESCRIBE, SEARCH
 from pipeline.evaluation.estimates import Estimate, signs
 from pipeline.evaluation.numbers import Interval
@@ -94,17 +94,24 @@ class Findings:
 
     @cached_property
     def compared(self) -> pd.DataFrame:
-        """The language model's share of hits among those checked minus that of each other arm; Holm over all."""
-        goal, others = self.experiment.goals[0], [arm for arm in self.arms if arm != LM]
-        if LM not in self.arms or not others:
-            return pd.DataFrame(columns=["arm", "difference", "low", "high", "shown"])
-        found = [self.per_call(LM, goal).minus(self.per_call(arm, goal)) for arm in others]
+        """The share of hits among those checked of a language model minus that of another arm, a row each.
+
+        Arms in which the fitted model chooses stand against the language model in which it does; all others against the
+        one without. ``shown`` is the sign of a difference that is shown, by Holm's method over all rows.
+        """
+        goal, pairs = self.experiment.goals[0], list(self._pairs())
+        found = [self.per_call(own, goal).minus(self.per_call(arm, goal)) for own, arm in pairs]
         rows = []
-        for arm, one, sign in zip(others, found, signs(found), strict=True):
-            count = sum(map(len, self.hits(LM, goal))) + sum(map(len, self.hits(arm, goal)))
+        for (own, arm), one, sign in zip(pairs, found, signs(found), strict=True):
+            count = sum(map(len, self.hits(own, goal))) + sum(map(len, self.hits(arm, goal)))
             low, high = bounded_interval(one, APART, np.arange(max(1, count)))
-            rows.append({"arm": arm, "difference": one.value, "low": low, "high": high, "shown": sign})
-        return pd.DataFrame(rows)
+            rows.append({"of": own, "arm": arm, "difference": one.value, "low": low, "high": high, "shown": sign})
+        return pd.DataFrame(rows, columns=["of", "arm", "difference", "low", "high", "shown"])
+
+    def _pairs(self) -> Iterator[tuple[str, str]]:
+        for own, chosen in ((LM, False), (LM_BY_MODEL, True)):
+            if own in self.arms:
+                yield from ((own, arm) for arm in self.arms if arm != own and (arm in CHOSEN_BY_MODEL) == chosen)
 
     # -- curves --
 
@@ -130,6 +137,16 @@ class Findings:
             if "reward" in draw and "generation" in draw
         ]
         return pd.DataFrame(rows, columns=["generation", "predicted", "value", "similarity"])
+
+    def promised(self, arm: str, goal: Goal) -> tuple[float, float, int]:
+        """Of the molecules that the fitted model chose: the share that it calls hits, the share that are, and how
+        many have both a prediction and a true value."""
+        draws = [draw for run in self.runs.get((arm, goal.name), []) for draw in self.checked(run) if "reward" in draw]
+        said, true = (np.array([of(draw) for draw in draws]) for of in (lambda draw: draw["reward"], self.value))
+        known = np.isfinite(true)
+        if not known.any():
+            return float("nan"), float("nan"), 0
+        return float(goal.is_hit(said[known]).mean()), float(goal.is_hit(true[known]).mean()), int(known.sum())
 
     # -- tables --
 

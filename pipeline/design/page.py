@@ -12,7 +12,7 @@ from pipeline.design.findings import Findings
 from pipeline.design.reinforced import Reinforced
 from pipeline.design.settings import ARMS, BY_MODEL
 from pipeline.design.words import missing
-from pipeline.evaluation.numbers import Interval, number
+from pipeline.evaluation.numbers import number
 from pipeline.report.blocks import Drawn, Figure, Grid, Pairs, Section, Text, Verdict, note
 from pipeline.report.drawings import structure
 from pipeline.report.sections import warning_notes
@@ -92,17 +92,17 @@ def _curves(found: Findings) -> Section:
         Grid(header, rows, name="hits"),
     ]
     if not found.compared.empty:
-        differences = [(row.arm, _interval(row)) for row in found.compared.itertuples()]
-        caption = "The share of hits of lm minus that of the other arm, among the molecules checked."
-        blocks.append(Grid(("against", "difference"), differences, name="against", caption=caption))
+        columns = (found.compared[name] for name in ("of", "arm", "difference", "low", "high"))
+        differences = [(own, arm, (value, low, high)) for own, arm, value, low, high in zip(*columns, strict=True)]
+        caption = (
+            "Shares of hits among the molecules checked, that of the first arm minus that of the second. Arms in which "
+            "the fitted model chooses stand against each other."
+        )
+        blocks.append(Grid(("arm", "against", "difference"), differences, name="against", caption=caption))
     blocks.append(
         Figure("values", figures.obtained(found), "values of the molecules that were checked, by what was asked for")
     )
     return Section("Hits", blocks)
-
-
-def _interval(row: Any) -> Interval:
-    return float(row.difference), float(row.low), float(row.high)
 
 
 def _gamed(found: Findings) -> list[Section]:

@@ -9,17 +9,22 @@ from pipeline.features.notations import CANONICAL, SELFIES
 from pipeline.settings.study import StudySettings, study_setting
 
 LM, ANY, SHUFFLED = "lm", "lm-any", "lm-shuffled"
+LM_BY_MODEL, ANY_BY_MODEL = "lm-by-model", "lm-any-by-model"
 TRAINING, FRAGMENTS, GENETIC, BY_MODEL = "training", "fragments", "genetic", "genetic-by-model"
 ARMS = {
     LM: "a language model tuned on the table to write molecules for a stated value",
-    ANY: "the same, tuned and asked without a value: the best of as many",
+    ANY: "the same, tuned and asked without a value",
     SHUFFLED: "control: the same as lm, tuned with the values dealt to other molecules",
+    LM_BY_MODEL: "of ten times as many texts by lm, those that the fitted model likes best",
+    ANY_BY_MODEL: "of ten times as many texts by lm-any, those that the fitted model likes best",
     TRAINING: "molecules drawn from the table at random",
     FRAGMENTS: "fragments of the table's molecules recombined (BRICS), those taken that the fitted model likes best",
     GENETIC: "a graph genetic algorithm that begins with the table's molecules and is scored by the oracle",
     BY_MODEL: "the same, scored by the fitted model; the oracle looks at the best of each generation",
 }
-WRITERS = (LM, ANY, SHUFFLED)
+RANKED = {LM_BY_MODEL: LM, ANY_BY_MODEL: ANY}  # arms that take the best of what another writes
+WRITERS = (LM, ANY, SHUFFLED, *RANKED)
+CHOSEN_BY_MODEL = (*RANKED, FRAGMENTS, BY_MODEL)  # arms in which the fitted model chooses what is checked
 LEAST_CALLS = 10
 BY_TRUTH, OF_MODEL, NEAR, OF_HITS = "oracle", "model", "model-near", "hits"
 GRADIENT = "-grpo"  # behind the name of a reward: by policy gradient, and not by expert iteration

@@ -13,7 +13,7 @@ from pipeline.design.experiment import Experiment, prepare
 from pipeline.design.findings import Findings
 from pipeline.design.page import sections
 from pipeline.design.reinforced import Reinforced
-from pipeline.design.settings import WRITERS, Settings
+from pipeline.design.settings import Settings
 from pipeline.design.words import sentences
 from pipeline.design.work import WRITE
 from pipeline.runs.context import Context, Machine
@@ -48,7 +48,7 @@ def described(context: Context) -> list[str]:
         f"Wanted: {context.table.property_name} of {goal.written(context.table.units)}, {truth}. "
         f"{len(experiment.smiles)} molecules of the table are used.",
         f"Arms: {', '.join(settings.arms)}; {settings.n} molecules of each are checked; {settings.seeds} seeds, "
-        f"{settings.lm_seeds} of {', '.join(WRITERS)}. Folder: {context.folder}",
+        f"{settings.lm_seeds} of those with a language model. Folder: {context.folder}",
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline.design.findings import FEW_SEEDS, Findings
-from pipeline.design.settings import ANY, BY_MODEL, LM, SHUFFLED, WRITERS
+from pipeline.design.settings import ANY, CHOSEN_BY_MODEL, LM, SHUFFLED, WRITERS
 from pipeline.evaluation.numbers import enumerated, number
 from pipeline.proposing.goals import BEYOND, EDGE, Goal
 from pipeline.studies.words import in_percent
@@ -35,29 +35,28 @@ def _rates(found: Findings, goal: Goal) -> str:
 
 
 def _against(found: Findings) -> list[str]:
-    """Whether the language model finds more than the others."""
-    rows = found.compared
-    if rows.empty:
-        return []
-    more = list(rows.loc[rows["shown"] > 0, "arm"])
-    less = list(rows.loc[rows["shown"] < 0, "arm"])
-    untold = list(rows.loc[rows["shown"] == 0, "arm"])
-    parts = []
-    if more:
-        parts.append(f"is shown to hit more often than {enumerated(more)}")
-    if less:
-        parts.append(f"is shown to hit less often than {enumerated(less)}")
-    if untold:
-        parts.append(f"cannot be told apart from {enumerated(untold)}")
-    return [f"{LM} {'; it '.join(parts)} (Holm's method, 5 %)."]
+    """Whether a language model finds more than the others."""
+    said = []
+    for own, rows in found.compared.groupby("of", sort=False):
+        parts = [
+            f"{how} {enumerated(list(rows.loc[rows['shown'] == sign, 'arm']))}"
+            for sign, how in (
+                (1, "is shown to hit more often than"),
+                (-1, "is shown to hit less often than"),
+                (0, "cannot be told apart from"),
+            )
+            if (rows["shown"] == sign).any()
+        ]
+        said.append(f"{own} {'; it '.join(parts)} (Holm's method, 5 %).")
+    return said
 
 
 def _reads(found: Findings) -> list[str]:
     """Whether the language model reads the value at all."""
     if not {LM, SHUFFLED} <= set(found.arms):
         return []
-    row = found.compared.set_index("arm").loc[SHUFFLED]
-    if row["shown"] > 0:
+    rows = found.compared
+    if (rows.loc[rows["arm"] == SHUFFLED, "shown"] > 0).all():
         return ["It reads the value: tuned on values dealt to other molecules it hits less often."]
     return ["It is not shown to read the value: tuned on values dealt to other molecules it hits about as often."]
 
@@ -83,20 +82,17 @@ def _beyond(found: Findings) -> list[str]:
 
 
 def _reward(found: Findings) -> list[str]:
-    """Whether a search that is scored by a model finds what the model says."""
-    goal = found.experiment.goals[0]
-    rows = found.rewards(BY_MODEL, goal)
-    if rows.empty or found.judged:
+    """Whether what the fitted model chose is what it says."""
+    if found.judged:
         return []
-    rows = rows.dropna(subset=["value"])
-    if rows.empty:
+    parts = []
+    for arm in (arm for arm in found.arms if arm in CHOSEN_BY_MODEL):
+        said, true, count = found.promised(arm, found.experiment.goals[0])
+        if count:
+            parts.append(f"{arm} {100 * said:.0f} and {100 * true:.0f} % (n = {count})")
+    if not parts:
         return []
-    rewarded = goal.is_hit(rows["predicted"].to_numpy()).mean()
-    true = goal.is_hit(rows["value"].to_numpy()).mean()
-    return [
-        f"Scored by the fitted model, the genetic algorithm chose molecules of which the model calls "
-        f"{100 * rewarded:.0f} % hits; {100 * true:.0f} % are (n = {len(rows)})."
-    ]
+    return [f"Of what the fitted model chose, so much is a hit by that model and in truth: {'; '.join(parts)}."]
 
 
 def _of_one(found: Findings) -> list[str]:

@@ -15,7 +15,17 @@ from pipeline.cells.cell import Cell, digest, measured
 from pipeline.cells.reach import code_of
 from pipeline.defaults import PLAIN
 from pipeline.design.experiment import WRITER_ARM, Experiment
-from pipeline.design.settings import BY_MODEL, FRAGMENTS, GENETIC, LM, SHUFFLED, TRAINING, WRITERS
+from pipeline.design.settings import (
+    BY_MODEL,
+    CHOSEN_BY_MODEL,
+    FRAGMENTS,
+    GENETIC,
+    LM,
+    RANKED,
+    SHUFFLED,
+    TRAINING,
+    WRITERS,
+)
 from pipeline.errors import InputError
 from pipeline.features.notations import CANONICAL
 from pipeline.lm.defaults import training_settings
@@ -57,17 +67,25 @@ def calls_for(experiment: Experiment, goal: str) -> int:
     return experiment.settings.n if goal == ASKED else max(1, experiment.settings.n // 2)
 
 
+def texts_for(experiment: Experiment, arm: str, goal: str) -> int:
+    """Texts that an arm writes at least for a goal, for another to take the best of; 0 where none does."""
+    ranked = any(RANKED.get(other) == arm and goal in goals_of(other) for other in experiment.settings.arms)
+    return POOL * calls_for(experiment, goal) if ranked else 0
+
+
 def plan(context: Context, machine: Machine) -> list[Cell]:
     """The arms without a language model, then what each training of it wrote; last what the fitted model says."""
     experiment, found = Experiment(context), []
-    for arm in sorted(experiment.settings.arms, key=lambda arm: arm in WRITERS):
+    arms = experiment.settings.arms
+    for arm in (arm for arm in arms if arm not in WRITERS):
         for seed in range(experiment.seeds_of(arm)):
-            goals = goals_of(arm)
-            if arm in WRITERS:
-                writer = _write_cell(experiment, machine, arm, seed)
-                found += [writer, *(_check_cell(experiment, arm, seed, goal, writer) for goal in goals)]
-            else:
-                found += [_search_cell(experiment, machine, arm, seed, goal) for goal in goals]
+            found += [_search_cell(experiment, machine, arm, seed, goal) for goal in goals_of(arm)]
+    for own in dict.fromkeys(RANKED.get(arm, arm) for arm in arms if arm in WRITERS):
+        for seed in range(experiment.seeds_of(own)):
+            writer = _write_cell(experiment, machine, own, seed)
+            found.append(writer)
+            for arm in (arm for arm in arms if own in (arm, RANKED.get(arm))):
+                found += [_check_cell(experiment, arm, seed, goal, writer) for goal in goals_of(arm)]
     checked = tuple(cell for cell in found if cell.work != WRITE)
     return [*found, _describe_cell(experiment, checked)]
 
@@ -96,7 +114,10 @@ def _write_cell(experiment: Experiment, machine: Machine, arm: str, seed: int) -
         "language_model": language_model_inputs(experiment.context, machine),
         "settings": [asked.generator_steps, asked.notation, asked.temperatures],
         "start": start_of(experiment),
-        "goals": [(*astuple(experiment.goal(name)), calls_for(experiment, name)) for name in goals_of(arm)],
+        "goals": [
+            (*astuple(experiment.goal(name)), calls_for(experiment, name), texts_for(experiment, arm, name))
+            for name in goals_of(arm)
+        ],
         "seed": experiment.seed + seed,
     }
     return Cell(WRITE, {"arm": arm, "seed": seed}, inputs, (), f"{arm}, seed {seed}: written", True)
@@ -139,12 +160,13 @@ def write(context: Context, machine: Machine, cell: Cell, needed: Sequence[Mappi
         made["draws"] = {}
         for name in goals_of(arm):
             goal = experiment.goal(name)
-            made["draws"][name] = written(experiment, writer, experiment.asking(arm, goal), calls_for(experiment, name))
+            calls, least = calls_for(experiment, name), texts_for(experiment, arm, name)
+            made["draws"][name] = written(experiment, writer, experiment.asking(arm, goal), calls, least)
     return made
 
 
-def written(experiment: Experiment, writer: MoleculeWriter, asking: float, calls: int) -> list[Draw]:
-    """All that a language model writes until enough of it is new, or it has written for long."""
+def written(experiment: Experiment, writer: MoleculeWriter, asking: float, calls: int, least: int = 0) -> list[Draw]:
+    """All that a language model writes until enough of it is new, or it has written for long; and so many at least."""
     draws: list[Draw] = []
     sieve = experiment.sieve(written=True)
 
@@ -158,9 +180,14 @@ def written(experiment: Experiment, writer: MoleculeWriter, asking: float, calls
                 "--generator-steps, or let it write SELFIES with --notation selfies"
             )
         found = sum(draw["status"] == NEW for draw in draws)
-        return not nothing and (found >= calls or len(draws) >= MOST_WRITTEN * calls)
+        return not nothing and len(draws) >= least and (found >= calls or len(draws) >= MOST_WRITTEN * calls)
 
     writer.texts(asking, experiment.settings.temperatures, enough)
+    return draws[: max(least, len(_until(draws, calls)))]
+
+
+def _until(draws: list[Draw], calls: int) -> list[Draw]:
+    """Draws as far as there are so many new molecules among them."""
     ends = [place for place, draw in enumerate(draws) if draw["status"] == NEW][calls - 1 : calls]
     return draws[: ends[0] + 1] if ends else draws
 
@@ -172,6 +199,8 @@ def _check_cell(experiment: Experiment, arm: str, seed: int, goal: str, writer: 
         "code": code_of(CHECK, *OBJECTS),
         "calls": calls_for(experiment, goal),
     }
+    if arm in RANKED:
+        inputs |= of_table(experiment, CHECK) | of_judge(experiment)
     return Cell(CHECK, tags, inputs, (writer,), f"{arm}, seed {seed}: {goal}, checked")
 
 
@@ -186,11 +215,28 @@ def check(context: Context, machine: Machine, cell: Cell, needed: Sequence[Mappi
     """Ask the oracle for the new molecules that a language model wrote."""
     experiment, (writer,) = Experiment(context), needed
     made: dict[str, Any] = {}
-    draws = writer["draws"][cell.tags["goal"]]
+    goal, calls = experiment.goal(cell.tags["goal"]), cell.inputs["calls"]
     with measured(made):
         truth = experiment.truth(machine, cell.label)
-        look_at(truth, [draw for draw in draws if draw["status"] == NEW][: cell.inputs["calls"]])
+        draws = [dict(draw) for draw in writer["draws"][goal.name]]  # others look at the same ones
+        if cell.tags["arm"] in RANKED:
+            draws = draws[: POOL * calls]
+            look_at(truth, _liked(experiment, machine, goal, [draw for draw in draws if draw["status"] == NEW])[:calls])
+        else:
+            draws = _until(draws, calls)
+            look_at(truth, [draw for draw in draws if draw["status"] == NEW][:calls])
     return made | {"draws": draws}
+
+
+def _liked(experiment: Experiment, machine: Machine, goal: Goal, draws: list[Draw]) -> list[Draw]:
+    """Draws with what the fitted model says of them as their reward, the best for a goal first."""
+    if not draws:
+        return []
+    predicted = experiment.predicted(experiment.judge(machine.reporter), [draw["smiles"] for draw in draws])
+    for draw, value in zip(draws, predicted.tolist(), strict=True):
+        draw["reward"] = value
+    order = np.argsort(goal.distance(predicted) + 1e-9 * abs(predicted - goal.stated), kind="stable")
+    return [draws[place] for place in order]
 
 
 def _search_cell(experiment: Experiment, machine: Machine, arm: str, seed: int, goal: str) -> Cell:
@@ -200,7 +246,7 @@ def _search_cell(experiment: Experiment, machine: Machine, arm: str, seed: int, 
         "calls": calls_for(experiment, goal),
         "seed": experiment.seed + seed,
     }
-    if arm in (FRAGMENTS, BY_MODEL):
+    if arm in CHOSEN_BY_MODEL:
         inputs |= of_judge(experiment)
     if arm in (GENETIC, BY_MODEL):
         inputs["mol_ga"] = version_of_operators()
@@ -232,11 +278,7 @@ def _from_fragments(
     experiment: Experiment, machine: Machine, truth: Truth, goal: Goal, calls: int, seed: int
 ) -> list[Draw]:
     draws = recombined(experiment.smiles, experiment.sieve(), POOL * calls, seed)
-    if not draws:
-        return []
-    predicted = experiment.predicted(experiment.judge(machine.reporter), [draw["smiles"] for draw in draws])
-    order = np.argsort(goal.distance(predicted) + 1e-9 * abs(predicted - goal.stated), kind="stable")
-    chosen = [draws[place] | {"reward": float(predicted[place])} for place in order[:calls]]
+    chosen = _liked(experiment, machine, goal, draws)[:calls]
     look_at(truth, chosen)
     return chosen
 

@@ -47,7 +47,7 @@ def test_values_begin_at_nothing_and_none_is_a_value_of_its_own():
     assert (values(given) == 0).all()
     values(given).sum().backward()
     assert (values.none.grad == 1).all()
-    assert torch.isfinite(values.out.weight.grad).all() and torch.isfinite(values.read.weight.grad).all()
+    assert all(torch.isfinite(layer.weight.grad).all() for layer in (values.out, values.read))
 
 
 @pytest.mark.parametrize("values", [[ANY_VALUE] * 3, [5.0] * 3])

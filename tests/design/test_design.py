@@ -91,7 +91,7 @@ def test_a_finished_design_is_not_made_again(run, table):
 def test_the_page_says_how_many_and_that_a_model_can_be_gamed(run):
     said = json.loads((run / "run.json").read_text(encoding="utf-8"))["sentences"]
     assert said[0].startswith(f"{len(pd.read_csv(run / 'designs.csv'))} new molecules with a value of 2.2 to 2.8 ")
-    assert any("Scored by the fitted model" in sentence for sentence in said)
+    assert any("Of what the fitted model chose" in sentence for sentence in said)
 
 
 def test_without_an_oracle_the_fitted_model_counts_and_that_is_said(table, tmp_path):
@@ -152,21 +152,51 @@ def test_a_language_model_that_writes_no_molecule_is_one_line(table, tmp_path):
     config = make_config(str(table), {"smiles": "SMILES", "target": "value", "out": str(tmp_path / "out")})
     experiment = Experiment(prepare(config, Settings(want="2.5", arms=("lm",)), Reporter()))
     with pytest.raises(InputError, match="wrote no molecule in 1000 samples"):
-        written(experiment, Mute(), "2.5", 20)
+        written(experiment, Mute(), 2.5, 20)
 
 
-def test_a_language_model_writes_molecules_that_are_read_strictly(table, tmp_path, tiny_folder):
-    """A two-layer model learns chains: whatever it writes has a status, and the new ones are checked."""
+@pytest.fixture(scope="module")
+def written_ones(table, tmp_path_factory, tiny_folder):
+    """What a two-layer model that has learned chains writes."""
+    out = tmp_path_factory.mktemp("written") / "out"
     found = designed(
-        table, tmp_path / "out", "--arms", "lm,lm-any,lm-shuffled", "--oracle", "logp", "--model", str(tiny_folder),
-        "--generator-steps", "150", "--temperatures", "0.7",
+        table, out, "--arms", "lm,lm-any,lm-shuffled,lm-by-model,lm-any-by-model,fragments", "--oracle", "logp",
+        "--model", str(tiny_folder), "--generator-steps", "150", "--temperatures", "0.7", "--seeds", "1",
     )  # fmt: skip
     assert found.returncode == 0, found.stderr
-    drawn = pd.read_parquet(tmp_path / "out" / "predictions.parquet")
-    assert set(drawn["arm"]) == {"lm", "lm-any", "lm-shuffled"}
+    return out
+
+
+def test_a_language_model_writes_molecules_that_are_read_strictly(written_ones):
+    """Whatever it writes has a status, and the new ones are checked."""
+    drawn = pd.read_parquet(written_ones / "predictions.parquet")
+    assert set(drawn["arm"]) == {"lm", "lm-any", "lm-shuffled", "lm-by-model", "lm-any-by-model", "fragments"}
     assert set(drawn.query("arm == 'lm'")["goal"]) == {"asked", "edge", "beyond"}
     assert set(drawn.loc[drawn["hit"].notna(), "status"]) <= {"new"}
-    assert (drawn["temperature"] == 0.7).all()
+    assert (drawn.loc[drawn["arm"] != "fragments", "temperature"] == 0.7).all()
+
+
+@pytest.mark.parametrize("own", ["lm", "lm-any"])
+def test_the_best_are_taken_of_the_same_texts(written_ones, own):
+    """Of ten times as many texts, which begin with those of the arm alone, the model's favourites are checked."""
+    drawn = pd.read_parquet(written_ones / "predictions.parquet").query("goal == 'asked'")
+    alone, best = (drawn[drawn["arm"] == arm] for arm in (own, f"{own}-by-model"))
+    assert len(best) == 100
+    assert list(alone["written"]) == list(best["written"])[: len(alone)]
+    checked, new = best[best["hit"].notna()], best[best["status"] == "new"]
+    assert len(checked) == min(10, len(new))
+    assert set(checked["status"]) == {"new"}
+    first = alone[alone["hit"].notna()]
+    assert list(first["smiles"]) == list(new["smiles"])[: len(first)]
+    away = (checked["predicted"] - 2.5).abs()
+    assert away.median() <= (first["predicted"] - 2.5).abs().median()
+
+
+def test_arms_in_which_a_model_chooses_stand_against_each_other(written_ones):
+    rows = pd.read_csv(written_ones / "compared.csv")
+    assert set(zip(rows["of"], rows["arm"], strict=True)) == {
+        ("lm", "lm-any"), ("lm", "lm-shuffled"), ("lm-by-model", "lm-any-by-model"), ("lm-by-model", "fragments"),
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
