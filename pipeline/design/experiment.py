@@ -118,8 +118,6 @@ def prepare(config: RunConfig, settings: Settings, reporter: Reporter) -> Contex
     """
     if not settings.want:
         raise InputError("say with --want which value is wanted, such as --want 2.0 or --want '>-1'")
-    if config.budget:
-        raise InputError("design keeps to no --budget; make it shorter with --quick, --n, --seeds or fewer --arms")
     if config.kind is not MOLECULES:
         raise InputError(f"{config.table}: design is for tables of molecules, and this one is of {config.kind}")
     if config.beside:

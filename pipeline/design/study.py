@@ -15,13 +15,21 @@ from pipeline.design.page import sections
 from pipeline.design.reinforced import Reinforced
 from pipeline.design.settings import Settings
 from pipeline.design.words import sentences
-from pipeline.design.work import WRITE
+from pipeline.design.work import BATCH, WRITE
 from pipeline.runs.context import Context, Machine
 from pipeline.studies.fitting import trained
 from pipeline.studies.study import Conclusion
+from pipeline.tables.kinds import MOLECULES
 
-__all__ = ["NAME", "Settings", "conclude", "described", "facts", "line", "plan", "prepare", "title"]
+__all__ = ["NAME", "UNUSED", "Settings", "conclude", "described", "facts", "line", "plan", "prepare", "title"]
 NAME = "design"
+UNUSED = {
+    MOLECULES: {
+        "budget": "--quick, --n, --seeds and fewer --arms make it shorter",
+        "steps": "--generator-steps says how long the language model is trained",
+        "batch": f"the language model is trained on {BATCH} rows a step",
+    }
+}
 
 
 def plan(context: Context, machine: Machine) -> list[Cell]:
