@@ -206,8 +206,8 @@ class RunConfig:
     split: tuple[str, ...] = setting(
         ("random", "scaffold"),
         "Splits: random, scaffold, generic-scaffold, cluster, similarity, size, label-high, label-low; ladder: all; "
-        "(time|group|column|fold):COLUMN; component:COLUMN, components (reactions); chemical-system, element:SYMBOL, "
-        "elements (compositions); an earlier splits.csv.",
+        "(time|group|column|fold):COLUMN; component:COLUMN(+COLUMN), components (reactions); chemical-system, "
+        "element:SYMBOL, elements (compositions); an earlier splits.csv.",
         "run",
         panel=SPLITS,
         common=True,

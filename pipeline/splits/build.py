@@ -47,8 +47,8 @@ def build_splits(
         (``similarity:BOUND``), ``size``, ``label-high``, ``label-low``, ``time:COLUMN``, ``group:COLUMN``,
         ``column:COLUMN`` (a column that says train or test), ``fold:COLUMN`` (one that numbers folds), or the path of a
         ``splits.csv`` of an earlier run. For reactions ``component:COLUMN`` (values of a component that are tested are
-        not trained on) and ``component:COLUMN=VALUE|VALUE`` (which ones). For compositions ``chemical-system`` and
-        ``element:SYMBOL``.
+        not trained on), ``component:COLUMN+COLUMN`` (combinations of values) and ``component:COLUMN=VALUE|VALUE``
+        (which ones). For compositions ``chemical-system`` and ``element:SYMBOL``.
     test_size : float
         Share of rows in a hold-out; used when ``folds`` is 0.
     folds : int

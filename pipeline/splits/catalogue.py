@@ -131,7 +131,7 @@ def _by_similarity(table: Table, bound: str, deal: Deal) -> tuple[np.ndarray, st
 
 
 def _by_component(table: Table, component: str, deal: Deal) -> tuple[np.ndarray, str]:
-    return column_groups(table, component_of(table, component)), ""
+    return column_groups(table, *components_of(table, component)), ""
 
 
 def _by_column(table: Table, column: str, deal: Deal) -> tuple[np.ndarray, str]:
@@ -171,6 +171,13 @@ def component_of(table: Table, wanted: str) -> str:
         if column in table.components:
             return column
     raise unknown("component", wanted.partition("=")[0], table.components)
+
+
+def components_of(table: Table, wanted: str) -> tuple[str, ...]:
+    """The component whose values are held out, or those, joined by plus signs, of which combinations are."""
+    if wanted in table.components or "+" not in wanted or "=" in wanted:
+        return (component_of(table, wanted),)
+    return tuple(component_of(table, part) for part in wanted.split("+"))
 
 
 def _varied_components(table: Table) -> list[str]:

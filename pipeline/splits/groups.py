@@ -39,9 +39,13 @@ def system_groups(table: Table) -> np.ndarray:
     return joined_labels(table.frame["scaffold"], twin_groups(table))
 
 
-def column_groups(table: Table, column: str) -> np.ndarray:
-    """The values of a column of the table; twins are joined. Shape (n,)."""
-    return joined_labels(table.column(column), twin_groups(table))
+def column_groups(table: Table, *columns: str) -> np.ndarray:
+    """The values of a column of the table, or of several together; twins are joined. Shape (n,)."""
+    labels = table.column(columns[0])
+    for column in columns[1:]:
+        labels = labels.astype(str) + TOGETHER + table.column(column).astype(str)
+    return joined_labels(labels, twin_groups(table))
 
 
+TOGETHER = " + "  # between the values of several columns
 GROUPINGS: dict[str, Callable[[Table], np.ndarray]] = {"random": twin_groups, "scaffold": scaffold_groups}

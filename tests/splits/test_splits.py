@@ -238,6 +238,16 @@ def test_a_tested_component_is_not_trained_on(reactions, folds):
     assert found["acyclic"] is None
 
 
+@pytest.mark.parametrize("folds", [0, 2])
+def test_a_tested_combination_is_not_trained_on_but_its_parts_are(reactions, folds):
+    made = split(reactions, "component:halide+amine", folds=folds)
+    pairs = reactions.cells["halide"] + " " + reactions.cells["amine"]
+    for fold in made.folds:
+        assert not set(pairs[list(fold.train)]) & set(pairs[list(fold.test)])
+    assert len(set(made.groups.values())) == pairs.nunique()
+    assert split_card(reactions, made)["unseen"] == dict.fromkeys(("halide", "amine", "base", "solvent"), 0.0)
+
+
 def test_chosen_values_are_tested_however_they_are_written(reactions):
     made = split(reactions, "component:halide=c1(Br)ccccc1|Clc1ccccc1")
     (fold,) = made.folds
@@ -253,6 +263,7 @@ def test_chosen_values_are_tested_however_they_are_written(reactions):
     [
         ("component:halide=Fc1ccccc1", "no reaction has 'Fc1ccccc1' as 'halide'"),
         ("component:halide=C(", "unparsable"),
+        ("component:halide+amin", "did you mean 'amine'"),
         ("component:halid", "did you mean 'halide'"),
         ("component:solvent=tolune", "did you mean 'toluene'"),
         ("scaffold", "for reactions use components"),

@@ -23,6 +23,7 @@ from pipeline.runs.context import Context
 from pipeline.runs.prepare import load_table, with_rows, with_splits
 from pipeline.settings.run import RunConfig
 from pipeline.settings.study import require_reactions
+from pipeline.splits.groups import TOGETHER
 from pipeline.studies.experiment import StudyExperiment
 from pipeline.studies.learners import resolve_learners
 from pipeline.studies.negatives import decoys
@@ -76,10 +77,10 @@ class Experiment(StudyExperiment[VerifierSettings]):
         found = []
         for fold, part in enumerate(self.parts):
             rows = self.table.inputs.loc[part.test, list(self.given)].drop_duplicates().sort_index()
-            for value, members in rows.groupby(settings.held_out):
+            for value, members in rows.groupby(settings.held_out_components):
                 order = rng.permutation(np.array(members.index, dtype=object))
                 kept = order[: settings.questions] if settings.questions else order
-                found += [Question(row, str(value), fold) for row in sorted(kept)]
+                found += [Question(row, TOGETHER.join(map(str, value)), fold) for row in sorted(kept)]
         return found
 
     def asked(self, fold: int) -> list[Question]:
@@ -146,7 +147,7 @@ def prepare(config: RunConfig, settings: VerifierSettings, reporter: Reporter) -
     split = (f"component:{settings.held_out}",)
     config = replace(config, success=settings.success, split=split, folds=settings.folds, repeats=1, n_train=0)
     table = with_product(load_table(config, reporter))
-    for name in (settings.held_out, *settings.propose):
+    for name in (*settings.held_out_components, *settings.propose):
         if name not in table.components:
             raise unknown("component", name, table.components)
     # With the generator as an arm that reads prompts, for its limit of tokens.

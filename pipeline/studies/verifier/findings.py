@@ -296,7 +296,7 @@ def sentences(found: Findings) -> list[str]:
         else "none is valid, so that there is nothing to check; more steps or successes may help"
     )
     said = [
-        f"For {n} reactions of {groups} values of {settings.held_out.replace('_', ' ')} that no model has seen, a "
+        f"For {n} reactions of {groups} values of {settings.held_out_name} that no model has seen, a "
         f"language model tuned on successes wrote {budget} proposals of {wanted} each: {written}."
     ]
     asked = np.array([question.group for question in experiment.questions], dtype=object)

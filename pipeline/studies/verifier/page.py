@@ -121,8 +121,8 @@ def _explained(found: Findings) -> Section:
         [
             note(
                 f"Generator and verifiers know {settings.positives or 'all'} successes (or as many as there are) of "
-                f"the other values of {settings.held_out}; a verifier besides these a share of the failures that the "
-                "training rows hold for so many successes. With decoys, most successes are hidden first, and the "
+                f"the other values of {settings.held_out_name}; a verifier besides these a share of the failures that "
+                "the training rows hold for so many successes. With decoys, most successes are hidden first, and the "
                 "conditions of those left are recombined with their substrates to stand in for failures; where fewer "
                 "are left than the others know, a control has as few and real failures."
             ),

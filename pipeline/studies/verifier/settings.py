@@ -17,7 +17,10 @@ class VerifierSettings(StudySettings):
     """
 
     arms: tuple[str, ...] = arms_setting(quick=("drfp-rf",))
-    held_out: str = study_setting("aryl_halide", "Component whose values are held out (default aryl_halide).")
+    held_out: str = study_setting(
+        "aryl_halide",
+        "Component whose values are held out, or several joined by + whose combinations are (default aryl_halide).",
+    )
     propose: tuple[str, ...] = study_setting(("ligand", "base"), "Components to propose (default ligand,base).")
     success: float = success_setting()
     folds: int = study_setting(3, "Into how many folds the held-out values are dealt.", least=2, quick=2)
@@ -46,5 +49,14 @@ class VerifierSettings(StudySettings):
         for temperature in self.temperatures:
             if not 0 < temperature <= 5:
                 raise InputError(f"a temperature is {temperature}; it must be above 0 and up to 5")
-        if not self.propose or self.held_out in self.propose:
+        if not self.propose or set(self.held_out_components) & set(self.propose):
             raise InputError(f"propose is {', '.join(self.propose)!r}; name components other than {self.held_out!r}")
+
+    @property
+    def held_out_components(self) -> list[str]:
+        return self.held_out.split("+")
+
+    @property
+    def held_out_name(self) -> str:
+        """In words."""
+        return " and ".join(name.replace("_", " ") for name in self.held_out_components)

@@ -26,7 +26,7 @@ def facts(context: Context) -> list[str]:
     settings = context.settings
     return [
         f"success: a yield of at least {settings.success:g} %",
-        f"{settings.held_out} held out in {settings.folds} folds",
+        f"{settings.held_out_name} held out in {settings.folds} folds",
     ]
 
 
@@ -36,7 +36,7 @@ def described(context: Context) -> list[str]:
     asked = experiment.questions
     return [
         f"{len(asked)} reactions of {len({question.group for question in asked})} held-out values of "
-        f"{context.settings.held_out}; verifiers {', '.join(experiment.verifiers)}. Folder: {context.folder}"
+        f"{context.settings.held_out_name}; verifiers {', '.join(experiment.verifiers)}. Folder: {context.folder}"
     ]
 
 
