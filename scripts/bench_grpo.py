@@ -1,4 +1,4 @@
-"""Seconds of a step of GRPO: the project's `MoleculeWriter.improve`, and TRL's `GRPOTrainer` on the same layers.
+"""Seconds of a step of GRPO: the project's `Writer.improve`, and TRL's `GRPOTrainer` on the same layers.
 
     pip install trl==1.16.0; python scripts/bench_grpo.py --steps 3
 
@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from pipeline.arms.writing import SPARE_TOKENS, MoleculeWriter
+from pipeline.arms.writer import SPARE_TOKENS
+from pipeline.arms.writing import MoleculeWriter
 from pipeline.defaults import DEFAULT_MODEL
 from pipeline.lm.defaults import LAYERS
 from pipeline.lm.engine import Engine
@@ -42,12 +43,16 @@ def main() -> None:
     writer = MoleculeWriter(engine, PromptTemplate("property"), steps=20, start="auto")
     writer.fit([STATED] * len(smiles), smiles)
     writer.longest_ = TOKENS - SPARE_TOKENS
-    writer.improve(STATED, _rewards, 1, given.group, 1e-4)  # what is prepared once
+    writer.improve([[STATED]], _of_texts, given.group, 1e-4)  # what is prepared once
     started = time.perf_counter()
-    writer.improve(STATED, _rewards, given.steps, given.group, 1e-4)
+    writer.improve([[STATED]] * given.steps, _of_texts, given.group, 1e-4)
     own = (time.perf_counter() - started) / given.steps
     theirs = _of_trl(given.steps, given.group, given.dtype, depth or 0, TOKENS)
     print(f"a step of {given.group} texts: here {own:.1f} s, TRL {theirs:.1f} s, {theirs / own:.1f} times as long")
+
+
+def _of_texts(row: float, texts: list[str]) -> np.ndarray:
+    return _rewards(texts)
 
 
 def _rewards(texts: list[str]) -> np.ndarray:

@@ -105,17 +105,20 @@ class LanguageModelArm(BaseEstimator):
         function: Callable[[Rows, list[int]], torch.Tensor],
         size: int,
         enter: Enter | None = None,
+        shared: int | None = None,
     ) -> np.ndarray:
         """``function`` of the upper layers' output of each batch of texts, and of their numbers. Shape (n, ...).
 
-        ``enter`` is given the activations that enter the upper layers, and says what enters instead.
+        ``enter`` is given the activations that enter the upper layers, and says what enters instead. ``shared`` is how
+        many first tokens these texts have in common, if not those of all prompts.
         """
+        shared = self.shared_ if shared is None else shared
         order = sorted(range(len(texts)), key=lambda row: (len(texts[row]), texts[row]))
         result: dict[int, np.ndarray] = {}
-        self.engine.prepare(texts, self.shared_)
+        self.engine.prepare(texts, shared)
         for start in range(0, len(order), size):
             members = order[start : start + size]
-            rows = self.engine.rows([texts[row] for row in members], self.shared_)
+            rows = self.engine.rows([texts[row] for row in members], shared)
             with torch.no_grad(), self.engine.precision():
                 rows = self.engine.run_upper(enter(rows) if enter else rows)
             with torch.no_grad():

@@ -54,16 +54,24 @@ class TunedText(Tuned):
         return self._losses(rows, *self._answer_labels(rows.lengths.tolist(), answers))
 
     def _answer_losses(
-        self, texts: list[tuple[int, ...]], answers: list[tuple[int, ...]], size: int, enter: Enter | None = None
+        self,
+        texts: list[tuple[int, ...]],
+        answers: list[tuple[int, ...]],
+        size: int,
+        enter: Enter | None = None,
+        shared: int | None = None,
     ) -> np.ndarray:
-        """Negative log-probability per token of the answers that texts end in. Shape (n,)."""
+        """Negative log-probability per token of the answers that texts end in. Shape (n,).
+
+        ``enter`` and ``shared`` as for `_in_batches`.
+        """
 
         def of(rows: Rows, members: list[int]) -> torch.Tensor:
             with self.engine.precision():
                 return self._completion_losses(rows, [answers[row] for row in members])
 
         most = self.engine.at_once(size, max(map(len, answers)))
-        return self._in_batches(texts, of, most, enter).astype(np.float64)
+        return self._in_batches(texts, of, most, enter, shared).astype(np.float64)
 
     def _answer_labels(self, lengths: list[int], answers: list[tuple[int, ...]]) -> tuple[torch.Tensor, ...]:
         """The row and the position before each token of the answers, the token, and its weight in the row's mean.

@@ -107,20 +107,15 @@ def _rounds(
 def _climb(experiment: Experiment, writer: MoleculeWriter, reward: Reward) -> None:
     """Steps by policy gradient on as many molecules as a round has; what is no new molecule has no reward."""
 
-    def rewards(texts: list[str]) -> np.ndarray:
+    def rewards(asked: float, texts: list[str]) -> np.ndarray:
         draws = experiment.sieve(written=True).read_all(texts)
         fresh = [draw for draw in draws if draw["status"] == NEW]
         good = dict(zip((draw["smiles"] for draw in fresh), reward(fresh), strict=True))
         return np.array([float(draw["status"] == NEW and good[draw["smiles"]]) for draw in draws])
 
     group = min(GROUP, experiment.settings.samples)
-    writer.improve(
-        experiment.asking(LM, experiment.goals[0]),
-        rewards,
-        max(1, experiment.settings.samples // group),
-        group,
-        GRADIENT_RATE,
-    )
+    steps = max(1, experiment.settings.samples // group)
+    writer.improve([[experiment.asking(LM, experiment.goals[0])]] * steps, rewards, group, GRADIENT_RATE)
 
 
 def _written(experiment: Experiment, writer: MoleculeWriter) -> list[Draw]:

@@ -123,11 +123,11 @@ def test_policy_gradient_makes_what_is_rewarded_likelier(tiny_folder):
     writer = MoleculeWriter(engine, PromptTemplate("size"), steps=60, seed=1)
     writer.fit([1.0] * len(SMILES), [Chem.CanonSmiles(text) for text in SMILES])
     before = writer.log_probabilities(1.0, ["CCCO", "CCc1ccccc1"])
-    means = writer.improve(1.0, lambda texts: np.array(["1" not in text for text in texts]), 25, 48, 3e-3)
+    means = writer.improve([[1.0]] * 25, lambda row, texts: np.array(["1" not in text for text in texts]), 48, 3e-3)
     after = writer.log_probabilities(1.0, ["CCCO", "CCc1ccccc1"])
     assert len(means) == 25
     assert np.mean(means[-5:]) > np.mean(means[:5])
     assert (after - before)[0] > (after - before)[1]
-    silent = writer.improve(1.0, lambda texts: np.zeros(len(texts)), 2, 16, 3e-3)
+    silent = writer.improve([[1.0]] * 2, lambda row, texts: np.zeros(len(texts)), 16, 3e-3)
     assert silent == [0.0, 0.0]
     assert np.allclose(writer.log_probabilities(1.0, ["CCCO"]), after[:1], atol=1e-4)
