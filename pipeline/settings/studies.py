@@ -44,6 +44,10 @@ STUDIES = {
         "pipeline.studies.verifier.study",
         "Generate conditions for held-out reactions, filter them by models that check, and look the truth up.",
     ),
+    "rewards": StudyRow(
+        "pipeline.studies.rewards.study",
+        "Train a generator of conditions by the truth and by verifiers, and look up what of the reward is true.",
+    ),
     "spelling": StudyRow(
         "pipeline.studies.spelling.study",
         "How far predictions move when the same molecule is written as another string, and what mends that.",

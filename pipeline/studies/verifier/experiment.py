@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
@@ -38,11 +39,12 @@ from pipeline.studies.negatives.experiment import Experiment as NegativesExperim
 from pipeline.studies.negatives.experiment import Training as NegativesTraining
 from pipeline.studies.negatives.settings import NegativesSettings
 from pipeline.studies.negatives.trainings import draw, heading, left_out
-from pipeline.studies.verifier.settings import VerifierSettings
+from pipeline.studies.verifier.settings import ClosedWorldSettings, VerifierSettings
 from pipeline.tables.reactions import SUCCESS
 
 CLASSICAL = ("drfp-rf",)
 GENERATOR_ARM = "lm-text"  # whose layers and prompts are like those of the generator
+ALL_FAILURES = 100.0  # percent
 MOST_COMBINATIONS = 5_000  # of the proposed components
 
 
@@ -55,15 +57,19 @@ class Question:
     fold: int
 
 
+Asked = TypeVar("Asked", bound=ClosedWorldSettings)
+
+
 @dataclass(frozen=True)
-class Experiment(StudyExperiment[VerifierSettings]):
+class ClosedWorld(StudyExperiment[Asked]):
     """The table, its folds, and the reactions that conditions are proposed for."""
 
     parts: list[NegativesExperiment]  # one per fold
 
     @classmethod
-    def of(cls, context: Context) -> Experiment:
-        return context.once("questions", lambda: _experiment(context))
+    def of(cls, context: Context) -> Self:
+        found: Self = context.once("questions", lambda: cls(context, _parts(context)))
+        return found
 
     @property
     def verifiers(self) -> tuple[str, ...]:
@@ -111,9 +117,9 @@ class Experiment(StudyExperiment[VerifierSettings]):
     def _named(self, cells: Mapping[str, str]) -> tuple[str, ...]:
         return tuple(cells[name] for name in self.table.components)
 
-    def reaction(self, question: Question, values: Sequence[str]) -> tuple[str, ...]:
-        """All components of a question's reaction under proposed conditions."""
-        return self._named(self.cells[question.row] | dict(zip(self.settings.propose, values, strict=True)))
+    def reaction(self, row: str, values: Sequence[str]) -> tuple[str, ...]:
+        """All components of the reaction of a row under proposed conditions."""
+        return self._named(self.cells[row] | dict(zip(self.settings.propose, values, strict=True)))
 
     def stated(self, row: str) -> tuple[str, ...]:
         """What a question about the reaction of a row states."""
@@ -134,7 +140,11 @@ class Experiment(StudyExperiment[VerifierSettings]):
         return found
 
 
-def prepare(config: RunConfig, settings: VerifierSettings, reporter: Reporter) -> Context:
+class Experiment(ClosedWorld[VerifierSettings]):
+    """What the study of verifiers asks."""
+
+
+def prepare(config: RunConfig, settings: ClosedWorldSettings, reporter: Reporter) -> Context:
     """The table and its folds.
 
     Raises
@@ -153,7 +163,7 @@ def prepare(config: RunConfig, settings: VerifierSettings, reporter: Reporter) -
     # With the generator as an arm that reads prompts, for its limit of tokens.
     limited = with_rows(Context(config, table, (), (*verifiers, GENERATOR_ARM), settings=settings))
     context = with_splits(limited, reporter)
-    count = len(Experiment.of(context).combinations[0])
+    count = len(ClosedWorld(context, _parts(context)).combinations[0])
     if count > MOST_COMBINATIONS:
         raise InputError(
             f"{', '.join(settings.propose)}: {count} combinations; propose fewer components with --propose (at most "
@@ -162,16 +172,13 @@ def prepare(config: RunConfig, settings: VerifierSettings, reporter: Reporter) -
     return context
 
 
-def _experiment(context: Context) -> Experiment:
+def _parts(context: Context) -> list[NegativesExperiment]:
     settings, whole = context.settings, context.splits[0]
     negatives = NegativesSettings(
         success=settings.success, positives=settings.positives, lm_steps=settings.lm_steps, test_rows=0
     )
     of_parts = replace(context, settings=negatives)
-    parts = [
-        NegativesExperiment(of_parts, replace(whole, folds=(fold,)), sorted(fold.test), {}) for fold in whole.folds
-    ]
-    return Experiment(context, parts)
+    return [NegativesExperiment(of_parts, replace(whole, folds=(fold,)), sorted(fold.test), {}) for fold in whole.folds]
 
 
 @dataclass(frozen=True)
@@ -214,7 +221,7 @@ def checks(experiment: Experiment) -> list[Check]:
     return found
 
 
-def known_successes(experiment: Experiment, fold: int, seed: int) -> list[str]:
+def known_successes(experiment: ClosedWorld[Any], fold: int, seed: int) -> list[str]:
     """The successes that the generator and the verifiers of a fold are trained on."""
-    anything = Check(experiment.verifiers[0], experiment.settings.doses[0])
+    anything = Check(experiment.verifiers[0], ALL_FAILURES)
     return draw(experiment.parts[fold], anything.training(seed)).positives

@@ -109,7 +109,7 @@ def _answered(
     for place, (question, proposals) in enumerate(zip(questions, cell["proposals"], strict=True)):
         samples = [None if one["values"] is None else tuple(one["values"]) for one in proposals]
         ranked = candidates(experiment, fold, samples)
-        outcomes = [experiment.outcomes.get(experiment.reaction(question, values)) for values in ranked]
+        outcomes = [experiment.outcomes.get(experiment.reaction(question.row, values)) for values in ranked]
         order = sorted(
             (number for number, values in enumerate(ranked) if values in known_combinations),
             key=lambda number: (-counts.get(ranked[number], 0), ranked[number]),
@@ -282,7 +282,6 @@ def sentences(found: Findings) -> list[str]:
     """What was proposed, how much of it succeeds by filter, and against what."""
     experiment, settings = found.experiment, found.experiment.settings
     n, groups = (int(found.metrics[name].iloc[0]) for name in ("n", "groups"))
-    wanted = " and ".join(name.replace("_", " ") for name in settings.propose)
     budget = len(settings.temperatures) * settings.samples
     numbers = {metric: found.value(GENERATOR, UNFILTERED, metric) for metric in (VALID_SHARE, DISTINCT, OUTSIDE)}
     assert all(numbers.values())
@@ -297,7 +296,7 @@ def sentences(found: Findings) -> list[str]:
     )
     said = [
         f"For {n} reactions of {groups} values of {settings.held_out_name} that no model has seen, a "
-        f"language model tuned on successes wrote {budget} proposals of {wanted} each: {written}."
+        f"language model tuned on successes wrote {budget} proposals of {settings.wanted_name} each: {written}."
     ]
     asked = np.array([question.group for question in experiment.questions], dtype=object)
     said += few_groups(asked, "held-out values") + one_seed(settings.seeds)

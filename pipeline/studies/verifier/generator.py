@@ -53,28 +53,21 @@ def generator_template(proposed: Sequence[str], given: Sequence[str], names: Seq
     )
 
 
-class Generator(TunedText):
-    """Writes the proposed components of a reaction one behind the other, as answer to a question that states the rest.
+class WritesConditions:
+    """How a language model writes the proposed components of a reaction one behind the other, and is read.
 
-    ``X`` has the column ``smiles`` and those of the template's components.
+    Attributes
+    ----------
+    proposed_ : tuple of str
+        The components.
+    names_ : frozenset of str
+        Those of them that hold names, no SMILES.
     """
 
-    def fit(self, X: Any, proposals: pd.DataFrame, names: Sequence[str] = ()) -> Generator:
-        """Tune on successes.
-
-        Parameters
-        ----------
-        X : DataFrame of shape (n, 1 + given components)
-        proposals : DataFrame of shape (n, proposed components)
-        names : sequence of str
-            Those of the proposed components that hold names, no SMILES.
-        """
-        self.proposed_ = tuple(proposals.columns)
-        self.names_ = frozenset(names)
-        answers = [self.answer(tuple(row)) for row in proposals.to_numpy(dtype=object)]
-        self.longest_ = max(len(self._answer_ids(answer)) for answer in answers)
-        self._fit_text(X, answers)
-        return self
+    engine: Any
+    template: Any
+    proposed_: tuple[str, ...]
+    names_: frozenset[str]
 
     def answer(self, values: Sequence[str]) -> Pieces:
         """How the values of the proposed components are written."""
@@ -103,6 +96,30 @@ class Generator(TunedText):
             except MoleculeError:
                 return Proposal(text, temperature, None, f"{name} is not a molecule")
         return Proposal(text, temperature, tuple(values))
+
+
+class Generator(WritesConditions, TunedText):
+    """Writes conditions as answer to a question that states the rest of a reaction.
+
+    ``X`` has the column ``smiles`` and those of the template's components.
+    """
+
+    def fit(self, X: Any, proposals: pd.DataFrame, names: Sequence[str] = ()) -> Generator:
+        """Tune on successes.
+
+        Parameters
+        ----------
+        X : DataFrame of shape (n, 1 + given components)
+        proposals : DataFrame of shape (n, proposed components)
+        names : sequence of str
+            Those of the proposed components that hold names, no SMILES.
+        """
+        self.proposed_ = tuple(proposals.columns)
+        self.names_ = frozenset(names)
+        answers = [self.answer(tuple(row)) for row in proposals.to_numpy(dtype=object)]
+        self.longest_ = max(len(self._answer_ids(answer)) for answer in answers)
+        self._fit_text(X, answers)
+        return self
 
     def propose(self, X: Any, temperatures: Sequence[float], samples: int) -> list[list[Proposal]]:
         """Samples for each row, temperature by temperature in the order given. Lists of length n.

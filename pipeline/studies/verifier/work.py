@@ -18,7 +18,7 @@ from pipeline.runs.fits import OBJECTS
 from pipeline.studies.learners import LM_BATCH, code_of_learner
 from pipeline.studies.negatives import decoys
 from pipeline.studies.negatives.work import judge_of
-from pipeline.studies.verifier.experiment import Check, Experiment, Question, checks, known_successes
+from pipeline.studies.verifier.experiment import Check, ClosedWorld, Experiment, checks, known_successes
 from pipeline.studies.verifier.generator import Generator, generator_template
 from pipeline.tables.table import STRUCTURE
 
@@ -124,7 +124,7 @@ def verify(context: Context, machine: Machine, cell: Cell, needed: Sequence[Mapp
     with measured(made):
         judge, about = judge_of(experiment.parts[fold], machine, check_of(cell.tags).training(cell.tags["seed"]))
         rows = [
-            _row(experiment, question, values)
+            row_of(experiment, question.row, values)
             for question, of_question in zip(questions, wanted, strict=True)
             for values in of_question
         ]
@@ -139,10 +139,10 @@ def _parted(values: list[float], like: Sequence[Sequence[Any]]) -> list[list[flo
     return [values[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 
 
-def _row(experiment: Experiment, question: Question, values: Sequence[str]) -> dict[str, str]:
-    """What an arm is given for a question under proposed conditions; the measured reaction where there is one."""
-    key = experiment.reaction(question, values)
+def row_of(experiment: ClosedWorld[Any], asked: str, values: Sequence[str]) -> dict[str, str]:
+    """What an arm is given for the reaction of a row under proposed conditions; the measured one where there is one."""
+    key = experiment.reaction(asked, values)
     if key in experiment.outcomes:
         return experiment.cells[experiment.outcomes[key][0]]
-    row = experiment.cells[question.row] | dict(zip(experiment.table.components, key, strict=True))
+    row = experiment.cells[asked] | dict(zip(experiment.table.components, key, strict=True))
     return row | {STRUCTURE: decoys.assembled(row, list(experiment.table.components))}
