@@ -14,12 +14,14 @@ import pandas as pd
 from pipeline.design.experiment import Experiment
 from pipeline.design.settings import CHOSEN_BY_MODEL, LM, LM_BY_MODEL, TRAINING
 from pipeline.design.work import CHECK, DESCRIBE, SEARCH
+from pipeline.evaluation.bootstrap import group_weights
 from pipeline.evaluation.estimates import Estimate, signs
+from pipeline.evaluation.metrics import auroc
 from pipeline.evaluation.numbers import Interval
-from pipeline.evaluation.seeded import APART, SHARE, bounded_interval
+from pipeline.evaluation.seeded import APART, SHARE, bounded_interval, rarer
 from pipeline.proposing.constraints import sa_score
 from pipeline.proposing.drawing import INVALID, KNOWN, NEW, REPEATED, UNWANTED, Draw
-from pipeline.proposing.goals import ASKED, Goal
+from pipeline.proposing.goals import ASKED, EDGE, Goal
 from pipeline.proposing.measures import diversity, frechet_distance
 
 FEW_SEEDS = 3  # from which on an interval is that over runs; below, each molecule counts as a trial of its own
@@ -112,6 +114,28 @@ class Findings:
         for own, chosen in ((LM, False), (LM_BY_MODEL, True)):
             if own in self.arms:
                 yield from ((own, arm) for arm in self.arms if arm != own and (arm in CHOSEN_BY_MODEL) == chosen)
+
+    def follows(self, arm: str) -> Estimate:
+        """Of pairs of molecules checked, one for what was asked and one for the edge of the table, the share in which
+        the larger value stands where it was asked for: one half where nothing is read."""
+        asked, edge = self.experiment.goals[:2]
+        above, below = (edge, asked) if edge.stated > asked.stated else (asked, edge)
+        found, groups = [], []
+        for pair in zip(self.runs.get((arm, above.name), []), self.runs.get((arm, below.name), []), strict=False):
+            values = [own[np.isfinite(own)] for own in map(self.values, pair)]
+            if not all(map(len, values)):
+                continue
+            is_above = np.repeat([True, False], [len(own) for own in values])
+            each = np.arange(len(is_above))
+            weights = np.vstack([np.ones((1, len(each))), group_weights(each, self.experiment.seed)])
+            found.append(auroc(is_above, np.concatenate(values), weights))
+            groups.append(rarer(is_above, each))
+        if len(found) >= FEW_SEEDS:
+            return Estimate.of_mean(np.array([own[0] for own in found]))
+        if not found:
+            return Estimate(float("nan"), float("nan"), float("nan"))
+        mean = np.mean(found, axis=0)
+        return Estimate.over_groups(float(mean[0]), mean[1:], np.arange(sum(map(len, groups))))
 
     # -- curves --
 
@@ -213,6 +237,9 @@ class Findings:
             ):
                 value, low, high = self.interval(estimate, arm, goal)
                 rows.append(tags | _figure(metric, value, count, seeds, low, high))
+            if goal.name == EDGE and np.isfinite((followed := self.follows(arm)).value):
+                value, low, high = self.interval(followed, arm, goal)
+                rows.append(tags | _figure("follows what is asked", value, n, seeds, low, high))
             rows += [
                 tags | _figure(metric, value, written, seeds)
                 for metric, value in self.described_sets[arm, name].items()

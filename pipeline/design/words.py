@@ -6,6 +6,7 @@ import numpy as np
 
 from pipeline.design.findings import FEW_SEEDS, Findings
 from pipeline.design.settings import ANY, CHOSEN_BY_MODEL, LM, SHUFFLED, WRITERS
+from pipeline.evaluation.estimates import LEVEL
 from pipeline.evaluation.numbers import enumerated, number
 from pipeline.proposing.goals import BEYOND, EDGE, Goal
 from pipeline.studies.words import in_percent
@@ -55,10 +56,19 @@ def _reads(found: Findings) -> list[str]:
     """Whether the language model reads the value at all."""
     if not {LM, SHUFFLED} <= set(found.arms):
         return []
-    rows = found.compared
-    if (rows.loc[rows["arm"] == SHUFFLED, "shown"] > 0).all():
-        return ["It reads the value: tuned on values dealt to other molecules it hits less often."]
-    return ["It is not shown to read the value: tuned on values dealt to other molecules it hits about as often."]
+    own, dealt = found.follows(LM), found.follows(SHUFFLED)
+    apart = own.minus(dealt)
+    if not apart.known:
+        return []
+    edge, units = found.experiment.goal(EDGE), found.experiment.table.units
+    shares = [in_percent(found.interval(one, arm, edge)) for one, arm in ((own, LM), (dealt, SHUFFLED))]
+    asked = " and ".join(number(goal.stated) for goal in found.experiment.goals[:2])
+    reads = "reads" if apart.value > 0 and apart.p_difference() < 1 - LEVEL else "is not shown to read"
+    return [
+        f"{LM} {reads} the value: of pairs of molecules, one written for each of {asked}"
+        f"{f' {units}' if units else ''}, {shares[0]} have the larger value where it was asked for (50 % by chance); tuned on values dealt to other "
+        f"molecules, {shares[1]}."
+    ]
 
 
 def _beyond(found: Findings) -> list[str]:

@@ -14,7 +14,8 @@ from pipeline.design.experiment import Experiment
 from pipeline.design.findings import Findings
 from pipeline.design.settings import ARMS, BY_MODEL, FRAGMENTS, GENETIC, TRAINING
 from pipeline.design.study import Settings, prepare
-from pipeline.design.work import written
+from pipeline.design.words import _reads
+from pipeline.design.work import CHECK, written
 from pipeline.errors import InputError
 from pipeline.reporter import Reporter
 from pipeline.settings.reading import make_config
@@ -190,6 +191,39 @@ def test_the_best_are_taken_of_the_same_texts(written_ones, own):
     assert list(first["smiles"]) == list(new["smiles"])[: len(first)]
     away = (checked["predicted"] - 2.5).abs()
     assert away.median() <= (first["predicted"] - 2.5).abs().median()
+
+
+def checked_for(arm, goal, values):
+    draws = [
+        {"smiles": "C", "text": "C", "status": "new", "reason": "", "checked": True, "value": value} for value in values
+    ]
+    return {"work": CHECK, "tags": {"arm": arm, "goal": goal, "seed": 0}, "draws": draws}
+
+
+@pytest.mark.parametrize(("want", "edge"), [("1", 6.0), ("4", -6.0)])
+def test_a_model_reads_the_value_if_what_it_writes_follows_it(table, tmp_path, want, edge):
+    """Also where the edge lies below what is asked for; a molecule without a value says nothing."""
+    config = make_config(str(table), {"smiles": "SMILES", "target": "value", "out": str(tmp_path / "out")})
+    context = prepare(config, Settings(want=want, tolerance=0.1, oracle="logp"), Reporter())
+    rng, middle = np.random.default_rng(0), float(want)
+    reads = [*(middle + rng.normal(size=60)), None]
+    contents = [
+        checked_for("lm", "asked", reads),
+        checked_for("lm", "edge", [middle + edge + noise for noise in rng.normal(size=30)]),
+        checked_for("lm-shuffled", "asked", reads),
+        checked_for("lm-shuffled", "edge", list(middle + rng.normal(size=30))),
+    ]
+    found = Findings(Experiment(context), contents)
+    assert found.follows("lm").value > 0.95
+    assert found.follows("lm-shuffled").value == pytest.approx(0.5, abs=0.15)
+    (said,) = _reads(found)
+    assert said.startswith("lm reads the value: ")
+    swapped = [
+        one | {"tags": one["tags"] | {"arm": "lm-shuffled" if one["tags"]["arm"] == "lm" else "lm"}} for one in contents
+    ]
+    (said,) = _reads(Findings(Experiment(context), swapped))
+    assert "is not shown to read" in said
+    assert np.isnan(Findings(Experiment(context), contents[:1]).follows("lm").value)
 
 
 def test_arms_in_which_a_model_chooses_stand_against_each_other(written_ones):
