@@ -61,12 +61,13 @@ def _reads(found: Findings) -> list[str]:
     if not apart.known:
         return []
     edge, units = found.experiment.goal(EDGE), found.experiment.table.units
+    unit = f" {units}" if units else ""
     shares = [in_percent(found.interval(one, arm, edge)) for one, arm in ((own, LM), (dealt, SHUFFLED))]
     asked = " and ".join(number(goal.stated) for goal in found.experiment.goals[:2])
     reads = "reads" if apart.value > 0 and apart.p_difference() < 1 - LEVEL else "is not shown to read"
     return [
-        f"{LM} {reads} the value: of pairs of molecules, one written for each of {asked}"
-        f"{f' {units}' if units else ''}, {shares[0]} have the larger value where it was asked for (50 % by chance); tuned on values dealt to other "
+        f"{LM} {reads} the value: of pairs of molecules, one written for each of {asked}{unit}, {shares[0]} have the "
+        "larger value where it was asked for (50 % by chance); tuned on values dealt to other "
         f"molecules, {shares[1]}."
     ]
 
