@@ -60,6 +60,8 @@ class Arm:
         Where the cost of a fit does not grow about linearly with the rows.
     note : str
         What a table of scores says beside its name.
+    by_name : bool
+        Whether it is fitted only where it is named: no group holds it.
     own : str
         The function of a user's own arm, as ``module:function``; its builder takes that as well.
     structureless, reads_text, tuned : bool
@@ -80,6 +82,7 @@ class Arm:
     structureless: bool = False
     reads_text: bool = False
     tuned: bool = False
+    by_name: bool = False
     kinds: tuple[Kind, ...] = ()  # of a mean; those of its builders otherwise
     own: str = ""
 
@@ -196,6 +199,16 @@ _ROWS = (
         _over_molecules("svr"),
         features=("descriptors",),
         growth=Growth(1.8, 0.03, 1),  # past the search a few fits on parts of the rows are added
+    ),
+    Arm(
+        "svr-counts",
+        "support vector machine, Tanimoto on Morgan counts",
+        "#98df8a",
+        BASELINE,
+        _over_molecules("svr_counts"),
+        features=("counts",),
+        growth=Growth(1.8, 0.03, 1),
+        by_name=True,
     ),
     Arm(
         "gp",

@@ -183,4 +183,5 @@ def arms() -> None:
     for name, arm in ARMS.items():
         grid.add_row(name, ", ".join(kind.name for kind in KINDS.values() if arm.is_for(kind)), arm.does)
     console.print(grid)
-    console.print("Groups: baselines, lm (language models), all. Your own: MODULE:FUNCTION.")
+    alone = ", ".join(name for name, arm in ARMS.items() if arm.by_name)
+    console.print(f"Groups: baselines, lm (language models), all. In no group: {alone}. Your own: MODULE:FUNCTION.")

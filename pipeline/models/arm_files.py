@@ -60,6 +60,8 @@ _TRUSTED = {
     "pipeline.arms.reactions.ReactionGaussianProcess",
     "pipeline.arms.reactions.ReactionGaussianProcessLabels",
     "pipeline.arms.reactions.VaryingFeatures",
+    "pipeline.arms.support_vectors.CountVectorLabels",
+    "pipeline.arms.support_vectors.CountVectors",
     "pipeline.arms.support_vectors.SupportVectorLabels",
     "pipeline.arms.support_vectors.SupportVectors",
     "sklearn.tree._tree.Tree",

@@ -122,6 +122,10 @@ def test_a_constant_context_and_an_unseen_value_do_no_harm():
 def test_names_groups_and_members():
     assert resolve_arms(["ensemble", "lm-head"], "regression") == ["mean", "ensemble", "lm-head"]
     assert resolve_arms(["baselines"], "classes")[0] == "majority"
+    assert resolve_arms(["baselines"], "regression") == (
+        ["mean", "ngram-ridge", "knn", "ridge", "rf-bits", "extratrees", "lightgbm", "svr", "gp", "ensemble"]
+    )
+    assert resolve_arms(["svr-counts", "ridge"], "regression") == ["mean", "ridge", "svr-counts"]
     assert fitted_arms("blend") == ("extratrees", "lightgbm", "gp", "lm-head")
     assert is_language_model("blend")
     assert not is_language_model("ensemble")

@@ -61,7 +61,8 @@ def test_a_changed_constant_of_a_baseline_changes_exactly_its_cells(before, edit
         "magpie-lightgbm", "magpie-ensemble", "composition-blend",
     }  # fmt: skip
     assert changed(before, edited("pipeline.arms.baselines", "NEIGHBOURS = 5", "NEIGHBOURS = 6")) == {"knn"}
-    assert changed(before, edited("pipeline.arms.support_vectors", "def _kernel(", "def _kernel(_=0, *, ")) == {"svr"}
+    machines = {"svr", "svr-counts"}
+    assert changed(before, edited("pipeline.arms.support_vectors", "FOLDS = 5", "FOLDS = 4")) == machines
     of_language_models = {"lm-frozen", "lm-head", "lm-text", "blend", "reaction-blend", "composition-blend"}
     assert changed(before, edited("pipeline.lm.engine", "LENGTH_STEP = 8", "LENGTH_STEP = 4")) == of_language_models
 
