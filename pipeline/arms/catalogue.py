@@ -19,6 +19,7 @@ from pipeline.tables.targets import CLASSES, REGRESSION
 CONTROL, BASELINE, LANGUAGE_MODEL = "control", "baseline", "language model"
 SEARCHED = 1_500  # training rows on which an arm of cubic cost searches its settings
 _OVER_MOLECULES = "pipeline.arms.baselines"
+_ON_PRETRAINED = "pipeline.arms.pretrained"
 _OVER_REACTIONS = "pipeline.arms.reactions"
 _OVER_COMPOSITIONS = "pipeline.arms.compositions"
 _LANGUAGE_MODELS = "pipeline.arms.language_model"
@@ -35,6 +36,7 @@ class Growth:
 
 
 CUBIC = Growth(2.2, 0.02, 2)  # past the search one factorisation alone grows
+MACHINES = Growth(1.8, 0.03, 1)  # past the search a few fits on parts of the rows are added
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class Arm:
         What a table of scores says beside its name.
     by_name : bool
         Whether it is fitted only where it is named: no group holds it.
+    extra : str
+        The optional extra that brings the packages that it needs.
     own : str
         The function of a user's own arm, as ``module:function``; its builder takes that as well.
     structureless, reads_text, tuned : bool
@@ -83,6 +87,7 @@ class Arm:
     reads_text: bool = False
     tuned: bool = False
     by_name: bool = False
+    extra: str = ""
     kinds: tuple[Kind, ...] = ()  # of a mean; those of its builders otherwise
     own: str = ""
 
@@ -96,8 +101,8 @@ class Arm:
         return partial(found, self.own) if self.own else found
 
 
-def _over_molecules(function: str) -> dict[Kind, str]:
-    return {MOLECULES: f"{_OVER_MOLECULES}:{function}"}
+def _over_molecules(function: str, module: str = _OVER_MOLECULES) -> dict[Kind, str]:
+    return {MOLECULES: f"{module}:{function}"}
 
 
 def _over_reactions(function: str) -> dict[Kind, str]:
@@ -198,7 +203,7 @@ _ROWS = (
         BASELINE,
         _over_molecules("svr"),
         features=("descriptors",),
-        growth=Growth(1.8, 0.03, 1),  # past the search a few fits on parts of the rows are added
+        growth=MACHINES,
     ),
     Arm(
         "svr-counts",
@@ -207,7 +212,7 @@ _ROWS = (
         BASELINE,
         _over_molecules("svr_counts"),
         features=("counts",),
-        growth=Growth(1.8, 0.03, 1),
+        growth=MACHINES,
         by_name=True,
     ),
     Arm(
@@ -218,6 +223,25 @@ _ROWS = (
         _over_molecules("gp"),
         features=("counts", "descriptors"),
         growth=CUBIC,
+    ),
+    Arm(
+        "minimol-ridge",
+        "linear model on features of MiniMol, a pretrained graph network",
+        "#c5b0d5",
+        BASELINE,
+        _over_molecules("minimol_ridge", _ON_PRETRAINED),
+        by_name=True,
+        extra="minimol",
+    ),
+    Arm(
+        "minimol-svr",
+        "support vector machine, RBF on features of MiniMol, a pretrained graph network",
+        "#5e60ce",
+        BASELINE,
+        _over_molecules("minimol_svr", _ON_PRETRAINED),
+        growth=MACHINES,
+        by_name=True,
+        extra="minimol",
     ),
     Arm(
         "ensemble",

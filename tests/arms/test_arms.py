@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from pipeline.arms.catalogue import BASELINE, MOLECULES, arms_of
+from pipeline.arms.catalogue import ARMS, BASELINE, MOLECULES, arms_of
 from pipeline.arms.gaussian_process import GaussianProcess, GaussianProcessLabels
 from pipeline.arms.ladder import fitted_arms, is_language_model, make_arm, resolve_arms
 from pipeline.errors import InputError
@@ -16,7 +16,7 @@ Y = np.array([len(s) + 0.1 * (i % 3) for i, s in enumerate(SMILES)])
 X = np.array(SMILES, dtype=object)
 
 
-BASELINES = [arm for arm in arms_of(MOLECULES, BASELINE) if arm != "ensemble"]
+BASELINES = [arm for arm in arms_of(MOLECULES, BASELINE) if arm != "ensemble" and not ARMS[arm].extra]
 
 
 @pytest.mark.parametrize("arm", ["mean", *BASELINES])

@@ -61,7 +61,7 @@ def test_a_changed_constant_of_a_baseline_changes_exactly_its_cells(before, edit
         "magpie-lightgbm", "magpie-ensemble", "composition-blend",
     }  # fmt: skip
     assert changed(before, edited("pipeline.arms.baselines", "NEIGHBOURS = 5", "NEIGHBOURS = 6")) == {"knn"}
-    machines = {"svr", "svr-counts"}
+    machines = {"svr", "svr-counts", "minimol-svr"}
     assert changed(before, edited("pipeline.arms.support_vectors", "FOLDS = 5", "FOLDS = 4")) == machines
     of_language_models = {"lm-frozen", "lm-head", "lm-text", "blend", "reaction-blend", "composition-blend"}
     assert changed(before, edited("pipeline.lm.engine", "LENGTH_STEP = 8", "LENGTH_STEP = 4")) == of_language_models
