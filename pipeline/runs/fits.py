@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.arms.catalogue import ARMS, EXTRAS
 from pipeline.arms.ladder import (
     CONTROLS,
     HEAD,
@@ -29,7 +30,7 @@ from pipeline.arms.ladder import (
     mean_of,
     reads_notation,
 )
-from pipeline.cells.cell import Cell, digest, measured
+from pipeline.cells.cell import Cell, digest, measured, version_of
 from pipeline.cells.reach import code_of
 from pipeline.cells.store import Store
 from pipeline.defaults import PLAIN
@@ -42,7 +43,7 @@ from pipeline.files import write_atomically
 from pipeline.lm.defaults import training_settings
 from pipeline.lm.pretrained import PretrainedAdapter, pretrained_adapter
 from pipeline.named import is_own
-from pipeline.runs.context import Context, Machine, language_model_inputs
+from pipeline.runs.context import Context, Machine, device_kind, language_model_inputs
 from pipeline.runs.held_out import (
     held_out_predictions,
     listed,
@@ -211,6 +212,10 @@ def fit_cell(context: Context, machine: Machine, split: Split, fold: Fold, arm: 
     if on_model:
         calibrated = context.config.calibrate_lm and not again
         inputs["language_model"] = training_inputs(context, machine, arm, len(fold.train)) | {"calibrated": calibrated}
+    if ARMS[arm].extra:
+        inputs["packages"] = {package: version_of(package) for package in EXTRAS[ARMS[arm].extra]}
+    if ARMS[arm].on_gpu:
+        inputs["device"] = device_kind()
     where = {"split": split.name, "repeat": fold.repeat, "fold": fold.fold}
     return Cell(
         MEAN if arm in MEANS else FIT,
