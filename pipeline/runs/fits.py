@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
@@ -181,14 +182,23 @@ def shared_features(table: Table) -> tuple[str, Callable[[Any], np.ndarray]]:
     return SHARED[table.kind]
 
 
+def costly_features(table: Table, arms: Iterable[str]) -> dict[str, Callable[[Any], np.ndarray]]:
+    """`shared_features`, and what some of these arms need besides that takes longer than their fit."""
+    found = dict([shared_features(table)])
+    for label, function in dict.fromkeys(ARMS[arm].computed for arm in arms if ARMS[arm].computed):
+        found[label] = resolve_name(function)
+    return found
+
+
 def compute_features(context: Context, machine: Machine, store: Store) -> None:
     """Compute what several arms share, with its progress, if one of them is still to be fitted."""
     without = (*LANGUAGE_MODELS, *CONTROLS.values(), *REACTION_CONTROLS)
-    if all(arm in without for _, _, arm in missing_fits(context, machine, store)):
+    missing = sorted({arm for _, _, arm in missing_fits(context, machine, store)} - set(without))
+    if not missing:
         return
-    label, compute = shared_features(context.table)
-    for smiles in machine.reporter.each(label)(context.table.frame["smiles"], len(context.table)):
-        compute([smiles])
+    for label, compute in costly_features(context.table, missing).items():
+        for smiles in machine.reporter.each(label)(context.table.frame["smiles"], len(context.table)):
+            compute([smiles])
 
 
 # -- what they depend on --

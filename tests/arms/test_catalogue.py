@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 
 import pandas as pd
@@ -33,6 +34,7 @@ def test_a_row_is_complete(arm):
     assert is_language_model(arm.name) == (arm.role == LANGUAGE_MODEL)
     assert not arm.extra or arm.extra in EXTRAS
     assert not arm.extra or arm.by_name, "a group holds what can be fitted everywhere"
+    assert not arm.computed or callable(pkgutil.resolve_name(arm.computed[1]))
     assert set(arm.features) <= set(features.compute_features(["CCO"], arm.features))
 
 

@@ -12,11 +12,14 @@ import pytest
 from rdkit import Chem
 
 from pipeline.arms.ladder import make_arm
+from pipeline.cells.store import Store
 from pipeline.errors import InputError
 from pipeline.features import pretrained, structures
 from pipeline.features.pretrained import minimol
 from pipeline.models.arm_files import ArmSetting, read_arm, write_arm
 from pipeline.prompts.templates import PromptTemplate
+from pipeline.runs.fits import compute_features
+from tests.cells.test_identity import prepared
 from tests.conftest import SMILES
 
 X = np.array(SMILES, dtype=object)
@@ -116,6 +119,14 @@ class TestWithThePackage:
         model.fit(inputs, frame["y"].to_numpy(), groups=frame["smiles"])
         cold, hot = (model.predict(inputs.assign(temperature=t)).mean() for t in ("20", "100"))
         assert 2 < hot - cold < 6  # 4
+
+    def test_they_are_computed_before_the_fits_of_a_run(self, fresh, alcohols):
+        run, machine = prepared(alcohols, alcohols.parent / "out", arms="ridge")
+        compute_features(run, machine, Store(run.folder))
+        assert "minimol" not in structures.remembered()
+        run, machine = prepared(alcohols, alcohols.parent / "out", arms="ridge,minimol-svr")
+        compute_features(run, machine, Store(run.folder))
+        assert set(structures.remembered()["minimol"]) == set(run.table.frame["smiles"])
 
     @pytest.mark.slow
     def test_nothing_is_written_into_the_home_of_the_user(self, tmp_path):
