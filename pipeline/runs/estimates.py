@@ -18,7 +18,7 @@ from pipeline.lm.defaults import training_settings
 from pipeline.prompts.numbers import NumberFormat
 from pipeline.prompts.templates import completion
 from pipeline.runs.context import Context, Machine
-from pipeline.runs.fits import missing_fits, shared_features
+from pipeline.runs.fits import costly_features, missing_fits
 from pipeline.runs.held_out import INNER_FOLD_ROWS, INNER_FOLDS
 from pipeline.splits.splitters import INNER_EDGES, Split
 from pipeline.tables.table import STRUCTURE
@@ -56,9 +56,13 @@ def probe(context: Context, machine: Machine) -> Probe:
     baseline: dict[str, Timed] = {}
     smiles = context.table.inputs[STRUCTURE]
     sample = smiles.iloc[np.linspace(0, len(smiles) - 1, 12).astype(int)]
+    computed = costly_features(context.table, leaves).values()
+    for compute in computed:
+        compute(sample.iloc[:1])  # what is loaded at the first one
     started = time.perf_counter()
-    shared_features(context.table)[1](sample)
-    per_molecule = (time.perf_counter() - started) / len(sample)
+    for compute in computed:
+        compute(sample)
+    per_molecule = (time.perf_counter() - started) / max(1, len(sample) - 1)
     for number, arm in enumerate(leaves):
         machine.reporter.step("timing a short probe", number, len(leaves))
         if arm in LANGUAGE_MODELS:
@@ -83,7 +87,8 @@ def _probe_baseline(context: Context, machine: Machine, arm: str) -> Timed:
         if found and len(rows) <= found[-1][0]:
             break
         X = context.table.inputs.loc[rows]
-        shared_features(context.table)[1](X[STRUCTURE])
+        for compute in costly_features(context.table, (arm,)).values():
+            compute(X[STRUCTURE])
         kind = context.table.kind
         made = make_arm(arm, context.task, seed=0, threads=machine.threads, kind=kind, columns=context.columns)
         started = time.perf_counter()

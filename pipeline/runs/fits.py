@@ -7,11 +7,13 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from pipeline.arms.catalogue import ARMS, EXTRAS
 from pipeline.arms.ladder import (
     CONTROLS,
     HEAD,
@@ -29,7 +31,7 @@ from pipeline.arms.ladder import (
     mean_of,
     reads_notation,
 )
-from pipeline.cells.cell import Cell, digest, measured
+from pipeline.cells.cell import Cell, digest, measured, version_of
 from pipeline.cells.reach import code_of
 from pipeline.cells.store import Store
 from pipeline.defaults import PLAIN
@@ -42,7 +44,7 @@ from pipeline.files import write_atomically
 from pipeline.lm.defaults import training_settings
 from pipeline.lm.pretrained import PretrainedAdapter, pretrained_adapter
 from pipeline.named import is_own
-from pipeline.runs.context import Context, Machine, language_model_inputs
+from pipeline.runs.context import Context, Machine, device_kind, language_model_inputs
 from pipeline.runs.held_out import (
     held_out_predictions,
     listed,
@@ -180,14 +182,23 @@ def shared_features(table: Table) -> tuple[str, Callable[[Any], np.ndarray]]:
     return SHARED[table.kind]
 
 
+def costly_features(table: Table, arms: Iterable[str]) -> dict[str, Callable[[Any], np.ndarray]]:
+    """`shared_features`, and what some of these arms need besides that takes longer than their fit."""
+    found = dict([shared_features(table)])
+    for label, function in dict.fromkeys(ARMS[arm].computed for arm in arms if ARMS[arm].computed):
+        found[label] = resolve_name(function)
+    return found
+
+
 def compute_features(context: Context, machine: Machine, store: Store) -> None:
     """Compute what several arms share, with its progress, if one of them is still to be fitted."""
     without = (*LANGUAGE_MODELS, *CONTROLS.values(), *REACTION_CONTROLS)
-    if all(arm in without for _, _, arm in missing_fits(context, machine, store)):
+    missing = sorted({arm for _, _, arm in missing_fits(context, machine, store)} - set(without))
+    if not missing:
         return
-    label, compute = shared_features(context.table)
-    for smiles in machine.reporter.each(label)(context.table.frame["smiles"], len(context.table)):
-        compute([smiles])
+    for label, compute in costly_features(context.table, missing).items():
+        for smiles in machine.reporter.each(label)(context.table.frame["smiles"], len(context.table)):
+            compute([smiles])
 
 
 # -- what they depend on --
@@ -211,6 +222,10 @@ def fit_cell(context: Context, machine: Machine, split: Split, fold: Fold, arm: 
     if on_model:
         calibrated = context.config.calibrate_lm and not again
         inputs["language_model"] = training_inputs(context, machine, arm, len(fold.train)) | {"calibrated": calibrated}
+    if ARMS[arm].extra:
+        inputs["packages"] = {package: version_of(package) for package in EXTRAS[ARMS[arm].extra]}
+    if ARMS[arm].on_gpu:
+        inputs["device"] = device_kind()
     where = {"split": split.name, "repeat": fold.repeat, "fold": fold.fold}
     return Cell(
         MEAN if arm in MEANS else FIT,

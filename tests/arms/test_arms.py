@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from pipeline.arms.catalogue import BASELINE, MOLECULES, arms_of
+from pipeline.arms.catalogue import ARMS, BASELINE, MOLECULES, arms_of
 from pipeline.arms.gaussian_process import GaussianProcess, GaussianProcessLabels
 from pipeline.arms.ladder import fitted_arms, is_language_model, make_arm, resolve_arms
 from pipeline.errors import InputError
@@ -16,7 +16,7 @@ Y = np.array([len(s) + 0.1 * (i % 3) for i, s in enumerate(SMILES)])
 X = np.array(SMILES, dtype=object)
 
 
-BASELINES = [arm for arm in arms_of(MOLECULES, BASELINE) if arm != "ensemble"]
+BASELINES = [arm for arm in arms_of(MOLECULES, BASELINE) if arm != "ensemble" and not ARMS[arm].extra]
 
 
 @pytest.mark.parametrize("arm", ["mean", *BASELINES])
@@ -122,6 +122,10 @@ def test_a_constant_context_and_an_unseen_value_do_no_harm():
 def test_names_groups_and_members():
     assert resolve_arms(["ensemble", "lm-head"], "regression") == ["mean", "ensemble", "lm-head"]
     assert resolve_arms(["baselines"], "classes")[0] == "majority"
+    assert resolve_arms(["baselines"], "regression") == (
+        ["mean", "ngram-ridge", "knn", "ridge", "rf-bits", "extratrees", "lightgbm", "svr", "gp", "ensemble"]
+    )
+    assert resolve_arms(["svr-counts", "ridge"], "regression") == ["mean", "ridge", "svr-counts"]
     assert fitted_arms("blend") == ("extratrees", "lightgbm", "gp", "lm-head")
     assert is_language_model("blend")
     assert not is_language_model("ensemble")

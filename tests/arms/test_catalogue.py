@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 
 import pandas as pd
 import pytest
 
-from pipeline.arms.catalogue import ARMS, BASELINE, CONTROL, KINDS, LANGUAGE_MODEL, MOLECULES
+from pipeline.arms.catalogue import ARMS, BASELINE, CONTROL, EXTRAS, KINDS, LANGUAGE_MODEL, MOLECULES
 from pipeline.arms.ladder import fitted_arms, is_language_model
 from pipeline.features import structures as features
 from pipeline.tables.targets import CLASSES, REGRESSION
@@ -31,6 +32,9 @@ def test_a_row_is_complete(arm):
     for member in arm.members:
         assert all(ARMS[member].is_for(kind) for kind in arm.kinds)
     assert is_language_model(arm.name) == (arm.role == LANGUAGE_MODEL)
+    assert not arm.extra or arm.extra in EXTRAS
+    assert not arm.extra or arm.by_name, "a group holds what can be fitted everywhere"
+    assert not arm.computed or callable(pkgutil.resolve_name(arm.computed[1]))
     assert set(arm.features) <= set(features.compute_features(["CCO"], arm.features))
 
 
@@ -55,6 +59,8 @@ QUICK = ("ridge",)  # the others are for the slow part
     ],
 )
 def test_an_arm_for_molecules_goes_from_a_fit_to_the_report_the_file_and_back(arm, alcohols, tiny_folder):
+    if arm.extra:
+        pytest.importorskip(EXTRAS[arm.extra][0].replace("-", "_"))
     task = () if REGRESSION in arm.tasks else ("--bins", 2)
     model = ("--model", tiny_folder, "--steps", 2) if is_language_model(arm.name) else ()
     done = run_small(alcohols, alcohols.parent / "out", "--split", "random", *task, *model, arms=arm.name)

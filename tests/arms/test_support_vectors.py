@@ -1,4 +1,4 @@
-"""The arm `svr`: what chooses its settings, and what odd tables do to it."""
+"""The arms `svr` and `svr-counts`: what chooses its settings, and what odd tables do to them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from sklearn.svm import SVC, SVR
 
 from pipeline.arms import support_vectors
 from pipeline.arms.ladder import make_arm
-from pipeline.arms.support_vectors import SupportVectorLabels, SupportVectors
+from pipeline.arms.support_vectors import CountVectorLabels, CountVectors, SupportVectorLabels, SupportVectors
+from pipeline.features.structures import morgan_counts, tanimoto
 from pipeline.models.arm_files import ArmSetting, read_arm, write_arm
 from pipeline.prompts.templates import PromptTemplate
 from tests.conftest import SMILES
@@ -19,30 +20,33 @@ Y = np.array([len(text) + 0.1 * (place % 3) for place, text in enumerate(SMILES)
 # Charges of the metals, of hydrogen, and the information content of a long chain are undefined.
 ODD = np.array(["[Na+].[Cl-]", "[H][H]", "O=[U]=O", "C" * 300], dtype=object)
 LABELS = np.where(np.median(Y) < Y, "long", "short")
+NUMBERS, CLASSES = (SupportVectors, CountVectors), (SupportVectorLabels, CountVectorLabels)
 
 
 def test_it_beats_the_mean_on_molecules_that_it_has_not_seen():
     held = np.arange(len(X)) % 4 == 0
     errors = {
         arm: np.abs(make_arm(arm, "regression", seed=0, threads=1).fit(X[~held], Y[~held]).predict(X[held]) - Y[held])
-        for arm in ("svr", "mean")
+        for arm in ("svr", "svr-counts", "mean")
     }
     assert errors["svr"].mean() < 0.3 * errors["mean"].mean()
+    assert errors["svr-counts"].mean() < 0.6 * errors["mean"].mean()
 
 
-def test_held_out_classes_get_chances_that_are_better_than_their_shares():
+@pytest.mark.parametrize(("kind", "share"), [(SupportVectorLabels, 0.5), (CountVectorLabels, 0.8)])
+def test_held_out_classes_get_chances_that_are_better_than_their_shares(kind, share):
     held = np.arange(len(X)) % 4 == 0
-    chances = SupportVectorLabels().fit(X[~held], LABELS[~held]).predict_proba(X[held])
+    chances = kind().fit(X[~held], LABELS[~held]).predict_proba(X[held])
     assert list(np.unique(LABELS)) == ["long", "short"]
     of_truth = np.where(LABELS[held] == "long", chances[:, 0], chances[:, 1])
-    assert -np.log(of_truth).mean() < 0.5 * np.log(2)
+    assert -np.log(of_truth).mean() < share * np.log(2)
     np.testing.assert_allclose(chances.sum(axis=1), 1.0, atol=1e-12)
 
 
 @pytest.mark.parametrize("part_rows", [5_000, 20])
-@pytest.mark.parametrize("kind", [SupportVectors, SupportVectorLabels])
+@pytest.mark.parametrize("kind", [*NUMBERS, *CLASSES])
 def test_what_is_read_back_predicts_the_same_to_the_last_digit(tmp_path, kind, part_rows):
-    labels = kind is SupportVectorLabels
+    labels = kind in CLASSES
     model = kind(part_rows=part_rows).fit(X, np.repeat(["a", "b", "c"], 16) if labels else Y)
     setting = ArmSetting("classes" if labels else "regression", (), PromptTemplate("y", ""), engine=lambda: None)
     again = read_arm(tmp_path, "svr", write_arm(tmp_path, "svr", model), setting)
@@ -61,19 +65,32 @@ def test_its_machines_score_as_those_of_scikit_learn():
         np.testing.assert_allclose(found, expected, atol=1e-2)  # libsvm stops at 1e-3
 
 
-@pytest.mark.parametrize("kind", [SupportVectors, SupportVectorLabels])
+def test_the_kernel_of_counts_is_that_of_the_gaussian_process():
+    rows, counts = CountVectors().fit(X, Y).features_.transform(X), morgan_counts(X)
+    expected = tanimoto(counts, counts).astype(float)
+    np.testing.assert_array_equal(CountVectors()._kernel(0.3, rows, rows), expected)
+    assert np.linalg.eigvalsh(expected).min() > -1e-5
+    beside = pd.DataFrame({"smiles": X, "solvent": ["a", "b"] * 24})
+    model = CountVectors().fit(beside, Y)
+    rows = model.features_.transform(beside)
+    apart = np.where(np.equal.outer(beside["solvent"].to_numpy(), beside["solvent"].to_numpy()), 1.0, np.exp(-0.3))
+    np.testing.assert_allclose(model._kernel(0.3, rows, rows), expected * apart)
+
+
+@pytest.mark.parametrize("kind", [*NUMBERS, *CLASSES])
 def test_its_inner_folds_hold_out_whole_groups(monkeypatch, kind):
     groups, seen = np.arange(len(X)) // 4, []
-    place = {row.tobytes(): number for number, row in enumerate(SupportVectors().fit(X, Y).features_.transform(X))}
+    y = LABELS if kind in CLASSES else Y
+    place = {row.tobytes(): number for number, row in enumerate(kind().fit(X, y).features_.transform(X))}
     assert len(place) == len(X)
     fit = support_vectors._machine
 
-    def noted(kind, setting, rows, target):
+    def noted(kind, setting, rows, target, kernel):
         seen.append({place[row.tobytes()] for row in rows})
-        return fit(kind, setting, rows, target)
+        return fit(kind, setting, rows, target, kernel)
 
     monkeypatch.setattr(support_vectors, "_machine", noted)
-    kind().fit(X, LABELS if kind is SupportVectorLabels else Y, groups=groups)
+    kind().fit(X, y, groups=groups)
     assert any(0 < len(rows) < len(X) for rows in seen)
     for rows in seen:
         assert all(sum(groups[row] == group for row in rows) in (0, 4) for group in range(12))
@@ -88,19 +105,21 @@ def test_groups_decide_the_settings():
     assert together.setting_ != SupportVectors().fit(smiles, y).setting_
 
 
-def test_a_prediction_does_not_depend_on_the_rows_beside_it():
-    model = SupportVectors().fit(X[:40], Y[:40])
+@pytest.mark.parametrize("kind", NUMBERS)
+def test_a_prediction_does_not_depend_on_the_rows_beside_it(kind):
+    model = kind().fit(X[:40], Y[:40])
     together = model.predict(X)
     np.testing.assert_allclose([model.predict(X[[place]])[0] for place in range(len(X))], together, atol=1e-9)
-    again = SupportVectors().fit(X[:40], Y[:40])
+    again = kind().fit(X[:40], Y[:40])
     np.testing.assert_array_equal(again.predict(X), together)
 
 
-def test_a_condition_reaches_it():
+@pytest.mark.parametrize("kind", NUMBERS)
+def test_a_condition_reaches_it(kind):
     rows = [(text, str(t), len(text) + 0.05 * t) for text in SMILES[:24] for t in (20, 60, 100)]
     frame = pd.DataFrame(rows, columns=["smiles", "temperature", "y"])
     inputs = frame[["smiles", "temperature"]]
-    model = SupportVectors().fit(inputs, frame["y"].to_numpy(), groups=frame["smiles"])
+    model = kind().fit(inputs, frame["y"].to_numpy(), groups=frame["smiles"])
     cold, hot = (model.predict(inputs.assign(temperature=t)).mean() for t in ("20", "100"))
     assert 2 < hot - cold < 6  # 4
 
@@ -116,8 +135,9 @@ def test_a_condition_reaches_it():
     ],
     ids=["constant target", "five rows", "one row", "constant features", "undefined descriptors"],
 )
-def test_an_odd_table_of_numbers_gives_finite_predictions(smiles, y):
-    predicted = SupportVectors().fit(smiles, y, groups=smiles).predict(np.array([*smiles, "c1ccccc1"], dtype=object))
+@pytest.mark.parametrize("kind", NUMBERS)
+def test_an_odd_table_of_numbers_gives_finite_predictions(kind, smiles, y):
+    predicted = kind().fit(smiles, y, groups=smiles).predict(np.array([*smiles, "c1ccccc1"], dtype=object))
     assert np.isfinite(predicted).all()
     assert y.min() - 3 <= predicted.min() <= predicted.max() <= y.max() + 3
     if y.min() == y.max():
@@ -136,8 +156,9 @@ def test_an_odd_table_of_numbers_gives_finite_predictions(smiles, y):
     ids=["five rows", "two rows", "classes of one row", "constant features", "undefined descriptors"],
 )
 @pytest.mark.parametrize("bound", [5_000, 10])
-def test_an_odd_table_of_classes_gives_probabilities(smiles, y, bound):
-    model = SupportVectorLabels(grid_rows=bound, part_rows=bound).fit(smiles, y, groups=smiles)
+@pytest.mark.parametrize("kind", CLASSES)
+def test_an_odd_table_of_classes_gives_probabilities(kind, smiles, y, bound):
+    model = kind(grid_rows=bound, part_rows=bound).fit(smiles, y, groups=smiles)
     chances = model.predict_proba(smiles)
     assert chances.shape == (len(smiles), len(set(y)))
     assert ((chances >= 0) & (chances <= 1)).all()

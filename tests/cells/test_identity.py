@@ -61,7 +61,8 @@ def test_a_changed_constant_of_a_baseline_changes_exactly_its_cells(before, edit
         "magpie-lightgbm", "magpie-ensemble", "composition-blend",
     }  # fmt: skip
     assert changed(before, edited("pipeline.arms.baselines", "NEIGHBOURS = 5", "NEIGHBOURS = 6")) == {"knn"}
-    assert changed(before, edited("pipeline.arms.support_vectors", "def _kernel(", "def _kernel(_=0, *, ")) == {"svr"}
+    machines = {"svr", "svr-counts", "minimol-svr"}
+    assert changed(before, edited("pipeline.arms.support_vectors", "FOLDS = 5", "FOLDS = 4")) == machines
     of_language_models = {"lm-frozen", "lm-head", "lm-text", "blend", "reaction-blend", "composition-blend"}
     assert changed(before, edited("pipeline.lm.engine", "LENGTH_STEP = 8", "LENGTH_STEP = 4")) == of_language_models
 
@@ -187,13 +188,26 @@ def test_the_number_type_is_decided_once_for_a_folder(alcohols, tiny_folder, mon
 
 
 def test_another_kind_of_device_is_another_cell(alcohols, tiny_folder, monkeypatch):
-    given = {"arms": "ridge,lm-head", "model": str(tiny_folder), "dtype": "float32"}
+    names = ("lm-head", "chemprop", "ridge")
+    given = {"arms": ",".join(names), "model": str(tiny_folder), "dtype": "float32"}
     run, machine = prepared(alcohols, alcohols.parent / "out", **given)
-    here = cell_of(run, machine, "lm-head").id, cell_of(run, machine, "ridge").id
-    monkeypatch.setattr(context, "device_kind", lambda: "cuda")
-    there = cell_of(run, machine, "lm-head").id, cell_of(run, machine, "ridge").id
-    assert there[0] != here[0]
-    assert there[1] == here[1]
+    here = {name: cell_of(run, machine, name).id for name in names}
+    for module in (context, fits):
+        monkeypatch.setattr(module, "device_kind", lambda: "cuda")
+    there = {name: cell_of(run, machine, name).id for name in names}
+    assert {name for name in names if there[name] != here[name]} == {"lm-head", "chemprop"}
+
+
+def test_a_new_version_of_an_extra_is_another_cell_of_its_arms_alone(alcohols, monkeypatch):
+    names = ("minimol-ridge", "minimol-svr", "chemprop", "ridge")
+    run, machine = prepared(alcohols, alcohols.parent / "out", arms=",".join(names))
+    before = {name: cell_of(run, machine, name).id for name in names}
+    monkeypatch.setattr(fits, "version_of", lambda package: "0" if package == "onnxruntime" else "1")
+    first = {name: cell_of(run, machine, name).id for name in names}
+    monkeypatch.setattr(fits, "version_of", lambda package: "1")
+    other = {name: cell_of(run, machine, name).id for name in names}
+    assert {name for name in names if first[name] != other[name]} == {"minimol-ridge", "minimol-svr"}
+    assert first["ridge"] == before["ridge"]
 
 
 def test_a_new_version_of_a_package_is_another_cell(alcohols, monkeypatch):
