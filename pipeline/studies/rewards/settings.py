@@ -35,7 +35,7 @@ class Settings(ClosedWorldSettings):
     steps: int = study_setting(6, "Optimiser steps of each round.", least=1, quick=3)
     reactions: int = study_setting(4, "Training reactions of each step, drawn by seed.", least=1)
     group: int = study_setting(16, "Proposals for each reaction of a step.", least=2, quick=8)
-    rate: float = study_setting(5e-4, "Learning rate of the training by reward.", least=0)
+    rate: float = study_setting(1e-4, "Learning rate of the training by reward.", least=0)
     written: int = study_setting(24, "Proposals for each held-out reaction.", least=2, quick=8)
     best_of: int = study_setting(
         8, "The first so many of them are put in order by a verifier, for comparison.", least=2
