@@ -17,7 +17,7 @@ from pipeline.settings.reading import make_config
 from pipeline.studies.rewards import study, work
 from pipeline.studies.rewards.experiment import Experiment, prepare
 from pipeline.studies.rewards.findings import START, Findings, detectable, sentences
-from pipeline.studies.rewards.page import sections
+from pipeline.studies.rewards.page import COLOURS, drawn, sections
 from pipeline.studies.rewards.settings import DECOYS, FAILURES, REWARDS, SUCCESSES, TRUTH, Settings
 from tests.studies.made import contents_of
 from tests.test_run import chemtune
@@ -147,13 +147,17 @@ def test_all_rewards_begin_alike_and_are_on_the_page(world, tmp_path, tiny_folde
         assert set(one["start"]) == set(one["ends"]) == set(one["training"]) == set(REWARDS)
         assert len({tuple(part["true"]) for part in one["start"].values()}) == 1
     found = Findings(experiment, contents)
+    assert list(found.training["reward"].unique()) == list(REWARDS)
+    assert found.training["score"].between(0, 1).all()
     assert set(found.proposers) == {
         START, *REWARDS, "popular", "random", *(f"best by {name}" for name in (FAILURES, DECOYS, SUCCESSES)),
     }  # fmt: skip
     none = pd.DataFrame({"seconds": [], "peak_mb": []})
     page = write_page([Part(experiment.context, "rewards", [], sections(found), "chemtune", none, {})], tmp_path)
     said = page.read_text(encoding="utf-8")
+    figure = drawn(found)
     for name in REWARDS:
+        assert figure.count(COLOURS[name]) >= 4  # two lines and their points
         assert f"Rewarded by {name}" in said
 
 

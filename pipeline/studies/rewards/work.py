@@ -142,7 +142,7 @@ def _trained(
         writer.improve(drawn.tolist(), rewarded, settings.group, settings.rate)
         writer.seed += 1
         said, called, true = np.array(seen, dtype=np.float64).mean(axis=0).tolist()
-        found.append({"reward": said, "called": called, "true": true, "written": len(seen)})
+        found.append({"score": said, "called": called, "true": true, "written": len(seen)})
     return found
 
 
