@@ -137,6 +137,7 @@ def test_a_reward_that_says_the_same_of_everything_teaches_nothing(world, tmp_pa
     assert (found.values(FAILURES) == found.values(START)).all()
     assert list(found.compared.query("proposals == @FAILURES")["shown"]) == [0]
     assert "which can be chance" in sentences(found)[1]
+    assert not any("By the spread that was found" in sentence for sentence in sentences(found))
 
 
 def test_all_rewards_begin_alike_and_are_on_the_page(world, tmp_path, tiny_folder):

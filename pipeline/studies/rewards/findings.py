@@ -215,7 +215,7 @@ def _of_best(found: Findings, rows: Mapping[str, Mapping[Any, Any]]) -> str:
 
 def _smallest(found: Findings) -> str:
     least = found.compared.loc[found.compared["proposals"].isin(found.rewards), "smallest"].max()
-    if not np.isfinite(least):
+    if not least > 0:  # not known, or no proposal changed
         return ""
     return (
         f"By the spread that was found, a change of {100 * least:.0f} points would be shown in four of five such "
