@@ -44,9 +44,9 @@ class StatedValue(nn.Module):
     def __init__(self, values: Sequence[float], width: int) -> None:
         super().__init__()
         known = np.asarray(values, dtype=np.float64)
-        known = known[np.isfinite(known)]
-        self.register_buffer("centre", torch.tensor(float(known.mean()) if len(known) else 0.0))
-        self.register_buffer("scale", torch.tensor((float(known.std()) if len(known) else 0.0) or 1.0))
+        known = known[np.isfinite(known)] if np.isfinite(known).any() else np.zeros(1)
+        self.register_buffer("centre", torch.tensor(float(known.mean())))
+        self.register_buffer("scale", torch.tensor(float(known.std()) or 1.0))
         self.read = nn.Linear(1, _UNITS)
         nn.init.normal_(self.read.weight, std=1.5)  # so that the units bend within the values there are
         nn.init.uniform_(self.read.bias, -2.0, 2.0)

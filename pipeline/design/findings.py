@@ -18,7 +18,7 @@ from pipeline.evaluation.bootstrap import group_weights
 from pipeline.evaluation.estimates import Estimate, signs
 from pipeline.evaluation.metrics import auroc
 from pipeline.evaluation.numbers import Interval
-from pipeline.evaluation.seeded import APART, SHARE, bounded_interval, rarer
+from pipeline.evaluation.seeded import APART, SHARE, bounded_interval
 from pipeline.proposing.constraints import sa_score
 from pipeline.proposing.drawing import INVALID, KNOWN, NEW, REPEATED, UNWANTED, Draw
 from pipeline.proposing.goals import ASKED, EDGE, Goal
@@ -120,7 +120,7 @@ class Findings:
         the larger value stands where it was asked for: one half where nothing is read."""
         asked, edge = self.experiment.goals[:2]
         above, below = (edge, asked) if edge.stated > asked.stated else (asked, edge)
-        found, groups = [], []
+        found, count = [], 0
         for pair in zip(self.runs.get((arm, above.name), []), self.runs.get((arm, below.name), []), strict=False):
             values = [own[np.isfinite(own)] for own in map(self.values, pair)]
             if not all(map(len, values)):
@@ -129,13 +129,13 @@ class Findings:
             each = np.arange(len(is_above))
             weights = np.vstack([np.ones((1, len(each))), group_weights(each, self.experiment.seed)])
             found.append(auroc(is_above, np.concatenate(values), weights))
-            groups.append(rarer(is_above, each))
+            count += min(map(len, values))  # which the rarer side tells
         if len(found) >= FEW_SEEDS:
             return Estimate.of_mean(np.array([own[0] for own in found]))
         if not found:
             return Estimate(float("nan"), float("nan"), float("nan"))
         mean = np.mean(found, axis=0)
-        return Estimate.over_groups(float(mean[0]), mean[1:], np.arange(sum(map(len, groups))))
+        return Estimate.over_groups(float(mean[0]), mean[1:], np.arange(count))
 
     # -- curves --
 

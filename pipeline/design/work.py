@@ -224,7 +224,7 @@ def check(context: Context, machine: Machine, cell: Cell, needed: Sequence[Mappi
             look_at(truth, _liked(experiment, machine, goal, [draw for draw in draws if draw["status"] == NEW])[:calls])
         else:
             draws = _until(draws, calls)
-            look_at(truth, [draw for draw in draws if draw["status"] == NEW][:calls])
+            look_at(truth, [draw for draw in draws if draw["status"] == NEW])
     return made | {"draws": draws}
 
 

@@ -13,9 +13,8 @@ from pipeline.errors import InputError
 from pipeline.reporter import Reporter
 from pipeline.runs.context import Context
 from pipeline.settings.run import RunConfig
-from pipeline.studies.negatives import decoys
 from pipeline.studies.negatives.experiment import DOSE, FIXED_POSITIVES, RECOMBINED, Training
-from pipeline.studies.negatives.trainings import heading, left_out
+from pipeline.studies.negatives.trainings import heading
 from pipeline.studies.rewards.settings import DECOYS, FAILURES, SUCCESSES, TRUTH, Settings
 from pipeline.studies.verifier import experiment as verifier
 from pipeline.studies.verifier.experiment import ALL_FAILURES, ClosedWorld, Question
@@ -65,12 +64,6 @@ class Experiment(ClosedWorld[Settings]):
         assert reward == SUCCESSES
         return Training(NEIGHBOURS, learner, FIXED_POSITIVES, None, seed)
 
-    @property
-    def rewards(self) -> list[str]:
-        """Those that this table allows: stand-ins for failures need a product, and successes to hide."""
-        allowed = decoys.PRODUCT in self.table.components and not any(map(left_out, self.parts))
-        return [name for name in self.settings.rewards if name != DECOYS or allowed]
-
 
 def prepare(config: RunConfig, settings: Settings, reporter: Reporter) -> Context:
     """The table and its folds.
@@ -80,12 +73,13 @@ def prepare(config: RunConfig, settings: Settings, reporter: Reporter) -> Contex
     InputError
         As the study of verifiers, or if not one verifier is named that is no language model.
     """
-    context = verifier.prepare(config, settings, reporter)
-    verifiers = Experiment.of(context).verifiers
+    context = verifier.prepare(config, settings, reporter, Experiment)
+    experiment = Experiment.of(context)
+    verifiers = experiment.verifiers
     if len(verifiers) != 1 or is_language_model(verifiers[0]):
         raise InputError(f"arms is {', '.join(settings.arms)}; name one verifier that is no language model")
-    found = Experiment.of(context).rewards
-    for name in settings.rewards:
-        if name not in found:
-            reporter.say(f"Left out: the reward by {name}, for which this table has no product or too few successes.")
-    return replace(context, settings=replace(settings, rewards=tuple(found)))
+    if DECOYS in settings.rewards and not experiment.decoyed:
+        reporter.say(f"Left out: the reward by {DECOYS}, for which this table has no product or too few successes.")
+        rewards = tuple(name for name in settings.rewards if name != DECOYS)
+        context = replace(context, settings=replace(settings, rewards=rewards))
+    return context

@@ -17,6 +17,7 @@ from pipeline.evaluation.seeded import APART, SHARE, bounded_interval, over_seed
 from pipeline.studies.rewards.experiment import Experiment
 from pipeline.studies.rewards.settings import TRUTH
 from pipeline.studies.rewards.work import BEST, POPULAR, RANDOM
+from pipeline.studies.verifier.experiment import Question
 from pipeline.studies.words import RESAMPLES, few_groups, in_percent, one_seed
 
 START = "start"
@@ -37,14 +38,18 @@ class Findings:
     contents: Sequence[Mapping[str, Any]]
 
     @property
-    def rewards(self) -> list[str]:
-        return self.experiment.rewards
+    def rewards(self) -> tuple[str, ...]:
+        return self.experiment.settings.rewards
+
+    @cached_property
+    def tested(self) -> list[Question]:
+        """All tested reactions, fold by fold. Length n."""
+        return [one for fold in range(len(self.experiment.parts)) for one in self.experiment.tested(fold)]
 
     @cached_property
     def groups(self) -> np.ndarray:
         """The held-out combination of each tested reaction. Shape (n,)."""
-        parts = range(len(self.experiment.parts))
-        return np.array([one.group for fold in parts for one in self.experiment.tested(fold)], dtype=object)
+        return np.array([one.group for one in self.tested], dtype=object)
 
     @cached_property
     def _weights(self) -> np.ndarray:
@@ -133,23 +138,16 @@ class Findings:
 
     def predictions(self) -> pd.DataFrame:
         """The share of successes of each tested reaction, by seed and by what proposes."""
-        questions = [(fold, one) for fold in range(len(self.experiment.parts)) for one in self.experiment.tested(fold)]
-        parts = []
-        for what in self.proposers:
-            for seed, values in enumerate(self.values(what)):
-                parts.append(
-                    pd.DataFrame(
-                        {
-                            "row_id": [one.row for _, one in questions],
-                            "dataset": self.experiment.table.name,
-                            "fold": [fold for fold, _ in questions],
-                            "seed": seed,
-                            "group": [one.group for _, one in questions],
-                            "proposals": what,
-                            "success": values,
-                        }
-                    )
-                )
+        asked = {
+            "row_id": [one.row for one in self.tested],
+            "dataset": self.experiment.table.name,
+            "fold": [one.fold for one in self.tested],
+        }
+        parts = [
+            pd.DataFrame(asked | {"seed": seed, "group": self.groups, "proposals": what, "success": values})
+            for what in self.proposers
+            for seed, values in enumerate(self.values(what))
+        ]
         return pd.concat(parts, ignore_index=True)
 
 

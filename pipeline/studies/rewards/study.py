@@ -35,7 +35,7 @@ def described(context: Context) -> list[str]:
     experiment = Experiment.of(context)
     count = sum(len(experiment.tested(fold)) for fold in range(len(experiment.parts)))
     return [
-        f"{count} held-out reactions; rewards {', '.join(experiment.rewards)}; verifier "
+        f"{count} held-out reactions; rewards {', '.join(context.settings.rewards)}; verifier "
         f"{', '.join(experiment.verifiers)}. Folder: {context.folder}",
         f"So many reactions show a change of {detectable(count):.0f} points in four of five such studies, if reactions "
         "differ as usual.",

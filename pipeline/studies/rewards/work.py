@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from pipeline.arms.ladder import LANGUAGE_MODEL_CODE
-from pipeline.cells.cell import Cell, digest, measured
+from pipeline.cells.cell import Cell, measured
 from pipeline.cells.reach import code_of
 from pipeline.runs.context import Context, Machine, language_model_inputs
 from pipeline.runs.fits import OBJECTS
@@ -20,9 +20,9 @@ from pipeline.studies.negatives.work import judge_of
 from pipeline.studies.rewards.experiment import WRITER_ARM, Experiment
 from pipeline.studies.rewards.settings import TRUTH
 from pipeline.studies.rewards.writer import ConditionWriter
-from pipeline.studies.verifier.experiment import known_successes
+from pipeline.studies.verifier.experiment import known_successes, popularity
 from pipeline.studies.verifier.generator import generator_template
-from pipeline.studies.verifier.work import row_of
+from pipeline.studies.verifier.work import inputs_of_fold, row_of
 
 WORK = "pipeline.studies.rewards.work:reward"
 Values = tuple[str, ...] | None
@@ -43,17 +43,12 @@ def plan(context: Context, machine: Machine) -> list[Cell]:
 
 
 def _cell(experiment: Experiment, machine: Machine, fold: int, seed: int) -> Cell:
-    asked, part = experiment.settings, experiment.parts[fold]
-    inputs = {
-        "code": [
-            code_of(WORK, *OBJECTS, *LANGUAGE_MODEL_CODE),
-            *(code_of_learner(WORK, learner) for learner in experiment.verifiers),
-        ],
-        "table": experiment.table.fingerprint(),
-        "rows": digest(sorted(part.train), part.test),
+    asked = experiment.settings
+    verifiers = [code_of_learner(WORK, learner) for learner in experiment.verifiers]
+    code = [code_of(WORK, *OBJECTS, *LANGUAGE_MODEL_CODE), *verifiers]
+    inputs = inputs_of_fold(experiment, fold, code) | {
         "language_model": language_model_inputs(experiment.context, machine),
-        "seed": experiment.seed,
-        "settings": [asked.success, asked.positives, asked.propose, asked.generator_steps, asked.rewards],
+        "settings": [asked.propose, asked.generator_steps, asked.rewards],
         "training": [asked.rounds, asked.steps, asked.reactions, asked.group, asked.rate],
         "tested": [asked.written, asked.best_of, [question.row for question in experiment.tested(fold)]],
     }
@@ -71,7 +66,7 @@ def reward(context: Context, machine: Machine, cell: Cell, needed: Sequence[Mapp
     made: dict[str, Any] = {"training": {}, "ends": {}}
     with measured(made):
         writer = _tuned(experiment, machine, cell)
-        rewards = {name: _reward(experiment, machine, fold, name, seed) for name in experiment.rewards}
+        rewards = {name: _reward(experiment, machine, fold, name, seed) for name in experiment.settings.rewards}
         written = _written(experiment, writer, fold, seed)
         made["start"] = {name: _tested(experiment, fold, written, rewards[name]) for name in rewards}
         made["others"] = _others(experiment, fold, seed, written, rewards)
@@ -173,7 +168,8 @@ def _others(
 ) -> dict[str, list[float]]:
     """For each held-out reaction whether other proposals succeed: the most popular conditions, any at random, and of
     the first that the generator wrote the one that a verifier likes best."""
-    popular = _most_popular(experiment, fold, seed)
+    counts = popularity(experiment, fold, seed)
+    popular = min(counts, key=lambda values: (-counts[values], values))
     world = experiment.combinations[fold]
     found: dict[str, list[float]] = {POPULAR: [], RANDOM: []}
     for question, values in zip(experiment.tested(fold), written, strict=True):
@@ -185,11 +181,3 @@ def _others(
                 best = first[int(np.argmax([good for good, _ in judged(question.row, first)]))]
                 found.setdefault(f"{BEST}{name}", []).append(float(experiment.succeeded(question.row, best)))
     return found
-
-
-def _most_popular(experiment: Experiment, fold: int, seed: int) -> tuple[str, ...]:
-    """The conditions of most known successes."""
-    known = known_successes(experiment, fold, seed)
-    rows = experiment.table.inputs.loc[known, list(experiment.settings.propose)]
-    counts = rows.value_counts(sort=False).sort_index().sort_values(ascending=False, kind="stable")
-    return tuple(map(str, counts.index[0]))

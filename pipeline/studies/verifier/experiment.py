@@ -131,6 +131,11 @@ class ClosedWorld(StudyExperiment[Asked]):
         return Counter(self.stated(row) for row, success in self.outcomes.values() if success)
 
     @cached_property
+    def decoyed(self) -> bool:
+        """Whether stand-ins for failures can be made: there is a product, and there are enough successes to hide."""
+        return decoys.PRODUCT in self.table.components and not any(map(left_out, self.parts))
+
+    @cached_property
     def combinations(self) -> list[list[tuple[str, ...]]]:
         """Per fold, every combination of the values that the proposed components have in its training rows, sorted."""
         X, found = self.table.inputs, []
@@ -144,7 +149,12 @@ class Experiment(ClosedWorld[VerifierSettings]):
     """What the study of verifiers asks."""
 
 
-def prepare(config: RunConfig, settings: ClosedWorldSettings, reporter: Reporter) -> Context:
+def prepare(
+    config: RunConfig,
+    settings: ClosedWorldSettings,
+    reporter: Reporter,
+    world: type[ClosedWorld[Any]] = Experiment,
+) -> Context:
     """The table and its folds.
 
     Raises
@@ -163,7 +173,7 @@ def prepare(config: RunConfig, settings: ClosedWorldSettings, reporter: Reporter
     # With the generator as an arm that reads prompts, for its limit of tokens.
     limited = with_rows(Context(config, table, (), (*verifiers, GENERATOR_ARM), settings=settings))
     context = with_splits(limited, reporter)
-    count = len(ClosedWorld(context, _parts(context)).combinations[0])
+    count = len(world.of(context).combinations[0])
     if count > MOST_COMBINATIONS:
         raise InputError(
             f"{', '.join(settings.propose)}: {count} combinations; propose fewer components with --propose (at most "
@@ -209,13 +219,12 @@ def checks(experiment: Experiment) -> list[Check]:
     Where those with decoys know fewer successes than the others, each learner has a control that knows as few.
     """
     learners = sorted(experiment.verifiers, key=is_language_model)
-    decoyed = decoys.PRODUCT in experiment.table.components and not any(map(left_out, experiment.parts))
     doses = experiment.settings.doses
     found = []
     for learner in learners:
-        if decoyed:
+        if experiment.decoyed:
             found.append(Check(learner, None))
-        if decoyed and any(heading(part, RECOMBINED) == FEW_KNOWN for part in experiment.parts):
+        if experiment.decoyed and any(heading(part, RECOMBINED) == FEW_KNOWN for part in experiment.parts):
             found.append(Check(learner, max(doses), few=True))
         found += [Check(learner, dose) for dose in doses]
     return found
@@ -225,3 +234,10 @@ def known_successes(experiment: ClosedWorld[Any], fold: int, seed: int) -> list[
     """The successes that the generator and the verifiers of a fold are trained on."""
     anything = Check(experiment.verifiers[0], ALL_FAILURES)
     return draw(experiment.parts[fold], anything.training(seed)).positives
+
+
+def popularity(experiment: ClosedWorld[Any], fold: int, seed: int) -> Counter[tuple[str, ...]]:
+    """How many of the known successes each combination of the proposed components has."""
+    known = known_successes(experiment, fold, seed)
+    rows = experiment.table.inputs.loc[known, list(experiment.settings.propose)].to_numpy(dtype=object)
+    return Counter(map(tuple, rows))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +15,7 @@ from pipeline.evaluation.metrics import divide
 from pipeline.evaluation.numbers import Interval
 from pipeline.evaluation.seeded import APART, SHARE, Bounds, bounded_interval, over_seeds
 from pipeline.report.sections import interval_where
-from pipeline.studies.verifier.experiment import Check, Experiment, Question, checks, known_successes
+from pipeline.studies.verifier.experiment import Check, Experiment, Question, checks, popularity
 from pipeline.studies.verifier.work import PROPOSE, candidates, check_of
 from pipeline.studies.words import RESAMPLES, can_be_chance, few_groups, in_percent, one_seed
 
@@ -102,7 +101,7 @@ def generator_line(cell: Mapping[str, Any]) -> str:
 def _answered(
     experiment: Experiment, fold: int, seed: int, cell: Mapping[str, Any], by_check: Mapping[Check, Mapping[str, Any]]
 ) -> list[Answered]:
-    counts = _popularity(experiment, fold, seed)
+    counts = popularity(experiment, fold, seed)
     found = []
     questions = experiment.asked(fold)
     known_combinations = set(experiment.combinations[fold])
@@ -129,13 +128,6 @@ def _answered(
             )
         )
     return found
-
-
-def _popularity(experiment: Experiment, fold: int, seed: int) -> dict[tuple[str, ...], int]:
-    """How many of the known successes each combination of the proposed components has."""
-    known = known_successes(experiment, fold, seed)
-    rows = experiment.table.inputs.loc[known, list(experiment.settings.propose)].to_numpy(dtype=object)
-    return Counter(map(tuple, rows))
 
 
 # -- metrics ---------------------------------------------------------------------------------

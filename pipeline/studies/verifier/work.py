@@ -36,7 +36,8 @@ def plan(context: Context, machine: Machine) -> list[Cell]:
     return found
 
 
-def _inputs(experiment: Experiment, fold: int, code: str) -> dict[str, Any]:
+def inputs_of_fold(experiment: ClosedWorld[Any], fold: int, code: Any) -> dict[str, Any]:
+    """What all that is trained on a fold depends on."""
     part = experiment.parts[fold]
     return {
         "code": code,
@@ -51,7 +52,7 @@ def _inputs(experiment: Experiment, fold: int, code: str) -> dict[str, Any]:
 def generator_cell(experiment: Experiment, machine: Machine, fold: int, seed: int) -> Cell:
     """The cell of a generator, which is tuned on the successes of the training rows of a fold."""
     settings, code = experiment.settings, code_of(PROPOSE, *OBJECTS, *LANGUAGE_MODEL_CODE)
-    inputs = _inputs(experiment, fold, code) | {
+    inputs = inputs_of_fold(experiment, fold, code) | {
         "language_model": language_model_inputs(experiment.context, machine),
         "settings": [settings.propose, settings.temperatures, settings.samples, settings.generator_steps],
         "questions": [question.row for question in experiment.asked(fold)],
@@ -101,7 +102,7 @@ def candidates(experiment: Experiment, fold: int, proposed: Sequence[Any]) -> li
 def verifier_cell(experiment: Experiment, machine: Machine, check: Check, generator: Cell) -> Cell:
     """The cell of a verifier, which scores what the generator of its fold proposes."""
     fold, seed = generator.tags["fold"], generator.tags["seed"]
-    inputs = _inputs(experiment, fold, code_of_learner(VERIFY, check.learner))
+    inputs = inputs_of_fold(experiment, fold, code_of_learner(VERIFY, check.learner))
     inputs["lm_steps"] = experiment.settings.lm_steps
     on_model = is_language_model(check.learner)
     if on_model:
