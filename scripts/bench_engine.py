@@ -94,9 +94,8 @@ def validator(job: dict[str, Any], recipe: str) -> Callable[[dict[str, Any]], fl
     """From an adapter's weights to the mean absolute error on the validation rows, read like `lm-text` reads."""
     from pipeline.arms.text_arms import TextRegressor
     from pipeline.defaults import WHOLE
-    from pipeline.lm.defaults import LAYERS
+    from pipeline.lm.defaults import LAYERS, TrainingSettings
     from pipeline.lm.engine import Engine
-    from pipeline.lm.training import TrainingSettings
 
     depth, trained = LAYERS["lm-text"] if recipe == "ours" else (None, 10_000)
     template = job["template"] if recipe == "ours" else replace(job["template"], tokenization=WHOLE)

@@ -27,10 +27,10 @@ from pipeline.cells.cell import versions
 from pipeline.defaults import DEFAULT_MODEL
 from pipeline.features.structures import descriptors
 from pipeline.files import sha256, write_atomically
-from pipeline.lm.defaults import LAYERS
+from pipeline.lm.defaults import LAYERS, TrainingSettings
 from pipeline.lm.engine import Engine
 from pipeline.lm.rows import Rows
-from pipeline.lm.training import TrainingSettings, pooled, train
+from pipeline.lm.training import pooled, train
 from pipeline.lm.weights import weights_identity
 from pipeline.prompts.templates import PromptTemplate
 from pipeline.reporter import Reporter

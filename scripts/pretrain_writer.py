@@ -27,10 +27,9 @@ from pipeline.arms.writing import ANY_VALUE, OPENING, MoleculeWriter
 from pipeline.cells.cell import versions
 from pipeline.defaults import AUTO, DEFAULT_MODEL
 from pipeline.files import sha256, write_atomically
-from pipeline.lm.defaults import LAYERS
+from pipeline.lm.defaults import LAYERS, TrainingSettings
 from pipeline.lm.engine import Engine
 from pipeline.lm.pretrained import pretrained_adapter
-from pipeline.lm.training import TrainingSettings
 from pipeline.lm.weights import weights_identity
 from pipeline.prompts.templates import PromptTemplate
 from scripts.pretrain_adapter import structures, without_variants

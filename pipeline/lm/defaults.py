@@ -60,10 +60,10 @@ validation rows of band_gap, 53 % of whose gaps are 0, it has 0.71 eV and the me
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from pipeline.lm.training import TrainingSettings
-
+POOLINGS = {"mean": 0.0, "sqrt": 0.5, "sum": 1.0}  # the power of the number of tokens that the mean is multiplied by
 WRITER = "writer"  # not an arm: all layers, the last 10 tuned, to write conditions or to say how likely a reaction is
 # Layers used, from the first (None: all), and how many of them, from the last, may carry adapters. `lm-frozen` has no
 # adapters; it is cut where WRITER is, so that the two share an engine.
@@ -79,6 +79,31 @@ HEAD_GROWTH = 0.35
 MIN_STEPS, MAX_STEPS = 160, 1_200
 LABEL_SMOOTHING = 0.1
 KEPT_OF_START = 0.5  # of the weights, where a head for classes starts from a linear classifier
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How an adapter is trained; the defaults are those of this module.
+
+    ``agreement`` is the weight of the disagreement of a head about two spellings of one row, which follow each other.
+    """
+
+    steps: int
+    learning_rate: float = 1e-3
+    batch_size: int = 16
+    rank: int = 16
+    alpha: int = 32
+    dropout: float = 0.0
+    warmup: float = 0.06
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    pooling: str = "sum"
+    agreement: float = 0.0
+
+    @property
+    def together(self) -> int:
+        """How many rows that follow each other stand in one batch: two where they are to agree."""
+        return 2 if self.agreement else 1
 
 
 def training_settings(n_rows: int, arm: str, steps: int | None = None, **overrides: Any) -> TrainingSettings:

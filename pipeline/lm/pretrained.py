@@ -23,7 +23,7 @@ from pipeline.prompts.templates import PromptTemplate
 if TYPE_CHECKING:
     import torch
 
-    from pipeline.lm.training import TrainingSettings
+    from pipeline.lm.defaults import TrainingSettings
 
 
 @dataclass(frozen=True)

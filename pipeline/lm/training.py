@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import distributed, nn
 
+from pipeline.lm.defaults import POOLINGS, TrainingSettings
 from pipeline.lm.engine import Engine
 from pipeline.lm.recorded import RecordedStep
 from pipeline.lm.rows import Rows
 
-POOLINGS = {"mean": 0.0, "sqrt": 0.5, "sum": 1.0}  # the power of the number of tokens that the mean is multiplied by
 POOL_BATCHES = 8  # batches of similar length are cut from random pools of this many
 
 # From the upper layers' output and the labels of a batch to a scalar.
@@ -28,31 +27,6 @@ Loss = Callable[..., torch.Tensor]
 Labels = Callable[[list[int]], tuple[torch.Tensor, ...]]
 # From the activations that would enter the trained layers, and the labels of a batch, to those that do.
 Enter = Callable[..., Rows]
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """How an adapter is trained; the defaults are those of `pipeline.lm.defaults`.
-
-    ``agreement`` is the weight of the disagreement of a head about two spellings of one row, which follow each other.
-    """
-
-    steps: int
-    learning_rate: float = 1e-3
-    batch_size: int = 16
-    rank: int = 16
-    alpha: int = 32
-    dropout: float = 0.0
-    warmup: float = 0.06
-    weight_decay: float = 0.01
-    clip: float = 1.0
-    pooling: str = "sum"
-    agreement: float = 0.0
-
-    @property
-    def together(self) -> int:
-        """How many rows that follow each other stand in one batch: two where they are to agree."""
-        return 2 if self.agreement else 1
 
 
 def batches(lengths: Sequence[int], size: int, steps: int, seed: int, together: int = 1) -> Iterator[list[int]]:

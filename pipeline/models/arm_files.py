@@ -204,7 +204,8 @@ def _write_language_model(folder: Path, name: str, model: Any) -> dict[str, Any]
 def _read_language_model(folder: Path, name: str, description: dict[str, Any], setting: ArmSetting) -> Any:
     from safetensors.torch import load_file
 
-    from pipeline.lm.training import Head, TrainingSettings
+    from pipeline.lm.defaults import TrainingSettings
+    from pipeline.lm.training import Head
 
     model = ARMS[name].builder()(setting.task, engine=setting.engine(), template=setting.template)
     model.shared_ = description["shared"]

@@ -13,8 +13,7 @@ from pipeline.arms.catalogue import ARMS
 from pipeline.defaults import ATOMWISE, AUTO, DEFAULT_MODEL, DEFAULT_TEMPLATE, STARTS
 from pipeline.evaluation.domain import Domain
 from pipeline.features.inputs import canonical_frame
-from pipeline.lm.defaults import LAYERS
-from pipeline.lm.training import POOLINGS, TrainingSettings
+from pipeline.lm.defaults import LAYERS, POOLINGS, TrainingSettings
 from pipeline.models.about import about_language_model, about_model
 from pipeline.models.folder import SavedModel, load_model
 from pipeline.prompts.templates import PromptTemplate

@@ -10,8 +10,9 @@ from pipeline.arms.language_model import HeadClassifier, HeadRegressor, censored
 from pipeline.arms.text_arms import TextClassifier, TextRegressor, quantiles
 from pipeline.lm.answers import AnswerTree, read_answers
 from pipeline.lm.decoders import shared_tokens
+from pipeline.lm.defaults import TrainingSettings
 from pipeline.lm.engine import Engine
-from pipeline.lm.training import TrainingSettings, batches
+from pipeline.lm.training import batches
 from pipeline.models.arm_files import ArmSetting, read_arm, write_arm
 from pipeline.prompts.numbers import NumberFormat
 from pipeline.prompts.templates import PromptTemplate, completion
