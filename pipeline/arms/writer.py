@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 
 from pipeline.arms.text_arms import TunedText
+from pipeline.lm.decoders import shared_tokens
 from pipeline.lm.rows import Rows
 
 SPARE_TOKENS = 8  # beyond the longest answer of the training rows
@@ -93,24 +95,32 @@ class Writer(TunedText):
 
     # -- sampling --
 
-    def _sample(self, row: Any, temperature: float, rng: torch.Generator, count: int) -> list[tuple[int, ...]]:
-        """The tokens of so many answers to a row, written side by side, with the end mark where one was written."""
-        (prompt,) = self.prompts([row])
-        offsets = self._offsets(self._values([row] * count))
-        answers = self.engine.answers_to([prompt] * count, len(prompt) - 1, offsets=offsets)
+    def _sample(
+        self, X: Sequence[Any], temperature: float, rng: torch.Generator, count: int
+    ) -> list[list[tuple[int, ...]]]:
+        """The tokens of so many answers to each row, all written side by side, with the end mark where one was written.
+
+        Prompts run once each, however many answers they have.
+        """
+        prompts = self.prompts(X)
+        answers = self.engine.answers_to(prompts, shared_tokens(prompts), offsets=self._offsets(self._values(X)))
+        answers.repeat(count)
         words, end = torch.tensor(self.words_), self.engine.end_token
-        hidden, alive = answers.hidden[:, -1], torch.ones(count, dtype=torch.bool)
-        tokens = torch.full((count, self.longest_ + SPARE_TOKENS), end)
+        lengths = torch.tensor([len(prompt) for prompt in prompts]).repeat_interleave(count)
+        hidden, alive = answers.hidden[:, -1], torch.ones(len(lengths), dtype=torch.bool)
+        of_prompts = answers.visible
+        tokens = torch.full((len(lengths), self.longest_ + SPARE_TOKENS), end)
         for place in range(tokens.shape[1]):
             chances = torch.softmax(self._logits(hidden[alive.to(hidden.device)]).cpu() / temperature, dim=-1)
             tokens[alive, place] = words[torch.multinomial(chances, 1, generator=rng)[:, 0]]
             alive &= tokens[:, place] != end
             if not alive.any() or place + 1 == tokens.shape[1]:
                 break
-            allowed = torch.ones(count, 1, answers.visible.shape[1] + 1, dtype=torch.bool)
-            positions = torch.full((count, 1), len(prompt) + place)
+            allowed = functional.pad(of_prompts, (0, place + 1), value=True)[:, None]
+            positions = (lengths + place)[:, None]
             hidden = answers.extend(tokens[:, place : place + 1], alive[:, None], allowed, positions)[:, 0]
-        return [tuple(ids[: ids.index(end) + 1] if end in ids else ids) for ids in tokens.tolist()]
+        written = [tuple(ids[: ids.index(end) + 1] if end in ids else ids) for ids in tokens.tolist()]
+        return [written[first : first + count] for first in range(0, len(written), count)]
 
     def _text(self, ids: Sequence[int]) -> str:
         kept = [token for token in ids if token != self.engine.end_token]
@@ -165,7 +175,7 @@ class Writer(TunedText):
             optimiser = torch.optim.AdamW(trained, lr=learning_rate, weight_decay=0.0)
             for number, rows in enumerate(steps):
                 optimiser.zero_grad(set_to_none=True)
-                rewards = [self._climb(row, reward, group, rng, len(rows)) for row in rows]
+                rewards = self._climb(rows, reward, group, rng)
                 means.append(float(np.mean([own.mean() for own in rewards])))
                 self.progress(number + 1, len(steps))
                 if any(own.std() > 0 for own in rewards):  # where all are alike there is nothing to learn from
@@ -174,14 +184,17 @@ class Writer(TunedText):
             self.adapter_ = {name: one.detach().cpu().clone() for name, one in adapters.items()}
         return means
 
-    def _climb(self, row: Any, reward: Reward, group: int, rng: torch.Generator, parts: int) -> np.ndarray:
-        """Write a group of texts for a row, and add their part of the gradient; their rewards. Shape (group,)."""
+    def _climb(self, rows: Sequence[Any], reward: Reward, group: int, rng: torch.Generator) -> list[np.ndarray]:
+        """Write a group of texts for each row, and add up their gradients; their rewards, each of shape (group,)."""
         with torch.no_grad(), self.engine.precision():
-            written = self._sample(row, 1.0, rng, group)
-        rewards = np.asarray(reward(row, [self._text(ids) for ids in written]), dtype=np.float64)
-        if rewards.std() > 0:
-            self._policy_gradient(row, written, (rewards - rewards.mean()) / rewards.std() / parts)
-        return rewards
+            written = self._sample(rows, 1.0, rng, group)
+        found = []
+        for row, own in zip(rows, written, strict=True):
+            rewards = np.asarray(reward(row, [self._text(ids) for ids in own]), dtype=np.float64)
+            if rewards.std() > 0:
+                self._policy_gradient(row, own, (rewards - rewards.mean()) / rewards.std() / len(rows))
+            found.append(rewards)
+        return found
 
     def _policy_gradient(self, row: Any, answers: list[tuple[int, ...]], advantages: np.ndarray) -> None:
         """Add the gradients of all texts of a group to those of the parameters."""

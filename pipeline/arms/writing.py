@@ -143,7 +143,7 @@ class MoleculeWriter(Writer):
         found: list[Sample] = []
         with self.with_adapters(), torch.no_grad(), self.engine.precision():
             for temperature in cycle(temperatures):
-                ids = self._sample(stated, temperature, rng, SAMPLE_BATCH)
+                (ids,) = self._sample([stated], temperature, rng, SAMPLE_BATCH)
                 found += [(temperature, self._text(own)) for own in ids]
                 self.progress(len(found), len(found))
                 if enough(found):

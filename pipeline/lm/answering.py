@@ -69,6 +69,16 @@ class Answers:
         self.visible = torch.cat([self.visible, torch.zeros_like(present)], dim=1)
         return hidden
 
+    def repeat(self, count: int) -> None:
+        """So many of each prompt, side by side, as if all had been given."""
+        self.visible, self.hidden = (part.repeat_interleave(count, dim=0) for part in (self.visible, self.hidden))
+        if self.offsets is not None:
+            self.offsets = self.offsets.repeat_interleave(count, dim=0)
+        self._repeat_memory(count)
+
+    def _repeat_memory(self, count: int) -> None:
+        self.cache.batch_repeat_interleave(count)
+
     def _start(self, prefix: tuple[int, ...], rows: int) -> None:
         from transformers import DynamicCache
 
@@ -107,6 +117,11 @@ class PackedAnswers(Answers):
     def _start(self, prefix: tuple[int, ...], rows: int) -> None:
         self.memory = Memory()
         self.prefix = torch.tensor([prefix], dtype=torch.long, device=self.engine.device)
+
+    def _repeat_memory(self, count: int) -> None:
+        for number, both in self.memory.rows.items():
+            keys, values = (part.repeat_interleave(count, dim=1) for part in both)
+            self.memory.rows[number] = keys, values
 
     def _step(
         self, tokens: torch.Tensor, present: torch.Tensor, allowed: torch.Tensor, positions: torch.Tensor

@@ -8,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from pipeline.errors import InputError
 from pipeline.report.page import Part, write_page
 from pipeline.reporter import Reporter
-from pipeline.runs.context import settled
+from pipeline.runs.context import Machine, settled
 from pipeline.settings.reading import make_config
 from pipeline.studies.rewards import study, work
 from pipeline.studies.rewards.experiment import Experiment, prepare
@@ -112,6 +113,22 @@ def test_held_out_pairs_are_not_trained_on_and_questions_do_not_tell_the_answer(
     assert len(taught.groups) == 40
 
 
+@pytest.mark.parametrize("packed", [True, False])
+def test_what_is_written_side_by_side_for_several_questions_is_what_each_gets_alone(
+    world, tmp_path, tiny_folder, monkeypatch, packed
+):
+    experiment = experiment_of(world, tmp_path, tiny_folder, replace(SETTINGS, generator_steps=20))
+    machine = Machine(1, "float32")
+    writer = work._tuned(experiment, machine, work.plan(experiment.context, machine)[0])
+    rows, rng = experiment.trained(0)[:12:3], torch.Generator()
+    assert len({len(prompt) for prompt in writer.prompts(rows)}) > 1
+    with writer.with_adapters(), torch.no_grad():
+        monkeypatch.setattr(writer.engine, "_packed", writer.engine._packed if packed else None)
+        together = writer._sample(rows, 1e-6, rng, 2)
+        assert together == [writer._sample([row], 1e-6, rng, 2)[0] for row in rows]
+    assert len({tuple(own) for own in together}) > 1
+
+
 def likes(base):
     """A verifier that calls one base a success, whatever it is used for."""
 
@@ -123,7 +140,9 @@ def likes(base):
 
 def test_a_wrong_verifier_is_pleased_and_the_truth_is_not(world, tmp_path, tiny_folder, monkeypatch):
     monkeypatch.setattr(work, "_reward", likes(LIKED))
-    found = found_by(experiment_of(world, tmp_path, tiny_folder, replace(SETTINGS, rewards=(FAILURES,))))
+    found = found_by(
+        experiment_of(world, tmp_path, tiny_folder, replace(SETTINGS, rewards=(FAILURES,), rounds=2, asked=20))
+    )
     assert found.of_written(FAILURES, "called") > found.of_written(FAILURES, "called", at_end=False) + 0.2
     assert found.success(FAILURES)[0] < found.success(START)[0]
     assert "points beside the truth" in " ".join(sentences(found))
@@ -132,7 +151,9 @@ def test_a_wrong_verifier_is_pleased_and_the_truth_is_not(world, tmp_path, tiny_
 def test_a_reward_that_says_the_same_of_everything_teaches_nothing(world, tmp_path, tiny_folder, monkeypatch):
     monkeypatch.setattr(work, "_reward", likes("none of these"))
     found = found_by(
-        experiment_of(world, tmp_path, tiny_folder, replace(SETTINGS, rewards=(FAILURES,), rounds=1, steps=2))
+        experiment_of(
+            world, tmp_path, tiny_folder, replace(SETTINGS, rewards=(FAILURES,), generator_steps=40, rounds=1, steps=2)
+        )
     )
     assert (found.values(FAILURES) == found.values(START)).all()
     assert list(found.compared.query("proposals == @FAILURES")["shown"]) == [0]

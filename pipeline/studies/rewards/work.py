@@ -145,9 +145,9 @@ def _written(experiment: Experiment, writer: ConditionWriter, fold: int, seed: i
     """What is written for each held-out reaction; at equal seeds the same draws, as far as the models are alike."""
     rng = torch.Generator().manual_seed(experiment.seed + seed)
     with writer.with_adapters(), torch.no_grad(), writer.engine.precision():
+        asked = [question.row for question in experiment.tested(fold)]
         return [
-            [one.values for one in writer.proposals(question.row, experiment.settings.written, rng)]
-            for question in experiment.tested(fold)
+            [one.values for one in proposals] for proposals in writer.proposals(asked, experiment.settings.written, rng)
         ]
 
 
