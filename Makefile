@@ -3,15 +3,16 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 SETUP := .venv/.complete
 # A core for each process of the tests: tests/conftest.py pins them.
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
 
 .PHONY: demo test check docs wheel clean
 
 demo: $(SETUP)
 	$(BIN)/chemtune run configs/photoswitch.yaml
 
+# The tests of a module share what they set up; slow ones are too uneven for that.
 test: $(SETUP)
-	$(PYTEST)
+	$(PYTEST) --dist loadscope
 
 docs: $(SETUP)
 	$(BIN)/sphinx-build -q -W --keep-going docs build/docs
@@ -24,7 +25,7 @@ check: docs
 	$(BIN)/ruff format --check pipeline scripts tests docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(PYTEST) -m slow --durations 40
+	$(PYTEST) --dist worksteal -m slow --durations 40
 
 # torch is asked for by its exact version first: an open range would bring several GB of CUDA packages.
 $(SETUP): pyproject.toml constraints.txt

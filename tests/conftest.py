@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import string
 from pathlib import Path
+from unittest import mock
 
 import joblib
 import numpy as np
@@ -70,6 +71,17 @@ def tiny_model_folder(folder: Path, layers: int = 2, context: int = 512) -> Path
     model.save_pretrained(folder)
     fast.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def undrawn():
+    """Figures are set up and not drawn, which is nearly half of a small run: for tests of tables and models alone."""
+
+    def empty(figure, file, **given):
+        file.write(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {figure.bbox.width} {figure.bbox.height}"/>')
+
+    with mock.patch("matplotlib.figure.Figure.savefig", empty):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,8 @@ from pipeline.settings.reading import make_config
 from pipeline.settings.run import budget_seconds
 from tests.test_run import chemtune
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 LARGE = ("b3db",)  # tables that take long to read
 RECORDED = [
     pytest.param(path, id=path.stem, marks=[pytest.mark.slow] * (path.stem in LARGE))

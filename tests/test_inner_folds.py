@@ -14,6 +14,8 @@ from pipeline.runs.held_out import inner_folds
 from tests.conftest import write_table
 from tests.test_run import chemtune
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def test_whole_groups_are_held_out_and_never_most_of_the_rows():
     groups = np.array(["large"] * 60 + [f"small {i}" for i in range(40)])

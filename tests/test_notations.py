@@ -22,6 +22,8 @@ from pipeline.tables.molecules import canonical_smiles
 from tests.conftest import SMILES, write_table
 from tests.test_run import chemtune
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 NITRO = "O=[N+]([O-])c1ccccc1"
 
 

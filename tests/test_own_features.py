@@ -17,6 +17,8 @@ from pipeline.settings.reading import make_config
 from tests.conftest import SMILES, write_table
 from tests.test_run import chemtune
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture
 def computed(tmp_path):

@@ -9,6 +9,8 @@ import pytest
 
 from tests.test_run import chemtune
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 BY_COMPONENT = ("--components", "halide,amine,base,solvent", "--yield", "yield")
 
 

@@ -14,6 +14,8 @@ from pipeline.features import structures as features
 from pipeline.tables.targets import CLASSES, REGRESSION
 from tests.test_run import chemtune, run_small
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 ROWS = list(ARMS.values())
 
 

@@ -11,6 +11,8 @@ from pipeline.arms.catalogue import ARMS
 from pipeline.named import is_own
 from tests.test_run import chemtune_afresh, run_small
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 TEXTS = '''
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge

@@ -25,6 +25,8 @@ from pipeline.studies.two_runs import Finished, compare_runs
 from tests.conftest import SMILES, write_table
 from tests.test_run import chemtune
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 EVERYWHERE = [
     SERIAL,
     PROCESSES,

@@ -26,6 +26,8 @@ from pipeline.tables.table import build_table
 from tests.conftest import SMILES, write_table
 from tests.test_run import chemtune
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 RUNGS = ("generic-scaffold", "cluster", "similarity", "size", "label-high", "label-low")
 
 

@@ -14,6 +14,8 @@ from pipeline.tables.merging import FRAME_COLUMNS
 from tests.conftest import SMILES, reaction_rows, write_table
 from tests.studies.made import compared
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 OWN = sorted(
     {
         *FRAME_COLUMNS,
