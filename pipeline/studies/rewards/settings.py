@@ -26,6 +26,7 @@ class Settings(ClosedWorldSettings):
         "aryl_halide+additive",
         "Components of which combinations are held out, joined by + (default aryl_halide+additive).",
     )
+    generator_steps: int = study_setting(150, "Optimiser steps of the generator, 8 rows each.", least=1, quick=60)
     questions: int = study_setting(1, "Reactions per held-out combination, drawn by seed; 0 for all.", least=0)
     asked: int = study_setting(
         120, "Held-out reactions in all that the generator is tested on, drawn by seed; 0 for all.", least=0, quick=24
@@ -33,7 +34,7 @@ class Settings(ClosedWorldSettings):
     rewards: tuple[str, ...] = study_setting(tuple(REWARDS), f"Rewards: {', '.join(REWARDS)}.", quick=(TRUTH, FAILURES))
     rounds: int = study_setting(4, "Rounds of training by each reward.", least=1, quick=2)
     steps: int = study_setting(6, "Optimiser steps of each round.", least=1, quick=3)
-    reactions: int = study_setting(4, "Training reactions of each step, drawn by seed.", least=1)
+    reactions: int = study_setting(4, "Training reactions of each step, drawn by seed.", least=1, quick=2)
     group: int = study_setting(16, "Proposals for each reaction of a step.", least=2, quick=8)
     rate: float = study_setting(1e-4, "Learning rate of the training by reward.", least=0)
     written: int = study_setting(24, "Proposals for each held-out reaction.", least=2, quick=8)
