@@ -124,6 +124,8 @@ def _short(arguments: list[str]) -> list[str]:
         return [*quick, "--generator-steps", "10"]
     if arguments[:2] == ["stress", "rewards"]:
         return [*quick, "--generator-steps", "10", "--rounds", "1", "--asked", "6"]
+    if arguments[:2] == ["run", "buchwald_hartwig"]:
+        return ["--max-rows", "300"]
     reactions = "--components" in arguments or "buchwald_hartwig" in arguments
     in_steps = of_study and STUDIES[arguments[1]].options == "study"
     steps = verb in ("run", "fit", "atlas") or (in_steps and not (arguments[1] == "negatives" and reactions))
