@@ -15,6 +15,7 @@ from pipeline.lm.decoders import shared_tokens
 from pipeline.lm.rows import Rows
 
 SPARE_TOKENS = 8  # beyond the longest answer of the training rows
+SAMPLED_TOGETHER = 96  # answers written side by side where several rows are answered
 _SCORE_BATCH = 16
 Reward = Callable[[Any, list[str]], np.ndarray]  # from a row and texts to how good each is for it
 
@@ -98,10 +99,15 @@ class Writer(TunedText):
     def _sample(
         self, X: Sequence[Any], temperature: float, rng: torch.Generator, count: int
     ) -> list[list[tuple[int, ...]]]:
-        """The tokens of so many answers to each row, all written side by side, with the end mark where one was written.
+        """The tokens of so many answers to each row, with the end mark where one was written."""
+        together = max(1, SAMPLED_TOGETHER // count)
+        parts = [X[first : first + together] for first in range(0, len(X), together)]
+        return [answers for part in parts for answers in self._side_by_side(part, temperature, rng, count)]
 
-        Prompts run once each, however many answers they have.
-        """
+    def _side_by_side(
+        self, X: Sequence[Any], temperature: float, rng: torch.Generator, count: int
+    ) -> list[list[tuple[int, ...]]]:
+        """The same, all written at once; prompts run once each, however many answers they have."""
         prompts = self.prompts(X)
         answers = self.engine.answers_to(prompts, shared_tokens(prompts), offsets=self._offsets(self._values(X)))
         answers.repeat(count)

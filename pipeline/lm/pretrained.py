@@ -18,12 +18,11 @@ from typing import TYPE_CHECKING
 from pipeline.defaults import ATOMWISE, AUTO, DEFAULT_MODEL, PLAIN
 from pipeline.errors import InputError
 from pipeline.files import sha256, shipped_folder
+from pipeline.lm.defaults import TrainingSettings
 from pipeline.prompts.templates import PromptTemplate
 
 if TYPE_CHECKING:
     import torch
-
-    from pipeline.lm.defaults import TrainingSettings
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from pipeline.arms.ladder import LANGUAGE_MODELS, MeanArm
 from pipeline.arms.spelled import Spelled
 from pipeline.errors import InputError
 from pipeline.features.notations import Representation
+from pipeline.lm.defaults import TrainingSettings
 from pipeline.prompts.numbers import NumberFormat
 from pipeline.prompts.templates import PromptTemplate
 
@@ -204,7 +205,6 @@ def _write_language_model(folder: Path, name: str, model: Any) -> dict[str, Any]
 def _read_language_model(folder: Path, name: str, description: dict[str, Any], setting: ArmSetting) -> Any:
     from safetensors.torch import load_file
 
-    from pipeline.lm.defaults import TrainingSettings
     from pipeline.lm.training import Head
 
     model = ARMS[name].builder()(setting.task, engine=setting.engine(), template=setting.template)

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 # Pages whose commands train the real weights: a comparison, models to keep, and one study. All other pages train a
 # random model of two layers: what the real one does is tested elsewhere.
 WITH_REAL_WEIGHTS = ("README.md", "docs/spelling.md")
+STUDYING = ("stress", "study", "atlas", "design")  # verbs that need nothing of another command, and take --quick
 _ALL = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").glob("*.md"))]
 PAGES = (*WITH_REAL_WEIGHTS, *(page for page in _ALL if page not in WITH_REAL_WEIGHTS))
 
@@ -96,30 +98,28 @@ def _at_hand() -> bool:
 
 def _question(arguments: list[str]) -> tuple[str, ...]:
     """A command without the folder that it writes."""
-    places = [place for place, word in enumerate(arguments) if word in ("--out", "-o")]
-    return tuple(word for place, word in enumerate(arguments) if place not in places and place - 1 not in places)
+    out = {"--out", "-o"}
+    return tuple(word for before, word in pairwise(["", *arguments]) if not {before, word} & out)
 
 
 def of_page(page: str) -> list[list[str]]:
     """The commands of a page; those that lead to no model and stand on an earlier page, too, are run there."""
     earlier = {_question(one) for other in PAGES[: PAGES.index(page)] for one in commands(other)}
     return [
-        one
-        for one in commands(page)
-        if not _is_large(one) and not (one[0] in ("stress", "study", "atlas", "design") and _question(one) in earlier)
+        one for one in commands(page) if not _is_large(one) and not (one[0] in STUDYING and _question(one) in earlier)
     ]
 
 
 def _model(page: str, arguments: list[str], small: Path) -> list[str]:
     """The small model where a command trains one."""
-    trains = arguments[0] in ("run", "stress", "study", "atlas", "design", "fit") and "--run" not in arguments
+    trains = arguments[0] in ("run", "fit", *STUDYING) and "--run" not in arguments
     return ["--model", str(small)] if trains and page not in WITH_REAL_WEIGHTS else []
 
 
 def _short(arguments: list[str]) -> list[str]:
     """What makes the work of a command short; the Python lines of the README train at full length."""
     verb, of_study = arguments[0], arguments[0] in ("stress", "study")
-    quick = ["--quick"] if (of_study or verb in ("atlas", "design")) and "--quick" not in arguments else []
+    quick = ["--quick"] if verb in STUDYING and "--quick" not in arguments else []
     if verb == "design":
         return [*quick, "--generator-steps", "10"]
     if arguments[:2] == ["stress", "rewards"]:

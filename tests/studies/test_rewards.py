@@ -126,6 +126,8 @@ def test_what_is_written_side_by_side_for_several_questions_is_what_each_gets_al
         monkeypatch.setattr(writer.engine, "_packed", writer.engine._packed if packed else None)
         together = writer._sample(rows, 1e-6, rng, 2)
         assert together == [writer._sample([row], 1e-6, rng, 2)[0] for row in rows]
+        monkeypatch.setattr("pipeline.arms.writer.SAMPLED_TOGETHER", 4)  # two rows, then two
+        assert together == writer._sample(rows, 1e-6, rng, 2)
     assert len({tuple(own) for own in together}) > 1
 
 

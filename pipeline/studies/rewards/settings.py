@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.errors import unknown
-from pipeline.settings.study import study_setting
+from pipeline.settings.study import lm_steps_setting, study_setting
 from pipeline.studies.verifier.settings import ClosedWorldSettings
 
 TRUTH, FAILURES, DECOYS, SUCCESSES = "truth", "failures", "decoys", "successes"
@@ -26,7 +26,7 @@ class Settings(ClosedWorldSettings):
         "aryl_halide+additive",
         "Components of which combinations are held out, joined by + (default aryl_halide+additive).",
     )
-    generator_steps: int = study_setting(150, "Optimiser steps of the generator, 8 rows each.", least=1, quick=60)
+    generator_steps: int = lm_steps_setting(quick=60, what="the generator")
     questions: int = study_setting(1, "Reactions per held-out combination, drawn by seed; 0 for all.", least=0)
     asked: int = study_setting(
         120, "Held-out reactions in all that the generator is tested on, drawn by seed; 0 for all.", least=0, quick=24

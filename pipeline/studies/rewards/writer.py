@@ -10,8 +10,6 @@ import pandas as pd
 from pipeline.arms.writer import Writer
 from pipeline.studies.verifier.generator import Proposal, WritesConditions
 
-SAMPLED_TOGETHER = 96  # proposals for several questions
-
 
 class ConditionWriter(WritesConditions, Writer):
     """Writes the proposed components of a reaction as answer to a question that states the rest.
@@ -49,9 +47,5 @@ class ConditionWriter(WritesConditions, Writer):
 
     def proposals(self, rows: Sequence[str], count: int, rng: Any) -> list[list[Proposal]]:
         """What it writes for each question, at temperature 1."""
-        together = max(1, SAMPLED_TOGETHER // count)
-        found: list[list[Proposal]] = []
-        for first in range(0, len(rows), together):
-            written = self._sample(rows[first : first + together], 1.0, rng, count)
-            found += [[self.read(self._text(ids), 1.0) for ids in own] for own in written]
-        return found
+        written = self._sample(rows, 1.0, rng, count)
+        return [[self.read(self._text(ids), 1.0) for ids in own] for own in written]
