@@ -27,6 +27,7 @@ from pipeline.tables.targets import CLASSES
 
 ALPHAS = np.logspace(-3, 4, 15)
 NEIGHBOURS = 5
+TREES, REFERENCE_TREES, ROUNDS = 500, 100, 500
 
 
 class OverFeatures(BaseEstimator):
@@ -205,15 +206,12 @@ def rf_bits(task: str, seed: int, threads: int) -> Any:
     """The weak reference that language models are usually compared with."""
     forest = RandomForestClassifier if task == CLASSES else RandomForestRegressor
     features = MoleculeFeatures((morgan_bits,), (None,))
-    return over(task, features, forest(n_estimators=100, random_state=seed, n_jobs=threads))
+    return over(task, features, forest(n_estimators=REFERENCE_TREES, random_state=seed, n_jobs=threads))
 
 
 def extratrees(task: str, seed: int, threads: int) -> Any:
-    if task == CLASSES:
-        model = ExtraTreesClassifier(n_estimators=500, random_state=seed, n_jobs=threads)
-    else:
-        model = ExtraTreesRegressor(n_estimators=500, random_state=seed, n_jobs=threads)
-    return over(task, _descriptor_features(), model)
+    trees = ExtraTreesClassifier if task == CLASSES else ExtraTreesRegressor
+    return over(task, _descriptor_features(), trees(n_estimators=TREES, random_state=seed, n_jobs=threads))
 
 
 def boosting(task: str, seed: int, threads: int) -> Any:
@@ -222,7 +220,7 @@ def boosting(task: str, seed: int, threads: int) -> Any:
 
     kind = LGBMClassifier if task == CLASSES else LGBMRegressor
     return kind(
-        n_estimators=500,
+        n_estimators=ROUNDS,
         learning_rate=0.05,
         num_leaves=31,
         min_child_samples=5,

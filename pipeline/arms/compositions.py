@@ -16,7 +16,6 @@ from pipeline.features.inputs import MoleculeFeatures, smiles_of
 from pipeline.features.structures import CleanDescriptors
 from pipeline.tables.targets import CLASSES
 
-TREES = 500
 LEAST_FLOOR = 0.1  # share of the rows with the most frequent value, from which on that is a class of its own
 
 
@@ -78,7 +77,7 @@ def fractions_ridge(task: str, seed: int, threads: int) -> Any:
 
 def magpie_extratrees(task: str, seed: int, threads: int) -> Any:
     kind = ExtraTreesClassifier if task == CLASSES else ExtraTreesRegressor
-    return baselines.over(task, _statistics(), kind(n_estimators=TREES, random_state=seed, n_jobs=threads))
+    return baselines.over(task, _statistics(), kind(n_estimators=baselines.TREES, random_state=seed, n_jobs=threads))
 
 
 def magpie_lightgbm(task: str, seed: int, threads: int) -> Any:
@@ -91,6 +90,6 @@ def magpie_gp(task: str, seed: int, threads: int) -> Any:
 
 
 def magpie_two_part(task: str, seed: int, threads: int) -> Any:
-    options: dict[str, Any] = {"n_estimators": TREES, "random_state": seed, "n_jobs": threads}
+    options: dict[str, Any] = {"n_estimators": baselines.TREES, "random_state": seed, "n_jobs": threads}
     model = TwoPart(ExtraTreesClassifier(**options), ExtraTreesRegressor(**options))
     return baselines.over(task, _statistics(), model)

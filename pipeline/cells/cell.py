@@ -11,13 +11,13 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from pipeline import __version__
 
@@ -136,7 +136,8 @@ def pinned(threads: int, in_sums: int) -> Iterator[None]:
     """
     torch = sys.modules.get("torch")
     before = torch.get_num_threads() if torch else 0
-    with threadpool_limits(limits=threads), threadpool_limits(limits=in_sums, user_api="blas"):
+    pools = _pools(len(sys.modules))
+    with pools.limit(limits=threads), pools.limit(limits=in_sums, user_api="blas"):
         if torch:
             torch.set_num_threads(threads)
         try:
@@ -144,6 +145,13 @@ def pinned(threads: int, in_sums: int) -> Iterator[None]:
         finally:
             if torch:
                 torch.set_num_threads(before)
+
+
+@lru_cache(maxsize=1)
+def _pools(modules: int) -> ThreadpoolController:
+    """The libraries that compute with threads, found again only where modules were loaded since: each look takes as
+    long as a small fit."""
+    return ThreadpoolController()
 
 
 @contextmanager

@@ -103,10 +103,12 @@ def tied(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Mid-ranks of the values in each weighting. Shape (B, n)."""
     order, starts = tied(values)
-    mass = np.add.reduceat(weights[:, order], starts, axis=1)
+    mass, ties = weights[:, order], len(starts) < len(values)
+    if ties:
+        mass = np.add.reduceat(mass, starts, axis=1)
     middle = np.cumsum(mass, axis=1) - 0.5 * mass + 0.5
     ranks = np.empty_like(weights)
-    ranks[:, order] = np.repeat(middle, np.diff(np.r_[starts, len(values)]), axis=1)
+    ranks[:, order] = np.repeat(middle, np.diff(np.r_[starts, len(values)]), axis=1) if ties else middle
     return ranks
 
 

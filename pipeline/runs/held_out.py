@@ -33,7 +33,7 @@ def seed_of(context: Context, split: Split, fold: Fold) -> int:
 def training_groups(context: Context, split: Split, fold: Fold) -> np.ndarray:
     """The group of each training row, groups that share variants of one molecule joined. Shape (n,)."""
     own = np.array([split.groups[row_id] for row_id in fold.train], dtype=object)
-    return joined_labels(own, context.table.frame.set_index("row_id")["twins"].loc[list(fold.train)])
+    return joined_labels(own, context.table.by_row["twins"].loc[list(fold.train)])
 
 
 def training_folds(context: Context, split: Split, fold: Fold, y: pd.Series) -> tuple[list[np.ndarray], str]:
@@ -66,7 +66,7 @@ def training_folds(context: Context, split: Split, fold: Fold, y: pd.Series) -> 
     masks = inner_folds(y.loc[train], groups, context.task, seed)
     if masks:
         return masks, GROUPS
-    twins = context.table.frame.set_index("row_id")["twins"].loc[train].to_numpy(dtype=object)
+    twins = context.table.by_row["twins"].loc[train].to_numpy(dtype=object)
     return inner_folds(y.loc[train], twins, context.task, seed), TWINS
 
 

@@ -245,7 +245,7 @@ def quick_look(table: Table, column: str, cells: pd.Series, seed: int = 0) -> Lo
         return None
     chosen = np.sort(np.random.default_rng(seed).permutation(len(sources))[:QUICK_ROWS])
     sources = sources.iloc[chosen]
-    rows, frame = sources.index, table.frame.set_index("row_id").loc[sources.index]
+    rows, frame = sources.index, table.by_row.loc[sources.index]
     twins = pd.Series(twin_groups(table), index=table.frame["row_id"]).loc[rows].to_numpy(dtype=object)
     strata = frame["target"].astype(str).to_numpy() if table.task == CLASSES else np.zeros(len(rows))
     if len(set(twins)) < QUICK_FOLDS:

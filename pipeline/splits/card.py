@@ -35,7 +35,7 @@ def split_card(table: Table, split: Split) -> dict[str, Any]:
         each test row to its nearest training row, `pipeline.features.similarity`), ``order`` (which end of
         an order is tested, in words; None for other splits), and ``notes``.
     """
-    frame = table.frame.set_index("row_id")
+    frame = table.by_row
     similarity = np.concatenate(
         [
             nearest_neighbours(
@@ -79,7 +79,7 @@ def _all_unseen(table: Table, split: Split) -> dict[str, float]:
     """Of reactions by component, and of compositions by system and element: the share of test rows with a value that
     no training row of their fold has."""
     if table.kind is COMPOSITIONS:
-        systems = table.frame.set_index("row_id")["scaffold"]
+        systems = table.by_row["scaffold"]
         return {"chemical system": _unseen(systems, split), "element": _unseen_elements(systems, split)}
     return {column: _unseen(table.cells[column], split) for column in table.components}
 

@@ -246,8 +246,11 @@ def hold_out(
 
 def _class_counts(groups: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Sorted group labels, and how many rows of each class every group has."""
-    counts = pd.crosstab(pd.Series(groups, name="group"), pd.Series(classes, name="class")).sort_index()
-    return counts.index.to_numpy(dtype=object), counts.to_numpy()
+    (group, labels), (kind, kinds) = (
+        pd.factorize(np.asarray(one, dtype=object), sort=True) for one in (groups, classes)
+    )
+    counts = np.bincount(group * len(kinds) + kind, minlength=len(labels) * len(kinds))
+    return labels, counts.reshape(len(labels), len(kinds))
 
 
 def _closest_sum(sizes: np.ndarray, wanted: int, order: np.ndarray) -> np.ndarray:
@@ -285,11 +288,15 @@ def fold_numbers(groups: np.ndarray, classes: np.ndarray, k: int, seed: int) -> 
     weight = counts / counts.sum(axis=0)
     load = np.zeros((k, counts.shape[1]))
     fold_of = np.empty(len(labels), dtype=int)
+    squares = np.zeros(k)
     for index in order:
-        cost = ((load + weight[index]) ** 2).sum(axis=1) - (load**2).sum(axis=1)
-        best = np.flatnonzero(np.isclose(cost, cost.min(), rtol=1e-12, atol=1e-15))
-        fold_of[index] = rng.choice(best)
-        load[fold_of[index]] += weight[index]
+        grown = load + weight[index]
+        after = (grown * grown).sum(axis=1)
+        cost = after - squares
+        least = cost.min()
+        best = np.flatnonzero(cost - least <= 1e-15 + 1e-12 * abs(least))
+        chosen = best[0] if len(best) == 1 else rng.choice(best)
+        fold_of[index], load[chosen], squares[chosen] = chosen, grown[chosen], after[chosen]
     position = pd.Series(np.arange(len(labels)), index=pd.Index(labels, dtype=object))
     return fold_of[position.loc[pd.Index(groups, dtype=object)].to_numpy()]
 

@@ -170,7 +170,10 @@ def joined_labels(*labels: Iterable[str]) -> np.ndarray:
     left, right = np.concatenate(edges, axis=1)
     graph = coo_matrix((np.ones(len(left), dtype=np.int8), (left, right)), shape=(offset, offset))
     component = connected_components(graph, directed=False)[1][:n]
-    return pd.Series(columns[0]).groupby(component).transform("min").to_numpy(dtype=object)
+    codes, names = pd.factorize(columns[0], sort=True)
+    smallest = np.full(offset, len(names))
+    np.minimum.at(smallest, component, codes)
+    return names[smallest[component]]
 
 
 SPREAD_WARNING = 0.5  # of the target's standard deviation

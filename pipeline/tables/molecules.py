@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,6 +16,10 @@ from pipeline.tables.kinds import MOLECULES, Kind
 MAX_SMILES_LENGTH = 2_000
 _INCHI = "InChI="
 _UNCHARGER = rdMolStandardize.Uncharger()
+_DISCONNECTOR = rdMolStandardize.MetalDisconnector()
+_NORMALIZER = rdMolStandardize.Normalizer()
+_REIONIZER = rdMolStandardize.Reionizer()
+_CHOOSER = rdMolStandardize.LargestFragmentChooser()
 _ELEMENTS = rdMolHash.HashFunction.ElementGraph
 
 
@@ -69,11 +74,12 @@ def parse_molecule(text: str, largest_fragment: bool = False) -> Molecule:
     """
     with rdBase.BlockLogs():
         molecule = _parse(text, largest_fragment)
-        smiles = Chem.MolToSmiles(molecule)
-        identity = Chem.MolToInchiKey(molecule) or f"SMILES={smiles}"
+        smiles, inchi = Chem.MolToSmiles(molecule), Chem.MolToInchi(molecule)
+        identity = Chem.InchiToInchiKey(inchi) if inchi else f"SMILES={smiles}"
         fragment = _neutral_fragment(molecule)
         framework = _UNCHARGER.uncharge(MurckoScaffold.GetScaffoldForMol(fragment))
-        return Molecule(smiles, identity, _parent(fragment), Chem.MolToSmiles(framework, isomericSmiles=False))
+        parent = _parent(fragment, {smiles: inchi})
+        return Molecule(smiles, identity, parent, Chem.MolToSmiles(framework, isomericSmiles=False))
 
 
 def canonical_smiles(text: str, largest_fragment: bool = False) -> str:
@@ -130,7 +136,7 @@ def _parse(text: str, largest_fragment: bool) -> Chem.Mol:
         raise MoleculeError("SMILES with a wildcard atom (*)")
     for atom in molecule.GetAtoms():
         atom.SetAtomMapNum(0)
-    return rdMolStandardize.LargestFragmentChooser().choose(molecule) if largest_fragment else molecule
+    return _CHOOSER.choose(molecule) if largest_fragment else molecule
 
 
 def _problem(text: str) -> str:
@@ -143,22 +149,31 @@ def _problem(text: str) -> str:
 
 
 def _neutral_fragment(molecule: Chem.Mol) -> Chem.Mol:
+    """RDKit's ``FragmentParent`` step by step, whose rules that does not keep and reads anew for each molecule."""
     try:
-        parent = _UNCHARGER.uncharge(rdMolStandardize.FragmentParent(molecule))
+        apart = _REIONIZER.reionize(_NORMALIZER.normalize(_DISCONNECTOR.Disconnect(Chem.RemoveHs(molecule))))
+        Chem.AssignStereochemistry(apart, cleanIt=True, force=True)
+        parent = _UNCHARGER.uncharge(_CHOOSER.choose(apart))
         Chem.SanitizeMol(parent)
         return parent
     except (ValueError, RuntimeError):  # metals and odd valences that the standardiser gives up on
         return molecule
 
 
-def _parent(fragment: Chem.Mol) -> Parent:
+def _parent(fragment: Chem.Mol, inchis: Mapping[str, str]) -> Parent:
     """Named by the connectivity block of the InChIKey, and by RDKit's tautomer hash.
 
     The first joins tautomers that move a hydrogen between heteroatoms, the second most that move one to a carbon.
+
+    Parameters
+    ----------
+    inchis : Mapping of str to str
+        From SMILES to InChI, as far as they are known; of a molecule the InChI takes longest.
     """
     flat = Chem.Mol(fragment)
     Chem.RemoveStereochemistry(flat)
-    smiles, inchi = Chem.MolToSmiles(flat), Chem.MolToInchi(flat)
+    smiles = Chem.MolToSmiles(flat)
+    inchi = inchis[smiles] if smiles in inchis else Chem.MolToInchi(flat)
     block = Chem.InchiToInchiKey(inchi)[:14] if inchi else f"SMILES={smiles}"
     tautomers = rdMolHash.MolHash(flat, rdMolHash.HashFunction.HetAtomTautomerv2)
     return Parent(smiles, (block, tautomers), _skeleton(flat, inchi))

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -92,10 +92,19 @@ class Table:
         """The cells of a column of the user's, in the order of ``frame`` and with its index."""
         return self.cells[name].loc[self.frame["row_id"]].set_axis(self.frame.index)
 
+    @cached_property
+    def by_row(self) -> pd.DataFrame:
+        """``frame``, indexed by ``row_id``."""
+        return self.frame.set_index("row_id")
+
     @property
     def inputs(self) -> pd.DataFrame:
         """What an arm is given as ``X``, by ``row_id``: canonical SMILES in the first column, called `STRUCTURE`,
         then a reaction's components, then the context columns."""
+        return self._inputs.copy(deep=False)
+
+    @cached_property
+    def _inputs(self) -> pd.DataFrame:
         ids = self.frame["row_id"]
         beside = self.cells.loc[ids, [*self.components, *self.context]]
         beside.insert(0, STRUCTURE, self.frame["smiles"].to_numpy(dtype=object))
@@ -113,18 +122,18 @@ class Table:
 
     @property
     def targets(self) -> pd.Series:
-        return self.frame.set_index("row_id")["target"]
+        return self.by_row["target"]
 
-    @property
+    @cached_property
     def exact(self) -> pd.Series:
         """Whether a target is a value rather than a bound, by ``row_id``; only values can be scored."""
-        return self.frame.set_index("row_id")["bound"] == ""
+        return self.by_row["bound"] == ""
 
     @property
     def origins(self) -> pd.DataFrame:
         """Where each row comes from, by ``row_id``: ``line``, ``structure`` as given, and the user's ``id`` if there is
         one."""
-        found = self.frame.set_index("row_id")[["line", "given", "id"]].rename(columns={"given": "structure"})
+        found = self.by_row[["line", "given", "id"]].rename(columns={"given": "structure"})
         return found if self.has_ids else found.drop(columns="id")
 
     @property
@@ -139,7 +148,7 @@ class Table:
         """
         if self.bounds != CENSORED:
             return None
-        sides = self.frame.set_index("row_id")["bound"].map({ABOVE: 1, BELOW: -1, "": 0})
+        sides = self.by_row["bound"].map({ABOVE: 1, BELOW: -1, "": 0})
         return sides.loc[list(row_ids)].to_numpy()
 
     def fingerprint(self) -> str:

@@ -55,7 +55,7 @@ def _predicted(found: Findings, evaluation: Evaluation) -> Figure:
     if evaluation.task == CLASSES:
         alt = f"ROC, precision-recall and reliability, {evaluation.split}"
         return Figure(f"curves-{name}", figures.class_curves(evaluation, shown), alt)
-    rows = table.frame.set_index("row_id").loc[list(evaluation.row_ids)]
+    rows = table.by_row.loc[list(evaluation.row_ids)]
     names = [
         f"line {line}: {shortened(smiles, MOST_SHOWN)}"
         for line, smiles in zip(rows["line"], rows["smiles"], strict=True)
@@ -96,7 +96,7 @@ def _worst(
     shown = _wrongest(evaluation, arm)[: WORST if unfolded else WORST_OF_MANY]
     if not len(shown):
         return []
-    frame, row_is = table.frame.set_index("row_id"), table.rows_are[:-1]
+    frame, row_is = table.by_row, table.rows_are[:-1]
     others = [name for name in figures.main_arms(evaluation, arms, evaluation.main_baseline) if name != arm]
     pairs = []
     for index in shown:

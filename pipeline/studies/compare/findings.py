@@ -129,7 +129,7 @@ def _prediction_table(
         part["parse_failed"] = cell["parse_failed"]
         part["unreachable"] = _cannot_write(cell, part["truth"])
         if not context.table.exact.all():
-            part["bound"] = context.table.frame.set_index("row_id")["bound"].loc[cell["row_id"]].to_numpy()
+            part["bound"] = context.table.by_row["bound"].loc[cell["row_id"]].to_numpy()
         if context.table.scale.transform:
             for column in ("truth", "prediction"):
                 part[f"{column}_original"] = context.table.scale.back(part[column])
@@ -272,7 +272,7 @@ def practical_margin(context: Context, evaluation: Evaluation) -> float:
 
 def best_possible(table: Table, noise: Noise, evaluation: Evaluation) -> dict[str, float]:
     """The scores of a model without any error of its own on the test rows of a split, by repeated measurements."""
-    counts = table.frame.set_index("row_id")["n_values"]
+    counts = table.by_row["n_values"]
     return best_scores(noise, evaluation.truth, counts.loc[list(evaluation.row_ids)].to_numpy())
 
 

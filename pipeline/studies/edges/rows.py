@@ -192,7 +192,7 @@ def _standardised(context: Context) -> tuple[pd.DataFrame, list[str]]:
     """The descriptors of all rows by row, standardised by what the pool shows, without those that are constant there or
     go along with an earlier one; and their names."""
     compute, named = DESCRIBED[context.table.kind]
-    texts, names = context.table.frame.set_index("row_id")["smiles"], named()
+    texts, names = context.table.by_row["smiles"], named()
     raw = compute(texts)
     pool = texts.index.isin(_pool(context))
     cleaner = CleanDescriptors().fit(raw[pool])

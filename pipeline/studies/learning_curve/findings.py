@@ -282,7 +282,7 @@ class Curves(HeldOut):
         noise = measurement_noise(table.frame) if self.context.task != CLASSES else None
         if noise is None or not noise.deviation or noise.doubtful:
             return math.nan
-        counts = table.frame.set_index("row_id")["n_values"].loc[self.test].to_numpy()
+        counts = table.by_row["n_values"].loc[self.test].to_numpy()
         noise = replace(noise, deviation=noise.low)
         least = best_scores(noise, self.truth.astype(np.float64), counts)["mae"]
         return least if all(curve[0].min() > least for curve in self.errors.values()) else math.nan

@@ -75,7 +75,7 @@ class Experiment(StudyExperiment[NegativesSettings]):
 
     @cached_property
     def yields(self) -> pd.Series:
-        return self.table.frame.set_index("row_id")["yield"]
+        return self.table.by_row["yield"]
 
     @cached_property
     def success(self) -> pd.Series:

@@ -198,7 +198,7 @@ def ask_for_source(
         order = np.random.default_rng(cell.inputs["dealt"]).permutation(len(sources))
         sources = pd.Series(sources.to_numpy()[order], index=sources.index)
     train, test, y = list(fold.train), list(fold.test), context.targets(fold)
-    smiles = context.table.frame.set_index("row_id")["smiles"]
+    smiles = context.table.by_row["smiles"]
     made: dict[str, Any] = {}
     with measured(made):
         machine.reporter.step(cell.label, 0, 1)

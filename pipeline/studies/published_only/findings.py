@@ -172,7 +172,7 @@ def composed(experiment: Experiment) -> pd.DataFrame:
     """What the rows of each origin are: their number, share of successes and mean yield, and how many values each
     component has among a hundred of them (mean over 20 draws; fewer where there are fewer rows)."""
     table, settings = experiment.table, experiment.settings
-    rows = table.frame.set_index("row_id")["target"]
+    rows = table.by_row["target"]
     frame = table.cells.loc[rows.index]
     found = []
     for origin in (settings.published, settings.tested):
