@@ -3,16 +3,16 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 SETUP := .venv/.complete
 # A core for each process of the tests: tests/conftest.py pins them.
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope
 
 .PHONY: demo test check docs wheel clean
 
 demo: $(SETUP)
 	$(BIN)/chemtune run configs/photoswitch.yaml
 
-# The tests of a module share what they set up; slow ones are too uneven for that.
+# The tests of a module share what they set up.
 test: $(SETUP)
-	$(PYTEST) --dist loadscope
+	$(PYTEST)
 
 docs: $(SETUP)
 	$(BIN)/sphinx-build -q -W --keep-going docs build/docs
@@ -25,14 +25,14 @@ check: docs
 	$(BIN)/ruff format --check pipeline scripts tests docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(PYTEST) --dist worksteal -m slow --durations 40
+	$(PYTEST) -m slow --durations 40
 
 # torch is asked for by its exact version first: an open range would bring several GB of CUDA packages.
 $(SETUP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev]"
-	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -c constraints.txt drfp
+	$(BIN)/python -m pip install -q --no-compile --disable-pip-version-check -c constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install -q --no-compile --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(BIN)/python -m pip install -q --no-compile --disable-pip-version-check --no-deps -c constraints.txt drfp
 	touch $(SETUP)
 
 clean:

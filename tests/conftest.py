@@ -84,6 +84,17 @@ def undrawn():
         yield
 
 
+@pytest.fixture(scope="module")
+def few_trees():
+    """Ensembles of a tenth of their size, which are most of the time of small runs: for tests of what is done with
+    what they predict."""
+    with (
+        mock.patch.multiple("pipeline.arms.baselines", TREES=50, REFERENCE_TREES=10, ROUNDS=50),
+        mock.patch("pipeline.arms.reactions.TREES", 30),
+    ):
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory) -> Path:
     return tiny_model_folder(tmp_path_factory.mktemp("tiny"))

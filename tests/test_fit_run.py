@@ -19,7 +19,7 @@ from pipeline.tables.reading import read_table
 from tests.conftest import SMILES, write_table
 from tests.test_run import chemtune
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "few_trees")
 
 NOT_OF_A_FIT = {
     "out": "the folder of the run; the model has one of its own",

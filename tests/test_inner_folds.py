@@ -14,7 +14,7 @@ from pipeline.runs.held_out import inner_folds
 from tests.conftest import write_table
 from tests.test_run import chemtune
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "few_trees")
 
 
 def test_whole_groups_are_held_out_and_never_most_of_the_rows():

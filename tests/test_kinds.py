@@ -10,6 +10,8 @@ import pytest
 from tests.conftest import FORMULAS, write_table
 from tests.test_run import chemtune
 
+pytestmark = pytest.mark.usefixtures("few_trees")
+
 VERBS_OF_STEPS = ("warm", "cool", "stir", "filter")
 TEXTS = [
     f"{verb} the {thing} for {hours} h"

@@ -22,7 +22,7 @@ from pipeline.tables.molecules import canonical_smiles
 from tests.conftest import SMILES, write_table
 from tests.test_run import chemtune
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "few_trees")
 
 NITRO = "O=[N+]([O-])c1ccccc1"
 

@@ -17,7 +17,7 @@ from pipeline.settings.reading import make_config
 from tests.conftest import SMILES, write_table
 from tests.test_run import chemtune
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "few_trees")
 
 
 @pytest.fixture

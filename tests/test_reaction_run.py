@@ -9,7 +9,7 @@ import pytest
 
 from tests.test_run import chemtune
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "few_trees")
 
 BY_COMPONENT = ("--components", "halide,amine,base,solvent", "--yield", "yield")
 

@@ -23,6 +23,8 @@ import pytest
 from pipeline.arms.ladder import MEANS
 from tests.conftest import SMILES, tiny_model_folder, write_table
 
+pytestmark = pytest.mark.usefixtures("few_trees")
+
 FAST = "knn,ridge,rf-bits"
 
 

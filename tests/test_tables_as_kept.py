@@ -13,7 +13,7 @@ from pipeline.models.folder import load_model
 from tests.conftest import SMILES, write_table
 from tests.test_run import chemtune
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "few_trees")
 
 COUNTS = np.array([Chem.MolFromSmiles(text).GetNumHeavyAtoms() for text in SMILES])
 

@@ -14,7 +14,7 @@ from pipeline.features import structures as features
 from pipeline.tables.targets import CLASSES, REGRESSION
 from tests.test_run import chemtune, run_small
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "few_trees")
 
 ROWS = list(ARMS.values())
 

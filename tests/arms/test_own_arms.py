@@ -11,7 +11,7 @@ from pipeline.arms.catalogue import ARMS
 from pipeline.named import is_own
 from tests.test_run import chemtune_afresh, run_small
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "few_trees")
 
 TEXTS = '''
 from sklearn.feature_extraction.text import CountVectorizer

@@ -26,7 +26,7 @@ from pipeline.tables.targets import CLASSES, REGRESSION
 from tests.conftest import SMILES, write_table
 from tests.test_run import chemtune
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "few_trees")
 
 NEW = ["CCCO", "c1ccccc1CCN", "CC(=O)O", "CCCCCCCCCl", "C1CCCCC1CCC"]
 FRAME = pd.DataFrame({"smiles": NEW})

@@ -17,7 +17,7 @@ from pipeline.tables.targets import CLASSES, REGRESSION
 from tests.models.test_models import predicted, predicted_afresh, uncalibrated
 from tests.test_run import chemtune
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "few_trees")
 
 COLUMNS = ["halide", "amine", "base", "solvent"]
 NEW = pd.DataFrame(

@@ -28,7 +28,7 @@ from tests.branches import Branches
 from tests.conftest import FORMULAS, SMILES, reaction_rows, tiny_model_folder, write_table
 from tests.studies.made import contents_of
 
-pytestmark = pytest.mark.slow  # a run for each of the pages
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("few_trees")]  # a run for each of the pages
 RINGS = SMILES + [f"{'C' * a}C(=O){group}" for a in range(1, 9) for group in ("OCC", "NCC", "c1ccccc1")]
 INSTRUMENTED: dict[ModuleType, tuple[str, ...]] = {  # the functions whose branches count; none: all of the module's
     page: (),

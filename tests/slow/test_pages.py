@@ -10,7 +10,7 @@ from tests.browser import DESKTOP, PHONE, open_all, opened, printed, resize
 from tests.conftest import SMILES, reaction_rows, tiny_model_folder, write_table
 from tests.test_run import chemtune
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("few_trees")]
 MOST_PAGES = 8  # of a run on two splits, on paper
 PAGE = re.compile(rb"/Type\s*/Page\b(?!s)")
 

@@ -21,7 +21,7 @@ from pipeline.tables.catalogue import card
 from tests.conftest import FORMULAS, reaction_rows, tiny_model_folder
 from tests.test_run import chemtune
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("few_trees")]
 ROOT = Path(__file__).resolve().parent.parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # Pages whose commands train the real weights: a comparison, models to keep, and one study. All other pages train a
@@ -117,15 +117,22 @@ def _model(page: str, arguments: list[str], small: Path) -> list[str]:
 
 
 def _short(arguments: list[str]) -> list[str]:
-    """What makes the work of a command short; the Python lines of the README train at full length."""
+    """What makes the work of a command short."""
     verb, of_study = arguments[0], arguments[0] in ("stress", "study")
     quick = ["--quick"] if verb in STUDYING and "--quick" not in arguments else []
     if verb == "design":
-        return [*quick, "--generator-steps", "10"]
+        rounds = ["--rounds", "1", "--samples", "8"] if "--reinforce" in arguments else []
+        return [*quick, "--generator-steps", "10", "--rows", "60", "--n", "10", *rounds]
     if arguments[:2] == ["stress", "rewards"]:
         return [*quick, "--generator-steps", "10", "--rounds", "1", "--asked", "6"]
+    if arguments[:2] == ["stress", "edges"]:
+        return [*quick, "--models", "3", "--directions", "2", *(["--made", "10"] if "--oracle" in arguments else [])]
     if arguments[:2] == ["run", "buchwald_hartwig"]:
         return ["--max-rows", "300"]
+    if "--folds" in arguments:
+        return ["--arms", "knn,ridge,lightgbm"]  # of two given the second counts
+    if arguments[:2] == ["study", "learning-curve"]:
+        return [*quick, "--sizes", "10,30", "--seeds", "2", "--steps", "10"]
     reactions = "--components" in arguments or "buchwald_hartwig" in arguments
     in_steps = of_study and STUDIES[arguments[1]].options == "study"
     steps = verb in ("run", "fit", "atlas") or (in_steps and not (arguments[1] == "negatives" and reactions))
@@ -162,16 +169,18 @@ def test_the_python_lines_run_as_written(folder):
     data = (
         "import pandas as pd; smiles, y = pd.read_csv('my.csv')[['SMILES', 'logS']].to_numpy().T; y = y.astype(float)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", "\n".join([data, *lines])], cwd=folder, capture_output=True, text=True, check=False
-    )
+    text, found = re.subn(r"(LoraRegressor\([^)]*)\)", r"\1, steps=20)", "\n".join([data, *lines]))
+    assert found == 1
+    done = subprocess.run([sys.executable, "-c", text], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("script", ["fine_tune.py", "compare.py", "shifted_split.py"])
 def test_the_scripts_of_the_api_page_run(script, tmp_path):
+    text, found = re.subn(r"steps=\d+", "steps=5", (ROOT / "docs" / script).read_text(encoding="utf-8"))
+    assert found == 1
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", ROOT / "docs" / script],
+        [sys.executable, "-W", "ignore", "-c", text],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -26,7 +26,7 @@ from pipeline.tables.table import build_table
 from tests.conftest import SMILES, write_table
 from tests.test_run import chemtune
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "few_trees")
 
 RUNGS = ("generic-scaffold", "cluster", "similarity", "size", "label-high", "label-low")
 

@@ -20,6 +20,8 @@ from pipeline.studies.study import study_named
 from tests.conftest import SMILES, write_table
 from tests.test_run import chemtune
 
+pytestmark = pytest.mark.usefixtures("few_trees")
+
 CHEAP = {"spelling": {"arms": ["ngram-ridge", "rf-bits"]}}
 
 

@@ -58,6 +58,8 @@ from pipeline.tables.table import STRUCTURE
 from tests.studies.made import contents_of, with_settings
 from tests.test_run import chemtune
 
+pytestmark = pytest.mark.usefixtures("few_trees")
+
 SETTINGS = NegativesSettings(
     seeds=1, doses=(10, 100), lm_doses=(100,), positives=0, test_rows=0, lm_steps=3, sensitivity=()
 )

@@ -49,6 +49,8 @@ from pipeline.tables.molecules import canonical_smiles, parse_molecule, with_bon
 from tests.conftest import FORMULAS, write_table
 from tests.test_run import chemtune
 
+pytestmark = pytest.mark.usefixtures("few_trees")
+
 LINKS = ("O", "S", "C(=O)", "C(=O)O", "C(Cl)", "SC", "C(F)", "C(C)(C)", "OCO")
 ENDS = ("", "F", "O", "Cl", "C(C)C", "C#N")
 CHAINS = [

@@ -18,6 +18,8 @@ from tests.conftest import SMILES, write_table
 from tests.studies.made import contents_of
 from tests.test_run import chemtune
 
+pytestmark = pytest.mark.usefixtures("few_trees")
+
 REPETITIONS, AT_LEAST = 20, 18
 
 

@@ -29,6 +29,8 @@ from tests.conftest import SMILES, reaction_rows, write_table
 from tests.studies.made import contents_of
 from tests.test_run import chemtune
 
+pytestmark = pytest.mark.usefixtures("few_trees")
+
 
 @pytest.fixture
 def chains(tmp_path):

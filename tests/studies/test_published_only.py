@@ -31,6 +31,8 @@ from pipeline.studies.published_only.findings import DIFFERENCE, Findings, _diff
 from tests.studies.made import contents_of, result_of
 from tests.test_run import chemtune
 
+pytestmark = pytest.mark.usefixtures("few_trees")
+
 SETTINGS = PublishedSettings(arms=("components-rf",), folds=3, seeds=1, lm_steps=2)
 HEADER = ["halide", "amine", "base", "rxn", "yield", "origin", "doi"]
 

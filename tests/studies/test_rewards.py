@@ -23,6 +23,8 @@ from pipeline.studies.rewards.settings import DECOYS, FAILURES, REWARDS, SUCCESS
 from tests.studies.made import contents_of
 from tests.test_run import chemtune
 
+pytestmark = pytest.mark.usefixtures("few_trees")
+
 BASES = [f"{'C' * (k + 1)}O" for k in range(6)]
 GOOD, LIKED = "CCO", "CCCCO"  # what succeeds nearly always, and what a wrong verifier likes
 SUCCEED = dict(zip(BASES, (0.0, 0.9, 0.2, 0.2, 0.2, 0.2), strict=True))

@@ -25,6 +25,8 @@ from tests.conftest import FORMULAS, SMILES, reaction_rows, write_table
 from tests.studies.made import contents_of
 from tests.test_run import chemtune
 
+pytestmark = pytest.mark.usefixtures("few_trees")
+
 ONE_SPLIT, DULLED = "tests.studies.marked:one_split", "tests.studies.marked:dulled"
 MANY = [
     f"{'C' * a}{group}"

@@ -30,6 +30,8 @@ from tests.conftest import SMILES, reaction_rows, write_table
 from tests.studies.made import contents_of
 from tests.test_run import chemtune
 
+pytestmark = pytest.mark.usefixtures("few_trees")
+
 MOLECULE = "CC(=O)Nc1ccc(O)c(Cl)c1"
 ELEMENTS = ("He", "Ne", "Ar", "Kr", "Xe", "Na", "Mg", "K", "Ca", "Li", "Be", "B", "Al", "Si", "P", "S", "Cl", "Br", "I")
 ELEMENTS += ("Se", "Fe", "Cu", "Zn", "Ag")  # one SMILES each

@@ -47,6 +47,8 @@ from tests.studies.made import contents_of, result_of, with_settings
 from tests.studies.test_negatives import planted
 from tests.test_run import chemtune
 
+pytestmark = pytest.mark.usefixtures("few_trees")
+
 __all__ = ["planted"]
 SETTINGS = VerifierSettings(
     arms=("drfp-rf",),

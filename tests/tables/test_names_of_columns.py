@@ -14,7 +14,7 @@ from pipeline.tables.merging import FRAME_COLUMNS
 from tests.conftest import SMILES, reaction_rows, write_table
 from tests.studies.made import compared
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "few_trees")
 
 OWN = sorted(
     {

@@ -23,7 +23,7 @@ from pipeline.tables.reactions import is_reaction, reaction_roles, split_reactio
 from pipeline.tables.yields import plain_word, words_of_failure
 from tests.studies.made import compared
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "few_trees")
 
 DATIVE = ("[NH3]->[Pd](<-[NH3])([Cl])[Cl]", "O=C([O-]->[K+])c1ccccc1", "C[O-]->[Na+]")
 
