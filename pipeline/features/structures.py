@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any
 
 import numpy as np
 from rdkit import Chem, rdBase
-from rdkit.Chem import Descriptors, rdFingerprintGenerator
+from rdkit.Chem import Descriptors, Graphs, rdFingerprintGenerator
+from rdkit.Chem.EState import EState
 from rdkit.Chem.Scaffolds import MurckoScaffold
+from rdkit.ML.InfoTheory import entropy
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from pipeline.errors import InputError
@@ -22,6 +24,7 @@ FINGERPRINT_SIZE = 2048
 INFORMATION_ATOMS = 64
 DISTANCE_ATOMS = 400
 RINGS = 500
+NOT_BONDED = 1e6  # RDKit's distances between fragments are larger
 PROPERTIES: dict[str, Callable[[Chem.Mol], float]] = {
     "weight": Descriptors.MolWt,  # type: ignore[attr-defined]
     "logP": Descriptors.MolLogP,  # type: ignore[attr-defined]
@@ -62,11 +65,53 @@ def is_affordable(name: str, atoms: int, rings: int) -> bool:
     return rings <= RINGS or not name.startswith(("NumAliphatic", "NumBridgehead", "NumSaturated", "NumSpiro"))
 
 
+def _information(molecule: Chem.Mol) -> tuple[float, float]:
+    """RDKit's ``Ipc`` and ``AvgIpc``, which it derives from one polynomial that takes most of the time of either."""
+    if not hasattr(molecule, "_information"):
+        adjacency = np.equal(Chem.GetDistanceMatrix(molecule, False), 1).astype(np.float64)
+        polynomial = abs(Graphs.CharacteristicPolynomial(molecule, adjacency))
+        average = entropy.InfoEntropy(polynomial)  # type: ignore[attr-defined]
+        molecule._information = sum(polynomial) * average, average
+    found: tuple[float, float] = molecule._information
+    return found
+
+
+def _states(molecule: Chem.Mol) -> Chem.Mol:
+    """The molecule with what RDKit's ``EStateIndices`` computes of it, atom by atom in that order, and keeps there."""
+    if not hasattr(molecule, "_eStateIndices"):
+        atoms, outer = list(molecule.GetAtoms()), Chem.GetPeriodicTable().GetNOuterElecs
+        own = np.zeros(len(atoms))
+        for place, atom in enumerate(atoms):
+            if degree := atom.GetDegree():
+                number, shell = atom.GetAtomicNum(), EState.GetPrincipleQuantumNumber(atom.GetAtomicNum())
+                own[place] = (4.0 / (shell * shell) * (outer(number) - atom.GetTotalNumHs()) + 1) / degree
+        apart = Chem.GetDistanceMatrix(molecule, useBO=False, useAtomWts=False) + 1
+        shares = np.where(apart < NOT_BONDED, (own[:, None] - own[None, :]) / (apart * apart), 0.0)
+        molecule._eStateIndices = np.cumsum(shares, axis=1)[:, -1] + own
+    return molecule
+
+
+# The same numbers as RDKit's own functions, in a fraction of their time.
+QUICKER: dict[str, Callable[[Chem.Mol], float]] = {
+    "Ipc": lambda molecule: _information(molecule)[0],
+    "AvgIpc": lambda molecule: _information(molecule)[1],
+    **{
+        function.__name__: partial(lambda function, molecule: function(_states(molecule), force=0), function)
+        for function in (
+            EState.MaxAbsEStateIndex,
+            EState.MaxEStateIndex,
+            EState.MinAbsEStateIndex,
+            EState.MinEStateIndex,
+        )
+    },
+}
+
+
 def _descriptors(molecule: Chem.Mol) -> np.ndarray:
     size = molecule.GetNumAtoms(), molecule.GetRingInfo().NumRings()
     with rdBase.BlockLogs():
         values = [
-            _finite(function, molecule) if is_affordable(name, *size) else np.nan
+            _finite(QUICKER.get(name, function), molecule) if is_affordable(name, *size) else np.nan
             for name, function in Descriptors.descList
         ]
     return np.asarray(values, dtype=np.float64)
