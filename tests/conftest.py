@@ -32,6 +32,8 @@ def pytest_xdist_auto_num_workers(config) -> int:
 SMILES = [f"{'C' * a}{group}" for a in range(1, 9) for group in ("O", "N", "Cl", "c1ccccc1", "C1CCCCC1", "c1ccncc1")]
 
 
+ENDS = ("O", "N", "Cl", "Br", "C(=O)OC", "c1ccccc1", "C1CCCCC1", "c1ccncc1")
+CHAINS = [(f"{'C' * length}{end}", length + 0.1 * place) for length in range(1, 12) for place, end in enumerate(ENDS)]
 PAIRS = [f"{metal}{other}" for metal in ("Na", "K", "Li", "Mg", "Ca", "Zn", "Al", "Fe") for other in ("Cl", "O", "S")]
 FORMULAS = [
     *PAIRS,

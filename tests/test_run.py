@@ -21,7 +21,7 @@ import pandas as pd
 import pytest
 
 from pipeline.arms.ladder import MEANS
-from tests.conftest import SMILES, tiny_model_folder, write_table
+from tests.conftest import CHAINS, SMILES, tiny_model_folder, write_table
 
 pytestmark = pytest.mark.usefixtures("few_trees")
 
@@ -296,6 +296,25 @@ def test_language_models_are_calibrated_where_asked_and_never_the_preferred_base
     assert numbers.returncode == 0, numbers.stderr
     # a fifth of 38 training rows are held out, under the twenty that an interval asks for
     assert "lm-head" not in set(pd.read_csv(alcohols.parent / "numbers/intervals.csv")["arm"])
+
+
+@pytest.mark.parametrize(("bins", "calibrated"), [(0, False), (0, True), (2, True)])
+def test_a_blend_takes_of_the_language_model_what_it_earned_on_held_out_rows(tmp_path, tiny_folder, bins, calibrated):
+    given = ("--split", "random", "--model", tiny_folder, "--steps", 2, "--bins", bins)
+    given += ("--calibrate-lm",) if calibrated else ()
+    done = run_small(write_table(tmp_path / "t.csv", CHAINS), tmp_path / "out", *given, arms="ensemble,lm-head,blend")
+    assert done.returncode == 0, done.stderr
+    cells = json.loads((tmp_path / "out/run.json").read_text())["cells"]
+    (share,) = [cell.get("share") for cell in cells if cell["arm"] == "blend"]
+    predicted = pd.read_parquet(tmp_path / "out/predictions.parquet")
+    values = next((column for column in predicted if column.startswith("p_")), "prediction")
+    by_arm = predicted.pivot(index="row_id", columns="arm", values=values).astype(float)
+    part = share["value"] if calibrated else 0.5
+    np.testing.assert_allclose(by_arm["blend"], (1 - part) * by_arm["ensemble"] + part * by_arm["lm-head"])
+    assert ("What the language model adds" in (tmp_path / "out/report.html").read_text()) == calibrated
+    if calibrated:
+        assert 0 <= share["low"] <= share["value"] <= share["high"] <= 1
+        assert share["n"] >= 10
 
 
 def test_three_classes_with_every_kind_of_arm(tmp_path, tiny_folder):

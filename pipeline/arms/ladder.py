@@ -192,6 +192,13 @@ def mean_of(members: Sequence[np.ndarray]) -> np.ndarray:
     return np.mean(np.stack(members), axis=0)
 
 
+def blend_of(members: Sequence[np.ndarray], share: float) -> np.ndarray:
+    """Prediction (or class probabilities) of a blend of two arms, of which the second makes this share."""
+    first, second = members
+    found: np.ndarray = (1 - share) * first + share * second
+    return found
+
+
 class MeanArm(BaseEstimator):
     """Mean of the predictions (or class probabilities) of arms fitted on the same rows.
 
@@ -199,10 +206,13 @@ class MeanArm(BaseEstimator):
     ----------
     members : dict
         Name to unfitted estimator; they are fitted in place.
+    share : float, optional
+        How much of it the second of two members makes; all count alike if not given.
     """
 
-    def __init__(self, members: dict[str, Any]) -> None:
+    def __init__(self, members: dict[str, Any], share: float | None = None) -> None:
         self.members = members
+        self.share = share
 
     uses_censoring = True  # its members may
 
@@ -217,10 +227,14 @@ class MeanArm(BaseEstimator):
     def predict(self, X: Any) -> np.ndarray:
         if hasattr(self, "classes_"):
             return self.classes_[self.predict_proba(X).argmax(axis=1)]
-        return mean_of([member.predict(X) for member in self.members.values()])
+        return self.combined([member.predict(X) for member in self.members.values()])
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        return mean_of([member.predict_proba(X) for member in self.members.values()])
+        return self.combined([member.predict_proba(X) for member in self.members.values()])
+
+    def combined(self, predicted: Sequence[np.ndarray]) -> np.ndarray:
+        """What the members predict, taken together."""
+        return mean_of(predicted) if self.share is None else blend_of(predicted, self.share)
 
 
 def engines(model: Any) -> list[Any]:

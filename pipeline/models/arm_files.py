@@ -80,7 +80,8 @@ _TRUSTED |= {name.replace("pipeline.features.inputs", "pipeline.arms.inputs") fo
 def write_arm(folder: Path, name: str, model: Any) -> dict[str, Any]:
     """Write a fitted arm below ``folder`` and return the description that `read_arm` needs."""
     if isinstance(model, MeanArm):
-        return {"members": {member: write_arm(folder, member, arm) for member, arm in model.members.items()}}
+        members = {member: write_arm(folder, member, arm) for member, arm in model.members.items()}
+        return {"members": members} | ({} if model.share is None else {"share": model.share})
     if isinstance(model, Spelled):
         parts = {}
         for number, (text, member) in enumerate(model.members.items()):
@@ -107,7 +108,8 @@ def read_arm(folder: Path, name: str, description: dict[str, Any], setting: ArmS
     """The arm that `write_arm` wrote."""
     if "members" in description:
         mean = MeanArm(
-            {member: read_arm(folder, member, part, setting) for member, part in description["members"].items()}
+            {member: read_arm(folder, member, part, setting) for member, part in description["members"].items()},
+            description.get("share"),
         )
         if setting.classes:
             mean.classes_ = np.array(setting.classes)

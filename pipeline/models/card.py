@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeline.arms.catalogue import ARMS
 from pipeline.defaults import ATOMWISE
+from pipeline.evaluation.blending import share_said
 from pipeline.evaluation.intervals import METHODS, ONE_RADIUS
 from pipeline.evaluation.numbers import number
 from pipeline.features.inputs import ReactionInput
@@ -132,10 +133,12 @@ def _target_lines(about: dict[str, Any], beside: str) -> list[str]:
 
 
 def _interval_lines(about: dict[str, Any]) -> list[str]:
-    """How the bounds are made, and how often they held on held-out rows."""
+    """What was chosen on held-out rows: the share of a language model in a blend, a threshold, and how the bounds are
+    made, with how often they held there."""
     calibration = about["calibration"]
+    shared = [f"- {share_said(about['arm'], calibration['share'])}"] if "share" in calibration else []
     if about["classes"]:
-        return [f"- {threshold_said(calibration['threshold'])}"] if "threshold" in calibration else []
+        return [*shared, *([f"- {threshold_said(calibration['threshold'])}"] if "threshold" in calibration else [])]
     if not calibration["n"]:
         return ["- No row was held out of a fit: `lower` and `upper` are empty."]
     method = calibration.get("interval", ONE_RADIUS)
@@ -150,7 +153,7 @@ def _interval_lines(about: dict[str, Any]) -> list[str]:
             f"- Of the nominal {coverage['level']:.0%} intervals, cross-checked on the held-out rows by their distance "
             f"to training, so many contain the measured value: {shares}."
         )
-    return lines
+    return [*shared, *lines]
 
 
 def threshold_said(threshold: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from pipeline.arms.catalogue import arms_of
-from pipeline.arms.ladder import MEANS, fit_arm, is_language_model, mean_of, reads_notation
+from pipeline.arms.ladder import MEANS, blend_of, fit_arm, is_language_model, mean_of, reads_notation
 from pipeline.errors import InputError, unknown
+from pipeline.evaluation.blending import EVEN, Share, chosen_blend, share_said
 from pipeline.evaluation.domain import Domain
 from pipeline.evaluation.intervals import (
     DEFAULT_LEVEL,
@@ -91,6 +92,8 @@ def fit_model(
     groups = twin_groups(table)
     residuals, calibration = calibrate(context, machine, arm, X, y, groups)
     difficulty = calibration.pop("difficulty", {})  # arrays: they go beside the residuals, not into model.json
+    if "share" in calibration:
+        reporter.say(share_said(arm, calibration["share"]))
     if "threshold" in calibration:
         reporter.say(threshold_said(calibration["threshold"]))
     reporter.say(f"{arm} on all {len(y)} {table.rows_are}")
@@ -100,6 +103,8 @@ def fit_model(
         model = fit_arm(
             new_arm(context, machine, arm, config.seed, f"{arm} on all rows"), X, y.to_numpy(), groups, sides
         )
+    if "share" in calibration:
+        model.share = calibration["share"]["value"]
     about = _about(context, machine, arm, calibration, scores, edges)
     return SavedModel(model, about, Domain.fit(list(X[STRUCTURE]), groups, table.kind), residuals, difficulty)
 
@@ -161,8 +166,9 @@ def calibrate(
     residuals : ndarray of shape (rows,)
         Truth minus prediction; empty for classes.
     calibration : dict
-        How it was done, a score, what another spelling of the same molecules does to it, and for numbers what
-        `interval_method` says, its coverage, and the ``difficulty`` of each residual by each signal that it chose from.
+        How it was done, a score, what another spelling of the same molecules does to it, of a blend the share of the
+        language model, and for numbers what `interval_method` says, its coverage, and the ``difficulty`` of each
+        residual by each signal that it chose from.
     """
     strata = y.to_numpy() if context.task == CLASSES else np.zeros(len(y))
     if is_language_model(arm):
@@ -176,12 +182,12 @@ def calibrate(
     if context.task == CLASSES:
         masks = [held for held in masks if len(set(strata[~held])) == len(context.classes)]
 
-    found, signals, respelled = _held_out(context, machine, arm, masks, X, y, groups)
+    found, signals, respelled, share = _held_out(context, machine, arm, masks, X, y, groups)
     known = np.isfinite(found[:, 0]) & context.table.exact.to_numpy()
     scored = found if context.task == CLASSES else found[:, 0]
     value = abs(validation_score(list(scored[known]), y[known], context.task, context.classes)) if known.any() else None
     calibration = {"how": how, "n": int(known.sum()), "metric": LABELS[PRIMARY[context.task]], "value": value}
-    calibration |= _by_spelling(context, found, respelled, known, y)
+    calibration |= _by_spelling(context, found, respelled, known, y) | ({"share": asdict(share)} if share else {})
     if context.task == CLASSES:
         return np.zeros(0), calibration | _threshold(context, found[known], y[known])
     residuals = (y.to_numpy(dtype=np.float64) - found[:, 0])[known]
@@ -254,17 +260,19 @@ def _held_out(
     X: pd.DataFrame,
     y: pd.Series,
     groups: np.ndarray,
-) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
-    """Predictions of the rows of each mask by a fit on the others, of numbers the signals of difficulty, and
-    predictions from another SMILES of each molecule.
+) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray, Share | None]:
+    """Predictions of the rows of each mask by a fit on the others, of numbers the signals of difficulty, predictions
+    from another SMILES of each molecule, and of a blend the share of the language model.
 
     The signals are the distance to the rows of that fit, and for a mean of baselines the spread of its members.
     Shapes (n, 1), or (n, classes), (n,) each, and as the first; NaN where no mask holds a row, or there is no other
     SMILES or no arm that reads text.
     """
+    blended = arm in MEANS and is_language_model(arm)
+    several = arm in MEANS and (blended or context.task != CLASSES)
+    read = [member for member in (MEANS[arm] if several else (arm,)) if reads_notation(member)]
     respelled = np.full((len(X), len(context.classes) if context.task == CLASSES else 1), np.nan)
-    others = _respelled(context, X) if reads_notation(arm) else None
-    several = arm in MEANS and context.task != CLASSES and not is_language_model(arm)
+    others = _respelled(context, X) if read else None
 
     def held_out(member: str) -> np.ndarray:
         def make(number: int) -> Any:
@@ -281,18 +289,35 @@ def _held_out(
             if rows.any():
                 respelled[rows] = predicted_by(context, model, X[rows].assign(**{STRUCTURE: others[rows]}))
 
-        return held_out_predictions(context, masks, make, X, y, groups, None if others is None else seen)
+        respells = member in read and others is not None
+        return held_out_predictions(context, masks, make, X, y, groups, seen if respells else None)
 
-    members = [held_out(member) for member in (MEANS[arm] if several else (arm,))]
+    members, share = [held_out(member) for member in (MEANS[arm] if several else (arm,))], None
+    found = mean_of(members)
+    if blended:
+        found, respelled, share = _blended(context, members, respelled, y, groups)
     if context.task == CLASSES:
-        return mean_of(members), {}, respelled
+        return found, {}, respelled, share
     structures, distance = X[STRUCTURE].to_numpy(dtype=object), np.full(len(X), np.nan)
     for mask in masks:
         distance[mask] = 1 - nearest_neighbours(list(structures[mask]), list(structures[~mask]), context.table.kind)[0]
     signals = {DISTANCE: distance}
-    if several:
+    if several and not blended:
         signals[SPREAD] = np.std(np.stack(members), axis=0)[:, 0]
-    return mean_of(members), signals, respelled
+    return found, signals, respelled, share
+
+
+def _blended(
+    context: Context, members: Sequence[np.ndarray], respelled: np.ndarray, y: pd.Series, groups: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, Share | None]:
+    """What a blend predicts of held-out rows, and from another SMILES of them, where its second member alone reads
+    that; and the share of that member."""
+    classes = context.classes if context.task == CLASSES else ()
+    first, second = members if classes else (member[:, 0] for member in members)
+    exact = context.table.exact.to_numpy()
+    share, predicted = chosen_blend(first, second, y.to_numpy(), groups, exact, context.config.seed, classes)
+    found = np.array(predicted, dtype=np.float64).reshape(respelled.shape)
+    return found, blend_of([members[0], respelled], share.value if share else EVEN), share
 
 
 @dataclass(frozen=True)

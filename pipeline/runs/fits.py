@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -21,6 +22,7 @@ from pipeline.arms.ladder import (
     MEANS,
     REACTION_CONTROLS,
     TUNED,
+    blend_of,
     class_chances,
     code_behind,
     fit_arm,
@@ -36,6 +38,7 @@ from pipeline.cells.reach import code_of
 from pipeline.cells.store import Store
 from pipeline.defaults import PLAIN
 from pipeline.errors import InputError
+from pipeline.evaluation.blending import Share, chosen_blend
 from pipeline.features.compositions import element_statistics
 from pipeline.features.notations import CANONICAL
 from pipeline.features.structures import descriptors, differential_bits
@@ -263,23 +266,49 @@ def starting_adapter(context: Context, arm: str) -> PretrainedAdapter | None:
 
 
 def mean(context: Context, machine: Machine, cell: Cell, needed: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Combine the members' predictions; nothing is fitted."""
+    """Combine the members' predictions; nothing is fitted.
+
+    All members count alike. Where the members of a blend with a language model were all tried on held-out training
+    rows, its share is what does best there.
+    """
     made: dict[str, Any] = {
         "row_id": needed[0]["row_id"],
         "seconds": sum(member["seconds"] for member in needed),
         "peak_mb": max(member["peak_mb"] for member in needed),
     }
+    combine = mean_of
+    if is_language_model(cell.tags["arm"]) and all("validation" in member for member in needed):
+        share, validation = _share(context, cell, needed)
+        made |= {"validation": validation} | ({"share": asdict(share)} if share else {})
+        if share:
+            combine = partial(blend_of, share=share.value)
     if context.task == CLASSES:
-        chances = mean_of([np.array(member["probabilities"]) for member in needed])
+        chances = combine([np.array(member["probabilities"]) for member in needed])
         made["probabilities"] = chances.tolist()
         made["prediction"] = [context.classes[code] for code in chances.argmax(axis=1)]
     else:
-        made["prediction"] = mean_of([np.array(member["prediction"]) for member in needed]).tolist()
+        made["prediction"] = combine([np.array(member["prediction"]) for member in needed]).tolist()
     made["parse_failed"] = [False] * len(made["row_id"])
     for name in ("validation", "without_part"):
-        if all(name in member for member in needed):
+        if name not in made and all(name in member for member in needed):
             made[name] = mean_of([np.array(member[name]) for member in needed]).tolist()
     return made
+
+
+def _share(context: Context, cell: Cell, needed: Sequence[Mapping[str, Any]]) -> tuple[Share | None, list[Any]]:
+    """The share of the second member, chosen on held-out training rows with a value, and what a blend whose share was
+    chosen on others of them predicts there."""
+    split, fold = context.division(cell.tags)
+    first, second = (np.array(member["validation"], dtype=np.float64) for member in needed)
+    return chosen_blend(
+        first,
+        second,
+        context.targets(fold).loc[list(fold.train)].to_numpy(),
+        training_groups(context, split, fold),
+        context.table.exact.loc[list(fold.train)].to_numpy(),
+        cell.tags["seed"],
+        context.classes if context.task == CLASSES else (),
+    )
 
 
 def fit(context: Context, machine: Machine, cell: Cell, needed: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

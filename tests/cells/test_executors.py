@@ -343,6 +343,8 @@ def test_runs_over_other_classes_are_not_compared(tmp_path):
 
 
 def test_a_helper_ends_without_the_process_that_started_it(tmp_path):
-    errand = executors.Errand(tuple(cells_of(count=3)), str(tmp_path), Machine(1), tmp_path, False, {}, parent=os.getppid() + 1)
+    errand = executors.Errand(
+        tuple(cells_of(count=3)), str(tmp_path), Machine(1), tmp_path, False, {}, parent=os.getppid() + 1
+    )
     executors.run_errand(errand)  # its parent is another one
     assert not list(tmp_path.glob("cells/*.json"))

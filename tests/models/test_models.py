@@ -23,7 +23,7 @@ from pipeline.reporter import Reporter
 from pipeline.settings.reading import make_config
 from pipeline.tables.kinds import MOLECULES
 from pipeline.tables.targets import CLASSES, REGRESSION
-from tests.conftest import SMILES, write_table
+from tests.conftest import CHAINS, SMILES, write_table
 from tests.test_run import chemtune
 
 pytestmark = pytest.mark.usefixtures("undrawn", "few_trees")
@@ -92,6 +92,18 @@ def test_a_language_model_predicts_a_file(alcohols, tiny_folder, tmp_path, arm):
     found = pd.read_csv(tmp_path / "out.csv")
     np.testing.assert_allclose(found["prediction"][: len(NEW)], predicted(model, FRAME), rtol=1e-5)
     assert "tokens" in found["problem"].iloc[-1]
+
+
+def test_a_blend_keeps_the_share_that_did_best_on_held_out_rows(tmp_path, tiny_folder):
+    model = fitted(write_table(tmp_path / "t.csv", CHAINS), "blend", model=tiny_folder)
+    share = model.about["calibration"]["share"]
+    ensemble, head = (member.predict(FRAME) for member in model.arm.members.values())
+    np.testing.assert_allclose(model.arm.predict(FRAME), (1 - share["value"]) * ensemble + share["value"] * head)
+    assert 0 <= share["low"] <= share["value"] <= share["high"] <= 1
+    model.save(tmp_path / "model")
+    again = load_model(tmp_path / "model")
+    np.testing.assert_allclose(predicted(again, FRAME), predicted(model, FRAME), rtol=1e-6)
+    assert f"lm-head makes {share['value']:.0%} of blend" in (tmp_path / "model/README.md").read_text(encoding="utf-8")
 
 
 def test_peft_itself_loads_the_adapter_over_the_layers_that_are_used(tiny_folder, tmp_path):

@@ -121,7 +121,7 @@ def _short(arguments: list[str]) -> list[str]:
     verb, of_study = arguments[0], arguments[0] in ("stress", "study")
     quick = ["--quick"] if verb in STUDYING and "--quick" not in arguments else []
     if verb == "design":
-        rounds = ["--rounds", "1", "--samples", "8"] if "--reinforce" in arguments else []
+        rounds = ["--rounds", "1", "--samples", "16"] if "--reinforce" in arguments else []
         return [*quick, "--generator-steps", "10", "--rows", "60", "--n", "10", *rounds]
     if arguments[:2] == ["stress", "rewards"]:
         return [*quick, "--generator-steps", "10", "--rounds", "1", "--asked", "6"]

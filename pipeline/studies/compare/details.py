@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -316,6 +317,36 @@ def _trained_how(arm: str, about: dict[str, Any]) -> str:
     said += f"; {settings['steps']} steps of {settings['batch_size']} rows, learning rate {settings['learning_rate']}"
     start = described_start(about["start"])
     return said + (f"; it starts from {start}" if start else "")
+
+
+def blends(found: Findings) -> Section:
+    """How much of a blend the language model makes where that was chosen on held-out training rows."""
+    rows = [
+        (
+            cell["tags"]["arm"],
+            _division(found, cell),
+            f"{cell['share']['value']:.0%} [{cell['share']['low']:.0%} to {cell['share']['high']:.0%}]",
+            cell["share"]["n"],
+        )
+        for cell in found.cells
+        if "share" in cell
+    ]
+    if not rows:
+        return Section("")
+    caption = (
+        "The share with the smallest error on training rows that neither arm had seen, from 0% to 100%, with its 95% "
+        "interval over resampled groups of those rows. An arm that brings nothing gets nothing. Whether the blend has "
+        "smaller errors on the test rows stands among the comparisons."
+    )
+    header = ("blend", "split", "share of the language model", "rows")
+    grid = Grid(header, rows, frozenset({1}), name="blends", caption=caption)
+    about = "its share in a blend, chosen on held-out training rows"
+    return Section("What the language model adds", [grid], folded=True, anchor="blends", about=about)
+
+
+def _division(found: Findings, cell: Mapping[str, Any]) -> str:
+    split, fold = found.context.division(cell["tags"])
+    return f"{split.name}{split.named(fold)}"
 
 
 def answers(found: Findings) -> Section:

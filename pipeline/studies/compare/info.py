@@ -49,6 +49,6 @@ def _of_cell(cell: Mapping[str, Any]) -> dict[str, Any]:
         **{name: cell["tags"][name] for name in ("split", "repeat", "fold", "arm", "seed")},
         "seconds": cell["seconds"],
         "peak_mb": cell["peak_mb"],
-        **{name: cell[name] for name in ("gpu_peak_mb", "well_formed", "unreachable") if name in cell},
+        **{name: cell[name] for name in ("gpu_peak_mb", "well_formed", "unreachable", "share") if name in cell},
         **({"settings": cell["inputs"]["language_model"]} if "language_model" in cell["inputs"] else {}),
     }

@@ -47,6 +47,7 @@ def sections(found: Findings) -> list[Section]:
         details.all_scores(found),
         threshold.section(found),
         where_the_errors_are(found),
+        details.blends(found),
         details.certainty(found),
         details.splits(found),
         details.tuning(found),
