@@ -122,7 +122,7 @@ def _short(arguments: list[str]) -> list[str]:
     quick = ["--quick"] if verb in STUDYING and "--quick" not in arguments else []
     if verb == "design":
         rounds = ["--rounds", "1", "--samples", "16"] if "--reinforce" in arguments else []
-        return [*quick, "--generator-steps", "10", "--rows", "60", "--n", "10", *rounds]
+        return [*quick, "--generator-steps", "10", "--rows", "60", "--n", "10", "--seeds", "1", *rounds]
     if arguments[:2] == ["stress", "rewards"]:
         return [*quick, "--generator-steps", "10", "--rounds", "1", "--asked", "6"]
     if arguments[:2] == ["stress", "edges"]:
