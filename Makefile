@@ -30,9 +30,9 @@ check: docs
 # torch is asked for by its exact version first: an open range would bring several GB of CUDA packages.
 $(SETUP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q --no-compile --disable-pip-version-check -c constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install -q --no-compile --disable-pip-version-check -c constraints.txt -e ".[dev]"
-	$(BIN)/python -m pip install -q --no-compile --disable-pip-version-check --no-deps -c constraints.txt drfp
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -c constraints.txt drfp
 	touch $(SETUP)
 
 clean:

@@ -34,14 +34,25 @@ print(json.dumps(found))
 """
 
 
+@pytest.fixture
+def fast_bf16():
+    """For what is promised of bfloat16: where that is emulated the engine takes float32, and a test many minutes."""
+    import torch
+
+    from pipeline.lm.engine import choose_dtype
+
+    if choose_dtype(torch.device("cpu")) is not torch.bfloat16:
+        pytest.skip("this processor does not multiply bfloat16")
+
+
 @pytest.mark.parametrize("readout", ["head", "text"])
 def test_bf16_and_fp32_predictions_agree(readout):
-    """The same adapters, read in both precisions."""
+    """The same adapters, trained in the one that the engine chooses, read in both precisions."""
     from pipeline import LoraRegressor
     from pipeline.lm.engine import shared_engine
 
     y = np.array([float(len(text)) for text in SMILES])
-    fitted = LoraRegressor("length", readout=readout, dtype="bfloat16", steps=180).fit(SMILES, y)
+    fitted = LoraRegressor("length", readout=readout, steps=100).fit(SMILES, y)
     found = {}
     for dtype in ("bfloat16", "float32"):
         depth, trained = fitted._layers()
@@ -58,7 +69,7 @@ def test_bf16_and_fp32_predictions_agree(readout):
     [{"readout": "head"}, {"readout": "text"}, {"readout": "text", "depth": 30, "trained_layers": 10}],
     ids=["head", "text", "text-over-frozen-layers"],
 )
-def test_memory_stays_under_its_bound_for_5000_rows(options):
+def test_memory_stays_under_its_bound_for_5000_rows(fast_bf16, options):
     code = MEASURED.format(n=5_000, options=options)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
