@@ -57,7 +57,7 @@ def test_bf16_and_fp32_predictions_agree(readout):
     for dtype in ("bfloat16", "float32"):
         depth, trained = fitted._layers()
         fitted.arm_.engine = shared_engine(fitted.model, trained, dtype, depth)
-        found[dtype] = fitted.predict(SMILES)
+        found[dtype] = fitted.predict(SMILES[::3])
     assert found["float32"].std() > 0.2 * y.std()
     differences = np.abs(found["bfloat16"] - found["float32"]) / y.std()
     print(f"{readout}: {differences.mean():.4f} on average, {differences.max():.4f} at most, of a standard deviation")

@@ -16,10 +16,12 @@ from pipeline.splits.rungs import cluster_groups, generic_scaffold_groups
 from pipeline.tables import merging as tables
 from pipeline.tables import tautomers
 from pipeline.tables.catalogue import card
+from pipeline.tables.kinds import MOLECULES
 from pipeline.tables.merging import twin_labels
 from pipeline.tables.molecules import parse_molecule
 from pipeline.tables.reading import read_table
-from pipeline.tables.table import build_table
+from pipeline.tables.structures import SMILES as SMILES_AS_WRITTEN
+from pipeline.tables.table import _parse_or_reason, build_table
 from pipeline.tables.tautomers import tautomer_names
 from tests.conftest import SMILES, write_table
 
@@ -193,7 +195,8 @@ def test_no_tautomers_of_b3db_stand_apart():
 
     about = card("b3db")
     table = build_table(read_table(str(about.path)), smiles=about.smiles, target=about.target)
-    parents = [parse_molecule(text).parent for text in table.frame["smiles"]]
+    read = {"largest_fragment": False, "notation": SMILES_AS_WRITTEN, "kind": MOLECULES}  # as it was for the table
+    parents = [_parse_or_reason(text, **read).parent for text in table.frame["given"]]
     frame = pd.DataFrame({"skeleton": [p.skeleton for p in parents], "parent": [p.smiles for p in parents]})
     frame["twins"] = twin_groups(table)
     frame = frame.drop_duplicates()[lambda rows: rows.duplicated("skeleton", keep=False)]

@@ -309,10 +309,10 @@ def test_a_budget_takes_seeds_and_sizes_and_says_so(chains):
 
 @pytest.mark.slow
 def test_a_simulated_curve_is_recovered(tmp_path):
-    """Of 100 simulated tables the exponent and the data factor lie within their 95 % intervals in 90 or more."""
+    """Of 60 simulated tables the exponent and the data factor lie within their 95 % intervals in 54 or more."""
     arms = ("tests.studies.simulated:nearest", "tests.studies.simulated:nearest_of_some")
     held = []
-    for number in range(100):
+    for number in range(60):
         places = np.random.default_rng(number).random(300)
         table = tmp_path / f"{number}.csv"
         rows = [(f"at {place:.9f}", f"{value:.9f}") for place, value in zip(places, height(places), strict=True)]
@@ -324,7 +324,7 @@ def test_a_simulated_curve_is_recovered(tmp_path):
         low, high = limits(curves.law(arms[0]).exponent[1:])
         _, fewest, most = curves.needed(arms[1], arms[0], 160)
         held.append((low <= 1 <= high, fewest <= SHARE * 160 <= most))
-    assert np.sum(held, axis=0).min() >= 90
+    assert np.sum(held, axis=0).min() >= 54
 
 
 def test_the_command_goes_from_table_to_page_and_back(chains, tiny_folder):
