@@ -14,12 +14,16 @@ from pipeline.evaluation.bootstrap import MIN_GROUPS, group_weights, interval
 SHARES = np.linspace(0.0, 1.0, 101)
 EVEN = 0.5
 RESAMPLES = 500
+LEAST_ROWS = 10  # with a value and in two groups or more, to choose by
 LEAST_CHANCE = 1e-6  # of a true class, so that a certain mistake costs much and not everything
 
 
 @dataclass(frozen=True)
 class Share:
-    """The share of the second arm, its 95 % interval over resampled groups, and on how many rows it was chosen."""
+    """The share of the second arm, its 95 % interval over resampled groups, and on how many rows it was chosen.
+
+    Fewer than `MIN_GROUPS` groups say nothing of how sure it is: the interval is then all there is, from 0 to 1.
+    """
 
     value: float
     low: float
@@ -54,7 +58,7 @@ def chosen_blend(
     Returns
     -------
     share : Share or None
-        None where there are fewer than `MIN_GROUPS` groups to choose by; both arms then count alike.
+        None where there are fewer than `LEAST_ROWS` rows to choose by, or one group; both arms then count alike.
     predicted : list of length n
         The blend of each row with the share that the other half of the groups chooses, so that no row has a part in
         its own.
@@ -62,7 +66,8 @@ def chosen_blend(
     known = np.isfinite(np.column_stack([first, second])).all(axis=1)
     judged = known & exact
     names, group = np.unique(groups.astype(str), return_inverse=True)
-    if len(set(group[judged])) < MIN_GROUPS:
+    tried = len(set(group[judged]))
+    if judged.sum() < LEAST_ROWS or tried < 2:
         return None, blend_of([first, second], EVEN).tolist()
     losses = np.full((len(truth), len(SHARES)), np.nan)
     losses[judged] = _losses(first[judged], second[judged], truth[judged], classes)
@@ -71,8 +76,10 @@ def chosen_blend(
     for half in (in_half, ~in_half):
         others = losses[judged & ~half]
         predicted[half] = blend_of([first[half], second[half]], _best(others) if len(others) else EVEN)
-    drawn = group_weights(groups[judged], seed, RESAMPLES) @ losses[judged]
-    low, high = interval(SHARES[drawn.argmin(axis=1)])
+    low, high = 0.0, 1.0
+    if tried >= MIN_GROUPS:
+        drawn = group_weights(groups[judged], seed, RESAMPLES) @ losses[judged]
+        low, high = interval(SHARES[drawn.argmin(axis=1)])
     return Share(_best(losses[judged]), float(low), float(high), int(judged.sum())), predicted.tolist()
 
 

@@ -69,9 +69,16 @@ def test_bounds_and_rows_without_a_prediction_choose_nothing():
     assert np.isfinite(predicted[:50]).all()
 
 
-def test_few_groups_leave_both_arms_alike():
+def test_few_groups_choose_and_say_nothing_of_how_sure():
     first, second, truth, groups, exact = simulated(4, (1.0, 0.0))
-    share, predicted = chosen_blend(first, second, truth, groups % 9, exact, 4)
+    share, _ = chosen_blend(first, second, truth, groups % 9, exact, 4)
+    assert (share.value, share.low, share.high) == (1.0, 0.0, 1.0)
+
+
+@pytest.mark.parametrize(("groups", "n"), [(1, 300), (9, 9)])
+def test_one_group_or_few_rows_leave_both_arms_alike(groups, n):
+    first, second, truth, number, exact = simulated(4, (1.0, 0.0), n)
+    share, predicted = chosen_blend(first, second, truth, number % groups, exact, 4)
     assert share is None
     assert predicted == blend_of([first, second], EVEN).tolist()
 

@@ -335,10 +335,11 @@ def blends(found: Findings) -> Section:
         return Section("")
     caption = (
         "The share with the smallest error on training rows that neither arm had seen, from 0% to 100%, with its 95% "
-        "interval over resampled groups of those rows. An arm that brings nothing gets nothing. Whether the blend has "
-        "smaller errors on the test rows stands among the comparisons."
+        "interval over resampled groups of those rows (0% to 100% where they are in fewer than ten groups, which say "
+        "nothing of that). An arm that brings nothing gets nothing. Whether the blend has smaller errors on the test "
+        "rows stands among the comparisons."
     )
-    header = ("blend", "split", "share of the language model", "rows")
+    header = ("blend", "split", "share of the language model", "held-out rows")
     grid = Grid(header, rows, frozenset({1}), name="blends", caption=caption)
     about = "its share in a blend, chosen on held-out training rows"
     return Section("What the language model adds", [grid], folded=True, anchor="blends", about=about)
