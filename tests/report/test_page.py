@@ -118,6 +118,7 @@ def outcomes(tmp_path_factory) -> dict[str, list[Findings]]:
             folder, "bounds", numbers(folder / "bounds.csv", rows=bounds), "ridge", split=["random"], bounds="limit"
         ),
         "a blend": run(folder, "blend", plain, "blend", split=["random"], calibrate_lm=True, **lm),
+        "a blend of few": run(folder, "few", few, "blend", split=["random"], calibrate_lm=True, **lm),
         "bins": run(folder, "bins", plain, "ridge,lm-text", split=["random"], bins=2, tokenization="model", **lm),
         "classes": run(folder, "classes", classed, "ridge,rf-bits", split=["random"], folds=3),
         "a threshold": run(folder, "threshold", classed, "ridge", split=["random"], threshold="0.3"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.arms.ladder import TUNED, is_language_model
+from pipeline.arms.ladder import MEANS, TUNED, is_language_model
 from pipeline.defaults import ATOMWISE
 from pipeline.evaluation.comparison import Difference
 from pipeline.evaluation.evaluations import CONTROL, REFERENCE, Evaluation
@@ -322,27 +322,28 @@ def _trained_how(arm: str, about: dict[str, Any]) -> str:
 def blends(found: Findings) -> Section:
     """How much of a blend the language model makes where that was chosen on held-out training rows."""
     rows = [
-        (
-            cell["tags"]["arm"],
-            _division(found, cell),
-            f"{cell['share']['value']:.0%} [{cell['share']['low']:.0%} to {cell['share']['high']:.0%}]",
-            cell["share"]["n"],
-        )
+        (cell["tags"]["arm"], _division(found, cell), *_share(cell.get("share")))
         for cell in found.cells
-        if "share" in cell
+        if cell["tags"]["arm"] in MEANS and is_language_model(cell["tags"]["arm"]) and "validation" in cell
     ]
     if not rows:
         return Section("")
     caption = (
         "The share with the smallest error on training rows that neither arm had seen, from 0% to 100%, with its 95% "
         "interval over resampled groups of those rows (0% to 100% where they are in fewer than ten groups, which say "
-        "nothing of that). An arm that brings nothing gets nothing. Whether the blend has smaller errors on the test "
-        "rows stands among the comparisons."
+        "nothing of that). It is not chosen where fewer than ten rows, or one group, were held out. An arm that brings "
+        "nothing gets nothing. Whether the blend has smaller errors on the test rows stands among the comparisons."
     )
     header = ("blend", "split", "share of the language model", "held-out rows")
     grid = Grid(header, rows, frozenset({1}), name="blends", caption=caption)
     about = "its share in a blend, chosen on held-out training rows"
     return Section("What the language model adds", [grid], folded=True, anchor="blends", about=about)
+
+
+def _share(share: Mapping[str, Any] | None) -> tuple[str, int | None]:
+    if share is None:
+        return "50%, not chosen", None
+    return f"{share['value']:.0%} [{share['low']:.0%} to {share['high']:.0%}]", share["n"]
 
 
 def _division(found: Findings, cell: Mapping[str, Any]) -> str:
