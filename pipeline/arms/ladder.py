@@ -91,6 +91,9 @@ def is_language_model(arm: str) -> bool:
     return arm in LANGUAGE_MODELS or any(map(is_language_model, MEANS.get(arm, ())))
 
 
+BLENDS = frozenset(filter(is_language_model, MEANS))  # means whose second member is a language model
+
+
 def fitted_arms(arm: str) -> tuple[str, ...]:
     """The arms that are fitted for this one: itself, or the members of a mean, down to the last."""
     if arm not in MEANS:
@@ -187,13 +190,11 @@ def class_chances(model: Any, classes: Sequence[str], X: Any) -> np.ndarray:
     return chances
 
 
-def mean_of(members: Sequence[np.ndarray]) -> np.ndarray:
-    """Prediction (or class probabilities) of a mean arm."""
-    return np.mean(np.stack(members), axis=0)
-
-
-def blend_of(members: Sequence[np.ndarray], share: float) -> np.ndarray:
-    """Prediction (or class probabilities) of a blend of two arms, of which the second makes this share."""
+def mean_of(members: Sequence[np.ndarray], share: float | None = None) -> np.ndarray:
+    """Prediction (or class probabilities) of a mean arm, of which the second of two members makes this share; all
+    count alike if it is not given."""
+    if share is None:
+        return np.mean(np.stack(members), axis=0)
     first, second = members
     found: np.ndarray = (1 - share) * first + share * second
     return found
@@ -227,14 +228,10 @@ class MeanArm(BaseEstimator):
     def predict(self, X: Any) -> np.ndarray:
         if hasattr(self, "classes_"):
             return self.classes_[self.predict_proba(X).argmax(axis=1)]
-        return self.combined([member.predict(X) for member in self.members.values()])
+        return mean_of([member.predict(X) for member in self.members.values()], self.share)
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        return self.combined([member.predict_proba(X) for member in self.members.values()])
-
-    def combined(self, predicted: Sequence[np.ndarray]) -> np.ndarray:
-        """What the members predict, taken together."""
-        return mean_of(predicted) if self.share is None else blend_of(predicted, self.share)
+        return mean_of([member.predict_proba(X) for member in self.members.values()], self.share)
 
 
 def engines(model: Any) -> list[Any]:

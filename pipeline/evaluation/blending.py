@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.arms.ladder import MEANS, blend_of
+from pipeline.arms.ladder import MEANS, mean_of
 from pipeline.evaluation.bootstrap import MIN_GROUPS, group_weights, interval
 
 SHARES = np.linspace(0.0, 1.0, 101)
-EVEN = 0.5
 RESAMPLES = 500
 LEAST_ROWS = 10  # with a value and in two groups or more, to choose by
 LEAST_CHANCE = 1e-6  # of a true class, so that a certain mistake costs much and not everything
@@ -39,7 +38,7 @@ def chosen_blend(
     exact: np.ndarray,
     seed: int,
     classes: Sequence[str] = (),
-) -> tuple[Share | None, list[Any]]:
+) -> tuple[Share | None, np.ndarray]:
     """The share with the smallest mean absolute error, or with classes the smallest logarithmic loss.
 
     That is stacking (Wolpert 1992; Breiman 1996) with weights that are not negative and add up to 1. Of shares that
@@ -59,7 +58,7 @@ def chosen_blend(
     -------
     share : Share or None
         None where there are fewer than `LEAST_ROWS` rows to choose by, or one group; both arms then count alike.
-    predicted : list of length n
+    predicted : ndarray of the shape of ``first``
         The blend of each row with the share that the other half of the groups chooses, so that no row has a part in
         its own.
     """
@@ -68,19 +67,19 @@ def chosen_blend(
     names, group = np.unique(groups.astype(str), return_inverse=True)
     tried = len(set(group[judged]))
     if judged.sum() < LEAST_ROWS or tried < 2:
-        return None, blend_of([first, second], EVEN).tolist()
+        return None, mean_of([first, second])
     losses = np.full((len(truth), len(SHARES)), np.nan)
     losses[judged] = _losses(first[judged], second[judged], truth[judged], classes)
     predicted = np.full(first.shape, np.nan)
     in_half = np.isin(group, np.random.default_rng(seed).permutation(len(names))[: len(names) // 2])
     for half in (in_half, ~in_half):
         others = losses[judged & ~half]
-        predicted[half] = blend_of([first[half], second[half]], _best(others) if len(others) else EVEN)
+        predicted[half] = mean_of([first[half], second[half]], _best(others) if len(others) else None)
     low, high = 0.0, 1.0
     if tried >= MIN_GROUPS:
         drawn = group_weights(groups[judged], seed, RESAMPLES) @ losses[judged]
         low, high = interval(SHARES[drawn.argmin(axis=1)])
-    return Share(_best(losses[judged]), float(low), float(high), int(judged.sum())), predicted.tolist()
+    return Share(_best(losses[judged]), float(low), float(high), int(judged.sum())), predicted
 
 
 def share_said(arm: str, share: Mapping[str, Any]) -> str:

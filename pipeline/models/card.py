@@ -52,7 +52,7 @@ def model_card(about: dict[str, Any], size: int) -> str:
         f"{about['domain']['threshold']:.2f} ({kind.similarity}), "
         f"which leaves out the 5 % of the training {rows} that are least like the others. Outside, expect larger "
         "errors than the intervals say.",
-        *_interval_lines(about),
+        *_held_out_lines(about),
         f"- {'Probabilities' if about['classes'] else 'The bounds'} hold for {rows} like those it was trained on; new "
         f"{kind.new} are a shift.",
         _known_line(about),
@@ -132,7 +132,7 @@ def _target_lines(about: dict[str, Any], beside: str) -> list[str]:
     return lines
 
 
-def _interval_lines(about: dict[str, Any]) -> list[str]:
+def _held_out_lines(about: dict[str, Any]) -> list[str]:
     """What was chosen on held-out rows: the share of a language model in a blend, a threshold, and how the bounds are
     made, with how often they held there."""
     calibration = about["calibration"]

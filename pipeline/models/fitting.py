@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from pipeline.arms.catalogue import arms_of
-from pipeline.arms.ladder import MEANS, blend_of, fit_arm, is_language_model, mean_of, reads_notation
+from pipeline.arms.ladder import BLENDS, MEANS, fit_arm, is_language_model, mean_of, reads_notation
 from pipeline.errors import InputError, unknown
-from pipeline.evaluation.blending import EVEN, Share, chosen_blend, share_said
+from pipeline.evaluation.blending import Share, chosen_blend, share_said
 from pipeline.evaluation.domain import Domain
 from pipeline.evaluation.intervals import (
     DEFAULT_LEVEL,
@@ -268,8 +268,7 @@ def _held_out(
     Shapes (n, 1), or (n, classes), (n,) each, and as the first; NaN where no mask holds a row, or there is no other
     SMILES or no arm that reads text.
     """
-    blended = arm in MEANS and is_language_model(arm)
-    several = arm in MEANS and (blended or context.task != CLASSES)
+    several = arm in BLENDS or (arm in MEANS and context.task != CLASSES)
     read = [member for member in (MEANS[arm] if several else (arm,)) if reads_notation(member)]
     respelled = np.full((len(X), len(context.classes) if context.task == CLASSES else 1), np.nan)
     others = _respelled(context, X) if read else None
@@ -294,7 +293,7 @@ def _held_out(
 
     members, share = [held_out(member) for member in (MEANS[arm] if several else (arm,))], None
     found = mean_of(members)
-    if blended:
+    if arm in BLENDS:
         found, respelled, share = _blended(context, members, respelled, y, groups)
     if context.task == CLASSES:
         return found, {}, respelled, share
@@ -302,7 +301,7 @@ def _held_out(
     for mask in masks:
         distance[mask] = 1 - nearest_neighbours(list(structures[mask]), list(structures[~mask]), context.table.kind)[0]
     signals = {DISTANCE: distance}
-    if several and not blended:
+    if several and arm not in BLENDS:
         signals[SPREAD] = np.std(np.stack(members), axis=0)[:, 0]
     return found, signals, respelled, share
 
@@ -316,8 +315,8 @@ def _blended(
     first, second = members if classes else (member[:, 0] for member in members)
     exact = context.table.exact.to_numpy()
     share, predicted = chosen_blend(first, second, y.to_numpy(), groups, exact, context.config.seed, classes)
-    found = np.array(predicted, dtype=np.float64).reshape(respelled.shape)
-    return found, blend_of([members[0], respelled], share.value if share else EVEN), share
+    other = mean_of([members[0], respelled], share.value if share else None)
+    return predicted.reshape(respelled.shape), other, share
 
 
 @dataclass(frozen=True)

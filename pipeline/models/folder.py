@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.arms.ladder import MeanArm, class_chances, engines
+from pipeline.arms.ladder import MeanArm, class_chances, engines, mean_of
 from pipeline.cells.cell import versions
 from pipeline.defaults import WHOLE
 from pipeline.errors import InputError
@@ -362,7 +362,7 @@ def prediction_and_spread(arm: Any, X: pd.DataFrame) -> tuple[np.ndarray, np.nda
         modelled = arm.predict(X)
         return modelled, np.zeros(len(modelled))
     members = [member.predict(X) for member in arm.members.values()]
-    return arm.combined(members), np.std(np.stack(members), axis=0)
+    return mean_of(members, arm.share), np.std(np.stack(members), axis=0)
 
 
 def load_engine(wanted: dict[str, Any], folder: Path | str) -> Any:

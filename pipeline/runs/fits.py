@@ -6,7 +6,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -16,13 +15,13 @@ import pandas as pd
 
 from pipeline.arms.catalogue import ARMS, EXTRAS
 from pipeline.arms.ladder import (
+    BLENDS,
     CONTROLS,
     HEAD,
     LANGUAGE_MODELS,
     MEANS,
     REACTION_CONTROLS,
     TUNED,
-    blend_of,
     class_chances,
     code_behind,
     fit_arm,
@@ -276,18 +275,18 @@ def mean(context: Context, machine: Machine, cell: Cell, needed: Sequence[Mappin
         "seconds": sum(member["seconds"] for member in needed),
         "peak_mb": max(member["peak_mb"] for member in needed),
     }
-    combine = mean_of
-    if is_language_model(cell.tags["arm"]) and all("validation" in member for member in needed):
-        share, validation = _share(context, cell, needed)
-        made |= {"validation": validation} | ({"share": asdict(share)} if share else {})
-        if share:
-            combine = partial(blend_of, share=share.value)
+    share = None
+    if cell.tags["arm"] in BLENDS and all("validation" in member for member in needed):
+        chosen, validation = _chosen(context, cell, needed)
+        made["validation"] = validation.tolist()
+        if chosen:
+            made["share"], share = asdict(chosen), chosen.value
     if context.task == CLASSES:
-        chances = combine([np.array(member["probabilities"]) for member in needed])
+        chances = mean_of([np.array(member["probabilities"]) for member in needed], share)
         made["probabilities"] = chances.tolist()
         made["prediction"] = [context.classes[code] for code in chances.argmax(axis=1)]
     else:
-        made["prediction"] = combine([np.array(member["prediction"]) for member in needed]).tolist()
+        made["prediction"] = mean_of([np.array(member["prediction"]) for member in needed], share).tolist()
     made["parse_failed"] = [False] * len(made["row_id"])
     for name in ("validation", "without_part"):
         if name not in made and all(name in member for member in needed):
@@ -295,7 +294,7 @@ def mean(context: Context, machine: Machine, cell: Cell, needed: Sequence[Mappin
     return made
 
 
-def _share(context: Context, cell: Cell, needed: Sequence[Mapping[str, Any]]) -> tuple[Share | None, list[Any]]:
+def _chosen(context: Context, cell: Cell, needed: Sequence[Mapping[str, Any]]) -> tuple[Share | None, np.ndarray]:
     """The share of the second member, chosen on held-out training rows with a value, and what a blend whose share was
     chosen on others of them predicts there."""
     split, fold = context.division(cell.tags)

@@ -189,13 +189,13 @@ def testable(groups: np.ndarray, classes: np.ndarray, share: float) -> np.ndarra
     bound grows until every class has `CHOICE` times the rows that are tested of it to choose from; if that takes
     groups as large as the test set, all are free.
     """
-    labels, counts = _class_counts(groups, classes)
+    counts, group = _class_counts(groups, classes)
     sizes, wanted = counts.sum(axis=1), share * len(groups)
     needed = np.minimum(CHOICE * share, 1.0) * counts.sum(axis=0)
     most = max(1.0, LARGEST * wanted)
     while most < wanted and np.any(counts[sizes <= most].sum(axis=0) < needed):
         most *= GROWTH
-    return np.isin(groups, labels[sizes <= most]) if most < wanted else np.ones(len(groups), dtype=bool)
+    return (sizes <= most)[group] if most < wanted else np.ones(len(groups), dtype=bool)
 
 
 def hold_out(
@@ -224,13 +224,13 @@ def hold_out(
     ndarray of bool, shape (n,)
         True for test rows.
     """
-    labels, counts = _class_counts(groups, classes)
+    counts, group = _class_counts(groups, classes)
     quota = np.ceil(share * counts.sum(axis=0))
     wanted = round(share * len(groups))
-    order = np.random.default_rng(seed).permutation(len(labels))
+    order = np.random.default_rng(seed).permutation(len(counts))
     if free is not None:
-        order = order[np.isin(labels[order], groups[free])]
-    chosen = np.zeros(len(labels), dtype=bool)
+        order = order[np.isin(order, group[free])]
+    chosen = np.zeros(len(counts), dtype=bool)
     total = np.zeros(counts.shape[1])
     for limits in (quota, np.full_like(quota, np.inf)):  # the second pass gives up the class shares
         for index in order:
@@ -241,16 +241,15 @@ def hold_out(
             break
     if abs(total.sum() - wanted) > TOLERANCE * len(groups) or not chosen.any():
         chosen = _closest_sum(counts.sum(axis=1), wanted, order)
-    return np.isin(groups, labels[chosen])
+    return chosen[group]
 
 
 def _class_counts(groups: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sorted group labels, and how many rows of each class every group has."""
-    (group, labels), (kind, kinds) = (
-        pd.factorize(np.asarray(one, dtype=object), sort=True) for one in (groups, classes)
-    )
+    """How many rows of each class every group has, groups in sorted order, and the place of each row's group."""
+    given = (np.asarray(one, dtype=object) for one in (groups, classes))
+    (group, labels), (kind, kinds) = (pd.factorize(one, sort=True) for one in given)
     counts = np.bincount(group * len(kinds) + kind, minlength=len(labels) * len(kinds))
-    return labels, counts.reshape(len(labels), len(kinds))
+    return counts.reshape(len(labels), len(kinds)), group
 
 
 def _closest_sum(sizes: np.ndarray, wanted: int, order: np.ndarray) -> np.ndarray:
@@ -279,15 +278,15 @@ def fold_numbers(groups: np.ndarray, classes: np.ndarray, k: int, seed: int) -> 
     ndarray of int, shape (n,)
         The fold in which a row is tested.
     """
-    labels, counts = _class_counts(groups, classes)
-    if len(labels) < k:
-        raise InputError(f"{k} folds need at least {k} groups; there are {len(labels)}")
+    counts, group = _class_counts(groups, classes)
+    if len(counts) < k:
+        raise InputError(f"{k} folds need at least {k} groups; there are {len(counts)}")
     rng = np.random.default_rng(seed)
-    order = rng.permutation(len(labels))
+    order = rng.permutation(len(counts))
     order = order[np.argsort(-counts[order].sum(axis=1), kind="stable")]
     weight = counts / counts.sum(axis=0)
     load = np.zeros((k, counts.shape[1]))
-    fold_of = np.empty(len(labels), dtype=int)
+    fold_of = np.empty(len(counts), dtype=int)
     squares = np.zeros(k)
     for index in order:
         grown = load + weight[index]
@@ -297,8 +296,7 @@ def fold_numbers(groups: np.ndarray, classes: np.ndarray, k: int, seed: int) -> 
         best = np.flatnonzero(cost - least <= 1e-15 + 1e-12 * abs(least))
         chosen = best[0] if len(best) == 1 else rng.choice(best)
         fold_of[index], load[chosen], squares[chosen] = chosen, grown[chosen], after[chosen]
-    position = pd.Series(np.arange(len(labels)), index=pd.Index(labels, dtype=object))
-    return fold_of[position.loc[pd.Index(groups, dtype=object)].to_numpy()]
+    return fold_of[group]
 
 
 def inner_fold_numbers(groups: np.ndarray | None, classes: np.ndarray, k: int, seed: int) -> np.ndarray:

@@ -149,7 +149,7 @@ def _problem(text: str) -> str:
 
 
 def _neutral_fragment(molecule: Chem.Mol) -> Chem.Mol:
-    """RDKit's ``FragmentParent`` step by step, whose rules that does not keep and reads anew for each molecule."""
+    """The steps of RDKit's ``FragmentParent``, which reads its rules anew for each molecule, by rules that are kept."""
     try:
         apart = _REIONIZER.reionize(_NORMALIZER.normalize(_DISCONNECTOR.Disconnect(Chem.RemoveHs(molecule))))
         Chem.AssignStereochemistry(apart, cleanIt=True, force=True)

@@ -112,17 +112,7 @@ def test_the_wheel_works_in_an_empty_environment(tmp_path):
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "env"], check=True)
     python, own = tmp_path / "env/bin/python", next((tmp_path / "env/lib").glob("python*/site-packages"))
-    pip = [
-        python,
-        "-m",
-        "pip",
-        "install",
-        "-q",
-        "--no-compile",
-        "--disable-pip-version-check",
-        "-c",
-        ROOT / "constraints.txt",
-    ]
+    pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-c", ROOT / "constraints.txt"]
     torch = next(line for line in (ROOT / "constraints.txt").read_text().splitlines() if line.startswith("torch=="))
     for package in (torch, wheel):  # torch first: an open range would bring several GB of CUDA packages
         subprocess.run([*pip, package], check=True)

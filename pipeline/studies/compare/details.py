@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.arms.ladder import MEANS, TUNED, is_language_model
+from pipeline.arms.ladder import BLENDS, TUNED, is_language_model
 from pipeline.defaults import ATOMWISE
 from pipeline.evaluation.comparison import Difference
 from pipeline.evaluation.evaluations import CONTROL, REFERENCE, Evaluation
@@ -324,7 +324,7 @@ def blends(found: Findings) -> Section:
     rows = [
         (cell["tags"]["arm"], _division(found, cell), *_share(cell.get("share")))
         for cell in found.cells
-        if cell["tags"]["arm"] in MEANS and is_language_model(cell["tags"]["arm"]) and "validation" in cell
+        if cell["tags"]["arm"] in BLENDS and "validation" in cell
     ]
     if not rows:
         return Section("")
