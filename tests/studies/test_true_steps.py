@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -28,6 +30,7 @@ from pipeline.studies.off_manifold.true_steps import (
     MISSED,
     PERMUTED,
     TREATMENTS,
+    UNTRAINED,
     TrueSteps,
     train_and_step,
 )
@@ -136,7 +139,20 @@ def test_a_line_follows_every_step_and_trees_miss_long_chains(made):
     assert found.interval(TREES, CHAIN, LOST)[1] > 0
     said = " ".join(sentences(found))
     assert "misses more of" in said
-    assert "with permuted labels" in said
+    assert "models of permuted labels and networks that are not trained" in said
+
+
+def test_networks_that_are_not_trained_follow_nothing_with_outputs_as_wide_as_the_labels(made):
+    context, maker = made
+    found = stepped(context, maker)
+    said = found.said(UNTRAINED, models.MLP)
+    assert said.shape == (6, len(found.steps))
+    assert len(np.unique(said.std(axis=1))) == 6  # other weights in each
+    intervals = [found.interval(models.MLP, kind, FOLLOWED, UNTRAINED) for kind in found.kinds]
+    assert all(low < 0 < high for _, low, high in intervals)
+    known, labels = [*map(str, context.table.inputs.iloc[:, 0])], context.table.targets.to_numpy(dtype=float)
+    outputs = models.outputs_without_training(known, labels, known, 0)
+    assert outputs.std() == pytest.approx(labels.std())
 
 
 @pytest.mark.slow
@@ -153,6 +169,19 @@ def test_in_tables_with_other_noise_trees_miss_chains_lines_do_not_and_permuted_
     assert counts["trees"] >= 18
     assert counts["line"] >= 18
     assert counts["null"] >= 18
+
+
+@pytest.mark.slow
+def test_of_networks_with_other_first_weights_none_is_shown_to_follow_a_change(made):
+    context, maker = made
+    machine, quiet = settled(context, Reporter()), 0
+    for number in range(REPETITIONS):
+        other = replace(context, config=replace(context.config, seed=number))
+        cells = [one for one in study.plan(other, machine) if one.tags["treatment"] == UNTRAINED]
+        contents = [{**cell.about(), **train_and_step(other, machine, cell, (maker,))} for cell in cells]
+        found = TrueSteps(other, [maker, *contents])
+        quiet += not any(signs([found.estimate(models.MLP, kind, FOLLOWED, UNTRAINED) for kind in found.kinds]))
+    assert quiet >= 18
 
 
 def test_a_truth_that_is_constant_has_no_changes_and_that_is_said(path):

@@ -123,6 +123,26 @@ def places_of_network(smiles: list[str]) -> np.ndarray:
     return np.asarray(CleanDescriptors().fit(found).transform(found), dtype=np.float64)
 
 
+def outputs_without_training(known: list[str], labels: np.ndarray, asked: list[str], seed: int) -> np.ndarray:
+    """What a network with its first weights says of molecules, in steps as wide as the labels.
+
+    Parameters
+    ----------
+    known, labels : list of str, ndarray of shape (n,)
+        Training molecules. They set what descriptors are divided by, and the standard deviation of the outputs.
+    asked : list of str
+
+    Returns
+    -------
+    ndarray of shape (len(asked),)
+    """
+    clean = CleanDescriptors().fit(descriptors(known))
+    network = Network(clean.transform(descriptors([*known, *asked])), None, False, seed)
+    said = network.say(np.arange(len(known) + len(asked)), np.zeros((1, 1)))
+    own, others = said[: len(known)], said[len(known) :]
+    return others * (labels.std() / own.std())
+
+
 def places_of_tokens(arm: Any, X: Any) -> np.ndarray:
     """The mean over a molecule's tokens of what enters the trained layers. Shape (n, d)."""
     prompts, shared = arm.prompts(X), arm.shared()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -9,6 +11,7 @@ from pipeline.evaluation.numbers import enumerated, number
 from pipeline.report.blocks import Figure, Grid, Group, Section, note
 from pipeline.report.figures import PLAIN, colour_of, svg
 from pipeline.studies.failure import SHOWN, YES, Failure, Outcome
+from pipeline.studies.off_manifold.models import MLP
 from pipeline.studies.off_manifold.steps import ADDED, KINDS, OUT, WITHIN
 from pipeline.studies.off_manifold.true_steps import (
     CLEARLY,
@@ -19,6 +22,7 @@ from pipeline.studies.off_manifold.true_steps import (
     MISSED,
     PERMUTED,
     TRAINED,
+    UNTRAINED,
     TrueSteps,
 )
 from pipeline.studies.words import few_groups, with_interval
@@ -33,7 +37,8 @@ HOW = (
     "predicted change over that of saying that nothing changes; 0 is right, 1 is no better than that. Shown is that an "
     f"arm misses more of a kind than of exchanges within by more than {CLEARLY:g}. Each model has its own 80 % of the "
     "training rows. Intervals are over groups of molecules at which steps begin and over models (widened for draws "
-    "from one pool). Null: models of labels that were dealt to other rows."
+    "from one pool). Nulls: models of labels that were dealt to other rows, and networks over descriptors with their "
+    "first weights, whose outputs vary as much as the labels."
 )
 LIMITS = (
     "What steps of molecules cannot show: kinds of steps differ in how much they truly change, which the share that is "
@@ -65,16 +70,29 @@ def _arm(found: TrueSteps, arm: str) -> str:
 
 
 def _null(found: TrueSteps) -> str:
-    places = [(arm, kind) for arm in found.arms for kind in found.kinds]
-    values = {place: found.interval(*place, FOLLOWED, PERMUTED) for place in places}
-    told = [f"{arm}, {kind} ({with_interval(one)})" for (arm, kind), one in values.items() if one[1] > 0 or one[2] < 0]
+    """How much of the changes models follow that have learned nothing."""
+    nulls = [(arm, PERMUTED) for arm in found.arms] + [(MLP, UNTRAINED)]
+    values = {
+        f"{_learned_nothing(*null)}, {kind}": found.interval(null[0], kind, FOLLOWED, null[1])
+        for null in nulls
+        for kind in found.kinds
+    }
+    told = [f"{name} ({with_interval(one)})" for name, one in values.items() if one[1] > 0 or one[2] < 0]
     between = f"{number(min(one[0] for one in values.values()))} to {number(max(one[0] for one in values.values()))}"
     if told:
         return (
-            f"Steps of molecules, null: with permuted labels, changes are followed by {between}, which its own "
-            f"interval tells from 0 for {enumerated(told)}; take shares of this size for nothing."
+            f"Steps of molecules, nulls: models of permuted labels and networks that are not trained follow {between} "
+            f"of the changes, which its own interval tells from 0 for {enumerated(told)}; take shares of this size for "
+            "nothing."
         )
-    return f"Steps of molecules, null: with permuted labels no change is followed, as it must be ({between})."
+    return (
+        "Steps of molecules, nulls: models of permuted labels and networks that are not trained follow no change, as "
+        f"it must be ({between})."
+    )
+
+
+def _learned_nothing(arm: str, treatment: str) -> str:
+    return "network that is not trained" if treatment == UNTRAINED else f"{arm} of permuted labels"
 
 
 def _made(found: TrueSteps) -> str:
@@ -126,27 +144,25 @@ def _grid(found: TrueSteps) -> Grid:
         f"MAE{units}",
         "permuted: followed",
     )
-    rows = [
-        Group(
-            arm,
-            [
-                (
-                    kind,
-                    int(found.of(kind).sum()),
-                    _similar(found, kind),
-                    found.interval(arm, kind, MISSED),
-                    found.interval(arm, kind, LOST) if kind in found.asked else None,
-                    found.interval(arm, kind, FOLLOWED),
-                    found.interval(arm, kind, ERROR),
-                    found.interval(arm, kind, FOLLOWED, PERMUTED),
-                )
-                for kind in found.kinds
-            ],
-        )
-        for arm in found.arms
-    ]
+    groups = [Group(arm, [_row(found, kind, arm, TRAINED) for kind in found.kinds]) for arm in found.arms]
+    first = Group("not trained (null)", [_row(found, kind, MLP, UNTRAINED) for kind in found.kinds])
+    rows = [*groups, first]
     caption = f"Changes by steps from molecule to molecule, {found.context.settings.seeds} models of each arm."
     return Grid(header, rows, name="steps of molecules", caption=caption)
+
+
+def _row(found: TrueSteps, kind: str, arm: str, treatment: str) -> tuple[Any, ...]:
+    """What a model says of the steps of a kind; of an arm beside it the same with permuted labels."""
+    return (
+        kind,
+        int(found.of(kind).sum()),
+        _similar(found, kind),
+        found.interval(arm, kind, MISSED, treatment),
+        found.interval(arm, kind, LOST, treatment) if kind in found.asked else None,
+        found.interval(arm, kind, FOLLOWED, treatment),
+        found.interval(arm, kind, ERROR, treatment),
+        found.interval(arm, kind, FOLLOWED, PERMUTED) if treatment == TRAINED else None,
+    )
 
 
 def _drawn(found: TrueSteps) -> str:

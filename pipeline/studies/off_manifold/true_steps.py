@@ -23,14 +23,16 @@ from pipeline.runs.context import Context, Machine
 from pipeline.runs.fits import new_arm
 from pipeline.studies.fitting import answers, drawn, fit_inputs, fit_on
 from pipeline.studies.off_manifold import steps as making
+from pipeline.studies.off_manifold.models import MLP, outputs_without_training
 from pipeline.studies.off_manifold.steps import ADDED, KINDS, OUT, STEPS, WITHIN
 from pipeline.studies.oracle import asked_oracle
 from pipeline.studies.words import RESAMPLES
 from pipeline.tables.table import STRUCTURE
 
 WORK = "pipeline.studies.off_manifold.true_steps:train_and_step"
-TRAINED, PERMUTED = "steps, trained", "steps, permuted labels"
-TREATMENTS = (TRAINED, PERMUTED)
+TRAINED, PERMUTED, UNTRAINED = "steps, trained", "steps, permuted labels", "steps, not trained"
+TREATMENTS = (TRAINED, PERMUTED, UNTRAINED)
+BASIS = "ridge"  # the arm whose features a network reads
 FOLLOWED, MISSED, ERROR, LOST = "followed", "missed", "mae_of_change", "missed_more"
 MEASURES: dict[str, Bounds] = {
     FOLLOWED: UNBOUNDED,
@@ -56,16 +58,20 @@ def cells_of(context: Context, machine: Machine) -> list[Cell]:
     maker = making.cell_of(context)
     models = [
         _cell(context, machine, arm, treatment, seed, maker)
-        for arm in sorted(arms_of(context), key=is_language_model)
-        for treatment in TREATMENTS
+        for arm, treatment in _models(sorted(arms_of(context), key=is_language_model))
         for seed in range(context.settings.seeds)
     ]
     return [maker, *models]
 
 
+def _models(arms: Sequence[str]) -> list[tuple[str, str]]:
+    """The network that is not trained, then each arm as it is and with permuted labels."""
+    return [(MLP, UNTRAINED), *((arm, treatment) for arm in arms for treatment in (TRAINED, PERMUTED))]
+
+
 def _cell(context: Context, machine: Machine, arm: str, treatment: str, seed: int, maker: Cell) -> Cell:
     split, rows = context.splits[0], _drawn(context, seed)
-    inputs = fit_inputs(context, machine, split, rows, split.folds[0].test, arm, WORK)
+    inputs = fit_inputs(context, machine, split, rows, split.folds[0].test, BASIS if arm == MLP else arm, WORK)
     inputs |= {"seed": context.config.seed + seed}
     tags = {"split": split.name, "arm": arm, "treatment": treatment, "size": len(rows), "seed": seed}
     return Cell(WORK, tags, inputs, (maker,), f"{arm}, {treatment}, seed {seed}", is_language_model(arm))
@@ -82,21 +88,28 @@ def train_and_step(
     context: Context, machine: Machine, cell: Cell, needed: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Train a model on its draw of the training rows, and by how much it says that each step changes the target."""
-    split, seed, (maker,) = context.splits[0], cell.inputs["seed"], needed
-    rows = _drawn(context, cell.tags["seed"])
-    X, y = context.table.inputs.loc[rows], context.targets(split.folds[0]).loc[rows].to_numpy()
-    permuted = cell.tags["treatment"] == PERMUTED
-    if permuted:  # each model its own
-        y = np.random.default_rng(seed).permutation(y)
-    made: dict[str, Any] = {}
+    steps, made = needed[0]["steps"], dict[str, Any]()
     with measured(made):
-        model = new_arm(context, machine, cell.tags["arm"], seed, cell.label, split.reach)
-        fit_on(context, split, model, X, y, None if permuted else context.table.censoring(rows))
-        ends = [*maker["steps"]["start"], *maker["steps"]["end"]]
-        said = answers(context, model, pd.DataFrame({STRUCTURE: ends}, dtype=object))["prediction"] if ends else []
+        ends = [*steps["start"], *steps["end"]]
+        said = _said(context, machine, cell, ends) if ends else []
         of_start, of_end = np.array(said, dtype=np.float64).reshape(2, -1)
         made["of_steps"] = (of_end - of_start).tolist()
     return made
+
+
+def _said(context: Context, machine: Machine, cell: Cell, asked: Sequence[str]) -> np.ndarray:
+    """What the model of a cell says of molecules. Shape (n,)."""
+    split, seed, treatment = context.splits[0], cell.inputs["seed"], cell.tags["treatment"]
+    rows = _drawn(context, cell.tags["seed"])
+    X, y = context.table.inputs.loc[rows], context.targets(split.folds[0]).loc[rows].to_numpy()
+    if treatment == UNTRAINED:
+        return outputs_without_training([*map(str, X[STRUCTURE])], y.astype(np.float64), asked, seed)
+    if treatment == PERMUTED:  # each model its own
+        y = np.random.default_rng(seed).permutation(y)
+    model = new_arm(context, machine, cell.tags["arm"], seed, cell.label, split.reach)
+    fit_on(context, split, model, X, y, None if treatment == PERMUTED else context.table.censoring(rows))
+    said = answers(context, model, pd.DataFrame({STRUCTURE: asked}, dtype=object))["prediction"]
+    return np.asarray(said, dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -202,9 +215,8 @@ class TrueSteps:
         """All measures by arm, treatment and kind."""
         return pd.DataFrame(
             self._row(arm, kind, measure, treatment)
-            for treatment in TREATMENTS
+            for arm, treatment in _models(self.arms)
             for measure in MEASURES
-            for arm in self.arms
             for kind in (self.asked if measure == LOST else self.kinds)
         )
 
