@@ -21,6 +21,7 @@ import pandas as pd
 import pytest
 
 from pipeline.arms.ladder import MEANS
+from pipeline.arms.language_model import FrozenRegressor
 from tests.conftest import CHAINS, SMILES, tiny_model_folder, write_table
 
 pytestmark = pytest.mark.usefixtures("few_trees")
@@ -296,6 +297,17 @@ def test_language_models_are_calibrated_where_asked_and_never_the_preferred_base
     assert numbers.returncode == 0, numbers.stderr
     # a fifth of 38 training rows are held out, under the twenty that an interval asks for
     assert "lm-head" not in set(pd.read_csv(alcohols.parent / "numbers/intervals.csv")["arm"])
+
+
+def test_with_fewer_training_rows_no_other_row_is_read(alcohols, tiny_folder, monkeypatch):
+    read, states = [], FrozenRegressor.states
+    monkeypatch.setattr(FrozenRegressor, "states", lambda self, X: read.append(list(X.index)) or states(self, X))
+    given = ("--split", "random", "--model", tiny_folder, "--steps", 2, "--n-train", 20)
+    done = run_small(alcohols, alcohols.parent / "few", *given, arms="ridge,lm-head")
+    assert done.returncode == 0, done.stderr
+    divided = pd.read_csv(alcohols.parent / "few/splits.csv").query("role in ['train', 'test']")
+    assert read == [sorted(divided["row_id"])]
+    assert len(read[0]) < 48
 
 
 @pytest.mark.parametrize(("bins", "calibrated"), [(0, False), (0, True), (2, True)])

@@ -329,7 +329,7 @@ def hidden_distances(
 
     def states() -> pd.DataFrame:
         machine.reporter.step("hidden states of the language model", 0, 1)
-        inputs = context.table.inputs
+        inputs = context.table.inputs[context.table.inputs.index.isin(_in_use(context))]
         untouched = FrozenRegressor(machine.engine(context, cell.inputs["arm"]), context.template)
         return pd.DataFrame(untouched.states(inputs), index=inputs.index)
 
@@ -338,6 +338,11 @@ def hidden_distances(
     with measured(made):
         of_test, of_train = _far(partial(_neighbour_distance, known), list(fold.train), list(fold.test), masks)
     return {**made, "test": of_test.tolist(), "train": of_train.tolist()}
+
+
+def _in_use(context: Context) -> set[str]:
+    """The rows of any division; with fewer training rows than there are, not all."""
+    return {row for split in context.splits for fold in split.folds for row in (*fold.train, *fold.test)}
 
 
 def _neighbour_distance(states: pd.DataFrame, new: list[str], old: list[str]) -> np.ndarray:
