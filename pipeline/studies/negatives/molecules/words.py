@@ -63,7 +63,7 @@ def _flattered(found: Findings, arm: str) -> list[str]:
         verdict = {
             1: f"decoys flatter it by {gap}",
             -1: f"decoys make it look worse than it is, by {gap}",
-            0: f"the difference of {gap} can be chance",
+            0: f"the difference of {gap} {_untold_by(found)}",
         }[told]
         mixed = found.ranking(training, kind, TRUE)
         said.append(
@@ -73,6 +73,11 @@ def _flattered(found: Findings, arm: str) -> list[str]:
             f"{with_interval(mixed)} ({number(NOTHING)} if it did not know the table from the pool)."
         )
     return said
+
+
+def _untold_by(found: Findings) -> str:
+    """Why a difference is not shown."""
+    return "can be chance" if found.seeds > 1 else "one training seed cannot tell from chance"
 
 
 def _of_properties(found: Findings) -> list[str]:
@@ -107,7 +112,7 @@ def _without_negatives(found: Findings, arm: str) -> list[str]:
     for scheme in (*reversed(found.kinds), UNLABELLED):
         training = Training(scheme, arm, EQUAL, None, 0)
         lost = with_interval(found.lost_interval(training))
-        verdict = {1: f"{lost} lost", -1: f"{lost} lost: better", 0: f"{lost} lost, which can be chance"}
+        verdict = {1: f"{lost} lost", -1: f"{lost} lost: better", 0: f"{lost} lost, which {_untold_by(found)}"}
         parts.append(f"{with_interval(found.ranking(training))} with {scheme} ({verdict[found.lost[training][1]]})")
     rate = found.rate(best, ACCEPTED)
     return [
