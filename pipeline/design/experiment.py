@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,8 +25,10 @@ from pipeline.runs.context import Context, Machine
 from pipeline.runs.prepare import cleaned
 from pipeline.settings.run import RunConfig
 from pipeline.studies.experiment import StudyExperiment
-from pipeline.studies.oracle import NONE, Truth, asked_oracle, oracle_of
+from pipeline.studies.oracle import NONE, Truth, asked_oracle, check_units, oracle_of
 from pipeline.tables.kinds import MOLECULES
+from pipeline.tables.molecules import MoleculeError, with_identity
+from pipeline.tables.scales import Scale
 from pipeline.tables.table import STRUCTURE
 from pipeline.tables.targets import REGRESSION
 
@@ -48,7 +52,7 @@ class Experiment(StudyExperiment[Settings]):
     @cached_property
     def goals(self) -> list[Goal]:
         """What was asked for, then a goal at the edge of the table's values and one beyond them, as controls."""
-        asked = asked_goal(self.settings.want, self.settings.tolerance, self.values, self.table.units)
+        asked = asked_goal(self.settings.want, self.settings.tolerance, self.values, self.table.scale)
         return [asked, *control_goals(asked, self.values)]
 
     def goal(self, name: str) -> Goal:
@@ -59,10 +63,31 @@ class Experiment(StudyExperiment[Settings]):
         asked = self.settings
         return Constraints(asked.contains, asked.max_weight, asked.elements, asked.alerts, asked.max_sa)
 
-    def sieve(self, written: bool = False) -> Sieve:
-        """A new reader of what an arm proposes; ``written`` for a language model, which has a notation of its own."""
+    @property
+    def known(self) -> frozenset[str]:
+        """The identities of all molecules of the user's file: rows that were not drawn and refused ones as well."""
+        found: frozenset[str] = self.context.once("known", self._known)
+        return found
+
+    def _known(self) -> frozenset[str]:
+        found = {*self.table.frame["identity"], *self.table.not_drawn}
+        for text in self.table.refused["structure"].unique():
+            with suppress(MoleculeError):
+                found.add(with_identity(str(text))[1])
+        return frozenset(found)
+
+    def sieve(self, written: bool = False, seen: Collection[str] = ()) -> Sieve:
+        """A new reader of what an arm proposes.
+
+        Parameters
+        ----------
+        written : bool
+            For a language model, which has a notation of its own.
+        seen : collection of str
+            Identities of molecules that count as written before.
+        """
         notation = notation_of(self.settings.notation) if written else notation_of("")
-        return Sieve(set(self.smiles), self.constraints, notation)
+        return Sieve(self.known, self.constraints, notation, seen)
 
     def stated(self, arm: str, seed: int) -> np.ndarray:
         """The values that are stated for the training molecules to an arm that writes, NaN for none. Shape (n,)."""
@@ -136,6 +161,8 @@ def prepare(config: RunConfig, settings: Settings, reporter: Reporter) -> Contex
     context = replace(cleaned(config, (WRITER_ARM,), reporter), settings=settings)
     if context.task != REGRESSION:
         raise InputError(f"{config.table}: the target {config.target!r} holds classes; design wants a number")
+    if oracle is not None:
+        check_units(context.table, oracle)
     experiment = Experiment(context)
     experiment.goals  # noqa: B018 (an error where what is wanted makes no sense)
     _check(experiment, reporter)
@@ -158,3 +185,19 @@ def _check(experiment: Experiment, reporter: Reporter) -> None:
             f"--model-of {experiment.settings.model_of}: is no model of a number of molecules alone; fit one with "
             "chemtune fit"
         )
+    own, of_model = experiment.table.scale, Scale(**about["scale"])
+    if own != of_model:
+        raise InputError(
+            f"--model-of {experiment.settings.model_of}: predicts {_scaled(of_model)}, and the table has "
+            f"{_scaled(own)}; read the table with the same --units and --transform, or fit a model on it"
+        )
+    if about["target"] != experiment.context.config.target:
+        reporter.say(
+            f"--model-of {experiment.settings.model_of}: was fitted on {about['target']!r}; the target here is "
+            f"{experiment.context.config.target!r}."
+        )
+
+
+def _scaled(scale: Scale) -> str:
+    units = f"values in {scale.units}" if scale.units else "values without units"
+    return f"{units}, {scale.explained()}" if scale.transform else units

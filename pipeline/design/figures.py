@@ -17,6 +17,7 @@ from pipeline.design.settings import (
     SHUFFLED,
     TRAINING,
 )
+from pipeline.proposing.goals import Goal
 from pipeline.report.figures import PLAIN, svg
 
 COLOURS = {
@@ -94,16 +95,20 @@ def gamed(found: Findings) -> str:
     figure, (left, right) = plt.subplots(1, 2, figsize=(8.2, 3.4))
     by = rows.groupby("generation")
     for column, colour, label in (("predicted", PLAIN, "by the model"), ("value", "#d1495b", "true")):
-        away = by[column].apply(lambda values: float(np.nanmean(abs(values - goal.stated))))
+        away = by[column].apply(lambda values: _mean_distance(goal, values.dropna().to_numpy()))
         left.plot(away.index + 1, away, "o-", color=colour, ms=3, label=label)
     right.plot(by["similarity"].mean().index + 1, by["similarity"].mean(), "o-", color=PLAIN, ms=3)
-    left.set(xlabel="generation", ylabel=f"mean distance to {goal.stated:.3g}")
+    left.set(xlabel="generation", ylabel="mean distance to what is wanted")
     right.set(xlabel="generation", ylabel="similarity to the nearest of the table")
     left.set_ylim(bottom=0)
     left.legend(frameon=False, fontsize=8)
     for axis in (left, right):
         axis.grid(alpha=0.25)
     return svg(figure)
+
+
+def _mean_distance(goal: Goal, values: np.ndarray) -> float:
+    return float(goal.distance(values).mean()) if len(values) else float("nan")
 
 
 def _named(found: Findings) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.design.experiment import Experiment
-from pipeline.design.settings import CHOSEN_BY_MODEL, LM, LM_BY_MODEL, TRAINING
+from pipeline.design.settings import CHOSEN_BY_MODEL, LM, LM_BY_MODEL, RANKED, TRAINING
 from pipeline.design.work import CHECK, DESCRIBE, SEARCH
 from pipeline.evaluation.bootstrap import group_weights
 from pipeline.evaluation.estimates import Estimate, signs
@@ -22,8 +22,31 @@ from pipeline.evaluation.seeded import APART, SHARE, bounded_interval
 from pipeline.proposing.constraints import sa_score
 from pipeline.proposing.drawing import INVALID, KNOWN, NEW, REPEATED, UNWANTED, Draw
 from pipeline.proposing.goals import ASKED, EDGE, Goal
-from pipeline.proposing.measures import diversity, frechet_distance
+from pipeline.proposing.measures import ENOUGH, diversity, frechet_distance
 
+COLUMNS = (
+    "arm",
+    "goal",
+    "seed",
+    "sample",
+    "written",
+    "smiles",
+    "status",
+    "reason",
+    "wanted_low",
+    "wanted_high",
+    "predicted",
+    "lower",
+    "upper",
+    "value",
+    "hit",
+    "in_domain",
+    "nearest",
+    "similarity",
+    "sa_score",
+    "temperature",
+    "generation",
+)
 FEW_SEEDS = 3  # from which on an interval is that over runs; below, each molecule counts as a trial of its own
 
 
@@ -63,7 +86,7 @@ class Findings:
     def arms(self) -> list[str]:
         return [arm for arm in self.experiment.settings.arms if (arm, ASKED) in self.runs]
 
-    def checked(self, draws: Sequence[Draw]) -> list[Draw]:
+    def checked(self, draws: Iterable[Draw]) -> list[Draw]:
         """Those that were looked at, in order."""
         return [draw for draw in draws if draw.get("checked")]
 
@@ -86,13 +109,26 @@ class Findings:
         return share([(int(hits.sum()), len(hits)) for hits in self.hits(arm, goal)])
 
     def per_sample(self, arm: str, goal: Goal) -> Estimate:
-        """The share of all that was written that are new hits: what is no molecule counts as well."""
+        """The share of all that was written that are new hits: what is no molecule counts as well.
+
+        Not known of arms that write more than is looked at, and have a model choose.
+        """
+        if arm in RANKED:
+            return Estimate(float("nan"), float("nan"), float("nan"))
         runs = zip(self.hits(arm, goal), self.runs[arm, goal.name], strict=True)
         return share([(int(hits.sum()), len(draws)) for hits, draws in runs])
 
-    def interval(self, estimate: Estimate, arm: str, goal: Goal) -> Interval:
-        count = max(1, sum(map(len, self.hits(arm, goal))))
-        return estimate.value, *bounded_interval(estimate, SHARE, np.arange(count))
+    def interval(self, estimate: Estimate, count: int) -> Interval:
+        """With the bounds of a share of ``count`` trials."""
+        return estimate.value, *bounded_interval(estimate, SHARE, np.arange(max(1, count)))
+
+    def samples(self, arm: str, goal: Goal) -> int:
+        """How much was written, over all seeds."""
+        return sum(map(len, self.runs[arm, goal.name]))
+
+    def checks(self, arm: str, goal: Goal) -> int:
+        """How many molecules were checked, over all seeds."""
+        return sum(map(len, self.hits(arm, goal)))
 
     @cached_property
     def compared(self) -> pd.DataFrame:
@@ -105,7 +141,7 @@ class Findings:
         found = [self.per_call(own, goal).minus(self.per_call(arm, goal)) for own, arm in pairs]
         rows = []
         for (own, arm), one, sign in zip(pairs, found, signs(found), strict=True):
-            count = sum(map(len, self.hits(own, goal))) + sum(map(len, self.hits(arm, goal)))
+            count = self.checks(own, goal) + self.checks(arm, goal)
             low, high = bounded_interval(one, APART, np.arange(max(1, count)))
             rows.append({"of": own, "arm": arm, "difference": one.value, "low": low, "high": high, "shown": sign})
         return pd.DataFrame(rows, columns=["of", "arm", "difference", "low", "high", "shown"])
@@ -182,7 +218,7 @@ class Findings:
             goal = self.experiment.goal(name)
             for seed, draws in enumerate(runs):
                 rows += [self._row(arm, goal, seed, place, draw) for place, draw in enumerate(draws)]
-        return pd.DataFrame(rows)
+        return pd.DataFrame(rows, columns=COLUMNS)
 
     def _row(self, arm: str, goal: Goal, seed: int, place: int, draw: Draw) -> dict[str, Any]:
         said = self.described.get(draw["smiles"], {}) if draw.get("checked") else {}
@@ -229,16 +265,16 @@ class Findings:
         for arm, name in self.runs:
             goal = self.experiment.goal(name)
             tags = {"arm": arm, "goal": name}
-            n, seeds = sum(map(len, self.hits(arm, goal))), len(self.runs[arm, name])
-            written = sum(map(len, self.runs[arm, name]))
+            n, seeds = self.checks(arm, goal), len(self.runs[arm, name])
+            written = self.samples(arm, goal)
             for metric, estimate, count in (
                 ("hits per call", self.per_call(arm, goal), n),
                 ("hits per sample", self.per_sample(arm, goal), written),
             ):
-                value, low, high = self.interval(estimate, arm, goal)
+                value, low, high = self.interval(estimate, count)
                 rows.append(tags | _figure(metric, value, count, seeds, low, high))
             if goal.name == EDGE and np.isfinite((followed := self.follows(arm)).value):
-                value, low, high = self.interval(followed, arm, goal)
+                value, low, high = self.interval(followed, n)
                 rows.append(tags | _figure("follows what is asked", value, n, seeds, low, high))
             rows += [
                 tags | _figure(metric, value, written, seeds)
@@ -248,21 +284,34 @@ class Findings:
 
     @cached_property
     def described_sets(self) -> dict[tuple[str, str], dict[str, float]]:
-        """By arm and goal: shares of all that was written, and what the molecules are like.
+        """By arm and goal: shares of all that was written, and what the molecules that were checked are like.
 
         Of arms that go through a sieve before the first molecule is counted (fragments, the genetic algorithm) the
         shares are 1 by their making.
         """
-        return {key: self._described_set(key[0], runs) for key, runs in self.runs.items()}
+        return {key: self._described_set(*key, runs) for key, runs in self.runs.items()}
 
-    def _described_set(self, arm: str, runs: Sequence[Sequence[Draw]]) -> dict[str, float]:
+    @cached_property
+    def compared_sizes(self) -> dict[str, int]:
+        """By goal how many molecules the Fréchet distance of each arm is of, which falls with their number: as many as
+        the arm with fewest has, of those that have enough."""
+        found: dict[str, int] = {}
+        for (_, goal), runs in self.runs.items():
+            count = len(_smiles_of(self.checked(draw for run in runs for draw in run)))
+            if count >= ENOUGH:
+                found[goal] = min(found.get(goal, count), count)
+        return found
+
+    def _described_set(self, arm: str, goal: str, runs: Sequence[Sequence[Draw]]) -> dict[str, float]:
         draws = [draw for run in runs for draw in run]
         counts = Counter(draw["status"] for draw in draws)
 
         def of(status: str) -> float:
             return counts[status] / len(draws) if draws else float("nan")
 
-        good = list(dict.fromkeys(draw["smiles"] for draw in draws if draw["status"] in (NEW, KNOWN)))
+        good = _smiles_of(self.checked(draws))
+        places = np.random.default_rng(self.experiment.seed).permutation(len(good))[: self.compared_sizes.get(goal)]
+        as_many = [good[place] for place in np.sort(places)]
         valid = 1 - of(INVALID)
         return {
             "valid": valid,
@@ -271,9 +320,14 @@ class Findings:
             "not wanted": of(UNWANTED),
             "new": of(NEW),
             "diversity": diversity(good),
-            "Fréchet distance": float("nan") if arm == TRAINING else frechet_distance(good, self.experiment.smiles),
+            "Fréchet distance": float("nan") if arm == TRAINING else frechet_distance(as_many, self.experiment.smiles),
             "SA score": float(np.mean([sa_score(smiles) for smiles in good])) if good else float("nan"),
         }
+
+
+def _smiles_of(draws: Sequence[Draw]) -> list[str]:
+    """Each molecule once, in order."""
+    return list(dict.fromkeys(draw["smiles"] for draw in draws))
 
 
 def _figure(

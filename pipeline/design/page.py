@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.design import figures
 from pipeline.design.findings import Findings
 from pipeline.design.reinforced import Reinforced
-from pipeline.design.settings import ARMS, BY_MODEL
+from pipeline.design.settings import ARMS, BY_MODEL, RANKED
 from pipeline.design.words import missing
 from pipeline.evaluation.numbers import number
 from pipeline.report.blocks import Drawn, Figure, Grid, Pairs, Section, Text, Verdict, note
@@ -20,14 +20,16 @@ from pipeline.report.sections import warning_notes
 SHOWN = 12  # designs that are drawn
 HOW = (
     "A hit has a value in the range that was wanted. Every arm may have as many molecules checked; what is no "
-    "molecule, was written before or is in the table costs no call, and counts among the samples. Square brackets and "
-    "ranges are 95 % intervals: over runs with other seeds, or of independent molecules where there are fewer than "
-    "three."
+    "molecule, was written before or is in the table (in any row of it, or as a tautomer) costs no call, and counts "
+    "among the samples. Hits per sample are not known of arms in which a model chooses among texts that are not "
+    "checked. Square brackets and ranges are 95 % intervals: over runs with other seeds, or of independent molecules "
+    "where there are fewer than three."
 )
 OF_SETS = (
     "Shares of all that was written; fragments and the genetic algorithm propose molecules alone, so that theirs say "
-    "nothing. Diversity: one minus the mean Tanimoto similarity of all pairs. Fréchet distance: to the molecules of "
-    "the table, over ten descriptors (not that of ChemNet). SA score: 1 is easy to make, 10 hard."
+    "nothing. The rest is of the molecules that were checked. Diversity: one minus the mean Tanimoto similarity of all "
+    "pairs. Fréchet distance: to the molecules of the table, over ten descriptors (not that of ChemNet), of as many "
+    "molecules of each arm. SA score: 1 is easy to make, 10 hard."
 )
 
 
@@ -79,10 +81,10 @@ def _curves(found: Findings) -> Section:
     rows = [
         (
             arm,
-            sum(map(len, found.hits(arm, goal))),
+            found.checks(arm, goal),
             found.experiment.seeds_of(arm),
-            found.interval(found.per_call(arm, goal), arm, goal),
-            found.interval(found.per_sample(arm, goal), arm, goal),
+            found.interval(found.per_call(arm, goal), found.checks(arm, goal)),
+            None if arm in RANKED else found.interval(found.per_sample(arm, goal), found.samples(arm, goal)),
         )
         for arm in found.arms
     ]

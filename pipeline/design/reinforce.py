@@ -1,14 +1,15 @@
 """Training a language model further on what it writes, by a verifier's reward.
 
 In each round it writes molecules for the value that was asked for. By expert iteration those that the verifier accepts
-are trained on, with molecules of the table beside them; by policy gradient it writes as many again in groups, and each
-of these makes a step. However it was rewarded, it is judged by the oracle.
+are trained on, with molecules of the table beside them; by policy gradient it writes about as many again in groups, and
+each of these makes a step. However it was rewarded, it is judged by the oracle, on molecules that it was not trained
+on: what was accepted in an earlier round counts as written before.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import astuple
 from math import ceil
 from typing import Any
@@ -22,11 +23,12 @@ from pipeline.design.experiment import Experiment
 from pipeline.design.settings import BY_TRUTH, GRADIENT, LM, NEAR, OF_HITS, OF_MODEL
 from pipeline.design.work import BATCH, look_at, of_judge, of_table, start_of, tuned_writer
 from pipeline.features.structures import morgan_bits, nearest_rows, tanimoto
-from pipeline.proposing.drawing import NEW, Draw
+from pipeline.proposing.drawing import NEW, Draw, Sieve
 from pipeline.proposing.measures import diversity
 from pipeline.runs.context import Context, Machine, language_model_inputs
 from pipeline.studies.negatives.judges import LINE, NEIGHBOURS, familiarity
 from pipeline.studies.oracle import Truth, inputs_of_oracle
+from pipeline.tables.molecules import with_identity
 
 WORK = "pipeline.design.reinforce:reinforce"
 # Of each round of expert iteration. With 80 steps on eight accepted molecules and as many of the table the model wrote
@@ -68,8 +70,10 @@ def reinforce(context: Context, machine: Machine, cell: Cell, needed: Sequence[M
     """Rounds of writing, judging and training for each reward.
 
     ``rounds`` holds for each reward a list, one for the start and one for each round: how many were ``written``, how
-    many of them are ``new``, how many of those were ``accepted``; ``looked_at`` draws with their true value; the
-    ``diversity`` of the new ones and the ``divergence`` from the start in nats.
+    many of them are ``new`` (neither in the table nor trained on in an earlier round), how many of those were
+    ``accepted``; ``looked_at`` draws with their true value; the ``diversity`` of the new ones and the ``divergence``
+    from the start in nats; ``texts`` and ``calls``, how much was written and how many molecules the oracle was asked
+    about so far, training included.
     """
     made: dict[str, Any] = {}
     experiment = Experiment(context)
@@ -87,40 +91,66 @@ def _rounds(
     truth, begun = experiment.truth(machine, f"{cell.label}, {name}"), copy.copy(writer)
     writer.out_, writer.value_ = copy.deepcopy(writer.out_), copy.deepcopy(writer.value_)
     reward, rng = _reward(experiment, machine, truth, name), np.random.default_rng([cell.inputs["seed"], 7])
-    kept: dict[str, None] = {}
+    kept: dict[str, None] = {}  # SMILES that were trained on or are about to be
+    texts, asked = 0, set[str]()
     found = []
     for number in range(experiment.settings.rounds + 1):
-        draws = _written(experiment, writer)
+        draws = _written(experiment, writer, kept)
         fresh = [draw for draw in draws if draw["status"] == NEW]
         accepted = reward(fresh)
-        kept |= dict.fromkeys(draw["smiles"] for draw, good in zip(fresh, accepted, strict=True) if good)
-        found.append(_judged(experiment, truth, draws, fresh, accepted, rng) | _apart(experiment, begun, writer, fresh))
+        texts += len(draws)
+        judged = _judged(experiment, truth, draws, fresh, accepted, rng)
+        looked_at = fresh if name.removesuffix(GRADIENT) == BY_TRUTH else judged["looked_at"]
+        asked |= {draw["smiles"] for draw in looked_at}
+        found.append(judged | _apart(experiment, begun, writer, fresh) | {"texts": texts, "calls": len(asked)})
         if number < experiment.settings.rounds:
             if name.endswith(GRADIENT):
-                _climb(experiment, writer, reward)
-            elif kept:
-                _train(experiment, writer, list(kept), rng)
+                climbed = _climb(experiment, writer, reward, kept)
+                texts += len(climbed)
+                if name.removesuffix(GRADIENT) == BY_TRUTH:
+                    asked |= {draw["smiles"] for draw in climbed if draw["status"] == NEW}
+            else:
+                kept |= _good(fresh, accepted)
+                if kept:
+                    _train(experiment, writer, list(kept), rng)
         writer.seed += 1
     return found
 
 
-def _climb(experiment: Experiment, writer: MoleculeWriter, reward: Reward) -> None:
-    """Steps by policy gradient on as many molecules as a round has; what is no new molecule has no reward."""
+def _good(draws: Sequence[Draw], accepted: np.ndarray) -> dict[str, None]:
+    """The SMILES of those that were accepted, in order."""
+    return dict.fromkeys(draw["smiles"] for draw, good in zip(draws, accepted, strict=True) if good)
+
+
+def _climb(experiment: Experiment, writer: MoleculeWriter, reward: Reward, kept: dict[str, None]) -> list[Draw]:
+    """Steps by policy gradient on about as many molecules as a round has; what was written for them.
+
+    What is no new molecule has no reward. Those that have one are put into ``kept``, and have none in a later step.
+    """
+    written: list[Draw] = []
 
     def rewards(asked: float, texts: list[str]) -> np.ndarray:
-        draws = experiment.sieve(written=True).read_all(texts)
+        draws = _sieve(experiment, kept).read_all(texts)
         fresh = [draw for draw in draws if draw["status"] == NEW]
-        good = dict(zip((draw["smiles"] for draw in fresh), reward(fresh), strict=True))
-        return np.array([float(draw["status"] == NEW and good[draw["smiles"]]) for draw in draws])
+        good = _good(fresh, reward(fresh))
+        written.extend(draws)
+        kept.update(good)
+        return np.array([float(draw["status"] == NEW and draw["smiles"] in good) for draw in draws])
 
     group = min(GROUP, experiment.settings.samples)
     steps = max(1, experiment.settings.samples // group)
     writer.improve([[experiment.asking(LM, experiment.goals[0])]] * steps, rewards, group, GRADIENT_RATE)
+    return written
 
 
-def _written(experiment: Experiment, writer: MoleculeWriter) -> list[Draw]:
-    """What it writes for the value asked for, at temperature 1."""
-    sieve, count = experiment.sieve(written=True), experiment.settings.samples
+def _sieve(experiment: Experiment, kept: Collection[str]) -> Sieve:
+    """A reader of what is written for which these molecules were written before."""
+    return experiment.sieve(written=True, seen=[with_identity(smiles)[1] for smiles in kept])
+
+
+def _written(experiment: Experiment, writer: MoleculeWriter, kept: Collection[str]) -> list[Draw]:
+    """What it writes for the value asked for, at temperature 1; what was trained on counts as written before."""
+    sieve, count = _sieve(experiment, kept), experiment.settings.samples
     asking = experiment.asking(LM, experiment.goals[0])
     return sieve.read_all([text for _, text in writer.texts(asking, [1.0], lambda texts: len(texts) >= count)][:count])
 

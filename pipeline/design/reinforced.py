@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,20 +13,25 @@ import numpy as np
 import pandas as pd
 
 from pipeline.design.experiment import Experiment
-from pipeline.design.reinforce import WORK
+from pipeline.design.reinforce import LEAST_BESIDE, LOOKED_AT, WORK
 from pipeline.design.settings import BY_TRUTH, GRADIENT, NEAR, OF_HITS, OF_MODEL, REWARDS
-from pipeline.evaluation.estimates import Estimate
+from pipeline.evaluation.estimates import Estimate, signs
 from pipeline.evaluation.numbers import Interval, number
 from pipeline.report.blocks import Figure, Grid, Section, Text
 from pipeline.report.figures import svg
-from pipeline.studies.words import can_be_chance, with_interval
+from pipeline.studies.words import with_interval
 
 COLOURS = {BY_TRUTH: "#277da1", OF_MODEL: "#d1495b", NEAR: "#edae49", OF_HITS: "#43aa8b"}
 HOW = (
-    "In each round the language model writes molecules for the value asked for; the new ones that are accepted are "
-    "trained on, with as many of the table. Hits are those of the oracle, on up to 64 new molecules of each round, as "
-    "a share of all that was written. The gap is the share of these molecules that the reward accepts less the share "
-    "that are hits: what of the reward is not true. Divergence: how far the model is from where it began, in nats."
+    "In each round the language model writes molecules for the value asked for. By expert iteration those that are new "
+    f"and accepted are trained on, with as many molecules of the table and at least {LEAST_BESIDE}; by policy gradient "
+    "(grpo) it writes about as many texts again, in groups, and is rewarded for the new ones that are accepted. Hits "
+    f"are those of the oracle, on up to {LOOKED_AT} new molecules of each round, as a share of all that was written; a "
+    "molecule that was trained on counts as written before, and not as new. The gap is the share of these molecules "
+    "that the reward accepts less the share that are hits: what of the reward is not true. Divergence: how far the "
+    "model is from where it began, in nats. Texts and calls: how much was written in all, and how many molecules the "
+    "oracle was asked about, for a reward or to judge it. A change is more than chance by Holm's method over the "
+    "rewards; all of them begin with the same training and the same texts."
 )
 
 
@@ -71,18 +76,26 @@ class Reinforced:
 
     def gain(self, reward: str) -> Estimate:
         """The share of hits in the last round less that before the first, over seeds."""
-        changes = np.array([self.hits(rounds[-1]) - self.hits(rounds[0]) for rounds in self.runs[reward]])
-        if len(changes) > 1:
-            return Estimate.of_mean(changes)
-        ends = [self.runs[reward][0][place] for place in (0, -1)]
-        before, after = map(self._error, ends)
-        return Estimate(float(changes[0]), math.hypot(before, after), max(1, len(ends[-1]["looked_at"]) - 1))
+        runs = self.runs[reward]
+        changes = np.array([self.hits(rounds[-1]) - self.hits(rounds[0]) for rounds in runs])
+        of_samples = np.array([math.hypot(self._error(rounds[0]), self._error(rounds[-1])) for rounds in runs])
+        if len(changes) > 1:  # at least what samples of that size vary by: two seeds may agree by chance
+            found = Estimate.of_mean(changes)
+            least = float(np.sqrt((of_samples**2).mean() / len(changes)))
+            return replace(found, error=max(found.error, least))
+        return Estimate(float(changes[0]), float(of_samples[0]), max(1, len(runs[0][-1]["looked_at"]) - 1))
 
     def _error(self, one: Mapping[str, Any]) -> float:
-        """Of the share of hits of one round: the molecules looked at are independent trials."""
-        trials = max(1, len(one["looked_at"]))
-        share = (self.true_share(one) * trials + 1) / (trials + 2)
-        return one["new"] / one["written"] * float(np.sqrt(share * (1 - share) / trials))
+        """Of the share of hits of one round, a product: of the texts that are new, and of the molecules looked at that
+        are hits; all of them independent trials."""
+        new, new_error = _share(one["new"], one["written"])
+        hits, hits_error = _share(round(self.true_share(one) * len(one["looked_at"])), len(one["looked_at"]))
+        return math.hypot(new * hits_error, hits * new_error)
+
+    @cached_property
+    def told(self) -> dict[str, int]:
+        """The sign of each change that is more than chance, by Holm's method over the rewards."""
+        return dict(zip(self.runs, signs([self.gain(reward) for reward in self.runs]), strict=True))
 
     def table(self) -> pd.DataFrame:
         """A row for each reward, seed and round; round 0 is the start."""
@@ -100,6 +113,8 @@ class Reinforced:
                 "diversity": one["diversity"],
                 "similarity": one["similarity"],
                 "divergence": one["divergence"],
+                "texts": one["texts"],
+                "calls": one["calls"],
             }
             for reward, runs in self.runs.items()
             for seed, rounds in enumerate(runs)
@@ -115,7 +130,7 @@ class Reinforced:
         before, after = (float(np.mean([self.hits(rounds[place]) for rounds in runs])) for place in (0, -1))
         change: Interval = (gain.value, *gain.interval(bounds=(-1.0, 1.0)))
         in_points: Interval = (100 * change[0], 100 * change[1], 100 * change[2])
-        shown = "can be chance" if can_be_chance(change) else "is more than chance"
+        shown = "is more than chance" if self.told[reward] else "can be chance"
         over = f"over {len(runs)} seeds" if len(runs) > 1 else "of one training"
         gap = float(np.mean([self.gap(rounds[-1]) for rounds in runs]))
         gamed = (
@@ -133,7 +148,10 @@ class Reinforced:
         """The part of the page; nothing where nothing was reinforced."""
         if not self.runs:
             return []
-        header = ("reward", "hits before", "after", "gain", "gap", "diversity", "divergence", "similarity to the table")
+        header = (
+            *("reward", "hits before", "after", "gain", "gap", "diversity", "divergence", "similarity to the table"),
+            *("texts", "calls"),
+        )
         rows = []
         for reward, runs in self.runs.items():
             gain = self.gain(reward)
@@ -148,6 +166,8 @@ class Reinforced:
                     " to ".join(number(_mean(one["diversity"] for one in end)) for end in (first, last)),
                     _mean(one["divergence"] for one in last),
                     _mean(one["similarity"] for one in last),
+                    round(_mean(one["texts"] for one in last)),
+                    round(_mean(one["calls"] for one in last)),
                 )
             )
         figure = Figure("reinforced", self._drawn(), "share accepted by each reward and share of true hits, by round")
@@ -180,6 +200,13 @@ class Reinforced:
         axes[0][0].set_ylim(bottom=0)
         axes[0][0].legend(frameon=False, fontsize=8)
         return svg(figure)
+
+
+def _share(good: int, trials: int) -> tuple[float, float]:
+    """A share and its error, so that none or all of ten have one, too."""
+    trials = max(1, trials)
+    share = (good + 1) / (trials + 2)
+    return share, math.sqrt(share * (1 - share) / trials)
 
 
 def _mean(values: Any) -> float:

@@ -46,7 +46,10 @@ class Settings(StudySettings):
         "", "The value wanted: 2.0, a range (1.8 to 2.2), or a bound (>-1, <3); in the units of the table or others."
     )
     tolerance: float = study_setting(
-        0.0, "How far from a single value a hit may be; a quarter of the standard deviation if not given.", least=0
+        0.0,
+        "How far from a single value a hit may be, in the units of --want; a quarter of the standard deviation if "
+        "not given.",
+        least=0,
     )
     n: int = study_setting(
         100, "Molecules of each arm that are checked: calls of the oracle.", least=LEAST_CALLS, quick=20

@@ -31,6 +31,7 @@ from pipeline.features.notations import CANONICAL
 from pipeline.lm.defaults import training_settings
 from pipeline.lm.pretrained import MOLECULE_WRITERS, pretrained_adapter
 from pipeline.models.folder import describe_folder
+from pipeline.oracles.oracle import Value
 from pipeline.proposing.drawing import INVALID, KNOWN, NEW, Draw
 from pipeline.proposing.goals import ASKED, BEYOND, EDGE, Goal
 from pipeline.proposing.strategies import (
@@ -44,7 +45,7 @@ from pipeline.proposing.strategies import (
 )
 from pipeline.runs.context import Context, Machine, language_model_inputs
 from pipeline.runs.fits import OBJECTS
-from pipeline.studies.oracle import Truth, inputs_of_oracle
+from pipeline.studies.oracle import Truth, inputs_of_oracle, numbers_of
 from pipeline.tables.kinds import MOLECULES
 
 MODULE = "pipeline.design.work"
@@ -94,6 +95,7 @@ def of_table(experiment: Experiment, *code: str) -> dict[str, Any]:
     return {
         "code": code_of(*code, *OBJECTS),
         "table": experiment.context.once("fingerprint", experiment.table.fingerprint),
+        "known": experiment.context.once("digest of the known", lambda: digest(sorted(experiment.known))),
         "constraints": asdict(experiment.constraints),
     }
 
@@ -208,7 +210,11 @@ def look_at(truth: Truth, draws: Sequence[Draw]) -> None:
     """Write into draws what their true value is, or why it is not known."""
     found = truth.values([draw["smiles"] for draw in draws])
     for draw, value in zip(draws, found, strict=True):
-        draw |= {"checked": True, "value": value.value, "no_value": value.reason}
+        draw |= _looked_at(value)
+
+
+def _looked_at(found: Value) -> Draw:
+    return {"checked": True, "value": found.value, "no_value": found.reason}
 
 
 def check(context: Context, machine: Machine, cell: Cell, needed: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -294,17 +300,19 @@ def _start(experiment: Experiment, goal: Goal) -> list[tuple[float, str]]:
 def _genetic(experiment: Experiment, machine: Machine, truth: Truth, goal: Goal, calls: int, seed: int) -> list[Draw]:
     """Scored by the oracle: every new molecule is a call."""
     draws: list[Draw] = []
+    said: dict[str, Value] = {}
 
     def valued(smiles: Sequence[str]) -> np.ndarray:
-        return truth.numbers(smiles)
+        found = truth.values(smiles)
+        said.update(zip(smiles, found, strict=True))
+        return numbers_of(found)
 
     def told(generation: int, fresh: list[Draw], values: np.ndarray) -> bool:
-        draws.extend(draw | {"generation": generation} for draw in fresh)
+        draws.extend(draw | {"generation": generation} | _looked_at(said[draw["smiles"]]) for draw in fresh)
         return len(draws) >= calls
 
     children = max(1, calls // GENERATIONS)
     evolve(_start(experiment, goal), goal, experiment.sieve(), valued, children, seed, told)
-    look_at(truth, draws[:calls])  # known by now
     return draws[:calls]
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from rdkit import rdBase
 
 from pipeline.features import notations
 from pipeline.proposing.constraints import Constraints
-from pipeline.tables.molecules import MoleculeError, canonical_smiles
+from pipeline.tables.molecules import MoleculeError, with_identity
 from pipeline.tables.structures import SELFIES, SMILES, as_smiles
 
 NEW, KNOWN, REPEATED, UNWANTED, INVALID = "new", "in the table", "written before", "not wanted", "no molecule"
@@ -21,37 +21,41 @@ class Sieve:
 
     Parameters
     ----------
-    known : set of str
-        Canonical SMILES of the table.
+    known : collection of str
+        Identities of the molecules of the table, which tautomers share (`pipeline.tables.molecules.Molecule`).
     constraints : Constraints
     notation : str
         In which molecules are written.
+    seen : collection of str
+        Identities of what counts as written before.
     """
 
-    def __init__(self, known: set[str], constraints: Constraints, notation: str = SMILES) -> None:
+    def __init__(
+        self, known: Collection[str], constraints: Constraints, notation: str = SMILES, seen: Collection[str] = ()
+    ) -> None:
         self.known, self.constraints, self.notation = known, constraints, notation
-        self.seen: set[str] = set()
+        self.seen = set(seen)
 
     def read(self, text: str) -> Draw:
         """A draw: ``status`` is `NEW` where it is a molecule to be checked, else ``reason`` says why not."""
         text = text.strip()
         try:
-            smiles = self._parsed(text)
+            smiles, identity = self._parsed(text)
         except MoleculeError as error:
             return self._draw(text, "", INVALID, str(error))
-        if smiles in self.seen:
+        if identity in self.seen:
             return self._draw(text, smiles, REPEATED)
-        self.seen.add(smiles)
+        self.seen.add(identity)
         if reason := "several fragments" if "." in smiles else self.constraints.why_not(smiles):
             return self._draw(text, smiles, UNWANTED, reason)
-        return self._draw(text, smiles, KNOWN if smiles in self.known else NEW)
+        return self._draw(text, smiles, KNOWN if identity in self.known else NEW)
 
     def read_all(self, texts: Iterable[str]) -> list[Draw]:
         return [self.read(text) for text in texts]
 
-    def _parsed(self, text: str) -> str:
+    def _parsed(self, text: str) -> tuple[str, str]:
         with rdBase.BlockLogs():
-            return canonical_smiles(as_smiles(text, self.notation), False)
+            return with_identity(as_smiles(text, self.notation))
 
     @staticmethod
     def _draw(text: str, smiles: str, status: str, reason: str = "") -> Draw:

@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.errors import InputError
 from pipeline.evaluation.numbers import number
-from pipeline.tables.scales import UNIT, UnitError, conversion
+from pipeline.tables.scales import UNIT, Scale, UnitError, conversion
 
 ASKED, EDGE, BEYOND = "asked", "edge", "beyond"
 FARTHEST = 3.0  # training ranges beyond the training values from which on nobody can mean it
@@ -52,17 +52,21 @@ class Goal:
         return f"{number(self.low)} to {number(self.high)}{unit}"
 
 
-def asked_goal(want: str, tolerance: float, values: np.ndarray, units: str) -> Goal:
+def asked_goal(want: str, tolerance: float, values: np.ndarray, scale: Scale) -> Goal:
     """The goal that a user writes: ``2.0``, ``2.0 eV``, ``1.8 to 2.2`` (or ``1.8..2.2``), ``>-1``, ``<3``.
+
+    A number without units is one of the modelled values (a pIC50, say); one with units is one of the column's, as
+    ``<100 nM``, and becomes one of these.
 
     Parameters
     ----------
     tolerance : float
-        On both sides of a single value; 0 for `TOLERANCE_SHARE` of the standard deviation of the training values.
+        On both sides of a single value, in its units; 0 for `TOLERANCE_SHARE` of the standard deviation of the training
+        values.
     values : ndarray of shape (n,)
-        The training values.
-    units : str
-        Those of the table; a value with others is converted.
+        The training values, as they are modelled.
+    scale : Scale
+        That of the table.
 
     Raises
     ------
@@ -72,18 +76,25 @@ def asked_goal(want: str, tolerance: float, values: np.ndarray, units: str) -> G
     """
     text = want.strip()
     if found := _RANGE.fullmatch(text):
-        low, high = sorted(_in_units(part, found[3], units, want) for part in found.group(1, 2))
+        read = _Reader(want, scale, found[3])
+        low, high = sorted(read.value(part) for part in found.group(1, 2))
         goal = Goal(ASKED, low, high, _stated(low, high, values))
     elif found := _BOUND.fullmatch(text):
-        bound = _in_units(found[2], found[3], units, want)
-        low, high = (bound, math.inf) if found[1] == ">" else (-math.inf, bound)
+        read = _Reader(want, scale, found[3])
+        bound = read.value(found[2])
+        low, high = (bound, math.inf) if (found[1] == ">") != read.turned else (-math.inf, bound)
         goal = Goal(ASKED, low, high, _stated(low, high, values))
     elif found := _VALUE.fullmatch(text):
-        value = _in_units(found[1], found[2], units, want)
-        goal = _around(ASKED, value, tolerance or default_tolerance(values))
+        read = _Reader(want, scale, found[2])
+        value = read.value(found[1])
+        if tolerance:
+            low, high = sorted(read.end(float(found[1]) + side * tolerance) for side in (-1, 1))
+            goal = Goal(ASKED, low, high, value)
+        else:
+            goal = _around(ASKED, value, default_tolerance(values))
     else:
         raise InputError(f"--want {want!r}: expected a value (2.0), a range (1.8 to 2.2) or a bound (>-1, <3)")
-    _check_sense(goal, values, units, want)
+    _check_sense(goal, values, scale.modelled_units, want)
     return goal
 
 
@@ -122,21 +133,60 @@ def _stated(low: float, high: float, values: np.ndarray) -> float:
     return low + step if math.isfinite(low) else high - step
 
 
-def _in_units(text: str, unit: str, units: str, want: str) -> float:
-    value, unit = float(text), unit.strip()
-    if not math.isfinite(value):
-        raise InputError(f"--want {want!r}: is too large for a number")
-    if not unit or unit == units:
-        return value
-    if not units:
-        raise InputError(f"--want {want!r}: the table has no units; write the value without, or name them with --units")
-    if not re.fullmatch(UNIT, unit):
-        raise InputError(f"--want {want!r}: {unit!r} is no unit; the table is in {units}")
-    try:
-        factor, offset = conversion(unit, units)
-    except UnitError as error:
-        raise InputError(f"--want {want!r}: the table is in {units} ({error})") from None
-    return factor * value + offset
+class _Reader:
+    """Turns the numbers of a wish, which are in one unit, into modelled values.
+
+    Parameters
+    ----------
+    want : str
+        The wish, as the user wrote it.
+    scale : Scale
+        That of the table.
+    unit : str
+        Of the numbers; empty for those of the modelled values.
+    """
+
+    def __init__(self, want: str, scale: Scale, unit: str) -> None:
+        self.want, self.scale, unit = want, scale, unit.strip()
+        self.of_column = bool(unit) and unit != scale.modelled_units
+        self.factor, self.offset = self._conversion(unit) if self.of_column else (1.0, 0.0)
+
+    @property
+    def turned(self) -> bool:
+        """Whether a larger number is a smaller modelled value."""
+        return self.of_column and self.scale.decreasing
+
+    def _conversion(self, unit: str) -> tuple[float, float]:
+        units = self.scale.units
+        if not units:
+            raise InputError(
+                f"--want {self.want!r}: the table has no units; write the value without, or name them with --units"
+            )
+        if not re.fullmatch(UNIT, unit):
+            raise InputError(f"--want {self.want!r}: {unit!r} is no unit; the table is in {units}")
+        try:
+            return conversion(unit, units)
+        except UnitError as error:
+            raise InputError(f"--want {self.want!r}: the table is in {units} ({error})") from None
+
+    def value(self, text: str) -> float:
+        """Of a number as it is written."""
+        number_ = float(text)
+        if not math.isfinite(number_):
+            raise InputError(f"--want {self.want!r}: is too large for a number")
+        found = self.end(number_)
+        if not math.isfinite(found):
+            raise InputError(f"--want {self.want!r}: there is no logarithm of {text}; name a value above 0")
+        return found
+
+    def end(self, number_: float) -> float:
+        """Of the end of a range; infinite where it reaches 0 and a logarithm is taken."""
+        if not self.of_column:
+            return number_
+        found = self.factor * number_ + self.offset
+        if self.scale.needs_positive and found <= 0:
+            return math.inf if self.scale.decreasing else -math.inf
+        return float(self.scale.forward(found))
 
 
 def _check_sense(goal: Goal, values: np.ndarray, units: str, want: str) -> None:

@@ -24,6 +24,7 @@ OF_DISTANCE = (
     Descriptors.NumHeteroatoms,  # type: ignore[attr-defined]
 )
 LEAST = 2  # molecules that a spread is taken of
+ENOUGH = len(OF_DISTANCE) + 1  # molecules that a covariance of descriptors is taken of
 
 
 def diversity(smiles: Sequence[str]) -> float:
@@ -45,7 +46,7 @@ def frechet_distance(smiles: Sequence[str], table: Sequence[str]) -> float:
     It is the formula of the Fréchet ChemNet distance (Preuer et al. 2018) on other features: figures of the two cannot
     be compared.
     """
-    if len(smiles) <= len(OF_DISTANCE):
+    if len(smiles) < ENOUGH:
         return float("nan")
     of_table = _described(table)
     scale = np.where(of_table.std(axis=0) > 0, of_table.std(axis=0), 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, field, fields
 from typing import Any
@@ -62,7 +63,7 @@ def setting(
 
 
 def check(settings: Any) -> None:
-    """Raise `InputError` for a value that is none of the choices, or smaller than the least."""
+    """Raise `InputError` for a value that is none of the choices, smaller than the least, or no finite number."""
     for one in fields(settings):
         value, about = getattr(settings, one.name), one.metadata
         choices = about.get("choices", ())
@@ -70,6 +71,8 @@ def check(settings: Any) -> None:
             raise unknown(one.name, value, choices)
         least = about.get("least")
         for part in value if isinstance(value, tuple) else (value,):
+            if isinstance(part, float) and not math.isfinite(part):
+                raise InputError(f"{one.name} is {part}; it must be a number")
             if least is not None and part < least:
                 said = "must not be negative" if least == 0 else f"must be at least {least:g}"
                 raise InputError(f"{one.name} is {part}; it {said}")

@@ -18,6 +18,8 @@ from pipeline.settings.run import RunConfig
 from pipeline.settings.study import study_setting
 from pipeline.tables.catalogue import card, is_built_in
 from pipeline.tables.kinds import MOLECULES
+from pipeline.tables.scales import Scale, UnitError, conversion
+from pipeline.tables.table import Table
 from pipeline.tables.targets import REGRESSION
 
 NONE = "none"  # where not even the oracle of a built-in table is wanted
@@ -89,9 +91,29 @@ def _check(context: Context, oracle: Oracle, packages: Sequence[str]) -> None:
             f"{config.table}: oracle {oracle.name!r} knows the molecule alone, and {', '.join(config.beside)} is "
             "stated beside it; leave that out with --context ''"
         )
+    check_units(context.table, oracle)
     for package in packages:
         if find_spec(package) is None:
             raise InputError(f'making molecules needs the package {package}: pip install "chemtune[design]"')
+
+
+def check_units(table: Table, oracle: Oracle) -> None:
+    """Raise `InputError` where what an oracle computes cannot be in the units of a table's column."""
+    try:
+        _factor(table.scale, oracle)
+    except UnitError as error:
+        raise InputError(
+            f"oracle {oracle.name!r} computes {oracle.units}, and the column is in {table.scale.units} ({error}); name "
+            "an oracle of the column's property"
+        ) from None
+
+
+def _factor(scale: Scale, oracle: Oracle) -> tuple[float, float]:
+    """From what an oracle computes to the values of a column: a factor and what is added; 1 and 0 where one of the two
+    has no units."""
+    if not oracle.units or not scale.units:
+        return 1.0, 0.0
+    return conversion(oracle.units, scale.units)
 
 
 def asked_oracle(context: Context) -> Oracle | None:
@@ -103,7 +125,7 @@ def asked_oracle(context: Context) -> Oracle | None:
 def inputs_of_oracle(context: Context) -> list[Any]:
     """What values of the oracle depend on."""
     oracle = asked_oracle(context)
-    return list(astuple(oracle)) if oracle else []
+    return [*astuple(oracle), context.settings.seconds] if oracle else []
 
 
 @dataclass(frozen=True)
@@ -129,16 +151,23 @@ class Truth:
         return [self._modelled(one) for one in self.workers.ask(smiles, lambda *done: told(self.label, *done))]
 
     def _modelled(self, found: Value) -> Value:
-        scale = self.context.table.scale
-        if found.value is None or not scale.transform:
+        scale, oracle = self.context.table.scale, asked_oracle(self.context)
+        if found.value is None or oracle is None:
             return found
-        if scale.needs_positive and found.value <= 0:
+        factor, offset = _factor(scale, oracle)
+        value = factor * found.value + offset
+        if scale.needs_positive and value <= 0:
             return Value(None, f"the oracle says {found.value:g}, of which there is no logarithm")
-        return Value(float(scale.forward(found.value)))
+        return Value(float(scale.forward(value)))
 
     def numbers(self, smiles: Sequence[str]) -> np.ndarray:
         """NaN where there is no value. Shape (n,)."""
-        return np.array([np.nan if one.value is None else one.value for one in self.values(smiles)], dtype=np.float64)
+        return numbers_of(self.values(smiles))
+
+
+def numbers_of(values: Sequence[Value]) -> np.ndarray:
+    """NaN where there is no value. Shape (n,)."""
+    return np.array([np.nan if one.value is None else one.value for one in values], dtype=np.float64)
 
 
 @contextmanager

@@ -48,9 +48,9 @@ class Table:
     reactions, and those that are kept for splitting. ``refused`` has one row per source row
     that was left out: ``line``, ``column``, ``value``, ``reason``, ``structure``, ``id``. Targets are on the modelled
     scale, of which ``units`` are the units; ``scale`` leads back to the user's. ``bounds`` says what became
-    of values such as ``>10``. ``drawn_from`` is the number of rows that these were drawn from (0: they are all), and
-    ``merged_before`` how many had been merged before. ``remarks`` say how columns were taken and which rules were
-    applied.
+    of values such as ``>10``. ``drawn_from`` is the number of rows that these were drawn from (0: they are all),
+    ``not_drawn`` holds the identities of the others, and ``merged_before`` is how many had been merged before.
+    ``remarks`` say how columns were taken and which rules were applied.
 
     A table of reactions names the columns of its ``components`` (in ``names`` those that hold names instead of
     structures). Its ``smiles`` are canonical reaction SMILES, ``identity`` and ``twins`` stand for the whole
@@ -77,6 +77,7 @@ class Table:
     names: tuple[str, ...] = ()
     context_columns: tuple[ContextColumn, ...] = ()
     drawn_from: int = 0
+    not_drawn: tuple[str, ...] = ()
     merged_before: int = 0
     kind: Kind = MOLECULES
 
@@ -182,8 +183,12 @@ class Table:
         if len(self) <= n:
             return self
         chosen = np.sort(np.random.default_rng(seed).permutation(len(self))[:n])
-        frame = self.frame.iloc[chosen].reset_index(drop=True)
-        return replace(self, frame=frame, drawn_from=self.drawn_from or len(self), merged_before=self.merged)
+        frame, others = self.frame.iloc[chosen].reset_index(drop=True), np.ones(len(self), dtype=bool)
+        others[chosen] = False
+        left = (*self.not_drawn, *self.frame.loc[others, "identity"])
+        return replace(
+            self, frame=frame, drawn_from=self.drawn_from or len(self), not_drawn=left, merged_before=self.merged
+        )
 
 
 def build_table(

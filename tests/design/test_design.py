@@ -13,11 +13,12 @@ from rdkit.Chem import Crippen
 from pipeline.design.experiment import Experiment
 from pipeline.design.findings import Findings
 from pipeline.design.settings import ARMS, BY_MODEL, FRAGMENTS, GENETIC, TRAINING
-from pipeline.design.study import Settings, prepare
+from pipeline.design.study import Settings, conclude, plan, prepare
 from pipeline.design.words import _reads
-from pipeline.design.work import CHECK, written
+from pipeline.design.work import CHECK, DESCRIBE, SEARCH, written
 from pipeline.errors import InputError
 from pipeline.reporter import Reporter
+from pipeline.runs.context import settled
 from pipeline.settings.reading import make_config
 from tests.conftest import SMILES, write_table
 from tests.test_run import chemtune
@@ -249,6 +250,8 @@ def test_arms_in_which_a_model_chooses_stand_against_each_other(written_ones):
         (["--batch", "4"], "batch does nothing"),
         (["--want", "500"], "name a value nearer"),
         (["--n", "3"], "at least 10"),
+        (["--tolerance", "nan"], "it must be a number"),
+        (["--max-weight", "inf"], "it must be a number"),
     ],
 )
 def test_what_makes_no_sense_is_one_line(table, tmp_path, more, said):
@@ -256,6 +259,83 @@ def test_what_makes_no_sense_is_one_line(table, tmp_path, more, said):
     assert found.returncode == 2
     assert said in " ".join(found.stderr.split())
     assert "Traceback" not in found.stderr
+
+
+def context_for(table, tmp_path, more=None, **settings):
+    given = {"smiles": "SMILES", "target": "value", "out": str(tmp_path / "out")}
+    return prepare(make_config(str(table), given | (more or {})), Settings(**settings), Reporter())
+
+
+def test_nothing_of_the_users_file_is_new(tmp_path):
+    """Not a row that was not drawn, nor one whose value cannot be read, nor a tautomer of one."""
+    rows = [(text, f"{Crippen.MolLogP(Chem.MolFromSmiles(text)):.3f}") for text in SMILES]
+    path = write_table(tmp_path / "all.csv", [*rows, ("CC(N)=O", "1.0"), ("NC(=O)CCCCCC", "about 1")])
+    context = context_for(path, tmp_path, want="2.5", rows=30)
+    assert len(context.table) == 30
+    experiment = Experiment(context)
+    own = [*SMILES, "CC(=N)O", "OC(=N)CCCCCC"]
+    assert {draw["status"] for draw in experiment.sieve().read_all(own)} == {"in the table"}
+    assert experiment.sieve().read("OCC(F)CC(Cl)CBr")["status"] == "new"
+
+
+def meV(smiles):
+    return 1000.0 * Crippen.MolLogP(Chem.MolFromSmiles(smiles))
+
+
+meV.units = "meV"
+
+
+def test_what_an_oracle_computes_is_turned_into_the_units_of_the_table(table, tmp_path):
+    context = context_for(
+        table, tmp_path, {"units": "eV"}, want="2.5", arms=(TRAINING,), oracle="tests.design.test_design:meV"
+    )
+    experiment = Experiment(context)
+    truth = experiment.truth(settled(context, Reporter()), "asked")
+    (found,) = truth.numbers(["CCCCCC"])
+    assert found == pytest.approx(Crippen.MolLogP(Chem.MolFromSmiles("CCCCCC")))
+    with pytest.raises(InputError, match="computes meV, and the column is in nM"):
+        context_for(table, tmp_path, {"units": "nM"}, want="2.5", oracle="tests.design.test_design:meV")
+
+
+def test_another_time_limit_asks_again(table, tmp_path):
+    def cells(seconds):
+        context = context_for(table, tmp_path, want="2.5", arms=(GENETIC,), oracle="logp", seconds=seconds)
+        return {cell.id for cell in plan(context, settled(context, Reporter())) if cell.tags["arm"] == GENETIC}
+
+    assert cells(30.0) == cells(30.0)
+    assert not cells(30.0) & cells(300.0)
+
+
+def test_a_model_on_another_scale_is_refused(table, tmp_path):
+    done = chemtune(
+        "fit", table, "--smiles", "SMILES", "--target", "value", "--units", "nM", "--arm", "ngram-ridge", "--out", "m",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    model = str(tmp_path / "m")
+    with pytest.raises(InputError, match="predicts values in nM, and the table has values without units"):
+        context_for(table, tmp_path, want="2.5", model_of=model)
+    assert context_for(table, tmp_path, {"units": "nM"}, want="2.5", model_of=model)
+
+
+def test_arms_that_draw_nothing_leave_an_empty_design(table, tmp_path):
+    context = context_for(table, tmp_path, want="2.5", arms=(FRAGMENTS,), oracle="logp", judge="ngram-ridge")
+    tags = {"arm": FRAGMENTS, "goal": "asked", "seed": 0}
+    cost = {"id": "0", "seconds": 0.0, "peak_mb": 0.0}
+    searched = {"work": SEARCH, "tags": tags, "draws": [], **cost}
+    described = {"work": DESCRIBE, "tags": {"arm": "ngram-ridge"}, "described": [], **cost}
+    found = conclude(context, [searched, described])
+    assert found.tables["designs"].empty
+    assert "No new molecule" in found.sentences[0]
+
+
+def test_each_arm_is_described_by_what_was_checked_of_it(written_ones):
+    """Texts that a model passed over are no molecules of its arm, and have no share of hits."""
+    metrics, drawn = (pd.read_csv(written_ones / "metrics.csv"), pd.read_parquet(written_ones / "predictions.parquet"))
+    by_model = metrics.query("arm == 'lm-by-model' and goal == 'asked'").set_index("metric")["value"]
+    assert np.isnan(by_model["hits per sample"])
+    checked = drawn.query("arm == 'lm-by-model' and goal == 'asked'").dropna(subset=["hit"])
+    assert by_model["SA score"] == pytest.approx(checked.drop_duplicates("smiles")["sa_score"].mean())
 
 
 def test_a_table_of_classes_or_with_columns_beside_is_refused(tmp_path):

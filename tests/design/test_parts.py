@@ -14,10 +14,16 @@ from pipeline.proposing.drawing import INVALID, KNOWN, NEW, REPEATED, UNWANTED, 
 from pipeline.proposing.goals import BEYOND, EDGE, asked_goal, control_goals
 from pipeline.proposing.measures import diversity, frechet_distance
 from pipeline.proposing.strategies import STALE, drawn_from, evolve, recombined
+from pipeline.tables.molecules import with_identity
+from pipeline.tables.scales import Scale
 from tests.conftest import SMILES
 
 VALUES = np.linspace(0.0, 10.0, 101)
 KNOWN_ONES = [Chem.CanonSmiles(text) for text in SMILES]
+
+
+def identities(smiles):
+    return {with_identity(text)[1] for text in smiles}
 
 
 @pytest.mark.parametrize(
@@ -25,7 +31,6 @@ KNOWN_ONES = [Chem.CanonSmiles(text) for text in SMILES]
     [
         ("2.0", 1.5, 2.5),
         ("2 eV", 1.5, 2.5),
-        ("2000 meV", 1.5, 2.5),
         ("1.8 to 2.2", 1.8, 2.2),
         ("2.2..1.8", 1.8, 2.2),
         (">4", 4.0, np.inf),
@@ -34,7 +39,7 @@ KNOWN_ONES = [Chem.CanonSmiles(text) for text in SMILES]
     ],
 )
 def test_what_is_wanted_is_read_as_it_is_written(want, low, high):
-    goal = asked_goal(want, 0.5, VALUES, "eV")
+    goal = asked_goal(want, 0.5, VALUES, Scale(units="eV"))
     assert (goal.low, goal.high) == pytest.approx((low, high))
     assert goal.low <= goal.stated <= goal.high
 
@@ -53,18 +58,50 @@ def test_what_is_wanted_is_read_as_it_is_written(want, low, high):
 )
 def test_a_wish_without_sense_is_one_line(want, said):
     with pytest.raises(InputError, match=said) as error:
-        asked_goal(want, 0.0, VALUES, "eV")
+        asked_goal(want, 0.0, VALUES, Scale(units="eV"))
     assert "\n" not in str(error.value)
 
 
 def test_units_of_a_table_without_any_cannot_be_asked_for():
     with pytest.raises(InputError, match="no units"):
-        asked_goal("2 eV", 0.0, VALUES, "")
+        asked_goal("2 eV", 0.0, VALUES, Scale())
+
+
+POTENCIES = np.linspace(4.0, 9.0, 51)
+
+
+@pytest.mark.parametrize(
+    ("want", "tolerance", "low", "high", "stated"),
+    [
+        ("7", 0.5, 6.5, 7.5, 7.0),
+        ("100 nM", 0.0, 6.6, 7.4, 7.0),
+        ("100 nM", 90.0, 9 - np.log10(190), 8.0, 7.0),
+        ("0.1 µM", 0.09, 9 - np.log10(190), 8.0, 7.0),
+        ("10 nM", 20.0, 9 - np.log10(30), np.inf, 8.0),
+        ("10 to 100 nM", 0.0, 7.0, 8.0, 7.5),
+        ("<100 nM", 0.0, 7.0, np.inf, 8.0),
+        (">100 nM", 0.0, -np.inf, 7.0, 5.5),
+        (">8", 0.0, 8.0, np.inf, 8.5),
+    ],
+)
+def test_a_value_with_units_is_one_of_the_column_and_a_bound_turns_with_the_scale(want, tolerance, low, high, stated):
+    goal = asked_goal(want, tolerance, POTENCIES, Scale("pIC50", "nM"))
+    assert (goal.low, goal.high, goal.stated) == pytest.approx((low, high, stated), abs=0.05)
+
+
+def test_a_tolerance_is_in_the_units_of_the_value():
+    goal = asked_goal("2000 meV", 500.0, VALUES, Scale(units="eV"))
+    assert (goal.low, goal.high) == pytest.approx((1.5, 2.5))
+
+
+def test_a_value_without_a_logarithm_is_one_line():
+    with pytest.raises(InputError, match="there is no logarithm of -5"):
+        asked_goal("-5 nM", 0.0, POTENCIES, Scale("pIC50", "nM"))
 
 
 def test_controls_lie_at_the_edge_of_the_table_and_beyond_it_on_the_other_side():
     for want, sign in (("2", 1), ("8", -1)):
-        edge, beyond = control_goals(asked_goal(want, 0.5, VALUES, ""), VALUES)
+        edge, beyond = control_goals(asked_goal(want, 0.5, VALUES, Scale()), VALUES)
         assert (edge.name, beyond.name) == (EDGE, BEYOND)
         assert 0 <= edge.stated <= 10
         assert (beyond.stated > 10) if sign > 0 else (beyond.stated < 0)
@@ -73,16 +110,25 @@ def test_controls_lie_at_the_edge_of_the_table_and_beyond_it_on_the_other_side()
 
 
 def test_a_value_that_is_not_known_is_no_hit_and_infinitely_far():
-    goal = asked_goal("2", 0.5, VALUES, "")
+    goal = asked_goal("2", 0.5, VALUES, Scale())
     assert goal.is_hit(np.array([2.0, np.nan, 3.0])).tolist() == [True, False, False]
     assert goal.distance(np.array([2.0, np.nan, 3.0])).tolist() == [0.0, np.inf, 0.5]
 
 
 def test_a_sieve_tells_new_molecules_from_known_repeated_and_none():
-    sieve = Sieve({"CCO"}, Constraints(elements=("C", "O")))
+    sieve = Sieve(identities(["CCO"]), Constraints(elements=("C", "O")))
     written = ["C(C)O", "CCCO", "OCCC", "CCN", "C1CC", "", "CO.C"]
     found = [sieve.read(text)["status"] for text in written]
     assert found == [KNOWN, NEW, REPEATED, UNWANTED, INVALID, INVALID, UNWANTED]
+
+
+def test_a_tautomer_of_a_known_or_written_molecule_is_no_other_one():
+    sieve = Sieve(identities(["CC(N)=O"]), Constraints(), seen=identities(["Oc1ccccn1"]))
+    assert [sieve.read(text)["status"] for text in ("CC(O)=N", "CC(=O)N", "O=c1cccc[nH]1")] == [
+        KNOWN,
+        REPEATED,
+        REPEATED,
+    ]
 
 
 def test_selfies_are_read_where_they_are_written():
@@ -143,11 +189,11 @@ ESTERS = ["CCOC(=O)c1ccccc1", "CNC(=O)c1ccncc1", "COc1ccccc1CN", "CCN(C)C(=O)CCc
 
 
 def test_fragments_are_recombined_to_new_molecules_the_same_for_the_same_seed():
-    made = [draw["smiles"] for draw in recombined(ESTERS, Sieve(set(ESTERS), Constraints()), 30, 0)]
+    made = [draw["smiles"] for draw in recombined(ESTERS, Sieve(identities(ESTERS), Constraints()), 30, 0)]
     assert len(set(made)) == len(made) >= 20
     assert all(Chem.MolFromSmiles(text) is not None for text in made)
     assert not set(made) & {Chem.CanonSmiles(text) for text in ESTERS}
-    again = [draw["smiles"] for draw in recombined(ESTERS, Sieve(set(ESTERS), Constraints()), 30, 0)]
+    again = [draw["smiles"] for draw in recombined(ESTERS, Sieve(identities(ESTERS), Constraints()), 30, 0)]
     assert again == made
     assert recombined(["C"], Sieve(set(), Constraints()), 5, 0) == []
 
@@ -157,7 +203,7 @@ def logp(smiles):
 
 
 def test_the_genetic_algorithm_comes_nearer_to_a_value_that_can_be_computed():
-    goal = asked_goal("4.5", 0.1, logp(KNOWN_ONES), "")
+    goal = asked_goal("4.5", 0.1, logp(KNOWN_ONES), Scale())
     start = [(-away, text) for away, text in zip(goal.distance(logp(KNOWN_ONES)), KNOWN_ONES, strict=True)]
 
     def run():
@@ -167,7 +213,7 @@ def test_the_genetic_algorithm_comes_nearer_to_a_value_that_can_be_computed():
             found.extend(zip([draw["smiles"] for draw in fresh], goal.distance(values), strict=True))
             return len(found) >= 100
 
-        evolve(start, goal, Sieve(set(KNOWN_ONES), Constraints()), logp, 10, 0, told)
+        evolve(start, goal, Sieve(identities(KNOWN_ONES), Constraints()), logp, 10, 0, told)
         return found
 
     found = run()
@@ -179,7 +225,7 @@ def test_the_genetic_algorithm_comes_nearer_to_a_value_that_can_be_computed():
 def test_the_genetic_algorithm_ends_where_nothing_new_is_allowed():
     generations = []
     start = [(0.0, text) for text in KNOWN_ONES[:10]]
-    goal = asked_goal("2", 0.5, VALUES, "")
+    goal = asked_goal("2", 0.5, VALUES, Scale())
     nothing = Sieve(set(), Constraints(contains=("[U]",)))
     evolve(start, goal, nothing, logp, 5, 0, lambda *told: generations.append(told))
     assert generations == []
