@@ -47,7 +47,8 @@ def curves(found: Findings) -> str:
     axis.set(xlabel="molecules checked" if found.judged else "calls of the oracle", ylabel="hits", xlim=(0, None))
     axis.set_ylim(bottom=0)
     axis.grid(alpha=0.25)
-    axis.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    if axis.lines:
+        axis.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return svg(figure)
 
 

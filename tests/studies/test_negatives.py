@@ -24,6 +24,7 @@ from pipeline.lm.defaults import LAYERS, WRITER
 from pipeline.report.blocks import Grid
 from pipeline.reporter import Reporter
 from pipeline.runs.context import Machine, settled
+from pipeline.runs.prepare import load_table
 from pipeline.settings.reading import make_config
 from pipeline.studies.negatives import decoys, work
 from pipeline.studies.negatives import study as negatives
@@ -298,6 +299,27 @@ def test_decoys_are_looked_up_and_counted_right(planted):
     there = [key for key in keys if key in truth.index]
     assert made.known == len(there)
     assert made.successes == sum(bool(truth[key]) for key in there)
+
+
+def test_an_exchanged_reaction_is_written_as_the_measured_one_is():
+    """Of Buchwald-Hartwig reactions, whose text holds an amine and a catalyst that are no components."""
+    table = load_table(make_config("buchwald_hartwig", {}), Reporter())
+    X, rng = table.inputs, np.random.default_rng(0)
+    for halide in rng.choice(X["aryl_halide"].unique(), 5, replace=False):
+        rows = X[X["aryl_halide"] == halide].to_dict("records")
+        for one, other in rng.permutation(len(rows))[:60].reshape(-1, 2):
+            made = decoys.exchanged(rows[one], rows[other], table.components)
+            assert made == rows[other][STRUCTURE]
+
+
+def test_a_decoy_is_looked_up_under_the_conditions_beside_it():
+    frame = pd.DataFrame({STRUCTURE: "C>>C", "halide": ["a", "a", "b", "b"], "product": "P", "hot": list("nyny")})
+    hidden = frame.assign(**{decoys.REACHED: [True, False, False, True]})
+    known = hidden.iloc[[0, 3]].drop(columns=decoys.REACHED)
+    barred = {("a", "P"), ("b", "P")} - {("b", "P")}
+    made = decoys.recombined(known, hidden, barred, 1, ("halide", "product"), np.random.default_rng(0))
+    (row,) = made.X.to_dict("records")
+    assert (made.known, made.successes) == (1, int(row["hot"] == "y"))
 
 
 def test_substrates_are_what_says_the_product(tmp_path):

@@ -304,10 +304,32 @@ def test_what_cannot_be_done_is_said_in_one_line(planted, tiny_folder, more, wor
 def test_a_verifier_is_said_to_be_above_or_below_the_most_popular_conditions(beyond, said):
     for gain, changed in (((0.05, 0.01, 0.1), "5 [1 to 10] points"), ((0.05, 0.0, 0.1), "5 [0 to 10] points (not sig")):
         values = {GAIN: gain, OVER_POPULAR: beyond}
-        found = SimpleNamespace(value=lambda proposals, chosen, metric, top, values=values: values[metric])
+        found = SimpleNamespace(
+            value=lambda proposals, chosen, metric, top, values=values: values[metric],
+            shown=lambda chosen, metric, top, values=values: values[metric][1] * values[metric][2] > 0,
+        )
         sentence = _gain(found, SimpleNamespace(label="x"), 1)
         assert f"by {changed}" in sentence
         assert f", which puts them {said}" in sentence
+
+
+def test_conditions_beside_the_components_are_refused(planted, tiny_folder):
+    """Reactions that differ in them alone would be one, with the outcome of the last."""
+    table = pd.read_csv(planted)
+    pd.concat([table.assign(hot="yes"), table.assign(hot="no", **{"yield": 0.0})]).to_csv(planted, index=False)
+    done = command(planted, tiny_folder, "--context", "hot")
+    assert done.returncode == 2
+    assert "hot is stated beside them" in done.stderr
+
+
+def test_a_change_is_shown_by_holms_method_over_all_that_are_spoken_of(scripted):
+    found = found_by(scripted)
+    rows = found.metrics
+    spoken = rows[rows["metric"].isin([GAIN, OVER_POPULAR]) & (rows["proposals"] == GENERATOR)]
+    assert set(rows["shown"]) <= {-1, 0, 1}
+    assert not rows.drop(index=spoken.index)["shown"].any()
+    held = spoken["low"].le(0) & spoken["high"].ge(0)
+    assert not spoken.loc[held, "shown"].any()  # no stricter method shows what one interval does not
 
 
 def test_where_decoys_leave_fewer_successes_a_verifier_with_real_failures_has_as_few(scripted):

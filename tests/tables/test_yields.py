@@ -17,9 +17,10 @@ from pipeline.reporter import Reporter
 from pipeline.runs.audit import audit_lines, audit_table, notation_leak
 from pipeline.runs.prepare import load_table, prepare
 from pipeline.settings.reading import make_config
-from pipeline.studies.negatives.decoys import assembled
+from pipeline.studies.negatives.decoys import exchanged
 from pipeline.tables.kinds import MOLECULES, REACTIONS
 from pipeline.tables.reactions import is_reaction, reaction_roles, split_reaction
+from pipeline.tables.table import STRUCTURE
 from pipeline.tables.yields import plain_word, words_of_failure
 from tests.studies.made import compared
 
@@ -206,9 +207,13 @@ def test_a_table_with_dative_bonds_loses_no_row_and_predicts_them(tmp_path):
     assert (summary.rows, summary.predicted) == (3, 2)
 
 
-def test_a_reaction_put_together_from_components_keeps_its_dative_bond():
-    made = assembled({"catalyst": DATIVE[0], "product": "CNC"}, ["catalyst", "product"])
-    assert split_reaction(made) == [DATIVE[0], "", "CNC"]
+def test_a_reaction_with_exchanged_components_keeps_its_dative_bond():
+    written = {STRUCTURE: f"CBr.{DATIVE[0]}>>CNC", "halide": "CBr", "catalyst": DATIVE[0], "product": "CNC"}
+    made = exchanged(written, written | {"halide": "CI"}, ["halide", "catalyst", "product"])
+    assert split_reaction(made) == [f"{min('CI', DATIVE[0])}.{max('CI', DATIVE[0])}", "", "CNC"]
+    assert exchanged(written, written | {"catalyst": ""}, ["halide", "catalyst"]) == "CBr>>CNC"
+    without = exchanged(written, written | {"catalyst": ""}, ["catalyst"])
+    assert exchanged(written | {STRUCTURE: without, "catalyst": ""}, written, ["catalyst"]) == written[STRUCTURE]
 
 
 # -- the notation --

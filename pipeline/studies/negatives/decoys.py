@@ -6,7 +6,8 @@ one of the successes it is meant to be told from: the *contamination*.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ from pipeline.tables.table import STRUCTURE
 
 PRODUCT = "product"
 REACHED = " success"  # of a measured reaction; no column of the user's begins with a space
+Cells = Mapping[str, str] | pd.Series  # of a row, by column
 _TRIES = 30  # draws per decoy before a kind gives up
 # A coupling at a C-H where the leaving group stays: products that the reactants of a cross-coupling do not give.
 WRONG_COUPLINGS = (
@@ -77,14 +79,16 @@ def recombined(
     substrates = (*substrate_columns(measured, components), PRODUCT)
     conditions = [name for name in components if name not in substrates]
     columns = list(components)
-    lookup = {tuple(row): place for place, row in enumerate(measured[columns].to_numpy(dtype=object))}
+    stated = [name for name in positives.columns if name != STRUCTURE]  # conditions beside the components, too
+    lookup = {tuple(row): place for place, row in enumerate(measured[stated].to_numpy(dtype=object))}
     rows: list[pd.Series] = []
     seen = set(barred)
     known = successes = asked = 0
     for _ in range(_TRIES * n):
         if len(rows) == n:
             break
-        row = positives.iloc[int(rng.integers(len(positives)))].copy()
+        written = positives.iloc[int(rng.integers(len(positives)))]
+        row = written.copy()
         for name in conditions:
             row[name] = positives[name].iloc[int(rng.integers(len(positives)))]
         key = tuple(row[columns])
@@ -92,23 +96,62 @@ def recombined(
             continue
         seen.add(key)
         asked += key in tested
-        if key in lookup:
-            real = measured.iloc[lookup[key]]
+        place = lookup.get(tuple(row[stated]))
+        if place is not None:
+            real = measured.iloc[place]
             known += 1
             successes += int(real[REACHED])
             row[STRUCTURE] = real[STRUCTURE]
         else:
-            row[STRUCTURE] = assembled(row, columns)
+            row[STRUCTURE] = exchanged(written, row, columns)
         rows.append(row)
     return Decoys(_as_frame(rows, positives), known, successes, asked)
 
 
-def assembled(row: Mapping[str, str] | pd.Series, columns: list[str]) -> str:
-    """A reaction SMILES of the components alone, for a reaction that nobody wrote down."""
-    molecules = [piece for name in columns if name != PRODUCT for piece in str(row[name]).split(".") if piece]
+def exchanged(
+    written: Mapping[str, str] | pd.Series, row: Mapping[str, str] | pd.Series, columns: Sequence[str]
+) -> str:
+    """The reaction SMILES of a reaction that nobody wrote down: that of another one, with its components exchanged.
+
+    It holds what the other one holds besides its components (a catalyst, a partner that all reactions share), so that
+    nothing but the components tells it from one that was written.
+
+    Parameters
+    ----------
+    written : mapping
+        The components of a reaction by name, and its reaction SMILES.
+    row : mapping
+        The components of the one asked for. Names, and components that the SMILES leaves out, change nothing in it.
+    """
+    reactants, agents, products = split_reaction(str(written[STRUCTURE]))
+    roles = [reactants.split(".") if reactants else [], agents.split(".") if agents else []]
+    for name in columns:
+        before, after = str(written[name]), str(row[name])
+        if before == after:
+            continue
+        if name == PRODUCT:
+            products = after
+            continue
+        role = next((pieces for pieces in roles if _holds(pieces, before)), None)
+        if role is not None:
+            for piece in _pieces(before):
+                role.remove(piece)
+            role += [piece for piece in _pieces(after) if _is_molecule(piece)]
+    return ">".join([*(".".join(sorted(pieces)) for pieces in roles), products])
+
+
+def _pieces(component: str) -> list[str]:
+    return [piece for piece in component.split(".") if piece]
+
+
+def _holds(pieces: list[str], component: str) -> bool:
+    """Whether all molecules of a component are among these; of one that is absent they are."""
+    return not Counter(_pieces(component)) - Counter(pieces)
+
+
+def _is_molecule(text: str) -> bool:
     with rdBase.BlockLogs():
-        parsed = [text for text in molecules if Chem.MolFromSmiles(text) is not None]
-    return f"{'.'.join(sorted(parsed))}>>{row.get(PRODUCT, '')}"
+        return Chem.MolFromSmiles(text) is not None
 
 
 def shuffled_products(positives: pd.DataFrame, n: int, rng: np.random.Generator) -> Decoys:

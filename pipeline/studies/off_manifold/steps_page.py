@@ -86,8 +86,8 @@ def _null(found: TrueSteps) -> str:
             "nothing."
         )
     return (
-        "Steps of molecules, nulls: models of permuted labels and networks that are not trained are not shown to follow "
-        f"any change, as it must be ({between})."
+        "Steps of molecules, nulls: models of permuted labels and networks that are not trained are not shown to "
+        f"follow any change, as it must be ({between})."
     )
 
 

@@ -91,13 +91,13 @@ def train_and_step(
     steps, made = needed[0]["steps"], dict[str, Any]()
     with measured(made):
         ends = [*steps["start"], *steps["end"]]
-        said = _said(context, machine, cell, ends) if ends else []
-        of_start, of_end = np.array(said, dtype=np.float64).reshape(2, -1)
+        said = _said(context, machine, cell, ends) if ends else np.zeros(0)
+        of_start, of_end = said.reshape(2, -1)
         made["of_steps"] = (of_end - of_start).tolist()
     return made
 
 
-def _said(context: Context, machine: Machine, cell: Cell, asked: Sequence[str]) -> np.ndarray:
+def _said(context: Context, machine: Machine, cell: Cell, asked: list[str]) -> np.ndarray:
     """What the model of a cell says of molecules. Shape (n,)."""
     split, seed, treatment = context.splits[0], cell.inputs["seed"], cell.tags["treatment"]
     rows = _drawn(context, cell.tags["seed"])

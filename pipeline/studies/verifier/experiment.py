@@ -160,9 +160,15 @@ def prepare(
     Raises
     ------
     InputError
-        If the table holds no reactions, lacks a component or a success or failure, or has too many combinations.
+        If the table holds no reactions, states conditions beside their components, lacks a component or a success or
+        failure, or has too many combinations.
     """
     require_reactions(config)
+    if config.beside:
+        raise InputError(
+            f"{config.table}: a proposal is known by its components here, and {', '.join(config.beside)} is stated "
+            "beside them; name it among --components, or leave it out with --context ''"
+        )
     verifiers = resolve_learners(settings.arms, CLASSICAL)
     split = (f"component:{settings.held_out}",)
     config = replace(config, success=settings.success, split=split, folds=settings.folds, repeats=1, n_train=0)

@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 
 from pipeline.evaluation.bootstrap import group_weights
+from pipeline.evaluation.estimates import Estimate, signs
 from pipeline.evaluation.metrics import divide
 from pipeline.evaluation.numbers import Interval
 from pipeline.evaluation.seeded import APART, SHARE, Bounds, bounded_interval, over_seeds
 from pipeline.report.sections import interval_where
 from pipeline.studies.verifier.experiment import Check, Experiment, Question, checks, popularity
 from pipeline.studies.verifier.work import PROPOSE, candidates, check_of
-from pipeline.studies.words import RESAMPLES, can_be_chance, few_groups, in_percent, one_seed
+from pipeline.studies.words import RESAMPLES, few_groups, in_percent, one_seed
 
 GENERATOR, EVERYTHING, POPULAR, RANDOM = "generator", "every combination", "most popular", "random"
 UNFILTERED, VALID, LIKELIHOOD = "none", "validity", "own likelihood"
@@ -49,7 +50,8 @@ class Findings:
     """What the experiment found.
 
     ``metrics`` has the columns ``proposals``, ``filter``, ``top`` (0 where it does not apply), ``metric``, ``value``,
-    ``low``, ``high``, ``seeds``, ``n`` (questions) and ``groups`` (held-out values); ``trained`` one row per training;
+    ``low``, ``high``, ``seeds``, ``n`` (questions), ``groups`` (held-out values) and ``shown``, the sign of a change
+    that the verdict speaks of and that is shown by Holm's method over all of these; ``trained`` one row per training;
     ``predictions`` one row per seed, question and candidate.
     """
 
@@ -57,6 +59,12 @@ class Findings:
     metrics: pd.DataFrame
     trained: pd.DataFrame
     predictions: pd.DataFrame
+
+    def shown(self, chosen: str, metric: str, top: int) -> bool:
+        """Whether a change of the generator's proposals by a filter is shown."""
+        rows = self.metrics
+        there = (rows["filter"] == chosen) & (rows["metric"] == metric) & (rows["top"] == top)
+        return bool(rows.loc[there & (rows["proposals"] == GENERATOR), "shown"].any())
 
     def value(self, proposals: str, chosen: str, metric: str, top: int = 0) -> Interval | None:
         """``(value, low, high)``; None where it was not found."""
@@ -180,9 +188,12 @@ def _metrics(experiment: Experiment, answered: list[list[Answered]]) -> pd.DataF
 
     rows: list[dict[str, Any]] = []
 
+    estimates: list[Estimate] = []
+
     def add(proposals: str, chosen: str, top: int, metric: str, drawn: Sampled, bounds: Bounds = SHARE) -> None:
         value = over_seeds(drawn.per_seed, drawn.groups)
         low, high = bounded_interval(value, bounds, drawn.groups)
+        estimates.append(value)
         rows.append(
             {"proposals": proposals, "filter": chosen, "top": top, "metric": metric}
             | {"value": value.value, "low": low, "high": high}
@@ -210,7 +221,16 @@ def _metrics(experiment: Experiment, answered: list[list[Answered]]) -> pd.DataF
         (OUTSIDE, lambda answer: float(1 - answer.known[: answer.valid].mean()) if answer.valid else np.nan, SHARE),
     ):
         add(GENERATOR, UNFILTERED, 0, metric, samples(of), bounds)
-    return pd.DataFrame(rows)
+    spoken = {check.label for check in _ends(experiment)}
+    family = [
+        place
+        for place, row in enumerate(rows)
+        if row["metric"] in (GAIN, OVER_POPULAR)
+        and row["filter"] in spoken
+        and row["top"] == experiment.settings.top[0]
+    ]
+    shown = dict(zip(family, signs([estimates[place] for place in family]), strict=True))
+    return pd.DataFrame(rows).assign(shown=[shown.get(place, 0) for place in range(len(rows))])
 
 
 @dataclass(frozen=True)
@@ -320,8 +340,8 @@ def _gain(found: Findings, check: Check, top: int) -> str:
     beyond = found.value(GENERATOR, check.label, OVER_POPULAR, top)
     if gain is None or beyond is None:
         return ""
-    chance = ", which is not significant" if can_be_chance(beyond) else ""
-    gained = " (not significant)" if can_be_chance(gain) else ""
+    chance = "" if found.shown(check.label, OVER_POPULAR, top) else ", which is not significant"
+    gained = "" if found.shown(check.label, GAIN, top) else " (not significant)"
     value, low, high = beyond
     side, away = ("above", beyond) if value >= 0 else ("below", (-value, -high, -low))
     return (

@@ -145,5 +145,6 @@ def row_of(experiment: ClosedWorld[Any], asked: str, values: Sequence[str]) -> d
     key = experiment.reaction(asked, values)
     if key in experiment.outcomes:
         return experiment.cells[experiment.outcomes[key][0]]
-    row = experiment.cells[asked] | dict(zip(experiment.table.components, key, strict=True))
-    return row | {STRUCTURE: decoys.assembled(row, list(experiment.table.components))}
+    written = experiment.cells[asked]
+    row = written | dict(zip(experiment.table.components, key, strict=True))
+    return row | {STRUCTURE: decoys.exchanged(written, row, experiment.table.components)}
