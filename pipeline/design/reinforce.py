@@ -92,23 +92,17 @@ def _rounds(
     writer.out_, writer.value_ = copy.deepcopy(writer.out_), copy.deepcopy(writer.value_)
     reward, rng = _reward(experiment, machine, truth, name), np.random.default_rng([cell.inputs["seed"], 7])
     kept: dict[str, None] = {}  # SMILES that were trained on or are about to be
-    texts, asked = 0, set[str]()
-    found = []
+    texts, found = 0, []
     for number in range(experiment.settings.rounds + 1):
         draws = _written(experiment, writer, kept)
         fresh = [draw for draw in draws if draw["status"] == NEW]
         accepted = reward(fresh)
         texts += len(draws)
-        judged = _judged(experiment, truth, draws, fresh, accepted, rng)
-        looked_at = fresh if name.removesuffix(GRADIENT) == BY_TRUTH else judged["looked_at"]
-        asked |= {draw["smiles"] for draw in looked_at}
-        found.append(judged | _apart(experiment, begun, writer, fresh) | {"texts": texts, "calls": len(asked)})
+        judged = _judged(experiment, truth, draws, fresh, accepted, rng) | _apart(experiment, begun, writer, fresh)
+        found.append(judged | {"texts": texts, "calls": len(truth.asked)})
         if number < experiment.settings.rounds:
             if name.endswith(GRADIENT):
-                climbed = _climb(experiment, writer, reward, kept)
-                texts += len(climbed)
-                if name.removesuffix(GRADIENT) == BY_TRUTH:
-                    asked |= {draw["smiles"] for draw in climbed if draw["status"] == NEW}
+                texts += _climb(experiment, writer, reward, kept)
             else:
                 kept |= _good(fresh, accepted)
                 if kept:
@@ -122,25 +116,23 @@ def _good(draws: Sequence[Draw], accepted: np.ndarray) -> dict[str, None]:
     return dict.fromkeys(draw["smiles"] for draw, good in zip(draws, accepted, strict=True) if good)
 
 
-def _climb(experiment: Experiment, writer: MoleculeWriter, reward: Reward, kept: dict[str, None]) -> list[Draw]:
-    """Steps by policy gradient on about as many molecules as a round has; what was written for them.
+def _climb(experiment: Experiment, writer: MoleculeWriter, reward: Reward, kept: dict[str, None]) -> int:
+    """Steps by policy gradient on about as many molecules as a round has; how many were written for them.
 
     What is no new molecule has no reward. Those that have one are put into ``kept``, and have none in a later step.
     """
-    written: list[Draw] = []
 
     def rewards(asked: float, texts: list[str]) -> np.ndarray:
         draws = _sieve(experiment, kept).read_all(texts)
         fresh = [draw for draw in draws if draw["status"] == NEW]
         good = _good(fresh, reward(fresh))
-        written.extend(draws)
         kept.update(good)
         return np.array([float(draw["status"] == NEW and draw["smiles"] in good) for draw in draws])
 
     group = min(GROUP, experiment.settings.samples)
     steps = max(1, experiment.settings.samples // group)
     writer.improve([[experiment.asking(LM, experiment.goals[0])]] * steps, rewards, group, GRADIENT_RATE)
-    return written
+    return steps * group
 
 
 def _sieve(experiment: Experiment, kept: Collection[str]) -> Sieve:

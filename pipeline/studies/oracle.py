@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass, field, replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -136,17 +136,21 @@ class Truth:
     ----------
     workers : OracleWorkers or None
         None says nothing of any molecule.
+    asked : set of str
+        The molecules that it was asked about so far.
     """
 
     workers: OracleWorkers | None
     context: Context
     machine: Machine
     label: str
+    asked: set[str] = field(default_factory=set)
 
     def values(self, smiles: Sequence[str]) -> list[Value]:
         """A value or the reason why there is none, for each molecule."""
         if self.workers is None:
             return [Value(None, "no oracle")] * len(smiles)
+        self.asked.update(smiles)
         told = self.machine.reporter.step
         return [self._modelled(one) for one in self.workers.ask(smiles, lambda *done: told(self.label, *done))]
 
