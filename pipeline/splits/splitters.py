@@ -299,9 +299,9 @@ def fold_numbers(groups: np.ndarray, classes: np.ndarray, k: int, seed: int) -> 
     return fold_of[group]
 
 
-def inner_fold_numbers(groups: np.ndarray | None, classes: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """`fold_numbers` for the training rows of one arm: rows by themselves without groups, or where one group has most
-    of the rows; fewer folds where there are fewer groups.
+def inner_groups(groups: np.ndarray | None, n: int) -> np.ndarray:
+    """What is held out together of the training rows of one arm: its groups, or rows by themselves without groups, or
+    where one group has most of the rows.
 
     Parameters
     ----------
@@ -309,10 +309,15 @@ def inner_fold_numbers(groups: np.ndarray | None, classes: np.ndarray, k: int, s
 
     Returns
     -------
-    ndarray of int, shape (n,)
+    ndarray of str, shape (n,)
     """
-    labels = np.arange(len(classes)) if groups is None else np.asarray(groups)
-    if np.unique(labels.astype(str), return_counts=True)[1].max() > len(labels) / 2:
-        labels = np.arange(len(classes))
-    labels = labels.astype(str)
+    labels = np.arange(n) if groups is None else np.asarray(groups)
+    if np.unique(labels.astype(str), return_counts=True)[1].max() > n / 2:
+        labels = np.arange(n)
+    return labels.astype(str)
+
+
+def inner_fold_numbers(groups: np.ndarray | None, classes: np.ndarray, k: int, seed: int) -> np.ndarray:
+    """`fold_numbers` of the `inner_groups`; fewer folds where there are fewer of them. Shape (n,)."""
+    labels = inner_groups(groups, len(classes))
     return fold_numbers(labels, classes, min(k, len(np.unique(labels))), seed)
