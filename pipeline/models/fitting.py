@@ -26,12 +26,12 @@ from pipeline.evaluation.intervals import (
     interval_method,
 )
 from pipeline.evaluation.metrics import LABELS, PRIMARY
-from pipeline.evaluation.thresholds import choose
 from pipeline.features.inputs import ReactionInput
 from pipeline.features.notations import CANONICAL, other_spellings
 from pipeline.features.similarity import nearest_neighbours
 from pipeline.models.about import about_language_model, about_model
 from pipeline.models.card import threshold_said
+from pipeline.models.chances import held_out_chances
 from pipeline.models.conditions import Conditions
 from pipeline.models.folder import SavedModel
 from pipeline.named import is_own
@@ -41,7 +41,6 @@ from pipeline.runs.fits import new_arm, starting_adapter
 from pipeline.runs.held_out import held_out_predictions, predicted_by, validation_score
 from pipeline.runs.prepare import cleaned
 from pipeline.settings.run import RunConfig
-from pipeline.settings.threshold import Rule
 from pipeline.splits.groups import twin_groups
 from pipeline.splits.splitters import fold_numbers, hold_out
 from pipeline.tables.kinds import MOLECULES
@@ -167,8 +166,8 @@ def calibrate(
         Truth minus prediction; empty for classes.
     calibration : dict
         How it was done, a score, what another spelling of the same molecules does to it, of a blend the share of the
-        language model, and for numbers what `interval_method` says, its coverage, and the ``difficulty`` of each
-        residual by each signal that it chose from.
+        language model, for classes what `held_out_chances` says, and for numbers what `interval_method` says, its
+        coverage, and the ``difficulty`` of each residual by each signal that it chose from.
     """
     strata = y.to_numpy() if context.task == CLASSES else np.zeros(len(y))
     if is_language_model(arm):
@@ -189,7 +188,16 @@ def calibrate(
     calibration = {"how": how, "n": int(known.sum()), "metric": LABELS[PRIMARY[context.task]], "value": value}
     calibration |= _by_spelling(context, found, respelled, known, y) | ({"share": asdict(share)} if share else {})
     if context.task == CLASSES:
-        return np.zeros(0), calibration | _threshold(context, found[known], y[known])
+        of_chances = held_out_chances(
+            found[known],
+            y.to_numpy()[known],
+            groups[known],
+            context.classes,
+            context.positive,
+            context.config.threshold,
+            context.config.seed,
+        )
+        return np.zeros(0), calibration | of_chances
     residuals = (y.to_numpy(dtype=np.float64) - found[:, 0])[known]
     difficulty = {name: values[known] for name, values in signals.items()}
     method = interval_method(residuals, difficulty, groups[known])
@@ -229,27 +237,6 @@ def _respelled(context: Context, X: pd.DataFrame) -> np.ndarray | None:
     seed = context.config.seed
     others = [next(iter(other_spellings(str(smiles), 1, seed)), "") for smiles in X[STRUCTURE]]
     return np.array(others, dtype=object)
-
-
-def _threshold(context: Context, found: np.ndarray, y: pd.Series) -> dict[str, Any]:
-    """From which probability of the positive class on that is the answer, and what came of it on the held-out rows;
-    nothing where it is simply the more probable class."""
-    rule = Rule.of(context.config.threshold)
-    if rule.even:
-        return {}
-    truth, score = y.to_numpy() == context.positive, found[:, context.classes.index(context.positive)]
-    value = choose(rule, truth, score)
-    return {
-        "threshold": {
-            "rule": context.config.threshold,
-            "positive": context.positive,
-            "value": value,
-            "positives": int(truth.sum()),
-            "missed": int((truth & (score < value)).sum()),
-            "negatives": int((~truth).sum()),
-            "false_alarms": int((~truth & (score >= value)).sum()),
-        }
-    }
 
 
 def _held_out(

@@ -244,6 +244,12 @@ def hold_out(
     return chosen[group]
 
 
+def half_of_groups(groups: np.ndarray, seed: int) -> np.ndarray:
+    """The rows of a random half of the groups. Shape (n,)."""
+    names, group = np.unique(groups.astype(str), return_inverse=True)
+    return np.isin(group, np.random.default_rng(seed).permutation(len(names))[: len(names) // 2])
+
+
 def _class_counts(groups: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """How many rows of each class every group has, groups in sorted order, and the place of each row's group."""
     given = (np.asarray(one, dtype=object) for one in (groups, classes))
