@@ -90,7 +90,8 @@ def fit_model(
         reporter.say(f"Warning: {finished.folder} has no score of {arm} on these rows; none goes into the model card.")
     groups = twin_groups(table)
     residuals, calibration = calibrate(context, machine, arm, X, y, groups)
-    difficulty = calibration.pop("difficulty", {})  # arrays: they go beside the residuals, not into model.json
+    # Arrays: they go beside the residuals, not into model.json.
+    difficulty, of_residuals = calibration.pop("difficulty", {}), calibration.pop("groups", None)
     if "share" in calibration:
         reporter.say(share_said(arm, calibration["share"]))
     if "threshold" in calibration:
@@ -105,7 +106,8 @@ def fit_model(
     if "share" in calibration:
         model.share = calibration["share"]["value"]
     about = _about(context, machine, arm, calibration, scores, edges)
-    return SavedModel(model, about, Domain.fit(list(X[STRUCTURE]), groups, table.kind), residuals, difficulty)
+    domain = Domain.fit(list(X[STRUCTURE]), groups, table.kind)
+    return SavedModel(model, about, domain, residuals, difficulty, of_residuals)
 
 
 def _about(
@@ -167,7 +169,7 @@ def calibrate(
     calibration : dict
         How it was done, a score, what another spelling of the same molecules does to it, of a blend the share of the
         language model, for classes what `held_out_chances` says, and for numbers what `interval_method` says, its
-        coverage, and the ``difficulty`` of each residual by each signal that it chose from.
+        coverage, the ``groups`` of the residuals, numbered, and their ``difficulty`` by each signal that it chose from.
     """
     strata = y.to_numpy() if context.task == CLASSES else np.zeros(len(y))
     if is_language_model(arm):
@@ -207,6 +209,7 @@ def calibrate(
         "interval_is": METHODS[method],
         "coverage": {"level": DEFAULT_LEVEL, "quarters": quarters},
         "difficulty": difficulty,
+        "groups": np.unique(groups[known].astype(str), return_inverse=True)[1],
     }
 
 

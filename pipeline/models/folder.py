@@ -43,9 +43,10 @@ from pipeline.tables.table import STRUCTURE
 from pipeline.tables.targets import CLASSES
 
 # 2: the scale on which a number is modelled; 4: reactions; 5: intervals that adapt; 6: other kinds of rows, notations,
-# thresholds between classes; 7: temperatures of probabilities.
+# thresholds between classes; 7: temperatures of probabilities, groups of residuals.
 FORMAT = 7
 _DIFFICULTY = "difficulty/"  # and the name of the signal, in training.safetensors
+_GROUPS = "residuals/groups"
 _DESCRIPTION = "model.json"
 
 
@@ -55,7 +56,8 @@ class SavedModel:
 
     ``about`` is what `model.json` says; ``residuals`` are truth minus
     prediction on rows that the model was not trained on, empty where there are none, and
-    ``difficulty`` says by name of a signal how difficult each of them was.
+    ``difficulty`` says by name of a signal how difficult each of them was; those of variants of one structure share a
+    number in ``groups``, which models of earlier formats do not have.
     """
 
     arm: Any
@@ -63,6 +65,7 @@ class SavedModel:
     domain: Domain
     residuals: np.ndarray
     difficulty: dict[str, np.ndarray] = field(default_factory=dict)
+    groups: np.ndarray | None = None
 
     @property
     def task(self) -> str:
@@ -232,7 +235,7 @@ class SavedModel:
         """
         signal = self.about["calibration"].get("interval", ONE_RADIUS).removeprefix("by ")
         if signal in self.difficulty:
-            radius = adaptive_radius(self.residuals, self.difficulty[signal], difficulty[signal], level)
+            radius = adaptive_radius(self.residuals, self.difficulty[signal], difficulty[signal], level, self.groups)
             return np.where(np.isfinite(radius), radius, np.nan)
         one = conformal_radius(self.residuals, level)
         return one if np.isfinite(one) else np.nan
@@ -280,7 +283,8 @@ class SavedModel:
 
         parts = write_arm(work, self.about["arm"], self.arm)
         difficulty = {f"{_DIFFICULTY}{name}": values for name, values in self.difficulty.items()}
-        arrays = {"bits": self.domain.bits, "residuals": self.residuals, **difficulty}
+        grouped = {} if self.groups is None else {_GROUPS: self.groups}
+        arrays = {"bits": self.domain.bits, "residuals": self.residuals, **difficulty, **grouped}
         save_file(arrays, work / "training.safetensors")
         pd.DataFrame({"smiles": self.domain.smiles}).to_parquet(work / "training.parquet", index=False)
         about = {
@@ -369,7 +373,7 @@ def load_model(folder: Path) -> SavedModel:
     difficulty = {
         name.removeprefix(_DIFFICULTY): values for name, values in arrays.items() if name.startswith(_DIFFICULTY)
     }
-    return SavedModel(arm, kept, domain, arrays["residuals"], difficulty)
+    return SavedModel(arm, kept, domain, arrays["residuals"], difficulty, arrays.get(_GROUPS))
 
 
 def prediction_and_spread(arm: Any, X: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
