@@ -250,4 +250,6 @@ def score_lines(about: dict[str, Any]) -> list[str]:
             f"- {score['split']} split of `{score['run']}`: {score['metric']} {number(score['value'])} "
             f"[{number(score['low'])} to {number(score['high'])}], n = {score['n']}."
         )
+    if about.get("measured_with"):
+        lines.append(f"- On these splits it was measured with {'; '.join(about['measured_with'])}.")
     return lines or ["- Not measured."]

@@ -26,11 +26,12 @@ from pipeline.evaluation.intervals import (
     interval_method,
 )
 from pipeline.evaluation.metrics import LABELS, PRIMARY
+from pipeline.evaluation.numbers import number
 from pipeline.features.inputs import ReactionInput
 from pipeline.features.notations import CANONICAL, other_spellings
 from pipeline.features.similarity import nearest_neighbours
 from pipeline.models.about import about_language_model, about_model
-from pipeline.models.card import threshold_said
+from pipeline.models.card import temperature_said, threshold_said
 from pipeline.models.chances import held_out_chances
 from pipeline.models.conditions import Conditions
 from pipeline.models.folder import SavedModel
@@ -41,6 +42,7 @@ from pipeline.runs.fits import new_arm, starting_adapter
 from pipeline.runs.held_out import held_out_predictions, predicted_by, validation_score
 from pipeline.runs.prepare import cleaned
 from pipeline.settings.run import RunConfig
+from pipeline.settings.threshold import EVEN, Rule
 from pipeline.splits.groups import twin_groups
 from pipeline.splits.splitters import fold_numbers, hold_out
 from pipeline.tables.kinds import MOLECULES
@@ -94,6 +96,8 @@ def fit_model(
     difficulty, of_residuals = calibration.pop("difficulty", {}), calibration.pop("groups", None)
     if "share" in calibration:
         reporter.say(share_said(arm, calibration["share"]))
+    if "temperature" in calibration:
+        reporter.say(temperature_said(calibration["temperature"]))
     if "threshold" in calibration:
         reporter.say(threshold_said(calibration["threshold"]))
     reporter.say(f"{arm} on all {len(y)} {table.rows_are}")
@@ -105,7 +109,8 @@ def fit_model(
         )
     if "share" in calibration:
         model.share = calibration["share"]["value"]
-    about = _about(context, machine, arm, calibration, scores, edges)
+    otherwise = finished.measured_with(arm, config, calibration, len(table)) if finished and scores else []
+    about = _about(context, machine, arm, calibration, scores, otherwise, edges)
     domain = Domain.fit(list(X[STRUCTURE]), groups, table.kind)
     return SavedModel(model, about, domain, residuals, difficulty, of_residuals)
 
@@ -116,6 +121,7 @@ def _about(
     arm: str,
     calibration: dict[str, Any],
     scores: list[dict[str, Any]],
+    otherwise: list[str],
     edges: list[float],
 ) -> dict[str, Any]:
     """What the folder of a model says of it."""
@@ -145,6 +151,7 @@ def _about(
         ),
         calibration=calibration,
         scores=scores,
+        measured_with=otherwise,
         bin_edges=edges,
         reactions=_reaction_input(config, table) if table.components else None,
         notations=config.representation if reads_notation(arm) and table.kind is MOLECULES else (),
@@ -431,6 +438,57 @@ class FinishedRun:
             f"Of the splits tested {split} is the hardest: its test rows are the least similar to their nearest "
             f"training rows (median {medians[split]:.2f}; {others})."
         )
+
+    def measured_with(self, arm: str, config: RunConfig, calibration: Mapping[str, Any], n: int) -> list[str]:
+        """What the arm's scores were measured with where a model of all rows has something else, in words.
+
+        Parameters
+        ----------
+        config : RunConfig
+            Of the model.
+        calibration : mapping
+            As `calibrate` gives it.
+        n : int
+            Rows that the model is trained on.
+        """
+        return [
+            *self._other_share(arm, calibration),
+            *self._other_answer(arm, config, calibration),
+            *self._other_rows(n),
+        ]
+
+    def _other_share(self, arm: str, calibration: Mapping[str, Any]) -> list[str]:
+        if arm not in BLENDS:
+            return []
+        (first, second), chosen = MEANS[arm], [cell for cell in self.info.get("cells", []) if cell["arm"] == arm]
+        with_share = sum("share" in cell for cell in chosen)
+        if "share" in calibration and with_share < len(chosen):
+            where = "" if not with_share else f" in {len(chosen) - with_share} of {len(chosen)} divisions"
+            return [
+                f"equal shares of {first} and {second}{where} (here {calibration['share']['value']:.0%} of {second})"
+            ]
+        if "share" not in calibration and with_share:
+            return [f"a chosen share of {second} (here equal shares of {first} and {second})"]
+        return []
+
+    def _other_answer(self, arm: str, config: RunConfig, calibration: Mapping[str, Any]) -> list[str]:
+        """Of two classes, from which probability on one is the answer."""
+        threshold = calibration.get("threshold")
+        asked = self.settings.get("threshold", EVEN)
+        unchosen = is_language_model(arm) and not self.settings.get("calibrate_lm")  # it had no held-out rows
+        judged = EVEN if Rule.of(asked).chosen and unchosen else asked
+        if self.info["task"] != CLASSES or (Rule.of(judged).even and not threshold):
+            return []
+        if Rule.of(judged) != Rule.of(config.threshold):
+            how = "a chosen threshold" if Rule.of(judged).chosen else f"a threshold of {judged}"
+            return [f"{how} (here {number(threshold['value']) if threshold else EVEN})"]
+        if not Rule.of(judged).chosen and calibration["temperature"]["value"] is not None:
+            return [f"the threshold of {judged} on probabilities that were not calibrated (here they are)"]
+        return []
+
+    def _other_rows(self, n: int) -> list[str]:
+        most = int(self.settings.get("n_train") or 0)
+        return [f"at most {most} training rows of each division (here {n})"] if 0 < most < n else []
 
     def scores(self, arm: str, fingerprint: str) -> list[dict[str, Any]]:
         """The arm's main metric on each split; empty if the run was over another table."""
