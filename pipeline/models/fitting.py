@@ -451,23 +451,19 @@ class FinishedRun:
         n : int
             Rows that the model is trained on.
         """
-        return [
-            *self._other_share(arm, calibration),
-            *self._other_answer(arm, config, calibration),
-            *self._other_rows(n),
-        ]
+        share, answer = self._other_share(arm, calibration), self._other_answer(arm, config, calibration)
+        return [*share, *answer, *self._other_rows(n)]
 
     def _other_share(self, arm: str, calibration: Mapping[str, Any]) -> list[str]:
+        """Of a blend, how much the second arm makes."""
         if arm not in BLENDS:
             return []
-        (first, second), chosen = MEANS[arm], [cell for cell in self.info.get("cells", []) if cell["arm"] == arm]
-        with_share = sum("share" in cell for cell in chosen)
-        if "share" in calibration and with_share < len(chosen):
-            where = "" if not with_share else f" in {len(chosen) - with_share} of {len(chosen)} divisions"
-            return [
-                f"equal shares of {first} and {second}{where} (here {calibration['share']['value']:.0%} of {second})"
-            ]
-        if "share" not in calibration and with_share:
+        (first, second), cells = MEANS[arm], [cell for cell in self.info.get("cells", []) if cell["arm"] == arm]
+        alike, share = sum("share" not in cell for cell in cells), calibration.get("share")
+        if share and alike:
+            where = "" if alike == len(cells) else f" in {alike} of {len(cells)} divisions"
+            return [f"equal shares of {first} and {second}{where} (here {share['value']:.0%} of {second})"]
+        if not share and alike < len(cells):
             return [f"a chosen share of {second} (here equal shares of {first} and {second})"]
         return []
 
