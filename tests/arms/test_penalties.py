@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from pipeline.arms.baselines import ALPHAS, PENALTY_FOLDS
 from pipeline.arms.ladder import make_arm
 from pipeline.arms.language_model import FrozenRegressor
+from pipeline.models.arm_files import ArmSetting, read_arm, write_arm
 from pipeline.prompts.templates import PromptTemplate
 from pipeline.splits.splitters import inner_fold_numbers
 from pipeline.tables.kinds import COMPOSITIONS, MOLECULES, TEXTS
@@ -94,3 +95,12 @@ def test_the_order_of_the_rows_changes_no_penalty(arm, kind, texts):
     again = make_arm(arm, "regression", seed=0, threads=1, kind=kind)
     again.fit(X.iloc[order].reset_index(drop=True), y[order], groups=group[order])
     assert penalty_of(again) == penalty_of(model)
+
+
+@pytest.mark.parametrize(("arm", "kind", "texts"), RIDGES)
+def test_what_is_read_back_predicts_the_same_to_the_last_digit(tmp_path, arm, kind, texts):
+    X, y, group = measured_often(texts[:12])
+    model = make_arm(arm, "regression", seed=0, threads=1, kind=kind).fit(X, y, groups=group)
+    setting = ArmSetting("regression", (), PromptTemplate("y", ""), engine=lambda: None)
+    again = read_arm(tmp_path, arm, write_arm(tmp_path, arm, model), setting)
+    np.testing.assert_array_equal(model.predict(X), again.predict(X))
