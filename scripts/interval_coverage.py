@@ -14,6 +14,7 @@ import argparse
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -85,7 +86,7 @@ def one_hold_out(
     of_new = {DISTANCE: distance, SPREAD: spread}
     found = []
     for level in levels:
-        radii = _radii(residuals, calibration["difficulty"], of_new, level)
+        radii = _radii(residuals, calibration, of_new, level)
         radii = {CHOSEN: radii[calibration["interval"]], **radii}
         fixed = interval_score(errors, radii[ONE_RADIUS], level).mean()
         for method, radius in radii.items():
@@ -102,12 +103,13 @@ def one_hold_out(
 
 
 def _radii(
-    residuals: np.ndarray, difficulty: Mapping[str, np.ndarray], of_new: Mapping[str, np.ndarray], level: float
+    residuals: np.ndarray, calibration: Mapping[str, Any], of_new: Mapping[str, np.ndarray], level: float
 ) -> dict[str, np.ndarray]:
     """Half-widths of the new rows, by the name of the method. Shapes (m,)."""
     one = np.full(len(of_new[DISTANCE]), conformal_radius(residuals, level))
     return {ONE_RADIUS: one} | {
-        f"by {name}": adaptive_radius(residuals, known, of_new[name], level) for name, known in difficulty.items()
+        f"by {name}": adaptive_radius(residuals, known, of_new[name], level, calibration["groups"])
+        for name, known in calibration["difficulty"].items()
     }
 
 

@@ -253,3 +253,67 @@ def test_the_fit_of_a_real_run_says_what_it_follows_and_has_the_scores(alcohols)
     assert (about["n_train"], about["seed"]) == (44, 5)
     assert [score["split"] for score in about["scores"]] == ["random"]
     assert len(pd.read_csv(alcohols)) == 48
+
+
+# -- what the scores in the card were measured with -----------------------------------------------
+
+SHARE = {"value": 0.3, "low": 0.1, "high": 0.5, "n": 40}
+CUT = {"rule": "mcc", "positive": "yes", "value": 0.21}
+HEAT = {"value": 2.0, "n": 40}
+
+
+def measured_with(tmp_path, arm, settings, calibration, cells=(), task="classes", n=400, **of_model):
+    folder = write_run(tmp_path / "run", {**SETTINGS, **settings})
+    info = json.loads((folder / "run.json").read_text()) | {"task": task, "cells": list(cells)}
+    (folder / "run.json").write_text(json.dumps(info))
+    config = RunConfig(**{**SETTINGS, **settings, **of_model})
+    return FinishedRun.read(folder).measured_with(arm, config, calibration, n)
+
+
+def test_a_blend_of_equal_shares_in_the_run_says_so_beside_a_chosen_share(tmp_path):
+    halves, chosen = {"arm": "blend", "split": "random"}, {"arm": "blend", "split": "random", "share": SHARE}
+    numbers = {"task": "regression"}
+    found = measured_with(tmp_path, "blend", {}, {"share": SHARE}, [halves, halves], **numbers)
+    assert found == ["equal shares of ensemble and lm-head (here 30% of lm-head)"]
+    found = measured_with(tmp_path, "blend", {}, {"share": SHARE}, [halves, chosen], **numbers)
+    assert found == ["equal shares of ensemble and lm-head in 1 of 2 divisions (here 30% of lm-head)"]
+    found = measured_with(tmp_path, "blend", {}, {}, [chosen], **numbers)
+    assert found == ["a chosen share of lm-head (here equal shares of ensemble and lm-head)"]
+    assert not measured_with(tmp_path, "blend", {}, {"share": SHARE}, [chosen, chosen], **numbers)
+    assert not measured_with(tmp_path, "ridge", {}, {}, [{"arm": "ridge", "split": "random"}], **numbers)
+
+
+def test_an_arm_that_had_no_threshold_chosen_in_the_run_says_so(tmp_path):
+    calibration = {"temperature": HEAT, "threshold": CUT}
+    chosen = {"threshold": "mcc"}
+    assert measured_with(tmp_path, "lm-head", chosen, calibration) == ["a threshold of 0.5 (here 0.21)"]
+    assert not measured_with(tmp_path, "lm-head", {**chosen, "calibrate_lm": True}, calibration)
+    assert not measured_with(tmp_path, "ridge", chosen, calibration)
+    found = measured_with(tmp_path, "ridge", chosen, {"temperature": HEAT}, threshold="0.5")
+    assert found == ["a chosen threshold (here 0.5)"]
+    assert not measured_with(tmp_path, "lm-head", {}, {"temperature": HEAT})
+
+
+def test_a_threshold_of_the_users_own_stands_on_other_probabilities_than_in_the_run(tmp_path):
+    cut = {**CUT, "rule": "0.3", "value": 0.3}
+    found = measured_with(tmp_path, "ridge", {"threshold": "0.3"}, {"temperature": HEAT, "threshold": cut})
+    assert found == ["the threshold of 0.3 on probabilities that were not calibrated (here they are)"]
+    raw = {"temperature": {**HEAT, "value": None}, "threshold": cut}
+    assert not measured_with(tmp_path, "ridge", {"threshold": "0.3"}, raw)
+
+
+def test_fewer_training_rows_in_the_run_stand_in_the_card(tmp_path):
+    numbers = {"task": "regression"}
+    found = measured_with(tmp_path, "ridge", {"n_train": 100}, {}, **numbers)
+    assert found == ["at most 100 training rows of each division (here 400)"]
+    assert not measured_with(tmp_path, "ridge", {"n_train": 500}, {}, **numbers)
+    rows = [(text, len(text)) for text in SMILES]
+    write_table(tmp_path / "u.csv", rows)
+    given = ("--smiles", "SMILES", "--target", "value", "--arms", "ridge", "--split", "random", "--n-train", "25")
+    done = chemtune("run", "u.csv", *given, "--out", "r", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = chemtune("fit", "--run", "r", "--arm", "ridge", "--out", "m", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    line = "On these splits it was measured with at most 25 training rows of each division (here 48)."
+    assert f"- {line}" in (tmp_path / "m" / "README.md").read_text(encoding="utf-8")
+    assert line in done.stdout.replace("\n", " ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,16 +17,17 @@ from sklearn.ensemble import (
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from pipeline.arms.gaussian_process import GaussianProcess, GaussianProcessLabels
 from pipeline.arms.support_vectors import CountVectorLabels, CountVectors, SupportVectorLabels, SupportVectors
 from pipeline.features.inputs import MoleculeFeatures, as_frame, smiles_of
 from pipeline.features.structures import CleanDescriptors, descriptors, morgan_bits, morgan_counts, tanimoto
+from pipeline.splits.splitters import inner_fold_numbers, inner_groups
 from pipeline.tables.targets import CLASSES
 
 ALPHAS = np.logspace(-3, 4, 15)
+PENALTY_FOLDS = 5
 NEIGHBOURS = 5
 TREES, REFERENCE_TREES, ROUNDS = 500, 100, 500
 
@@ -38,6 +40,7 @@ class OverFeatures(BaseEstimator):
     features : transformer
         From ``X`` (texts and context) to an array.
     model : estimator
+        One that ``uses_groups`` is given the groups of the rows.
     """
 
     def __init__(self, features: Any, model: Any) -> None:
@@ -46,7 +49,8 @@ class OverFeatures(BaseEstimator):
 
     def fit(self, X: Any, y: np.ndarray, groups: Any = None) -> OverFeatures:
         self.features_ = clone(self.features).fit(X)
-        self.model_ = clone(self.model).fit(self.features_.transform(X), y)
+        given = {"groups": groups} if getattr(self.model, "uses_groups", False) else {}
+        self.model_ = clone(self.model).fit(self.features_.transform(X), y, **given)
         if hasattr(self.model_, "n_jobs"):
             # Threads of a forest add up the trees in the order they finish, which changes the last bit.
             self.model_.n_jobs = 1
@@ -134,11 +138,71 @@ class CharacterGrams(BaseEstimator):
         return grams if self.context_ is None else hstack([grams, csr_matrix(self.context_.transform(X))]).tocsr()
 
 
+def penalty_folds(groups: Any, n: int) -> np.ndarray | None:
+    """The folds of training rows that choose a penalty, whole groups in each.
+
+    Rows of one molecule tell of each other: left out one by one, they choose a penalty that is too small for another
+    molecule.
+
+    Returns
+    -------
+    ndarray of int, shape (n,), or None
+        None where no row has another one in its group (`inner_groups`): one row at a time is left out.
+    """
+    if len(np.unique(inner_groups(groups, n))) == n:
+        return None
+    return inner_fold_numbers(groups, np.zeros(n), PENALTY_FOLDS, 0)
+
+
+def penalty_of_folds(
+    y: np.ndarray, folds: np.ndarray, predicted: Callable[[np.ndarray, np.ndarray], np.ndarray]
+) -> float:
+    """The one of `ALPHAS` with the least squared error on held-out folds.
+
+    Parameters
+    ----------
+    y, folds : ndarray of shape (n,)
+    predicted : callable
+        From the masks of the rows of a fit and of those held out to predictions of these, shape (held, alphas).
+    """
+    errors = np.zeros(len(ALPHAS))
+    for fold in np.unique(folds):
+        held = folds == fold
+        errors += ((y[held, None] - predicted(~held, held)) ** 2).sum(axis=0)
+    return float(ALPHAS[errors.argmin()])
+
+
+class GroupedRidge(RegressorMixin, BaseEstimator):
+    """Ridge, its penalty chosen on training rows by leave-one-out error, or by that of whole groups where some have
+    several rows (`penalty_folds`)."""
+
+    uses_groups = True
+
+    def fit(self, X: np.ndarray, y: np.ndarray, groups: Any = None) -> GroupedRidge:
+        folds = penalty_folds(groups, len(y))
+        alphas = ALPHAS if folds is None else [self._penalty(np.asarray(X), np.asarray(y, dtype=np.float64), folds)]
+        self.model_ = RidgeCV(alphas=alphas).fit(X, y)
+        self.alpha_ = float(self.model_.alpha_)
+        return self
+
+    def _penalty(self, X: np.ndarray, y: np.ndarray, folds: np.ndarray) -> float:
+        def predicted(kept: np.ndarray, held: np.ndarray) -> np.ndarray:
+            centre, mean = X[kept].mean(axis=0, dtype=np.float64), y[kept].mean()
+            left, size, right = np.linalg.svd(X[kept] - centre, full_matrices=False)
+            shrunk = size[:, None] / (size[:, None] ** 2 + ALPHAS) * (left.T @ (y[kept] - mean))[:, None]
+            found: np.ndarray = mean + (X[held] - centre) @ (right.T @ shrunk)
+            return found
+
+        return penalty_of_folds(y, folds, predicted)
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Shape (n,)."""
+        return self.model_.predict(X)
+
+
 def linear(task: str) -> Any:
     """Logistic regression, or ridge with its penalty chosen on the training rows."""
-    if task == CLASSES:
-        return LogisticRegression(C=1.0, max_iter=2_000)
-    return RidgeCV(alphas=ALPHAS)
+    return LogisticRegression(C=1.0, max_iter=2_000) if task == CLASSES else GroupedRidge()
 
 
 def over(task: str, features: Any, model: Any) -> Any:
@@ -163,32 +227,49 @@ def constant(task: str, seed: int, threads: int) -> Any:
 
 def ngram_ridge(task: str, seed: int, threads: int) -> Any:
     """The text model without a language model. The regression densifies nothing: ridge on sparse TF-IDF."""
-    model = linear(task) if task == CLASSES else make_pipeline(SparseRidge())
-    return over(task, CharacterGrams(), model)
+    return over(task, CharacterGrams(), sparse_linear(task))
+
+
+def sparse_linear(task: str) -> Any:
+    """`linear` on sparse features."""
+    return linear(task) if task == CLASSES else SparseRidge()
 
 
 class SparseRidge(RegressorMixin, BaseEstimator):
-    """Ridge in its kernel form, the penalty chosen by leave-one-out error on the training rows.
+    """Ridge in its kernel form, the penalty chosen as that of `GroupedRidge`.
 
     The closed form of the leave-one-out residual is that of Rifkin and Lippert 2007.
     """
 
-    def fit(self, X: Any, y: np.ndarray) -> SparseRidge:
+    uses_groups = True
+
+    def fit(self, X: Any, y: np.ndarray, groups: Any = None) -> SparseRidge:
         y = np.asarray(y, dtype=np.float64)
         self.mean_ = float(y.mean())
         gram = np.asarray((X @ X.T).todense())
-        eigenvalues, vectors = np.linalg.eigh(gram)
-        eigenvalues = np.maximum(eigenvalues, 0.0)
-        projected = vectors.T @ (y - self.mean_)
+        eigenvalues, vectors, projected = self._decomposed(gram, y)
 
         def error(alpha: float) -> float:
             inverse = 1.0 / (eigenvalues + alpha)
             residual = (vectors @ (inverse * projected)) / ((vectors**2) @ inverse)
             return float(np.mean(residual**2))
 
-        self.alpha_ = min(ALPHAS, key=error)
+        def predicted(kept: np.ndarray, held: np.ndarray) -> np.ndarray:
+            sizes, directions, along = self._decomposed(gram[np.ix_(kept, kept)], y[kept])
+            weights = directions @ (along[:, None] / (sizes[:, None] + ALPHAS))
+            found: np.ndarray = y[kept].mean() + gram[np.ix_(held, kept)] @ weights
+            return found
+
+        folds = penalty_folds(groups, len(y))
+        self.alpha_ = min(ALPHAS, key=error) if folds is None else penalty_of_folds(y, folds, predicted)
         self.coef_ = X.T @ (vectors @ (projected / (eigenvalues + self.alpha_)))
         return self
+
+    @staticmethod
+    def _decomposed(gram: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Eigenvalues and eigenvectors of products of rows, and the centred targets along these."""
+        eigenvalues, vectors = np.linalg.eigh(gram)
+        return np.maximum(eigenvalues, 0.0), vectors, vectors.T @ (y - y.mean())
 
     def predict(self, X: Any) -> np.ndarray:
         return np.asarray(X @ self.coef_) + self.mean_

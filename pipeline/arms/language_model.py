@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from pipeline.arms.baselines import ALPHAS
+from pipeline.arms.baselines import GroupedRidge
 from pipeline.defaults import PLAIN
 from pipeline.lm.decoders import shared_prefix
 from pipeline.lm.defaults import KEPT_OF_START, LABEL_SMOOTHING, training_settings
@@ -132,7 +132,7 @@ def _linear_classifier() -> Pipeline:
 
 
 def _linear_regressor() -> Pipeline:
-    return make_pipeline(StandardScaler(), RidgeCV(alphas=ALPHAS))
+    return make_pipeline(StandardScaler(), GroupedRidge())
 
 
 def linear_start(features: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -149,10 +149,12 @@ class _Frozen(LanguageModelArm):
     """A linear model on the pooled hidden states of the untouched language model."""
 
     def fit(self, X: Any, y: np.ndarray, groups: Any = None) -> _Frozen:
-        linear = _linear_classifier() if isinstance(self, ClassifierMixin) else _linear_regressor()
-        self.model_ = linear.fit(self.states(X), y)
+        states = self.states(X)
         if isinstance(self, ClassifierMixin):
+            self.model_ = _linear_classifier().fit(states, y)
             self.classes_ = self.model_.classes_
+        else:
+            self.model_ = _linear_regressor().fit(states, y, groupedridge__groups=groups)
         return self
 
     def states(self, X: Any) -> np.ndarray:

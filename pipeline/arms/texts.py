@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.pipeline import make_pipeline
 
 from pipeline.arms import baselines
-from pipeline.arms.baselines import CharacterGrams, SparseRidge
-from pipeline.tables.targets import CLASSES
+from pipeline.arms.baselines import CharacterGrams
 
 
 class WordGrams(CharacterGrams):
@@ -21,5 +19,4 @@ class WordGrams(CharacterGrams):
 
 def word_ridge(task: str, seed: int, threads: int) -> Any:
     """Ridge, or logistic regression, on words."""
-    model = baselines.linear(task) if task == CLASSES else make_pipeline(SparseRidge())
-    return baselines.over(task, WordGrams(), model)
+    return baselines.over(task, WordGrams(), baselines.sparse_linear(task))

@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.arms.ladder import MEANS, mean_of
 from pipeline.evaluation.bootstrap import MIN_GROUPS, group_weights, interval
+from pipeline.splits.splitters import half_of_groups
 
 SHARES = np.linspace(0.0, 1.0, 101)
 RESAMPLES = 500
@@ -64,14 +65,13 @@ def chosen_blend(
     """
     known = np.isfinite(np.column_stack([first, second])).all(axis=1)
     judged = known & exact
-    names, group = np.unique(groups.astype(str), return_inverse=True)
-    tried = len(set(group[judged]))
+    tried = len(set(groups[judged].astype(str)))
     if judged.sum() < LEAST_ROWS or tried < 2:
         return None, mean_of([first, second])
     losses = np.full((len(truth), len(SHARES)), np.nan)
     losses[judged] = _losses(first[judged], second[judged], truth[judged], classes)
     predicted = np.full(first.shape, np.nan)
-    in_half = np.isin(group, np.random.default_rng(seed).permutation(len(names))[: len(names) // 2])
+    in_half = half_of_groups(groups, seed)
     for half in (in_half, ~in_half):
         others = losses[judged & ~half]
         predicted[half] = mean_of([first[half], second[half]], _best(others) if len(others) else None)

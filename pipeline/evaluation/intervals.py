@@ -6,9 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 from scipy.optimize import minimize_scalar
 from sklearn.isotonic import IsotonicRegression
 from sklearn.model_selection import KFold
+
+from pipeline.splits.splitters import inner_groups
 
 DEFAULT_LEVEL = 0.9
 PARTS = 10
@@ -72,7 +75,11 @@ def conformal_sides(residuals: np.ndarray, level: float, by_side: bool) -> tuple
 
 
 def adaptive_radius(
-    residuals: np.ndarray, difficulty: np.ndarray, new_difficulty: np.ndarray, level: float
+    residuals: np.ndarray,
+    difficulty: np.ndarray,
+    new_difficulty: np.ndarray,
+    level: float,
+    groups: np.ndarray | None = None,
 ) -> np.ndarray:
     """Half-widths that grow with the difficulty of a row. Shape (m,).
 
@@ -85,20 +92,27 @@ def adaptive_radius(
     residuals, difficulty : ndarray of shape (n,)
         Of rows held out of training; larger is more difficult.
     new_difficulty : ndarray of shape (m,)
+    groups : ndarray of shape (n,), optional
+        Rows whose errors are not independent share one: the others of a row are those of other groups.
     """
-    of_others, of_new = expected_errors(residuals, difficulty, new_difficulty)
+    of_others, of_new = expected_errors(residuals, difficulty, new_difficulty, groups)
     return conformal_radius(residuals / of_others, level) * of_new
 
 
 def expected_errors(
-    residuals: np.ndarray, difficulty: np.ndarray, new_difficulty: np.ndarray
+    residuals: np.ndarray, difficulty: np.ndarray, new_difficulty: np.ndarray, groups: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The absolute error to be expected of held-out rows, by the others, and of new ones. Shapes (n,) and (m,)."""
+    """The absolute error to be expected of held-out rows, by those of other groups, and of new ones.
+
+    Rows are by themselves without groups, or where one group has most of them. Shapes (n,) and (m,).
+    """
     sizes = np.abs(residuals)
+    group, names = pd.factorize(inner_groups(groups, len(sizes)))
     expected = IsotonicRegression(y_min=max(LEAST_SIZE * float(sizes.mean()), 1e-12), out_of_bounds="clip")
     of_others = np.empty(len(sizes))
-    for kept, held in KFold(min(PARTS, len(sizes)), shuffle=True, random_state=0).split(sizes):
-        of_others[held] = expected.fit(difficulty[kept], sizes[kept]).predict(difficulty[held])
+    for _, part in KFold(min(PARTS, len(names)), shuffle=True, random_state=0).split(names):
+        held = np.isin(group, part)
+        of_others[held] = expected.fit(difficulty[~held], sizes[~held]).predict(difficulty[held])
     return of_others, expected.fit(difficulty, sizes).predict(new_difficulty)
 
 
@@ -159,14 +173,14 @@ def radii_of_others(
     Infinite where too few residuals are left. Shape (levels, 2, n).
     """
     order = np.lexsort((np.abs(residuals), difficulty))  # whatever the order of the rows
-    residuals, difficulty = residuals[order], difficulty[order]
-    parts = _parts(residuals, difficulty, groups[order])
+    residuals, difficulty, groups = residuals[order], difficulty[order], groups[order]
+    parts = _parts(residuals, difficulty, groups)
     radii = np.full((len(levels), 2, len(order)), np.inf)
     for part in range(parts.max() + 1):
         held, kept = parts == part, parts != part
         if kept.sum() < 2:
             continue
-        of_others, of_held = expected_errors(residuals[kept], difficulty[kept], difficulty[held])
+        of_others, of_held = expected_errors(residuals[kept], difficulty[kept], difficulty[held], groups[kept])
         for number, level in enumerate(levels):
             radii[number, 0, order[held]] = conformal_radius(residuals[kept], level)
             radii[number, 1, order[held]] = conformal_radius(residuals[kept] / of_others, level) * of_held

@@ -38,6 +38,7 @@ def about_model(
     language_model: dict[str, Any] | None = None,
     calibration: dict[str, Any] | None = None,
     scores: Sequence[dict[str, Any]] = (),
+    measured_with: Sequence[str] = (),
     bin_edges: Sequence[float] = (),
     reactions: ReactionInput | None = None,
     conditions: Conditions | None = None,
@@ -72,6 +73,7 @@ def about_model(
         "versions": versions(),
         "calibration": calibration or {"how": "", "n": 0, "metric": "", "value": None},
         "scores": list(scores),
+        "measured_with": list(measured_with),
         "bin_edges": list(bin_edges),
     }
 

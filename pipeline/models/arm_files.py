@@ -33,6 +33,7 @@ _TRUSTED = {
     "lightgbm.sklearn.LGBMRegressor",
     "pipeline.arms.baselines.CharacterGrams",
     "pipeline.arms.baselines.ClassifierOverFeatures",
+    "pipeline.arms.baselines.GroupedRidge",
     "pipeline.arms.baselines.RegressorOverFeatures",
     "pipeline.arms.baselines.TanimotoClassifier",
     "pipeline.arms.baselines.TanimotoRegressor",

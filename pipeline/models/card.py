@@ -53,8 +53,7 @@ def model_card(about: dict[str, Any], size: int) -> str:
         f"which leaves out the 5 % of the training {rows} that are least like the others. Outside, expect larger "
         "errors than the intervals say.",
         *_held_out_lines(about),
-        f"- {'Probabilities' if about['classes'] else 'The bounds'} hold for {rows} like those it was trained on; new "
-        f"{kind.new} are a shift.",
+        f"- {_holding(about)} for {rows} like those it was trained on; new {kind.new} are a shift.",
         _known_line(about),
         f"- `training.parquet` holds the {about['n_train']} training structures: whoever gets this folder gets them.",
     ]
@@ -138,7 +137,9 @@ def _held_out_lines(about: dict[str, Any]) -> list[str]:
     calibration = about["calibration"]
     shared = [f"- {share_said(about['arm'], calibration['share'])}"] if "share" in calibration else []
     if about["classes"]:
-        return [*shared, *([f"- {threshold_said(calibration['threshold'])}"] if "threshold" in calibration else [])]
+        heat = [f"- {temperature_said(calibration['temperature'])}"] if "temperature" in calibration else []
+        cut = [f"- {threshold_said(calibration['threshold'])}"] if "threshold" in calibration else []
+        return [*shared, *heat, *cut]
     if not calibration["n"]:
         return ["- No row was held out of a fit: `lower` and `upper` are empty."]
     method = calibration.get("interval", ONE_RADIUS)
@@ -156,14 +157,51 @@ def _held_out_lines(about: dict[str, Any]) -> list[str]:
     return [*shared, *lines]
 
 
+def _holding(about: dict[str, Any]) -> str:
+    """What holds for rows like those of training."""
+    if not about["classes"]:
+        return "The bounds hold"
+    calibrated = about["calibration"].get("temperature", {}).get("value") is not None
+    return "Probabilities hold" if calibrated else "Probabilities are not calibrated, not even"
+
+
+def temperature_said(heat: dict[str, Any]) -> str:
+    """How the probabilities of a model were calibrated, and how well they hold on held-out rows."""
+    if heat["value"] is None:
+        return (
+            f"`p_` columns: the arm's probabilities as they are. {heat['n']} held-out rows are too few to calibrate "
+            "them."
+        )
+    made = (
+        f"`p_` columns: the arm's probabilities {'nearer to' if heat['value'] > 1 else 'further from'} one another, at "
+        f"temperature {number(heat['value'])} (temperature scaling), as {heat['n']} held-out rows ask for."
+    )
+    if "ece" not in heat:
+        return f"{made} There are too few of these to tell how well they hold."
+    (raw, calibrated), (raw_loss, loss) = heat["ece"], heat["log_loss"]
+    return (
+        f"{made} On these rows, each half at the temperature of the other: expected calibration error {calibrated:.1%} "
+        f"({raw:.1%} as the arm gives them; {heat['ece_if_perfect']:.1%} if they were perfect), logarithmic loss "
+        f"{number(loss)} ({number(raw_loss)})."
+    )
+
+
 def threshold_said(threshold: dict[str, Any]) -> str:
     """The threshold of a model between two classes, and what came of it on held-out rows."""
-    how = "chosen" if Rule.of(threshold["rule"]).chosen else "set by the user"
+    chosen = Rule.of(threshold["rule"]).chosen
+    made = (
+        f"Class {threshold['positive']} is the answer from a probability of {number(threshold['value'])} on, "
+        f"{'chosen' if chosen else 'set by the user'} (--threshold {threshold['rule']})"
+    )
+    if "missed" not in threshold:
+        return f"{made}. Held-out rows are too few to tell what it misses."
+    where = "on held-out rows"
+    if chosen:  # models of earlier formats counted on the rows that chose
+        by_halves = "on held-out rows, each half by the threshold that the other half chooses,"
+        where = by_halves if threshold.get("by_halves") else "on the held-out rows that chose it"
     return (
-        f"Class {threshold['positive']} is the answer from a probability of {number(threshold['value'])} on, {how} "
-        f"(--threshold {threshold['rule']}): on held-out rows it misses {threshold['missed']} of "
-        f"{threshold['positives']}, with {threshold['false_alarms']} false alarms among the other "
-        f"{threshold['negatives']}."
+        f"{made}: {where} it misses {threshold['missed']} of {threshold['positives']}, with "
+        f"{threshold['false_alarms']} false alarms among the other {threshold['negatives']}."
     )
 
 
@@ -212,4 +250,6 @@ def score_lines(about: dict[str, Any]) -> list[str]:
             f"- {score['split']} split of `{score['run']}`: {score['metric']} {number(score['value'])} "
             f"[{number(score['low'])} to {number(score['high'])}], n = {score['n']}."
         )
+    if about.get("measured_with"):
+        lines.append(f"- On these splits it was measured with {'; '.join(about['measured_with'])}.")
     return lines or ["- Not measured."]

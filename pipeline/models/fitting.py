@@ -26,12 +26,13 @@ from pipeline.evaluation.intervals import (
     interval_method,
 )
 from pipeline.evaluation.metrics import LABELS, PRIMARY
-from pipeline.evaluation.thresholds import choose
+from pipeline.evaluation.numbers import number
 from pipeline.features.inputs import ReactionInput
 from pipeline.features.notations import CANONICAL, other_spellings
 from pipeline.features.similarity import nearest_neighbours
 from pipeline.models.about import about_language_model, about_model
-from pipeline.models.card import threshold_said
+from pipeline.models.card import temperature_said, threshold_said
+from pipeline.models.chances import held_out_chances
 from pipeline.models.conditions import Conditions
 from pipeline.models.folder import SavedModel
 from pipeline.named import is_own
@@ -41,7 +42,7 @@ from pipeline.runs.fits import new_arm, starting_adapter
 from pipeline.runs.held_out import held_out_predictions, predicted_by, validation_score
 from pipeline.runs.prepare import cleaned
 from pipeline.settings.run import RunConfig
-from pipeline.settings.threshold import Rule
+from pipeline.settings.threshold import EVEN, Rule
 from pipeline.splits.groups import twin_groups
 from pipeline.splits.splitters import fold_numbers, hold_out
 from pipeline.tables.kinds import MOLECULES
@@ -91,9 +92,12 @@ def fit_model(
         reporter.say(f"Warning: {finished.folder} has no score of {arm} on these rows; none goes into the model card.")
     groups = twin_groups(table)
     residuals, calibration = calibrate(context, machine, arm, X, y, groups)
-    difficulty = calibration.pop("difficulty", {})  # arrays: they go beside the residuals, not into model.json
+    # Arrays: they go beside the residuals, not into model.json.
+    difficulty, of_residuals = calibration.pop("difficulty", {}), calibration.pop("groups", None)
     if "share" in calibration:
         reporter.say(share_said(arm, calibration["share"]))
+    if "temperature" in calibration:
+        reporter.say(temperature_said(calibration["temperature"]))
     if "threshold" in calibration:
         reporter.say(threshold_said(calibration["threshold"]))
     reporter.say(f"{arm} on all {len(y)} {table.rows_are}")
@@ -105,8 +109,10 @@ def fit_model(
         )
     if "share" in calibration:
         model.share = calibration["share"]["value"]
-    about = _about(context, machine, arm, calibration, scores, edges)
-    return SavedModel(model, about, Domain.fit(list(X[STRUCTURE]), groups, table.kind), residuals, difficulty)
+    otherwise = finished.measured_with(arm, config, calibration, len(table)) if finished and scores else []
+    about = _about(context, machine, arm, calibration, scores, otherwise, edges)
+    domain = Domain.fit(list(X[STRUCTURE]), groups, table.kind)
+    return SavedModel(model, about, domain, residuals, difficulty, of_residuals)
 
 
 def _about(
@@ -115,6 +121,7 @@ def _about(
     arm: str,
     calibration: dict[str, Any],
     scores: list[dict[str, Any]],
+    otherwise: list[str],
     edges: list[float],
 ) -> dict[str, Any]:
     """What the folder of a model says of it."""
@@ -144,6 +151,7 @@ def _about(
         ),
         calibration=calibration,
         scores=scores,
+        measured_with=otherwise,
         bin_edges=edges,
         reactions=_reaction_input(config, table) if table.components else None,
         notations=config.representation if reads_notation(arm) and table.kind is MOLECULES else (),
@@ -167,8 +175,8 @@ def calibrate(
         Truth minus prediction; empty for classes.
     calibration : dict
         How it was done, a score, what another spelling of the same molecules does to it, of a blend the share of the
-        language model, and for numbers what `interval_method` says, its coverage, and the ``difficulty`` of each
-        residual by each signal that it chose from.
+        language model, for classes what `held_out_chances` says, and for numbers what `interval_method` says, its
+        coverage, the ``groups`` of the residuals, numbered, and their ``difficulty`` by each signal that it chose from.
     """
     strata = y.to_numpy() if context.task == CLASSES else np.zeros(len(y))
     if is_language_model(arm):
@@ -189,7 +197,16 @@ def calibrate(
     calibration = {"how": how, "n": int(known.sum()), "metric": LABELS[PRIMARY[context.task]], "value": value}
     calibration |= _by_spelling(context, found, respelled, known, y) | ({"share": asdict(share)} if share else {})
     if context.task == CLASSES:
-        return np.zeros(0), calibration | _threshold(context, found[known], y[known])
+        of_chances = held_out_chances(
+            found[known],
+            y.to_numpy()[known],
+            groups[known],
+            context.classes,
+            context.positive,
+            context.config.threshold,
+            context.config.seed,
+        )
+        return np.zeros(0), calibration | of_chances
     residuals = (y.to_numpy(dtype=np.float64) - found[:, 0])[known]
     difficulty = {name: values[known] for name, values in signals.items()}
     method = interval_method(residuals, difficulty, groups[known])
@@ -199,6 +216,7 @@ def calibrate(
         "interval_is": METHODS[method],
         "coverage": {"level": DEFAULT_LEVEL, "quarters": quarters},
         "difficulty": difficulty,
+        "groups": np.unique(groups[known].astype(str), return_inverse=True)[1],
     }
 
 
@@ -229,27 +247,6 @@ def _respelled(context: Context, X: pd.DataFrame) -> np.ndarray | None:
     seed = context.config.seed
     others = [next(iter(other_spellings(str(smiles), 1, seed)), "") for smiles in X[STRUCTURE]]
     return np.array(others, dtype=object)
-
-
-def _threshold(context: Context, found: np.ndarray, y: pd.Series) -> dict[str, Any]:
-    """From which probability of the positive class on that is the answer, and what came of it on the held-out rows;
-    nothing where it is simply the more probable class."""
-    rule = Rule.of(context.config.threshold)
-    if rule.even:
-        return {}
-    truth, score = y.to_numpy() == context.positive, found[:, context.classes.index(context.positive)]
-    value = choose(rule, truth, score)
-    return {
-        "threshold": {
-            "rule": context.config.threshold,
-            "positive": context.positive,
-            "value": value,
-            "positives": int(truth.sum()),
-            "missed": int((truth & (score < value)).sum()),
-            "negatives": int((~truth).sum()),
-            "false_alarms": int((~truth & (score >= value)).sum()),
-        }
-    }
 
 
 def _held_out(
@@ -441,6 +438,53 @@ class FinishedRun:
             f"Of the splits tested {split} is the hardest: its test rows are the least similar to their nearest "
             f"training rows (median {medians[split]:.2f}; {others})."
         )
+
+    def measured_with(self, arm: str, config: RunConfig, calibration: Mapping[str, Any], n: int) -> list[str]:
+        """What the arm's scores were measured with where a model of all rows has something else, in words.
+
+        Parameters
+        ----------
+        config : RunConfig
+            Of the model.
+        calibration : mapping
+            As `calibrate` gives it.
+        n : int
+            Rows that the model is trained on.
+        """
+        share, answer = self._other_share(arm, calibration), self._other_answer(arm, config, calibration)
+        return [*share, *answer, *self._other_rows(n)]
+
+    def _other_share(self, arm: str, calibration: Mapping[str, Any]) -> list[str]:
+        """Of a blend, how much the second arm makes."""
+        if arm not in BLENDS:
+            return []
+        (first, second), cells = MEANS[arm], [cell for cell in self.info.get("cells", []) if cell["arm"] == arm]
+        alike, share = sum("share" not in cell for cell in cells), calibration.get("share")
+        if share and alike:
+            where = "" if alike == len(cells) else f" in {alike} of {len(cells)} divisions"
+            return [f"equal shares of {first} and {second}{where} (here {share['value']:.0%} of {second})"]
+        if not share and alike < len(cells):
+            return [f"a chosen share of {second} (here equal shares of {first} and {second})"]
+        return []
+
+    def _other_answer(self, arm: str, config: RunConfig, calibration: Mapping[str, Any]) -> list[str]:
+        """Of two classes, from which probability on one is the answer."""
+        threshold = calibration.get("threshold")
+        asked = self.settings.get("threshold", EVEN)
+        unchosen = is_language_model(arm) and not self.settings.get("calibrate_lm")  # it had no held-out rows
+        judged = EVEN if Rule.of(asked).chosen and unchosen else asked
+        if self.info["task"] != CLASSES or (Rule.of(judged).even and not threshold):
+            return []
+        if Rule.of(judged) != Rule.of(config.threshold):
+            how = "a chosen threshold" if Rule.of(judged).chosen else f"a threshold of {judged}"
+            return [f"{how} (here {number(threshold['value']) if threshold else EVEN})"]
+        if not Rule.of(judged).chosen and calibration["temperature"]["value"] is not None:
+            return [f"the threshold of {judged} on probabilities that were not calibrated (here they are)"]
+        return []
+
+    def _other_rows(self, n: int) -> list[str]:
+        most = int(self.settings.get("n_train") or 0)
+        return [f"at most {most} training rows of each division (here {n})"] if 0 < most < n else []
 
     def scores(self, arm: str, fingerprint: str) -> list[dict[str, Any]]:
         """The arm's main metric on each split; empty if the run was over another table."""

@@ -17,7 +17,15 @@ from pipeline.cells.cell import versions
 from pipeline.defaults import WHOLE
 from pipeline.errors import InputError
 from pipeline.evaluation.domain import Domain
-from pipeline.evaluation.intervals import DEFAULT_LEVEL, DISTANCE, ONE_RADIUS, SPREAD, adaptive_radius, conformal_radius
+from pipeline.evaluation.intervals import (
+    DEFAULT_LEVEL,
+    DISTANCE,
+    ONE_RADIUS,
+    SPREAD,
+    adaptive_radius,
+    at_temperature,
+    conformal_radius,
+)
 from pipeline.evaluation.thresholds import answers
 from pipeline.features.inputs import ReactionInput, as_frame, canonical_frame, smiles_if_mol
 from pipeline.features.structures import forget_features
@@ -35,9 +43,10 @@ from pipeline.tables.table import STRUCTURE
 from pipeline.tables.targets import CLASSES
 
 # 2: the scale on which a number is modelled; 4: reactions; 5: intervals that adapt; 6: other kinds of rows, notations,
-# thresholds between classes.
-FORMAT = 6
+# thresholds between classes; 7: temperatures of probabilities, groups of residuals.
+FORMAT = 7
 _DIFFICULTY = "difficulty/"  # and the name of the signal, in training.safetensors
+_GROUPS = "residuals/groups"
 _DESCRIPTION = "model.json"
 
 
@@ -47,7 +56,8 @@ class SavedModel:
 
     ``about`` is what `model.json` says; ``residuals`` are truth minus
     prediction on rows that the model was not trained on, empty where there are none, and
-    ``difficulty`` says by name of a signal how difficult each of them was.
+    ``difficulty`` says by name of a signal how difficult each of them was; those of variants of one structure share a
+    number in ``groups``, which models of earlier formats do not have.
     """
 
     arm: Any
@@ -55,6 +65,7 @@ class SavedModel:
     domain: Domain
     residuals: np.ndarray
     difficulty: dict[str, np.ndarray] = field(default_factory=dict)
+    groups: np.ndarray | None = None
 
     @property
     def task(self) -> str:
@@ -128,7 +139,7 @@ class SavedModel:
             For no molecule at all, for what is no molecule, naming its position, and for a column that is missing.
         """
         if self.classes and self._threshold:
-            return self._answers(self.predict_proba(X))
+            return self._answers(class_chances(self.arm, self.classes, self._inputs(X)))
         found = self.arm.predict(self._inputs(X))
         return found if self.classes else self.scale.back(found)
 
@@ -137,16 +148,23 @@ class SavedModel:
         """Of two classes the one that is the answer from a probability on; empty where the more probable one is."""
         return dict(self.about["calibration"].get("threshold", {}))
 
+    def _calibrated(self, chances: np.ndarray) -> np.ndarray:
+        """The arm's probabilities at the temperature that held-out rows asked for; as they are where there is none, as
+        in models of earlier formats. Shape (n, classes)."""
+        heat = self.about["calibration"].get("temperature", {}).get("value")
+        return chances if heat is None else at_temperature(chances, heat)
+
     def _answers(self, chances: np.ndarray) -> np.ndarray:
-        """The class of each row of probabilities. Shape (n,)."""
+        """The class of each row of the arm's probabilities. Shape (n,)."""
         cut = self._threshold
         if cut:
-            return answers(chances, self.classes, cut["positive"], cut["value"])
+            return answers(self._calibrated(chances), self.classes, cut["positive"], cut["value"])
         return np.array(self.classes, dtype=object)[chances.argmax(axis=1)]
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Class probabilities in the order of ``classes``. Shape (n, classes)."""
-        return class_chances(self.arm, self.classes, self._inputs(X))
+        """Class probabilities in the order of ``classes``, calibrated on held-out rows where the model's card says so.
+        Shape (n, classes)."""
+        return self._calibrated(class_chances(self.arm, self.classes, self._inputs(X)))
 
     def describe(self, X: Any, level: float = DEFAULT_LEVEL) -> pd.DataFrame:
         """All that is said of each molecule: prediction, bounds or probabilities, nearest neighbour, domain.
@@ -176,7 +194,8 @@ class SavedModel:
         if self.task == CLASSES:
             chances = class_chances(self.arm, self.classes, X)
             found: dict[str, Any] = {"prediction": self._answers(chances)}
-            found |= {f"p_{label}": chances[:, column] for column, label in enumerate(self.classes)}
+            calibrated = self._calibrated(chances)
+            found |= {f"p_{label}": calibrated[:, column] for column, label in enumerate(self.classes)}
         else:
             modelled, spread = prediction_and_spread(self.arm, X)
             radius = self._half_widths({DISTANCE: 1 - similarity, SPREAD: spread}, level)
@@ -216,7 +235,7 @@ class SavedModel:
         """
         signal = self.about["calibration"].get("interval", ONE_RADIUS).removeprefix("by ")
         if signal in self.difficulty:
-            radius = adaptive_radius(self.residuals, self.difficulty[signal], difficulty[signal], level)
+            radius = adaptive_radius(self.residuals, self.difficulty[signal], difficulty[signal], level, self.groups)
             return np.where(np.isfinite(radius), radius, np.nan)
         one = conformal_radius(self.residuals, level)
         return one if np.isfinite(one) else np.nan
@@ -264,7 +283,8 @@ class SavedModel:
 
         parts = write_arm(work, self.about["arm"], self.arm)
         difficulty = {f"{_DIFFICULTY}{name}": values for name, values in self.difficulty.items()}
-        arrays = {"bits": self.domain.bits, "residuals": self.residuals, **difficulty}
+        grouped = {} if self.groups is None else {_GROUPS: self.groups}
+        arrays = {"bits": self.domain.bits, "residuals": self.residuals, **difficulty, **grouped}
         save_file(arrays, work / "training.safetensors")
         pd.DataFrame({"smiles": self.domain.smiles}).to_parquet(work / "training.parquet", index=False)
         about = {
@@ -353,7 +373,7 @@ def load_model(folder: Path) -> SavedModel:
     difficulty = {
         name.removeprefix(_DIFFICULTY): values for name, values in arrays.items() if name.startswith(_DIFFICULTY)
     }
-    return SavedModel(arm, kept, domain, arrays["residuals"], difficulty)
+    return SavedModel(arm, kept, domain, arrays["residuals"], difficulty, arrays.get(_GROUPS))
 
 
 def prediction_and_spread(arm: Any, X: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

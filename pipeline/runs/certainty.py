@@ -42,7 +42,7 @@ from pipeline.evaluation.seeded import SHARE, UNBOUNDED
 from pipeline.features.similarity import nearest_neighbours
 from pipeline.runs.context import Context, Machine, language_model_inputs
 from pipeline.runs.fits import Fits
-from pipeline.runs.held_out import EDGE, TWINS, training_folds
+from pipeline.runs.held_out import EDGE, TWINS, training_folds, training_groups
 from pipeline.splits.splitters import ORDERS, Fold, Split
 from pipeline.tables.table import STRUCTURE
 from pipeline.tables.targets import CLASSES
@@ -197,7 +197,7 @@ def _of_fold(
         signals[SPREAD] = _spread([_predicted(context, member) for member in members]), _spread(held)
     if hidden is not None:
         signals[HIDDEN] = np.array(hidden["test"], dtype=np.float64), np.array(hidden["train"], dtype=np.float64)
-    exact = context.table.exact.loc[train].to_numpy()
+    exact, groups = context.table.exact.loc[train].to_numpy(), training_groups(context, split, fold)
     frames = []
     for arm in context.arms:
         part = pd.DataFrame({"row_id": test, "repeat": fold.repeat, "fold": fold.fold, "arm": arm})
@@ -207,7 +207,7 @@ def _of_fold(
         if context.task == CLASSES:
             _add_chances(part, context, cell, y.loc[train], exact)
         else:
-            _add_bounds(part, cell, y.loc[train].to_numpy(dtype=np.float64), exact, signals, by_side)
+            _add_bounds(part, cell, y.loc[train].to_numpy(dtype=np.float64), exact, groups, signals, by_side)
         frames.append(part)
     return pd.concat(frames, ignore_index=True)
 
@@ -252,6 +252,7 @@ def _add_bounds(
     cell: Mapping[str, Any],
     truth: np.ndarray,
     exact: np.ndarray,
+    groups: np.ndarray,
     signals: Mapping[str, tuple[np.ndarray, np.ndarray]],
     by_side: bool,
 ) -> None:
@@ -269,7 +270,7 @@ def _add_bounds(
     for method, signal in ((BY_DISTANCE, DISTANCE), (BY_SPREAD, SPREAD)):
         if signal in signals:
             of_test, of_train = signals[signal]
-            sizes[method] = expected_errors(errors, of_train[known], of_test)
+            sizes[method] = expected_errors(errors, of_train[known], of_test, groups[known])
     for method, (of_held, of_test) in sizes.items():
         below, above = conformal_sides(errors / of_held, DEFAULT_LEVEL, by_side)
         part[f"{method} lower"], part[f"{method} upper"] = predicted - below * of_test, predicted + above * of_test

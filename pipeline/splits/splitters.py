@@ -244,6 +244,12 @@ def hold_out(
     return chosen[group]
 
 
+def half_of_groups(groups: np.ndarray, seed: int) -> np.ndarray:
+    """The rows of a random half of the groups. Shape (n,)."""
+    names, group = np.unique(groups.astype(str), return_inverse=True)
+    return np.isin(group, np.random.default_rng(seed).permutation(len(names))[: len(names) // 2])
+
+
 def _class_counts(groups: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """How many rows of each class every group has, groups in sorted order, and the place of each row's group."""
     given = (np.asarray(one, dtype=object) for one in (groups, classes))
@@ -299,9 +305,9 @@ def fold_numbers(groups: np.ndarray, classes: np.ndarray, k: int, seed: int) -> 
     return fold_of[group]
 
 
-def inner_fold_numbers(groups: np.ndarray | None, classes: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """`fold_numbers` for the training rows of one arm: rows by themselves without groups, or where one group has most
-    of the rows; fewer folds where there are fewer groups.
+def inner_groups(groups: np.ndarray | None, n: int) -> np.ndarray:
+    """What is held out together of the training rows of one arm: its groups, or rows by themselves without groups, or
+    where one group has most of the rows.
 
     Parameters
     ----------
@@ -309,10 +315,15 @@ def inner_fold_numbers(groups: np.ndarray | None, classes: np.ndarray, k: int, s
 
     Returns
     -------
-    ndarray of int, shape (n,)
+    ndarray of str, shape (n,)
     """
-    labels = np.arange(len(classes)) if groups is None else np.asarray(groups)
-    if np.unique(labels.astype(str), return_counts=True)[1].max() > len(labels) / 2:
-        labels = np.arange(len(classes))
-    labels = labels.astype(str)
+    labels = np.arange(n) if groups is None else np.asarray(groups)
+    if np.unique(labels.astype(str), return_counts=True)[1].max() > n / 2:
+        labels = np.arange(n)
+    return labels.astype(str)
+
+
+def inner_fold_numbers(groups: np.ndarray | None, classes: np.ndarray, k: int, seed: int) -> np.ndarray:
+    """`fold_numbers` of the `inner_groups`; fewer folds where there are fewer of them. Shape (n,)."""
+    labels = inner_groups(groups, len(classes))
     return fold_numbers(labels, classes, min(k, len(np.unique(labels))), seed)

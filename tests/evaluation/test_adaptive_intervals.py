@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.isotonic import IsotonicRegression
+from sklearn.model_selection import KFold
 
 from pipeline.evaluation.intervals import (
     ONE_RADIUS,
+    adaptive_radius,
     coverage_by_quarter,
+    expected_errors,
     interval_method,
     interval_score,
     radii_of_others,
@@ -98,3 +102,44 @@ def test_errors_of_one_size_leave_one_radius():
     _, distance, groups = drawn(0, 200, 1.0)
     assert interval_method(np.full(200, 0.3), {"distance": distance}, groups) == ONE_RADIUS
     assert interval_method(np.zeros(200), {"distance": distance}, groups) == ONE_RADIUS
+
+
+def measured_eight_times(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """40 molecules of 8 rows with one error each, which grows with the distance: residuals, distance and groups; and
+    the errors and distances of 400 new ones."""
+    rng = np.random.default_rng(seed)
+    distance, group = rng.uniform(size=440), np.repeat(np.arange(40), 8)
+    error = rng.normal(size=440) * (0.2 + distance)
+    residuals = error[group] + 0.1 * rng.normal(size=320)
+    return residuals, distance[group], group, error[40:] + 0.1 * rng.normal(size=400), distance[40:]
+
+
+def test_molecules_of_several_rows_have_intervals_that_cover_new_molecules():
+    covered = []
+    for seed in range(40):
+        residuals, distance, group, errors, of_new = measured_eight_times(seed)
+        radius = adaptive_radius(residuals, distance, of_new, 0.9, group)
+        covered.append(np.mean(np.abs(errors) <= radius))
+    assert np.mean(covered) == pytest.approx(0.9, abs=0.02)  # 0.84 where rows of one molecule tell of each other
+
+
+def test_the_error_expected_of_a_row_says_nothing_of_its_own_group():
+    residuals, distance, group, _, of_new = measured_eight_times(0)
+    before, _ = expected_errors(residuals, distance, of_new, group)
+    changed = np.where(group == 3, 50.0, residuals)
+    after, _ = expected_errors(changed, distance, of_new, group)
+    floor = 0.2 * np.abs(changed).mean()
+    assert (after[group == 3] == np.maximum(before[group == 3], floor)).all()
+
+
+def test_groups_of_one_row_change_no_digit():
+    residuals, distance, groups = drawn(0, 200, 1.0)
+    expected = expected_errors(residuals, distance, distance)
+    for given in (groups, np.array([f"row {200 - number}" for number in groups], dtype=object), np.zeros(200)):
+        for found, plain in zip(expected_errors(residuals, distance, distance, given), expected, strict=True):
+            np.testing.assert_array_equal(found, plain)
+    held_out = np.empty(200)
+    isotonic = IsotonicRegression(y_min=0.2 * float(np.abs(residuals).mean()), out_of_bounds="clip")
+    for kept, held in KFold(10, shuffle=True, random_state=0).split(residuals):
+        held_out[held] = isotonic.fit(distance[kept], np.abs(residuals)[kept]).predict(distance[held])
+    np.testing.assert_array_equal(expected[0], held_out)

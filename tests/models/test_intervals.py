@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -119,8 +120,6 @@ class Member:
 
 def test_by_spread_the_members_are_asked_once_and_disagreement_widens(growing):
     _, mean, _, _ = growing
-    from dataclasses import replace
-
     rng = np.random.default_rng(0)
     spread = rng.uniform(0, 10, 300)
     members = {"a": Member(1.0), "b": Member(2.0)}
@@ -131,6 +130,7 @@ def test_by_spread_the_members_are_asked_once_and_disagreement_widens(growing):
         about=about,
         residuals=rng.normal(size=300) * spread,
         difficulty={"distance": rng.uniform(size=300), "spread": spread},
+        groups=None,
     )
     found = model.describe(frame(["CC", "CCCCCCCCCC"]))
     assert [member.asked for member in members.values()] == [1, 1]
@@ -210,3 +210,20 @@ def test_the_nearest_of_a_training_row_is_itself_where_others_have_the_same_bits
     similarity, index = domain.nearest(alloys)
     assert index.tolist() == list(range(len(alloys)))
     assert (similarity == 1).all()
+
+
+def test_the_groups_of_the_held_out_rows_go_home_with_the_model(tmp_path):
+    """Each molecule at four temperatures: its rows say nothing of each other's intervals, now and once saved."""
+    values = np.random.default_rng(0).normal(size=80)
+    rows = [(s, 10 * time, values[place] + 0.01 * time) for place, s in enumerate(REAL[:80]) for time in range(4)]
+    path = write_table(tmp_path / "t.csv", rows, "SMILES,temperature,value")
+    model = fitted(path, "mean", context="temperature")
+    assert len(model.groups) == len(model.residuals)
+    sizes = np.unique(model.groups, return_counts=True)[1]
+    assert sizes.min() >= 4
+    model.about["calibration"]["interval"] = "by distance"
+    X = pd.DataFrame({"smiles": REAL[80:120], "temperature": "20"})
+    by_rows = replace(model, groups=None).describe(X)
+    model.save(tmp_path / "m")
+    pd.testing.assert_frame_equal(load_model(tmp_path / "m").describe(X), model.describe(X))
+    assert (model.describe(X)["upper"] != by_rows["upper"]).all()
