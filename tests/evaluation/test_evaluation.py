@@ -236,7 +236,7 @@ def compared(arms, truth=TRUTH, primary="", margin=0.0, preferred="gp"):
         task="regression",
         classes=(),
         split=one_division(len(truth)),
-        preferred={(0, 0): preferred},
+        preferred={(0, 0): preferred} if preferred else {},
     )
     return compare(found, list(arms), [arm for arm in arms if arm.startswith("lm")], primary, margin)
 
@@ -318,6 +318,65 @@ def test_an_arm_that_does_not_beat_the_constant_is_not_recommended():
     poor = TRUTH + 3 * np.random.default_rng(6).normal(size=80)
     arms = {"mean": MEAN, "gp": poor, "lm-head": MEAN + 0.01 * POOR, "lm-text": GOOD}
     assert judged(arms, TRUTH).use == "lm-text"
+
+
+def near(scale, seed):
+    return TRUTH + np.random.default_rng(seed).normal(scale=scale, size=80)
+
+
+def answered(comparisons, given):
+    """Comparisons with other answers for some pairs; the values stay."""
+    found = tuple(replace(item, answer=given.get((item.arm, item.other), item.answer)) for item in comparisons.found)
+    return replace(comparisons, found=found)
+
+
+def test_to_differ_from_the_constant_is_not_to_differ_from_the_baseline():
+    """The baseline has the smaller error and is not shown to beat the constant; the language model, with a gain that is
+    small on each row, is."""
+    found = compared({"mean": MEAN, "gp": near(0.6, 24), "lm-head": 0.02 * TRUTH}, primary="lm-head")
+    assert [found.between(arm, "mean").answer for arm in ("lm-head", "gp")] == ["better", "cannot tell"]
+    assert found.between("lm-head", "gp").value > 0
+    (verdict,) = verdicts([found], ["lm-head"], Words("nm"))
+    assert verdict.use == "gp"
+    assert "By itself gp is not shown to be better than predicting the training mean; lm-head is" in verdict.sentence
+    assert "Whether better or worse than gp this test cannot tell: lm-head" in verdict.sentence
+
+
+def test_of_two_that_cannot_be_told_apart_the_one_that_beats_the_constant_is_named_if_its_error_is_smaller():
+    found = compared({"mean": MEAN, "gp": near(0.65, 22), "lm-head": 0.2 * TRUTH}, primary="lm-head")
+    assert [found.between(arm, "mean").answer for arm in ("lm-head", "gp")] == ["better", "cannot tell"]
+    assert found.between("lm-head", "gp").value < 0
+    (verdict,) = verdicts([found], ["lm-head"], Words("nm"))
+    assert verdict.use == "lm-head"
+    assert "that does not show it to be better than gp" in verdict.sentence
+
+
+@pytest.mark.parametrize("preferred", ["gp", ""])
+def test_an_arm_that_is_shown_to_be_worse_is_never_named(preferred):
+    """Not the language model that is worse than the baseline; nor, without one, than another language model."""
+    arms = {"mean": MEAN, "gp": near(0.6, 24), "lm-head": 0.02 * TRUTH, "lm-text": near(0.6, 24)}
+    lm_arms = ["lm-head"] if preferred else ["lm-head", "lm-text"]
+    found = compared({arm: arms[arm] for arm in ("mean", "gp", *lm_arms)}, primary="lm-head", preferred=preferred)
+    best = preferred or "lm-text"
+    found = answered(found, {("lm-head", best): "worse", (best, "mean"): "cannot tell", ("mean", best): "cannot tell"})
+    (verdict,) = verdicts([found], lm_arms, Words("nm"))
+    assert verdict.use == best
+    assert verdict.learned
+
+
+@pytest.mark.slow
+def test_equal_errors_seldom_make_a_verdict_that_contradicts_itself():
+    """Over tables on which neither arm is much better than the constant, no named arm is worse than the baseline, nor
+    has it a larger error where it is not shown to be better."""
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        truth = rng.normal(size=40)
+        arms = {"mean": np.zeros(40), "gp": truth + rng.normal(scale=0.7, size=40), "lm-head": 0.1 * truth}
+        found = compared(arms, truth, primary="lm-head")
+        (verdict,) = verdicts([found], ["lm-head"], Words("nm"))
+        item = found.between("lm-head", "gp")
+        assert not (verdict.use == "lm-head" and item.value > 0), (seed, verdict.sentence)
+        assert not (verdict.use == "gp" and item.answer == "better"), (seed, verdict.sentence)
 
 
 def test_without_a_baseline_the_best_arm_is_named():
