@@ -269,7 +269,7 @@ def _power(verdict: Verdict, comparisons: Comparisons, words: Words) -> str:
         return f"{said} or more."
     share = item.smallest / error
     said += f" ({share:.0%} of the {LABELS[item.metric]} of {other}) or more"
-    if share <= WANTED or {item.arm, item.other} & set(evaluation.seeds):  # more rows do not lessen what seeds add
+    if share <= WANTED or evaluation.seed_errors(item.arm, item.other):  # more rows do not lessen what seeds add
         return f"{said}."
     rows, everyone = len(set(evaluation.row_ids)), words.rows
     needed = float(f"{rows * (share / WANTED) ** 2:.2g}")

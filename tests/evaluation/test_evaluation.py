@@ -14,7 +14,7 @@ from pipeline.evaluation.comparison import compare
 from pipeline.evaluation.estimates import Estimate
 from pipeline.evaluation.evaluations import evaluate
 from pipeline.evaluation.verdict import Words, verdicts
-from pipeline.runs.training_seeds import seed_variance
+from pipeline.runs.training_seeds import SeedSpread, seed_sentence, seed_variance, with_seeds
 from pipeline.splits.splitters import Fold, Split
 
 RNG = np.random.default_rng(0)
@@ -454,6 +454,21 @@ def test_auprc_is_about_the_rarer_class():
     assert found.scores["gp"]["auprc"][0] == pytest.approx(expected)
 
 
+def test_the_recall_of_the_rarest_of_three_classes_is_of_one_class_in_all_folds():
+    """Over the table c is the rarest, in the second fold b is; c is always found and b never."""
+    folds = [["a"] * 10 + ["b"] * 6 + ["c"] * 2, ["a"] * 10 + ["b"] * 3 + ["c"] * 4]
+    truth = np.array(folds[0] + folds[1])
+    said = np.where(truth == "b", "a", truth)
+    frame = predictions(
+        {"majority": np.full(35, "a"), "gp": said}, truth, p_a=[0.4] * 35, p_b=[0.3] * 35, p_c=[0.3] * 35
+    )
+    frame["fold"] = [number for _ in range(2) for number, fold in enumerate(folds) for _ in fold]
+    found = evaluate(frame, task="classes", classes=("a", "b", "c"), split=one_division(35), preferred={})
+    assert found.scores["gp"]["recall"][0] == 1.0
+    alone = [metrics.fewest_rows(np.array(fold), ("a", "b", "c")) for fold in folds]
+    assert alone == ["c", "b"]
+
+
 @pytest.mark.parametrize("k", [2, 3])
 def test_rows_parts_of_the_auroc_have_it_as_their_mean_and_its_error(k):
     """With ties; the error is that of DeLong, which for two classes has a closed form in the parts."""
@@ -506,3 +521,27 @@ def test_the_variance_between_seeds_widens_intervals_and_lowers_certainty():
     assert wider[1] > plain[1]
     assert wider[0] >= 0.0
     assert wide.interval("lm-head", "r2") == found.interval("lm-head", "r2")
+
+
+def test_a_blend_has_its_share_of_the_variance_between_seeds():
+    """Of blend and ensemble the share of it, of blend and what it is made of the rest: another seed moves both."""
+    arms = {"mean": MEAN, "ensemble": POOR, "lm-head": GOOD, "blend": 0.7 * POOR + 0.3 * GOOD}
+    found = compared(arms, primary="lm-head", preferred="ensemble").evaluation
+    cell = {"tags": {"arm": "blend", "split": "random"}, "share": {"value": 0.3}}
+    (wide,) = with_seeds([found], [SeedSpread("random", "lm-head", (0.3, 0.4), 0.04)], [cell])
+    for pair, share in ((("lm-head", "ensemble"), 1.0), (("blend", "ensemble"), 0.3), (("lm-head", "blend"), 0.7)):
+        more = np.sqrt(max(0.0, wide.estimate(*pair).error ** 2 - found.estimate(*pair).error ** 2))
+        assert more == pytest.approx(0.2 * share), pair
+    assert wide.estimate("ensemble", "mean") == found.estimate("ensemble", "mean")
+    assert wide.interval("blend", "mae") != found.interval("blend", "mae")
+    (alike,) = with_seeds([found], [SeedSpread("random", "lm-head", (0.3, 0.4), 0.04)], [{"tags": cell["tags"]}])
+    assert alike.seed_errors("blend") == [(pytest.approx(0.1), 1)]
+
+
+def test_one_training_seed_is_said_of_the_blend_too():
+    arms = {"mean": MEAN, "ensemble": POOR, "lm-head": GOOD, "blend": 0.5 * POOR + 0.5 * GOOD}
+    found = compared(arms, primary="lm-head", preferred="ensemble").evaluation
+    assert "the intervals of lm-head on random, blend on random (" in seed_sentence([], list(arms), [found])
+    told = seed_sentence([SeedSpread("random", "lm-head", (0.3, 0.4), 0.04)], list(arms), [found])
+    assert "and in those of blend by the share of lm-head" in told
+    assert "One training seed" not in told
