@@ -94,6 +94,22 @@ def is_language_model(arm: str) -> bool:
 BLENDS = frozenset(filter(is_language_model, MEANS))  # means whose second member is a language model
 
 
+def trained_shares(arm: str, share: float | None) -> dict[str, float]:
+    """The arms that train an adapter of which an arm is made, and how much of it each makes; itself in whole if it is
+    one of them.
+
+    Parameters
+    ----------
+    share : float or None
+        Of the second member of a blend; None where all members count alike.
+    """
+    if arm not in BLENDS:
+        return {arm: 1.0} if arm in TUNED else {}
+    members = MEANS[arm]
+    weights = [1 / len(members)] * len(members) if share is None else [1 - share, share]
+    return {member: weight for member, weight in zip(members, weights, strict=True) if member in TUNED}
+
+
 def fitted_arms(arm: str) -> tuple[str, ...]:
     """The arms that are fitted for this one: itself, or the members of a mean, down to the last."""
     if arm not in MEANS:

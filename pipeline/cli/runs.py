@@ -156,8 +156,10 @@ def compare(
         grid.add_row(*row)
     console.print(grid)
     console.print(
-        "Differences are of the second to the first on the same rows, with 95 % intervals by whole groups, each for "
-        "itself: of many arms some differ by chance.",
+        "Differences are of the second to the first on the same rows, with intervals by whole groups: 95 % ones, which "
+        "are wider where several arms of a split differ, since these are corrected together (Holm). What another "
+        "training seed changes is in them where a run was trained with several on one test set, and what other "
+        "training rows change where there are folds or repeats.",
         markup=False,
     )
     for said in differences(one, two) or ["nothing in their settings"]:

@@ -13,6 +13,19 @@ LEAST = 0.25  # the share that is added where it is estimated, since the estimat
 MIN_AGAIN = 10  # rows that a division must share with others to tell what its training rows did
 
 
+def effective_tested(groups: np.ndarray, division: np.ndarray) -> float:
+    """The number of equal groups that would tell as much as the tested ones, each division counting alike.
+
+    Parameters
+    ----------
+    groups, division : ndarray of shape (m,)
+        As in `over_divisions`.
+    """
+    weight = 1 / np.bincount(division)[division]
+    mass = np.bincount(np.unique(groups.astype(str), return_inverse=True)[1], weight)
+    return round(effective_number(mass), 9)  # ten equal groups are ten
+
+
 def over_divisions(
     scores: np.ndarray, division: np.ndarray, rows: np.ndarray, groups: np.ndarray, everyone: np.ndarray
 ) -> Estimate:

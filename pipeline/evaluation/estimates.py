@@ -98,6 +98,24 @@ class Estimate:
         return Estimate(self.value - other.value, math.sqrt(sum(squares)), degrees)
 
 
+def mean_estimate(estimates: Sequence[Estimate], shared: float) -> Estimate:
+    """The mean of estimates that may rest on the same groups in part; degrees of freedom by Welch and Satterthwaite.
+
+    Parameters
+    ----------
+    shared : float
+        The variance of the mean over what it would be of independent estimates, at least 1. As many times fewer are
+        the degrees of freedom: of estimates that are one and the same, those of one of them.
+    """
+    value = float(np.mean([one.value for one in estimates]))
+    if not all(one.known for one in estimates):
+        return Estimate(value, math.nan, math.nan)
+    squares = np.array([one.error**2 for one in estimates])
+    pooled = float(np.sum(squares**2 / np.array([one.degrees for one in estimates])))
+    degrees = max(1.0, float(squares.sum()) ** 2 / pooled / shared) if pooled else math.inf
+    return Estimate(value, math.sqrt(shared * float(squares.sum())) / len(estimates), degrees)
+
+
 def effective_number(sizes: np.ndarray) -> float:
     """The number of equal groups that say as much as groups of these sizes: ``n² / sum of squared sizes``."""
     return float(sizes.sum() ** 2 / (sizes.astype(float) ** 2).sum())

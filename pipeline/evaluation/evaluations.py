@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
 from pipeline.evaluation.bootstrap import group_draws
-from pipeline.evaluation.divisions import over_divisions
+from pipeline.evaluation.class_limits import ClassLimits
+from pipeline.evaluation.divisions import effective_tested, over_divisions
 from pipeline.evaluation.estimates import (
     Estimate,
     effective_degrees,
-    effective_number,
     jackknife,
     score_interval,
 )
@@ -25,9 +25,9 @@ from pipeline.evaluation.metrics import (
     PRIMARY,
     RANGE,
     auroc_parts,
-    chance_deviation,
     class_scores,
     divide,
+    fewest_rows,
     regression_scores,
     without_opinion,
 )
@@ -58,9 +58,11 @@ class Evaluation:
     sets as they are. ``parts[arm]`` is each row's part in the primary metric of its division, of which that is the
     mean, shape (n,). ``everyone`` is the group of each row of the table, shape (rows of the table,).
     ``seeds[arm]`` is the variance that another training seed adds to the primary metric of an arm, and its degrees of
-    freedom, where the arm was trained with several. ``refits[arm]`` is its primary metric after training without each
-    of k parts of the training groups, shape (k,), where a split tests beyond an edge. ``unanswered`` counts the tested
-    rows on which an arm that writes its answers wrote none, where that is more than one in `MOST_UNANSWERED`.
+    freedom, where the arm was trained with several; ``seed_shares[arm]`` says of which of these an arm is made, and how
+    much of it each makes, where it is not one of them alone. ``refits[arm]`` is its primary metric after training
+    without each of k parts of the training groups, shape (k,), where a split tests beyond an edge. ``unanswered``
+    counts the tested rows on which an arm that writes its answers wrote none, where that is more than one in
+    `MOST_UNANSWERED`.
     """
 
     split: str
@@ -78,6 +80,7 @@ class Evaluation:
     everyone: np.ndarray
     positive: str = ""
     seeds: Mapping[str, tuple[float, int]] = field(default_factory=dict)
+    seed_shares: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     refits: Mapping[str, np.ndarray] = field(default_factory=dict)
     unanswered: Mapping[str, int] = field(default_factory=dict)
 
@@ -97,10 +100,7 @@ class Evaluation:
     @cached_property
     def effective_groups(self) -> float:
         """The number of equal groups that would tell as much as these test groups."""
-        sizes = np.bincount(self.division)
-        weight = 1 / sizes[self.division]
-        number = effective_number(np.bincount(np.unique(self.groups.astype(str), return_inverse=True)[1], weight))
-        return round(number, 9)  # ten equal groups are ten
+        return effective_tested(self.groups, self.division)
 
     @property
     def only_reference(self) -> str:
@@ -110,10 +110,19 @@ class Evaluation:
     def estimate(self, arm: str, other: str | None = None) -> Estimate:
         """The primary metric of an arm, or by how much it exceeds that of another on the same rows."""
         found = self._by_rows(arm, other)
-        for name in {arm, other} & set(self.seeds):
-            variance, degrees = self.seeds[str(name)]
-            found = found.with_more_error(math.sqrt(variance), degrees)
+        for more in self.seed_errors(arm, other):
+            found = found.with_more_error(*more)
         return found.with_more_error(*self._training(arm, other)) if self.refits else found
+
+    def seed_errors(self, arm: str, other: str | None = None) -> list[tuple[float, int]]:
+        """What other training seeds add to the error of an arm, or of its difference to another, with degrees of
+        freedom: of each arm with seeds of its own the share that it makes of the one and not of the other."""
+        found = []
+        for name, (variance, degrees) in self.seeds.items():
+            one, two = (self.seed_shares.get(of, {of: 1.0}).get(name, 0.0) if of else 0.0 for of in (arm, other))
+            if one != two:
+                found.append((abs(one - two) * math.sqrt(variance), degrees))
+        return found
 
     def _training(self, arm: str, other: str | None) -> tuple[float, float]:
         """What another draw of the training rows adds, with its degrees of freedom.
@@ -156,31 +165,19 @@ class Evaluation:
         else:
             samples = self.scores[arm][metric] - (self.scores[other][metric] if other else 0.0)
             found = Estimate.over_groups(float(samples[0]), samples[1:], self.groups)
-        if self.task == CLASSES and found.known:
-            found = replace(found, degrees=min(found.degrees, self._class_degrees))
-            if any(self._says_nothing(name) for name in (arm, other) if name):
-                found = found.at_least(self._chance)
+        if self.task == CLASSES:
+            found = self.class_limits.applied(found, *(self.parts[name] for name in (arm, other) if name))
         return found
 
-    def _says_nothing(self, arm: str) -> bool:
-        """Whether all rows have one part in the score, as with a constant or a perfect ranking: resamples of them do
-        not vary."""
-        return arm == CONTROL[self.task] or float(np.ptp(self.parts[arm])) == 0.0
-
     @cached_property
-    def _chance(self) -> float:
-        return chance_deviation(self.truth, self.groups, self.classes)
-
-    @cached_property
-    def _class_degrees(self) -> float:
-        """One less than the effective number of groups of the class that has fewest."""
-        return min(effective_degrees(self.groups[self.truth == label]) for label in set(self.truth))
+    def class_limits(self) -> ClassLimits:
+        return ClassLimits.of(self.truth, self.groups, self.classes)
 
     def interval(self, arm: str, metric: str) -> tuple[float, float]:
         """The 95 % interval of a score of an arm."""
-        degrees = self._class_degrees if metric in BY_CLASS else effective_degrees(self.groups)
+        degrees = self.class_limits.degrees if metric in BY_CLASS else effective_degrees(self.groups)
         low, high = score_interval(self.scores[arm][metric][1:], self.groups, degrees=degrees, bounds=RANGE[metric])
-        if metric != PRIMARY[self.task] or arm not in self.seeds:
+        if metric != PRIMARY[self.task] or not self.seed_errors(arm):
             return low, high
         plain = self._by_rows(arm).error
         wider = self.estimate(arm).error / plain if plain else 1.0
@@ -222,7 +219,10 @@ def evaluate(
     failed = predictions.loc[predictions["parse_failed"].astype(bool), "arm"].value_counts()
     predicted, probabilities = _predicted(predictions, wide, index, truth, task, classes, preferred)
     division = index.to_frame(index=False).groupby(["repeat", "fold"]).ngroup().to_numpy()
-    scored, parts = _scored(truth, labels, division, predicted, probabilities, task, classes, seed, positive)
+    asked = positive
+    if task == CLASSES and len(classes) > 2:  # one class for all divisions, of which each may have fewest of another
+        asked = fewest_rows(truth[np.unique(row_ids, return_index=True)[1]], classes)
+    scored, parts = _scored(truth, labels, division, predicted, probabilities, task, classes, seed, asked)
     return Evaluation(
         str(predictions["split"].iloc[0]),
         task,

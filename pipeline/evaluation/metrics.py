@@ -243,19 +243,20 @@ def class_scores(
     """All class metrics.
 
     With two classes AUPRC is that of ``positive``, or of the second in sorted order (AUROC is the same for both); with
-    more classes both are means over one class against the rest. Recall is that of ``positive``, or of the class with
-    fewest rows. The Brier score sums over classes and is halved for two, so that it is the usual one.
+    more classes both are means over one class against the rest. Recall is that of ``positive`` for any number of
+    classes; where it is not given, of the second of two, and of more of the one that has `fewest_rows` here. The Brier
+    score sums over classes and is halved for two, so that it is the usual one.
     """
     k = len(classes)
     codes = np.searchsorted(classes, truth)
     confusion = _confusion(codes, np.searchsorted(classes, predicted), k, weights)
     one_hot = np.eye(k)[codes]
-    columns = [classes.index(positive) if positive else 1] if k == 2 else list(range(k))
+    asked = classes.index(positive or (classes[1] if k == 2 else fewest_rows(truth, classes)))
+    columns = [asked] if k == 2 else list(range(k))
     with np.errstate(invalid="ignore"):
         ranking = np.mean([auroc(one_hot[:, c], probabilities[:, c], weights) for c in columns], axis=0)
         precision = np.mean([average_precision(one_hot[:, c], probabilities[:, c], weights) for c in columns], axis=0)
     squared = squared_errors(probabilities, codes)
-    asked = columns[0] if k == 2 else int(np.argmin(np.bincount(codes, minlength=k)))
     return {
         "auroc": ranking,
         "auprc": precision,
@@ -289,6 +290,11 @@ def row_errors(truth: np.ndarray, said: np.ndarray, classes: Sequence[str]) -> n
 def log_loss(truth: np.ndarray, probabilities: np.ndarray, classes: Sequence[str], weights: np.ndarray) -> np.ndarray:
     """The mean of `log_losses`."""
     return divide(weights @ log_losses(truth, probabilities, classes), weights.sum(axis=1))
+
+
+def fewest_rows(truth: np.ndarray, classes: Sequence[str]) -> str:
+    """The class with fewest rows, which may be none; the first one of equals."""
+    return min(classes, key=lambda label: int((truth == label).sum()))
 
 
 def rarer_class(truth: Sequence[str], classes: Sequence[str]) -> str:

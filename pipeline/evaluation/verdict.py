@@ -26,8 +26,9 @@ FOLDED = 1 + ASSUMED  # rows that folds take for one of a hold-out: what the tra
 class Verdict:
     """The answer for one split.
 
-    ``learned`` says whether some arm beats the constant prediction; ``use`` names the arm to
-    use (None where nothing was learned or nothing can be told); ``sentence`` says it in words.
+    ``learned`` says whether some arm beats the constant prediction; ``use`` names the arm to use (None where nothing
+    was learned or nothing can be told), never one that is shown to be worse than the preferred baseline; ``sentence``
+    says it in words.
     """
 
     split: str
@@ -73,12 +74,7 @@ def verdicts(
         control = CONTROL[evaluation.task]
         named = [item.arm for item in comparisons.found if item.family == FIRST]  # it may be a baseline
         candidates = list(dict.fromkeys([*named, *lm_arms]))
-        found = _verdict(
-            evaluation,
-            comparisons.against(candidates, REFERENCE),
-            comparisons.against([REFERENCE, *candidates], control),
-            words,
-        )
+        found = _verdict(comparisons, candidates, words)
         others = [arm for arm in baselines if arm not in (*named, control)]
         missed = [item for item in comparisons.against(others, REFERENCE) if item.answer == BETTER]
         more = _missed(missed, _called(evaluation, REFERENCE), words.units) + _power(found, comparisons, words)
@@ -86,7 +82,12 @@ def verdicts(
     return result
 
 
-def _verdict(evaluation: Evaluation, compared: list[Difference], controlled: list[Difference], words: Words) -> Verdict:
+def _verdict(comparisons: Comparisons, candidates: Sequence[str], words: Words) -> Verdict:
+    """The verdict over the preferred baseline and the ``candidates``."""
+    evaluation = comparisons.evaluation
+    compared = comparisons.against(candidates, REFERENCE)
+    controlled = comparisons.against([REFERENCE, *candidates], CONTROL[evaluation.task])
+
     def made(learned: bool, use: str | None, sentence: str) -> Verdict:
         said = f"{_where(evaluation, words)} {sentence}"
         return Verdict(evaluation.split, learned, use, said, tuple(compared), tuple(controlled))
@@ -107,13 +108,21 @@ def _verdict(evaluation: Evaluation, compared: list[Difference], controlled: lis
             None,
             f"no arm can be recommended: of the baselines, validation on the training rows prefers {constant}.",
         )
-    metric = PRIMARY[evaluation.task]
-    sign = -1 if HIGHER_IS_BETTER[metric] else 1
-    better = [item.arm for item in controlled if item.answer == BETTER]
-    learned = sorted(better, key=lambda arm: sign * evaluation.scores[arm][metric][0])
-    if not learned:
+    shown = [item.arm for item in controlled if item.answer == BETTER]
+    if not shown:
         return made(False, None, _none_learned(evaluation, controlled, constant))
-    return made(True, *_recommended(evaluation, compared, learned, constant, words))
+    learned = _learned(comparisons, [item.arm for item in controlled], shown)
+    return made(True, *_recommended(evaluation, compared, shown, learned, constant, words))
+
+
+def _learned(comparisons: Comparisons, arms: Sequence[str], shown: Sequence[str]) -> list[str]:
+    """The arms that are better than a constant, the best first: those ``shown`` to be, and those shown to be better
+    than one of them, though the comparison with the constant by itself may not show it."""
+    scores, metric = comparisons.evaluation.scores, PRIMARY[comparisons.evaluation.task]
+    pairs = {arm: [item for one in shown for item in comparisons.against([arm], one)] for arm in arms}
+    found = [arm for arm in arms if arm in shown or any(item.answer == BETTER for item in pairs[arm])]
+    sign = -1 if HIGHER_IS_BETTER[metric] else 1
+    return sorted(found, key=lambda arm: sign * scores[arm][metric][0])
 
 
 def _where(evaluation: Evaluation, words: Words) -> str:
@@ -138,9 +147,18 @@ def _none_learned(evaluation: Evaluation, controlled: Sequence[Difference], cons
 
 
 def _recommended(
-    evaluation: Evaluation, compared: list[Difference], learned: Sequence[str], constant: str, words: Words
+    evaluation: Evaluation,
+    compared: list[Difference],
+    shown: Sequence[str],
+    learned: Sequence[str],
+    constant: str,
+    words: Words,
 ) -> tuple[str, str]:
-    """The arm to use, and why; ``learned`` are those that are better than a constant, the best first."""
+    """The arm to use, and why; ``shown`` and ``learned`` as in `_learned`.
+
+    That an arm is shown to be better than a constant and the baseline is not does not show the arm to be better than
+    the baseline (Gelman and Stern 2006). Such an arm is named where its score is the better one, else the baseline is.
+    """
     units = words.units
     if REFERENCE not in evaluation.scores:
         best = learned[0]
@@ -149,7 +167,7 @@ def _recommended(
             f"{_of_classes(evaluation, best, words)} No baseline was run, so it cannot be told whether it was needed."
         )
     called = _called(evaluation, REFERENCE)
-    rest = _rest(evaluation, compared, units, called)
+    rest = _rest(evaluation, compared, learned, constant, units, called)
     found_better = [item for item in compared if item.answer == BETTER and item.arm in learned]
     winners = sorted(found_better, key=_edge, reverse=True)
     if winners:
@@ -162,16 +180,25 @@ def _recommended(
             f"{_preferred(evaluation)}, by {_amount(winner, units)}{more}."
             f"{_of_classes(evaluation, winner.arm, words)}{rest}"
         )
-    if REFERENCE not in learned:
-        return learned[0], (
-            f"use {learned[0]}: {_score(evaluation, learned[0], units)}, better than "
-            f"{constant}, which {_preferred(evaluation)}, is not shown to be."
-            f"{_of_classes(evaluation, learned[0], words)}{rest}"
+    ahead = {item.arm for item in compared if (item.value > 0) == HIGHER_IS_BETTER[item.metric]}
+    leading = [arm for arm in learned if arm in ahead]
+    if REFERENCE not in learned and leading:
+        return leading[0], (
+            f"use {leading[0]}: {_score(evaluation, leading[0], units)}, better than "
+            f"{constant}, which {_preferred(evaluation)}, is not shown to be; that does not show it to be better than "
+            f"{called}.{_of_classes(evaluation, leading[0], words)}{rest}"
+        )
+    alone = ""
+    if REFERENCE not in shown:
+        behind = [arm for arm in shown if arm not in ahead]
+        alone = (
+            f" By itself {called} is not shown to be better than {constant}; {enumerated(behind)} {_is(behind)}, but "
+            "with no better score."
         )
     use = evaluation.main_baseline
     apart = "" if evaluation.only_reference else "with the one of each division, "
     return use, (
-        f"use {_preferred(evaluation)}: {apart}{_score(evaluation, REFERENCE, units)}.{_blind(use, words)}"
+        f"use {_preferred(evaluation)}: {apart}{_score(evaluation, REFERENCE, units)}.{alone}{_blind(use, words)}"
         f"{_of_classes(evaluation, REFERENCE, words)}{rest}"
     )
 
@@ -242,7 +269,7 @@ def _power(verdict: Verdict, comparisons: Comparisons, words: Words) -> str:
         return f"{said} or more."
     share = item.smallest / error
     said += f" ({share:.0%} of the {LABELS[item.metric]} of {other}) or more"
-    if share <= WANTED or {item.arm, item.other} & set(evaluation.seeds):  # more rows do not lessen what seeds add
+    if share <= WANTED or evaluation.seed_errors(item.arm, item.other):  # more rows do not lessen what seeds add
         return f"{said}."
     rows, everyone = len(set(evaluation.row_ids)), words.rows
     needed = float(f"{rows * (share / WANTED) ** 2:.2g}")
@@ -299,9 +326,20 @@ def _edge(item: Difference) -> float:
     return item.low if HIGHER_IS_BETTER[item.metric] else -item.high
 
 
-def _rest(evaluation: Evaluation, compared: list[Difference], units: str, name: str) -> str:
+def _rest(
+    evaluation: Evaluation,
+    compared: list[Difference],
+    learned: Sequence[str],
+    constant: str,
+    units: str,
+    name: str,
+) -> str:
     """What is said of the other arms in question against the preferred baseline, which is named."""
     parts = []
+    unproven = [item for item in compared if item.answer == BETTER and item.arm not in learned]
+    if unproven:
+        listed = enumerated([f"{item.arm} by {_amount(item, units)}" for item in unproven])
+        parts.append(f" Better than {name}, but not shown to be better than {constant}: {listed}.")
     worse = [f"{item.arm} by {_amount(item, units)}" for item in compared if item.answer == WORSE]
     if worse:
         parts.append(f" Worse than {name}: {enumerated(worse)}.")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.arms.ladder import BLENDS, trained_shares
 from pipeline.evaluation.estimates import variance_of_mean
 from pipeline.evaluation.evaluations import Evaluation
 from pipeline.evaluation.metrics import LABELS, PRIMARY, without_opinion
@@ -69,8 +70,11 @@ def seed_variance(parts: Sequence[np.ndarray], groups: np.ndarray) -> float:
     return max(0.0, raw - float(np.mean(of_rows)))
 
 
-def with_seeds(evaluations: Sequence[Evaluation], found: Sequence[SeedSpread]) -> list[Evaluation]:
-    """The evaluations with what seeds add to the errors of the arms."""
+def with_seeds(
+    evaluations: Sequence[Evaluation], found: Sequence[SeedSpread], cells: Sequence[Mapping[str, Any]] = ()
+) -> list[Evaluation]:
+    """The evaluations with what seeds add to the errors of the arms; of blends, which are among the ``cells``, to as
+    much as the trained arm makes of them."""
     return [
         replace(
             evaluation,
@@ -79,13 +83,20 @@ def with_seeds(evaluations: Sequence[Evaluation], found: Sequence[SeedSpread]) -
                 for one in found
                 if one.split == evaluation.split and one.variance > 0
             },
+            seed_shares={
+                cell["tags"]["arm"]: trained_shares(cell["tags"]["arm"], (cell.get("share") or {}).get("value"))
+                for cell in cells
+                if cell["tags"]["arm"] in BLENDS and cell["tags"]["split"] == evaluation.split
+            },
         )
         for evaluation in evaluations
     ]
 
 
-def seed_sentence(found: Sequence[SeedSpread], tuned: Sequence[str], evaluations: Sequence[Evaluation]) -> str:
-    """What the seeds show, and where one seed leaves it open."""
+def seed_sentence(found: Sequence[SeedSpread], arms: Sequence[str], evaluations: Sequence[Evaluation]) -> str:
+    """What the seeds show, and where one seed leaves it open, of those of the ``arms`` that train an adapter or blend
+    one that does."""
+    trained = {arm: set(trained_shares(arm, None)) for arm in arms}
     said = []
     for one in found:
         metric = LABELS[PRIMARY[evaluations[0].task]]
@@ -96,13 +107,16 @@ def seed_sentence(found: Sequence[SeedSpread], tuned: Sequence[str], evaluations
             if one.variance > 0
             else "which differ by no more than the rows explain, and that is in its intervals already"
         )
+        blends = [arm for arm in arms if arm in BLENDS and one.arm in trained[arm]]
+        if one.variance > 0 and blends:
+            more += f", and in those of {', '.join(blends)} by the share of {one.arm}"
         said.append(f"On {one.split} {one.arm} was trained with {len(one.scores)} seeds: {metric} {listed}, {more}.")
     known = {(one.split, one.arm) for one in found}
     open_ = [
         f"{arm} on {evaluation.split}"
         for evaluation in evaluations
-        for arm in tuned
-        if evaluation.divisions == 1 and (evaluation.split, arm) not in known
+        for arm in arms
+        if evaluation.divisions == 1 and any((evaluation.split, name) not in known for name in trained[arm])
     ]
     if open_:
         said.append(

@@ -32,6 +32,7 @@ from pipeline.tables.targets import CLASSES
 
 _ROLES = {"train": "train", "test": "test", "valid": "train", "validation": "train", "val": "train"}
 MOST_FOLDS = 20
+ROWS_COUNT = "test rows count one by one, apart from variants of a molecule"
 SEEDS_TRIED = 10  # before it is said that a seed makes no difference
 
 
@@ -286,6 +287,11 @@ def _from_column(table: Table, name: str) -> Split:
             groups = column_groups(table, component)
             notes.append(f"no tested {component} is trained on, so rows that share one count as a group")
             break
+    else:
+        notes.append(
+            f"{ROWS_COUNT}; where they come from sources, such as laboratories, group:COLUMN with the column of these "
+            "counts each as one"
+        )
     labels = dict(zip(ids, groups, strict=True))
     fold = Fold(0, 0, tuple(ids[~test]), tuple(ids[test]))
     return _without_straddlers(table, Split(name, (fold,), labels, f"column {column!r}", tuple(notes)))
@@ -309,7 +315,11 @@ def _from_folds(table: Table, name: str) -> Split:
     made = [replace(folds[found.index(asked)], fold=0)] if asked else folds
     groups = dict(zip(ids, twin_groups(table), strict=True))
     said = f"{asked!r} of column {column!r} held out" if asked else f"{len(folds)} folds of column {column!r}"
-    return _without_straddlers(table, Split(name, tuple(made), groups, said))
+    counted = (
+        f"{ROWS_COUNT}, not by {column!r}; where its values are sources, such as laboratories, group:{column} --folds "
+        f"{len(found)} counts each as one"
+    )
+    return _without_straddlers(table, Split(name, tuple(made), groups, said, (counted,)))
 
 
 def _from_file(table: Table, path: str) -> list[Split]:

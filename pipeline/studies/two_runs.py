@@ -5,23 +5,27 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from pipeline.arms.ladder import trained_shares
 from pipeline.errors import InputError
 from pipeline.evaluation.bootstrap import MIN_GROUPS
-from pipeline.evaluation.divisions import over_divisions
-from pipeline.evaluation.estimates import Estimate, effective_degrees, effective_number, variance_of_mean
+from pipeline.evaluation.class_limits import ClassLimits
+from pipeline.evaluation.comparison import BETTER, CANNOT_TELL, WORSE
+from pipeline.evaluation.divisions import effective_tested, over_divisions
+from pipeline.evaluation.estimates import LEVEL, Estimate, effective_degrees, holm, variance_of_mean
 from pipeline.evaluation.evaluations import exact_rows
 from pipeline.evaluation.metrics import HIGHER_IS_BETTER, LABELS, PRIMARY, auroc_parts, without_opinion
 from pipeline.evaluation.numbers import number
 from pipeline.tables.targets import CLASSES
 
 DIVIDED = ["repeat", "fold", "row_id"]
+ALIKE = "not shown to differ"
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,12 @@ class Finished:
 
 @dataclass(frozen=True)
 class Pair:
-    """One arm on one split in both runs: its score in each, and the second minus the first."""
+    """One arm on one split in both runs: its score in each, and the second minus the first.
+
+    ``apart`` is that difference with its error, and ``low`` and ``high`` the interval at the level that belongs to its
+    correction, which excludes zero just where the second is called better or worse. ``same`` says that the predictions
+    make no difference in any row: there is then nothing to test.
+    """
 
     split: str
     arm: str
@@ -59,16 +68,20 @@ class Pair:
     groups: int
     first: float
     second: float
-    low: float
-    high: float
-    answer: str
+    apart: Estimate
+    same: bool
+    told: bool
+    low: float = math.nan
+    high: float = math.nan
+    answer: str = ""
 
 
 def compare_runs(first: Finished, second: Finished) -> list[Pair]:
     """Every arm that both runs have, on every split that both have, on the rows that both tested.
 
     Where both divided the rows alike, division by division; else each row counts once, with its mean over the divisions
-    that tested it.
+    that tested it. The arms of a split that differ at all are corrected together (Holm). What another training seed
+    adds is in the error where a run was trained with several.
 
     Raises
     ------
@@ -90,13 +103,26 @@ def compare_runs(first: Finished, second: Finished) -> list[Pair]:
         joined = parts[0].merge(parts[1], on=keys, suffixes=("_1", "_2"))
         joined = joined[joined["truth_1"] == joined["truth_2"]]
         if not joined.empty:
-            pairs.append(_pair(split, arm, joined, keys, first, task))
+            seeds = [one for run in (first, second) for one in _seeds(run, split, arm)]
+            pairs.append(_pair(split, arm, joined, keys, first, task, seeds))
     if not pairs:
         raise InputError(
             f"{first.folder} and {second.folder} tested no row with the same measured value by the same arm on the "
             "same split: there is nothing to compare"
         )
-    return pairs
+    return [pair for split in dict.fromkeys(one.split for one in pairs) for pair in _answered(pairs, split, task)]
+
+
+def _seeds(run: Finished, split: str, arm: str) -> list[tuple[float, int]]:
+    """The variance that another training seed adds to the score of an arm, and its degrees of freedom; none where it is
+    not known."""
+    shares = (one.get("share") for one in run.info.get("cells", ()) if (one["split"], one["arm"]) == (split, arm))
+    made_of = trained_shares(arm, (next(shares, None) or {}).get("value"))
+    return [
+        (made_of[one["arm"]] ** 2 * one["variance"], len(one["scores"]) - 1)
+        for one in run.info.get("training_seeds", ())
+        if one["split"] == split and one["variance"] > 0 and one["arm"] in made_of
+    ]
 
 
 def _part(run: Finished, split: str, arm: str) -> pd.DataFrame:
@@ -116,7 +142,15 @@ def _divided_alike(first: Finished, second: Finished, split: str) -> bool:
     return one == two
 
 
-def _pair(split: str, arm: str, joined: pd.DataFrame, keys: list[str], first: Finished, task: str) -> Pair:
+def _pair(
+    split: str,
+    arm: str,
+    joined: pd.DataFrame,
+    keys: list[str],
+    first: Finished,
+    task: str,
+    seeds: list[tuple[float, int]],
+) -> Pair:
     groups_of = first.splits[first.splits["split"] == split].drop_duplicates("row_id").set_index("row_id")["group"]
     scores = [_scores(joined, suffix, keys, task) for suffix in ("_1", "_2")]
     if keys != DIVIDED:  # each row once
@@ -132,19 +166,22 @@ def _pair(split: str, arm: str, joined: pd.DataFrame, keys: list[str], first: Fi
     else:
         error = math.sqrt(variance_of_mean(apart, groups)) if len(set(groups)) > 1 else math.nan
         found = Estimate(float(apart.mean()), error, effective_degrees(groups))
-    low, high = found.interval()
-    sizes = np.unique(groups, return_counts=True)[1]
-    told = found.known and effective_number(sizes) >= MIN_GROUPS
+    same = not apart.any()
+    if task == CLASSES and not same:
+        truth = joined["truth_1"].to_numpy().astype(str)
+        found = ClassLimits.of(truth, groups, sorted(set(truth))).applied(found, *scores)
+    for variance, degrees in [] if same else seeds:
+        found = found.with_more_error(math.sqrt(variance), degrees)
     return Pair(
         split,
         arm,
         joined["row_id"].nunique(),
-        len(sizes),
+        len(set(groups)),
         _mean(scores[0], division),
         _mean(scores[1], division),
-        low,
-        high,
-        _answer(low, high, task) if told else "cannot tell",
+        found,
+        same,
+        found.known and effective_tested(groups, division) >= MIN_GROUPS,
     )
 
 
@@ -169,10 +206,19 @@ def _mean(scores: np.ndarray, division: np.ndarray) -> float:
     return float(pd.Series(scores).groupby(division).mean().mean())
 
 
-def _answer(low: float, high: float, task: str) -> str:
-    if low <= 0 <= high:
-        return "not shown to differ"
-    return "better" if (low > 0) == HIGHER_IS_BETTER[PRIMARY[task]] else "worse"
+def _answered(pairs: list[Pair], split: str, task: str) -> list[Pair]:
+    """The pairs of a split with what they say; those that differ in some row are corrected together."""
+    found = [pair for pair in pairs if pair.split == split]
+    tested = [place for place, pair in enumerate(found) if not pair.same]
+    adjusted = dict(zip(tested, holm([found[place].apart.p_difference() for place in tested]), strict=True))
+    said = []
+    for place, pair in enumerate(found):
+        p, level = adjusted.get(place, (1.0, LEVEL))
+        low, high = pair.apart.interval(level)
+        better = (pair.apart.value > 0) == HIGHER_IS_BETTER[PRIMARY[task]]
+        answer = (BETTER if better else WORSE) if p < 1 - LEVEL else ALIKE
+        said.append(replace(pair, low=low, high=high, answer=answer if pair.told else CANNOT_TELL))
+    return said
 
 
 def differences(first: Finished, second: Finished) -> list[str]:

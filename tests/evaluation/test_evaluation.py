@@ -14,7 +14,7 @@ from pipeline.evaluation.comparison import compare
 from pipeline.evaluation.estimates import Estimate
 from pipeline.evaluation.evaluations import evaluate
 from pipeline.evaluation.verdict import Words, verdicts
-from pipeline.runs.training_seeds import seed_variance
+from pipeline.runs.training_seeds import SeedSpread, seed_sentence, seed_variance, with_seeds
 from pipeline.splits.splitters import Fold, Split
 
 RNG = np.random.default_rng(0)
@@ -236,7 +236,7 @@ def compared(arms, truth=TRUTH, primary="", margin=0.0, preferred="gp"):
         task="regression",
         classes=(),
         split=one_division(len(truth)),
-        preferred={(0, 0): preferred},
+        preferred={(0, 0): preferred} if preferred else {},
     )
     return compare(found, list(arms), [arm for arm in arms if arm.startswith("lm")], primary, margin)
 
@@ -320,6 +320,65 @@ def test_an_arm_that_does_not_beat_the_constant_is_not_recommended():
     assert judged(arms, TRUTH).use == "lm-text"
 
 
+def near(scale, seed):
+    return TRUTH + np.random.default_rng(seed).normal(scale=scale, size=80)
+
+
+def answered(comparisons, given):
+    """Comparisons with other answers for some pairs; the values stay."""
+    found = tuple(replace(item, answer=given.get((item.arm, item.other), item.answer)) for item in comparisons.found)
+    return replace(comparisons, found=found)
+
+
+def test_to_differ_from_the_constant_is_not_to_differ_from_the_baseline():
+    """The baseline has the smaller error and is not shown to beat the constant; the language model, with a gain that is
+    small on each row, is."""
+    found = compared({"mean": MEAN, "gp": near(0.6, 24), "lm-head": 0.02 * TRUTH}, primary="lm-head")
+    assert [found.between(arm, "mean").answer for arm in ("lm-head", "gp")] == ["better", "cannot tell"]
+    assert found.between("lm-head", "gp").value > 0
+    (verdict,) = verdicts([found], ["lm-head"], Words("nm"))
+    assert verdict.use == "gp"
+    assert "By itself gp is not shown to be better than predicting the training mean; lm-head is" in verdict.sentence
+    assert "Whether better or worse than gp this test cannot tell: lm-head" in verdict.sentence
+
+
+def test_of_two_that_cannot_be_told_apart_the_one_that_beats_the_constant_is_named_if_its_error_is_smaller():
+    found = compared({"mean": MEAN, "gp": near(0.65, 22), "lm-head": 0.2 * TRUTH}, primary="lm-head")
+    assert [found.between(arm, "mean").answer for arm in ("lm-head", "gp")] == ["better", "cannot tell"]
+    assert found.between("lm-head", "gp").value < 0
+    (verdict,) = verdicts([found], ["lm-head"], Words("nm"))
+    assert verdict.use == "lm-head"
+    assert "that does not show it to be better than gp" in verdict.sentence
+
+
+@pytest.mark.parametrize("preferred", ["gp", ""])
+def test_an_arm_that_is_shown_to_be_worse_is_never_named(preferred):
+    """Not the language model that is worse than the baseline; nor, without one, than another language model."""
+    arms = {"mean": MEAN, "gp": near(0.6, 24), "lm-head": 0.02 * TRUTH, "lm-text": near(0.6, 24)}
+    lm_arms = ["lm-head"] if preferred else ["lm-head", "lm-text"]
+    found = compared({arm: arms[arm] for arm in ("mean", "gp", *lm_arms)}, primary="lm-head", preferred=preferred)
+    best = preferred or "lm-text"
+    found = answered(found, {("lm-head", best): "worse", (best, "mean"): "cannot tell", ("mean", best): "cannot tell"})
+    (verdict,) = verdicts([found], lm_arms, Words("nm"))
+    assert verdict.use == best
+    assert verdict.learned
+
+
+@pytest.mark.slow
+def test_equal_errors_seldom_make_a_verdict_that_contradicts_itself():
+    """Over tables on which neither arm is much better than the constant, no named arm is worse than the baseline, nor
+    has it a larger error where it is not shown to be better."""
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        truth = rng.normal(size=40)
+        arms = {"mean": np.zeros(40), "gp": truth + rng.normal(scale=0.7, size=40), "lm-head": 0.1 * truth}
+        found = compared(arms, truth, primary="lm-head")
+        (verdict,) = verdicts([found], ["lm-head"], Words("nm"))
+        item = found.between("lm-head", "gp")
+        assert not (verdict.use == "lm-head" and item.value > 0), (seed, verdict.sentence)
+        assert not (verdict.use == "gp" and item.answer == "better"), (seed, verdict.sentence)
+
+
 def test_without_a_baseline_the_best_arm_is_named():
     found = evaluate(
         predictions({"mean": MEAN, "lm-text": POOR, "lm-head": GOOD}, TRUTH),
@@ -395,6 +454,21 @@ def test_auprc_is_about_the_rarer_class():
     assert found.scores["gp"]["auprc"][0] == pytest.approx(expected)
 
 
+def test_the_recall_of_the_rarest_of_three_classes_is_of_one_class_in_all_folds():
+    """Over the table c is the rarest, in the second fold b is; c is always found and b never."""
+    folds = [["a"] * 10 + ["b"] * 6 + ["c"] * 2, ["a"] * 10 + ["b"] * 3 + ["c"] * 4]
+    truth = np.array(folds[0] + folds[1])
+    said = np.where(truth == "b", "a", truth)
+    frame = predictions(
+        {"majority": np.full(35, "a"), "gp": said}, truth, p_a=[0.4] * 35, p_b=[0.3] * 35, p_c=[0.3] * 35
+    )
+    frame["fold"] = [number for _ in range(2) for number, fold in enumerate(folds) for _ in fold]
+    found = evaluate(frame, task="classes", classes=("a", "b", "c"), split=one_division(35), preferred={})
+    assert found.scores["gp"]["recall"][0] == 1.0
+    alone = [metrics.fewest_rows(np.array(fold), ("a", "b", "c")) for fold in folds]
+    assert alone == ["c", "b"]
+
+
 @pytest.mark.parametrize("k", [2, 3])
 def test_rows_parts_of_the_auroc_have_it_as_their_mean_and_its_error(k):
     """With ties; the error is that of DeLong, which for two classes has a closed form in the parts."""
@@ -447,3 +521,27 @@ def test_the_variance_between_seeds_widens_intervals_and_lowers_certainty():
     assert wider[1] > plain[1]
     assert wider[0] >= 0.0
     assert wide.interval("lm-head", "r2") == found.interval("lm-head", "r2")
+
+
+def test_a_blend_has_its_share_of_the_variance_between_seeds():
+    """Of blend and ensemble the share of it, of blend and what it is made of the rest: another seed moves both."""
+    arms = {"mean": MEAN, "ensemble": POOR, "lm-head": GOOD, "blend": 0.7 * POOR + 0.3 * GOOD}
+    found = compared(arms, primary="lm-head", preferred="ensemble").evaluation
+    cell = {"tags": {"arm": "blend", "split": "random"}, "share": {"value": 0.3}}
+    (wide,) = with_seeds([found], [SeedSpread("random", "lm-head", (0.3, 0.4), 0.04)], [cell])
+    for pair, share in ((("lm-head", "ensemble"), 1.0), (("blend", "ensemble"), 0.3), (("lm-head", "blend"), 0.7)):
+        more = np.sqrt(max(0.0, wide.estimate(*pair).error ** 2 - found.estimate(*pair).error ** 2))
+        assert more == pytest.approx(0.2 * share), pair
+    assert wide.estimate("ensemble", "mean") == found.estimate("ensemble", "mean")
+    assert wide.interval("blend", "mae") != found.interval("blend", "mae")
+    (alike,) = with_seeds([found], [SeedSpread("random", "lm-head", (0.3, 0.4), 0.04)], [{"tags": cell["tags"]}])
+    assert alike.seed_errors("blend") == [(pytest.approx(0.1), 1)]
+
+
+def test_one_training_seed_is_said_of_the_blend_too():
+    arms = {"mean": MEAN, "ensemble": POOR, "lm-head": GOOD, "blend": 0.5 * POOR + 0.5 * GOOD}
+    found = compared(arms, primary="lm-head", preferred="ensemble").evaluation
+    assert "the intervals of lm-head on random, blend on random (" in seed_sentence([], list(arms), [found])
+    told = seed_sentence([SeedSpread("random", "lm-head", (0.3, 0.4), 0.04)], list(arms), [found])
+    assert "and in those of blend by the share of lm-head" in told
+    assert "One training seed" not in told

@@ -6,15 +6,23 @@ level is that of both together.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.evaluation import evaluations
+from pipeline.evaluation import over_targets as over_targets_module
+from pipeline.evaluation.bootstrap import group_draws
 from pipeline.evaluation.comparison import BETTER, CANNOT_TELL, EQUIVALENT, WORSE, compare
 from pipeline.evaluation.divisions import over_divisions
 from pipeline.evaluation.estimates import Estimate, effective_degrees, holm, jackknife
-from pipeline.evaluation.evaluations import evaluate
+from pipeline.evaluation.evaluations import REFERENCE, evaluate
+from pipeline.evaluation.over_targets import over_targets
 from pipeline.splits.splitters import Fold, Split
+from pipeline.studies.two_runs import Finished, compare_runs
+from pipeline.tables.targets import CLASSES
 from scripts.power import (
     EDGES,
     LEARNERS,
@@ -28,6 +36,7 @@ from scripts.power import (
 
 SIMULATIONS = 400
 MOST_CLAIMS = 29
+FEWER, MOST_OF_FEWER = 150, 13  # likewise
 
 
 def singles(rng):
@@ -212,6 +221,77 @@ def test_a_planted_difference_over_repeated_folds(make, blur):
     found = divided_answers(make, 5, 2, blur=blur)
     assert found[WORSE] >= 0.85 * SIMULATIONS, found
     assert found[BETTER] == 0
+
+
+# -- few positives: two runs, and several targets --
+
+
+def few_positives(rng, positives, arms, n=100):
+    """Predictions of arms that rank equally well, the first rows being the positives; the control ranks nothing."""
+    truth = np.where(np.arange(n) < positives, "1", "0")
+    parts = []
+    for arm in ("majority", *arms):
+        chance = np.full(n, 0.1) if arm == "majority" else 1 / (1 + np.exp(-rng.normal(size=n) - (truth == "1")))
+        part = pd.DataFrame({"row_id": [f"r{i:03d}" for i in range(n)], "truth": truth, "p_0": 1 - chance})
+        columns = {"split": "random", "repeat": 0, "fold": 0, "arm": arm, "prediction": "0", "parse_failed": False}
+        parts.append(part.assign(p_1=chance, **columns))
+    return pd.concat(parts, ignore_index=True)
+
+
+def finished(frame):
+    """A run as far as `compare_runs` reads it: every row is a group."""
+    info = {"task": CLASSES, "settings": {}, "versions": {}}
+    splits = frame[["split", "repeat", "fold", "row_id"]].drop_duplicates().assign(role="test")
+    return Finished(Path("run"), info, frame, splits.assign(group=splits["row_id"]))
+
+
+def runs_called_different(rng, positives, arms=("knn",)):
+    """Whether some arm of two runs that are equally good is called better or worse."""
+    pairs = compare_runs(*(finished(few_positives(rng, positives, arms)) for _ in range(2)))
+    return any(pair.answer in (BETTER, WORSE) for pair in pairs)
+
+
+@pytest.mark.parametrize(
+    ("positives", "arms"),
+    [
+        (3, ("knn",)),
+        *(pytest.param(count, ("knn",), marks=SLOW) for count in (2, 5, 8)),
+        pytest.param(20, ("knn", "ridge", "gp", "ensemble"), marks=SLOW),
+    ],
+)
+def test_equal_runs_with_few_positives(positives, arms):
+    """With as many degrees of freedom as there are rows two runs with three positives differ in a sixth of the cases;
+    and of four arms some differ in a sixth where each is tested for itself."""
+    claims = sum(runs_called_different(np.random.default_rng(seed), positives, arms) for seed in range(FEWER))
+    assert claims <= MOST_OF_FEWER, claims
+
+
+def targets_called_different(rng, positives, targets):
+    """Whether the mean over targets of one arm is shown to differ from that of the preferred one that is as good."""
+    ids = [f"r{i:03d}" for i in range(100)]
+    split = Split("random", (Fold(0, 0, (), tuple(ids)),), dict(zip(ids, ids, strict=True)), "")
+    found = {
+        f"t{number}": evaluate(
+            few_positives(rng, positives, ("knn", "lm-head")),
+            task=CLASSES,
+            classes=("0", "1"),
+            split=split,
+            preferred={(0, 0): "knn"},
+            positive="1",
+        )
+        for number in range(targets)
+    }
+    rows, _ = over_targets(found).difference("lm-head", REFERENCE)
+    return rows.p_difference() < 0.05
+
+
+@pytest.mark.slow
+def test_equal_arms_over_two_targets_with_three_positives_each(monkeypatch):
+    """By the groups of all rows they are called different in a fifth of the cases."""
+    for module in (evaluations, over_targets_module):  # resamples make nine tenths of the time
+        monkeypatch.setattr(module, "group_draws", lambda groups, seed, *_: group_draws(groups, seed, 200))
+    claims = sum(targets_called_different(np.random.default_rng(seed), 3, 2) for seed in range(FEWER))
+    assert claims <= MOST_OF_FEWER, claims
 
 
 # -- by hand --

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from pipeline.evaluation.evaluations import REFERENCE, evaluate
 from pipeline.evaluation.over_targets import over_targets
 from pipeline.splits.splitters import Fold, Split
-from pipeline.tables.targets import CLASSES
+from pipeline.tables.targets import CLASSES, REGRESSION
 
 
 def evaluation_of(seed, strengths, rows=range(300), task=CLASSES, split="random"):
@@ -80,6 +82,38 @@ def test_targets_that_are_one_and_the_same_narrow_nothing():
     four = over_targets({"a": one, "b": one, "c": one, "d": one}).mean("good", "auroc")
     assert four[1].error == pytest.approx(twice.error)
     assert four[2].error == pytest.approx(0.0, abs=1e-12)  # other targets like these would be the same again
+
+
+def test_what_the_verdict_on_a_target_allows_for_is_in_the_mean_too():
+    """The variance between training seeds, the training rows, and the groups of the rarest class."""
+    found = {name: evaluation_of(seed, {"ridge": 1.0, "lm-head": 1.0}) for seed, name in enumerate("ab")}
+    plain, _ = over_targets(found).difference("lm-head", "ridge")
+    assert plain.degrees < min(len(set(one.groups[one.truth == "1"])) for one in found.values()) * 2
+    seeded = {name: replace(one, seeds={"lm-head": (0.01, 1)}) for name, one in found.items()}
+    wider, _ = over_targets(seeded).difference("lm-head", "ridge")
+    assert wider.error**2 - plain.error**2 >= 2 * 0.01 / 4
+    assert over_targets(seeded).difference("ridge", REFERENCE)[0].error == 0.0
+    refits = {"ridge": np.zeros(5), "majority": np.zeros(5), "lm-head": np.arange(5) / 20}
+    drawn = {name: replace(one, refits=refits) for name, one in found.items()}
+    assert over_targets(drawn).difference("lm-head", "ridge")[0].error > plain.error
+    alone = _evaluation(0, 1.0)
+    one_positive = replace(alone, truth=np.where(alone.groups == alone.groups[0], "1", "0"))
+    assert not over_targets({"a": alone, "b": one_positive}).difference("good", "majority")[0].known
+
+
+def test_a_mean_over_targets_of_numbers_does_not_hang_on_their_units():
+    found = {
+        name: evaluation_of(seed, {"ridge": 1.0, "lm-head": 0.7}, task=REGRESSION) for seed, name in enumerate("ab")
+    }
+    one = over_targets(found).difference("lm-head", "ridge")[0]
+    expected = np.mean(
+        [of.scores["lm-head"]["relative_mae"][0] - of.scores["ridge"]["relative_mae"][0] for of in found.values()]
+    )
+    assert one.value == pytest.approx(expected)
+    known = {name: replace(of, seeds={"lm-head": (0.01, 1)}) for name, of in found.items()}
+    unit = [of.scores["mean"]["mae"][0] for of in found.values()]
+    more = over_targets(known).difference("lm-head", "ridge")[0].error ** 2 - one.error**2
+    assert more == pytest.approx(sum(0.01 / error**2 for error in unit) / 4, rel=0.3)
 
 
 def test_two_targets_have_no_interval_over_targets():

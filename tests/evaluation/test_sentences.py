@@ -13,7 +13,7 @@ from pipeline.evaluation.comparison import Comparisons, compare
 from pipeline.evaluation.evaluations import evaluate
 from pipeline.splits.splitters import Fold, Split
 from tests.branches import Branches
-from tests.evaluation.test_evaluation import class_evaluation, one_division, predictions
+from tests.evaluation.test_evaluation import answered, class_evaluation, one_division, predictions
 
 N = 80
 RNG = np.random.default_rng(1)
@@ -120,7 +120,17 @@ SPLITS: dict[str, Comparisons] = {
     "no baseline": split_of("random", {"mean": MEAN, "lm-text": POOR, "lm-head": GOOD}, preferred=""),
     "a poor baseline": split_of("random", {"mean": MEAN, "gp": MEAN + 0.01 * BAD, "lm-head": GOOD - 1.1 * TRUTH}),
     "better than the constant, as the baseline is not": split_of(
-        "random", {"mean": MEAN, "gp": near(0.75, 12), "lm-head": 0.1 * TRUTH}
+        "random", {"mean": MEAN, "gp": near(0.65, 22), "lm-head": 0.2 * TRUTH}
+    ),
+    "the baseline has the smaller error, and alone is not shown to beat the constant": split_of(
+        "random", {"mean": MEAN, "gp": near(0.6, 24), "lm-head": 0.02 * TRUTH}
+    ),
+    "the baseline beats one that beats the constant, and not another": answered(
+        split_of("random", {"mean": MEAN, "gp": near(0.6, 24), "lm-head": 0.02 * TRUTH, "lm-text": GOOD}),
+        {("lm-head", "gp"): "worse", ("lm-text", "gp"): "cannot tell"},
+    ),
+    "better than the baseline, not than the constant": split_of(
+        "random", {"mean": MEAN, "gp": near(3.0, 6), "lm-head": LITTLE - 0.05, "lm-text": GOOD}
     ),
     "an edge": split_of("size", {"mean": MEAN, "gp": FAIR, "lm-head": near(0.5, 9)}),
     "validation missed one": split_of("random", {"mean": MEAN, "ridge": GOOD, "gp": POOR}),

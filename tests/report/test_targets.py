@@ -67,6 +67,8 @@ def said():
     found["no baseline"] = module.overview([done(str(number), [one], "lm-head") for number, one in enumerate(bare)])
     same = [evaluation_of(seed, {"ridge": 2.0}, range(3), "regression") for seed in range(2)]
     found["one group"] = module.overview([done(str(number), [one], "ridge") for number, one in enumerate(same)])
+    few = [evaluation_of(seed, {"ridge": 0.3, "lm-head": 3.0}, range(27)) for seed in range(2)]  # nine groups
+    found["nine groups"] = module.overview([done(str(number), [one], None) for number, one in enumerate(few)])
     both = [evaluation_of(0, {"ridge": 2.0}), evaluation_of(0, {"ridge": 2.0}, task="regression")]
     found["nothing in common"] = module.overview([done(one.task, [one], "ridge") for one in both])
     found["the constant alone"] = module.overview([done(str(number), [one], None) for number, one in enumerate(alone)])
@@ -87,6 +89,7 @@ def test_sentences_are_true_of_what_was_made(said):
     assert "No arm can be recommended on 4 of 4 targets" in found["nothing is told"]
     assert "other targets could turn it round" in found["other targets could turn it round"]
     assert "over targets" not in found["two targets"]
+    assert "which so few groups cannot tell" in found["nine groups"]
     assert "MAE / MAE of the mean" in found["numbers"]
     assert found["one of each"] == "No arm can be recommended on 1 of 2 targets: regression 0 (random)."
     for name, text in found.items():

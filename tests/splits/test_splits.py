@@ -161,6 +161,18 @@ def test_a_file_with_several_splits_gives_all_of_them(tmp_path, photoswitch):
     assert [set(one.folds[0].test) for one in again] == [set(one.folds[0].test) for one in made]
 
 
+@pytest.mark.parametrize("name", ["fold:lab", "fold:lab=lab2"])
+def test_folds_of_a_column_say_that_rows_count_one_by_one(tmp_path, name):
+    """The same laboratories are few groups as ``group:``, and as many as there are molecules as ``fold:``."""
+    rows = [(s, i, f"lab{i % 4}") for i, s in enumerate(SMILES)]
+    path = write_table(tmp_path / "t.csv", rows, "SMILES,value,lab")
+    table = build_table(read_table(str(path)), smiles="SMILES", target="value", keep=["lab"])
+    (said,) = (note for note in split(table, name).notes if "one by one" in note)
+    assert "not by 'lab'" in said
+    assert "group:lab --folds 4 counts each as one" in said
+    assert len(set(split(table, name).groups.values())) > 4 == len(set(split(table, "group:lab", 4).groups.values()))
+
+
 @pytest.mark.parametrize(
     ("column", "value", "words"),
     [("role", "neither", "line 2"), ("fold", "x", "line 2: fold"), ("row_id", "nobody", "not in the table")],
@@ -178,6 +190,7 @@ def test_columns_can_be_the_split_or_the_group(tmp_path):
     path = write_table(tmp_path / "t.csv", rows, "SMILES,value,role,lab")
     table = build_table(read_table(str(path)), smiles="SMILES", target="value", keep=["role", "lab"])
     assert len(split(table, "column:role").folds[0].test) == sum(i % 5 == 0 for i in range(len(SMILES)))
+    assert any("test rows count one by one" in note for note in split(table, "column:role").notes)
     fold = split(table, "group:lab").folds[0]
     labs = table.cells["lab"]
     assert not set(labs.loc[list(fold.train)]) & set(labs.loc[list(fold.test)])
@@ -289,6 +302,7 @@ def test_a_published_division_counts_what_it_holds_out():
 
     table = load_table(make_config("buchwald_hartwig", {"split": ["column:test1"]}), Reporter())
     made = split(table, "column:test1")
+    assert not any("one by one" in note for note in made.notes)
     (fold,) = made.folds
     assert len(fold.train) + len(fold.test) == 3955
     assert len({made.groups[row_id] for row_id in fold.test}) == 5

@@ -189,7 +189,7 @@ def found_in(context: Context, contents: Sequence[Mapping[str, Any]]) -> Finding
         for split in context.splits
     ]
     seed_spreads = spreads(context, fits, evaluations)
-    evaluations = with_seeds(evaluations, seed_spreads)
+    evaluations = with_seeds(evaluations, seed_spreads, cells)
     margins = {evaluation.split: practical_margin(context, evaluation) for evaluation in evaluations}
     compared, given = _compared(context, evaluations, margins)
     certainty = assess(context, contents, evaluations)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.arms.ladder import TUNED, is_language_model
+from pipeline.arms.ladder import is_language_model
 from pipeline.evaluation.bootstrap import MIN_GROUPS
 from pipeline.evaluation.comparison import FIRST, drop
 from pipeline.evaluation.evaluations import REFERENCE, Evaluation
@@ -61,7 +61,7 @@ def _of_intervals(found: Findings) -> str:
             f"Scores on {', '.join(divided)} are means over the divisions, and their brackets reflect the sampling of "
             f"test rows alone, those of differences the sampling of test groups and of training rows{seeds}."
         )
-    said.append(seed_sentence(found.seed_spreads, [arm for arm in found.context.arms if arm in TUNED], evaluations))
+    said.append(seed_sentence(found.seed_spreads, found.context.arms, evaluations))
     return " ".join(filter(None, said))
 
 

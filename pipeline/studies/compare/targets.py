@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.arms.ladder import is_language_model
-from pipeline.evaluation.estimates import Estimate
+from pipeline.evaluation.estimates import LEVEL, Estimate, holm
 from pipeline.evaluation.evaluations import CONTROL, REFERENCE, Evaluation
 from pipeline.evaluation.metrics import HIGHER_IS_BETTER, LABELS, PRIMARY, RANGE
 from pipeline.evaluation.numbers import number, signed
@@ -140,14 +140,21 @@ def _sentences(found: OverTargets, targets: Sequence[Target]) -> list[str]:
         f"{_mean(found, best, metric)}{more}.{_recommended(found, targets)}"
     ]
     language_models = [arm for arm in arms if is_language_model(arm)]
-    if REFERENCE in found.arms:
-        for arm in language_models:
-            value, molecules, over = found.mean(arm, metric, REFERENCE)
-            better = _answer(molecules, over, HIGHER_IS_BETTER[metric])
-            said.append(
-                f"{arm} against the {PREFERRED} of each target, {found.split}: {LABELS[metric]} "
-                f"{_ranged(value, molecules, over, signed)}, {better}."
-            )
+    return said + (_against_preferred(found, language_models) if REFERENCE in found.arms else [])
+
+
+def _against_preferred(found: OverTargets, arms: Sequence[str]) -> list[str]:
+    """Each arm against the preferred baseline, the arms corrected together (Holm)."""
+    metric = MEAN_METRICS[found.task][0]
+    apart = [found.difference(arm, REFERENCE) for arm in arms]
+    levels = [[level for _, level in holm([one.p_difference() for one in kind])] for kind in zip(*apart, strict=True)]
+    said = []
+    for arm, estimates, own in zip(arms, apart, zip(*levels, strict=True), strict=True):
+        answer = _answer(estimates, own, HIGHER_IS_BETTER[metric]) if found.told else "which so few groups cannot tell"
+        ranges = _ranged(estimates[0].value, *estimates, signed, levels=own)
+        said.append(
+            f"{arm} against the {PREFERRED} of each target, {found.split}: {LABELS[metric]} {ranges}, {answer}."
+        )
     return said
 
 
@@ -160,16 +167,16 @@ def _recommended(found: OverTargets, targets: Sequence[Target]) -> str:
     return f" Recommended there: {listed}."
 
 
-def _answer(molecules: Estimate, over: Estimate, higher: bool) -> str:
-    """What the two intervals of a difference say."""
+def _answer(estimates: tuple[Estimate, Estimate], levels: tuple[float, float], higher: bool) -> str:
+    """What the intervals of a difference say, that over molecules and that over targets, at their levels."""
     sides = []
-    for one in (molecules, over):
-        low, high = one.interval() if one.known else (-np.inf, np.inf)
+    for one, level in zip(estimates, levels, strict=True):
+        low, high = one.interval(level) if one.known else (-np.inf, np.inf)
         sides.append(1 if low > 0 else -1 if high < 0 else 0)
     if not sides[0]:
         return "which other molecules could turn round"
     word = "better" if (sides[0] > 0) == higher else "worse"
-    if not over.known or sides[1] == sides[0]:
+    if not estimates[1].known or sides[1] == sides[0]:
         return word
     return f"{word} on these targets; other targets could turn it round"
 
@@ -185,10 +192,15 @@ def _ranged(
     over: Estimate,
     written: Any = number,
     bounds: tuple[float, float] = (-np.inf, np.inf),
+    levels: tuple[float, float] = (LEVEL, LEVEL),
 ) -> str:
     """``0.81 [0.79 to 0.83 over molecules, 0.77 to 0.85 over targets]``."""
-    known = [(one, what) for one, what in ((molecules, "rows"), (over, "targets")) if one.known]
-    parts = [" to ".join(map(written, one.interval(bounds=bounds))) + f" over {what}" for one, what in known]
+    kinds = zip((molecules, over), levels, ("rows", "targets"), strict=True)
+    parts = [
+        " to ".join(map(written, one.interval(level, bounds))) + f" over {what}"
+        for one, level, what in kinds
+        if one.known
+    ]
     return f"{written(value)} [{', '.join(parts)}]" if parts else written(value)
 
 
