@@ -11,6 +11,7 @@ from rdkit.Chem import Descriptors
 from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
 
 from pipeline.errors import InputError, unknown
+from pipeline.tables.molecules import foreign_character
 
 ALERTS = tuple(str(name) for name in FilterCatalogParams.FilterCatalogs.names if name != "ALL")
 
@@ -90,7 +91,12 @@ def _is_element(table: Any, symbol: str) -> bool:
 
 @cache
 def pattern(smarts: str) -> Any:
-    """A SMARTS as RDKit has it; `InputError` where it is none."""
+    """A SMARTS as RDKit has it; `InputError` where it is none, or has a character that RDKit would end it at."""
+    foreign = foreign_character(smarts)
+    if foreign:
+        raise InputError(
+            f"--contains {smarts!r}: {foreign} is in no SMARTS pattern; write it in plain ASCII, no spaces"
+        )
     with rdBase.BlockLogs():
         found = Chem.MolFromSmarts(smarts)
     if found is None or not found.GetNumAtoms():

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import pandas as pd
-from rdkit import Chem, rdBase
+from rdkit import rdBase
 
 from pipeline.errors import InputError
 from pipeline.tables.compositions import parse_composition
 from pipeline.tables.measurements import MISSING, TargetError, parse_measurement
-from pipeline.tables.molecules import MoleculeError
+from pipeline.tables.molecules import MoleculeError, is_smiles
 from pipeline.tables.reactions import is_reaction, split_reaction
 from pipeline.tables.reading import RawTable, find_smiles_column
 from pipeline.tables.scales import is_unit
@@ -203,7 +203,7 @@ def _refuse_headless(raw: RawTable, settings: dict[str, object]) -> None:
     name = str(settings.get("smiles", ""))
     numbered = any(re.fullmatch(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?", str(column)) for column in raw.frame.columns)
     with rdBase.BlockLogs():
-        is_structure = bool(name) and name not in _WORDS and Chem.MolFromSmiles(name) is not None
+        is_structure = bool(name) and name not in _WORDS and is_smiles(name)
     if is_structure and (numbered or len(name) > 2):
         raise InputError(
             f"{raw.source}: the first line looks like a row, not a header ({name!r} is a SMILES); the names of the "
@@ -246,7 +246,7 @@ def _structure_share(cells: pd.Series) -> float:
     if not sample or max(map(len, sample)) < 4:
         return 0.0
     with rdBase.BlockLogs():
-        found = [Chem.MolFromSmiles(cell) is not None for cell in sample if not is_reaction(cell)]
+        found = [is_smiles(cell) for cell in sample if not is_reaction(cell)]
     telling = any(re.search(r"[=#()\[\]]|[A-Za-z]\d", cell) for cell in sample)
     return sum(found) / len(sample) if telling else 0.0
 
@@ -268,10 +268,7 @@ def _holds_reactions(cells: pd.Series) -> bool:
     if not sample or not all(is_reaction(cell) for cell in sample):
         return False
     with rdBase.BlockLogs():
-        whole = [
-            all(Chem.MolFromSmiles(part) is not None for part in split_reaction(cell.split(" |")[0]) if part)
-            for cell in sample
-        ]
+        whole = [all(is_smiles(part) for part in split_reaction(cell.split(" |")[0]) if part) for cell in sample]
     return sum(whole) >= LEAST_SHARE * len(whole)
 
 

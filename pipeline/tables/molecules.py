@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rdkit import Chem, rdBase
 from rdkit.Chem import Descriptors, rdMolDescriptors, rdMolHash
@@ -15,6 +17,19 @@ from pipeline.tables.kinds import MOLECULES, Kind
 
 MAX_SMILES_LENGTH = 2_000
 _INCHI = "InChI="
+# A SMILES, the block of a CXSMILES, and a name.
+_CELL = re.compile(r"(?P<smiles>\S*)(?:\s+(?P<block>\|[^|]*\|))?(?:\s+(?P<name>.*))?", re.DOTALL)
+_FOREIGN = re.compile(r"[^!-~]")
+_NAME = re.compile(r"[\w'\"]|[(\[{][\w'\"+\-\u2212\u00b1]")  # how a name begins, (+)-menthol and the like among them
+_ADDED = re.compile(r"(?:[x\u00d7]\s*)?(?:\d+(?:[.,/]\d+)?)?\s*(?:HF|HCl|HBr|HI|H2O|H2SO4|HNO3|H3PO4|HClO4|TFA)")
+# Characters that look like those of a SMILES: Cyrillic and Greek letters, dashes, dots, a triple bond.
+_ALIKE = str.maketrans(
+    "\u0412\u0421\u041d\u041e\u0420\u0405\u0406\u0441\u043e\u0440\u0455\u0392\u039d\u039f\u03a1\u0399\u0397\u03bf"
+    "\u2010\u2011\u2012\u2013\u2014\u2212\u00b7\u2022\u2219\u22c5\u2261",
+    "BCHOPSIcopsBNOPIHo------....#",
+)
+_WITHOUT_NAMES = Chem.SmilesParserParams()
+_WITHOUT_NAMES.parseName = False  # type: ignore[assignment]
 _UNCHARGER = rdMolStandardize.Uncharger()
 _DISCONNECTOR = rdMolStandardize.MetalDisconnector()
 _NORMALIZER = rdMolStandardize.Normalizer()
@@ -57,20 +72,114 @@ class MoleculeError(ValueError):
     """The structure cannot be used; the message is the reason given to the user."""
 
 
+@dataclass(frozen=True)
+class Written:
+    """What a cell holds: a ``smiles`` without white space, the ``block`` of a CXSMILES, and a ``name`` behind them,
+    each of the latter empty where there is none."""
+
+    smiles: str
+    block: str = ""
+    name: str = ""
+
+
+def _split(text: str) -> Written:
+    found = _CELL.fullmatch(text.strip())
+    assert found  # whatever the text is: the name takes all that is left
+    return Written(**found.groupdict(""))
+
+
+def written(text: str) -> Written:
+    """A SMILES, or a reaction SMILES, apart from the name behind it; `parse_molecule` says what a name can be.
+
+    Raises
+    ------
+    MoleculeError
+        If the SMILES has a character that no SMILES has, or more stands behind it than a name: RDKit would pass over
+        either, and read another molecule.
+    """
+    found = _split(text)
+    foreign = foreign_character(found.smiles)
+    if foreign:
+        raise MoleculeError(f"a character that no SMILES has: {foreign}; write the SMILES in plain ASCII")
+    if len(text.strip().splitlines()) > 1 or (found.name and not _is_name(found)):
+        raise MoleculeError(
+            f"more than a name behind the SMILES: {found.name!r} behind {found.smiles!r}; write one structure without "
+            "spaces (its parts joined by dots), and names in a column of their own"
+        )
+    return found
+
+
+def foreign_character(text: str) -> str:
+    """The first character that no SMILES or SMARTS has, with its place and what may be meant; empty for none."""
+    found = _FOREIGN.search(text)
+    if not found:
+        return ""
+    named, place = unicodedata.name(found[0], ""), found.start() + 1
+    said = f"{found[0]!r} (U+{ord(found[0]):04X}{f', {named}' if named else ''}) at place {place}"
+    alike = _with_ascii(found[0])
+    return f"{said}, where {alike!r} may be meant" if alike.strip() and not _FOREIGN.search(alike) else said
+
+
+def _with_ascii(text: str) -> str:
+    """The text with the characters of a SMILES in place of those that look like them."""
+    return unicodedata.normalize("NFKC", text).translate(_ALIKE)
+
+
+def _is_name(cell: Written) -> bool:
+    """Whether what stands behind a SMILES is a name: it begins like one, and is no reaction, no acid or water of a
+    salt, and no structure, neither by itself nor as the end of the SMILES."""
+    name = _with_ascii(cell.name)
+    if not _NAME.match(cell.name) or ">" in name or _ADDED.fullmatch(name):
+        return False
+    first, last = name.split()[0], cell.smiles.rpartition(">")[2]
+    with rdBase.BlockLogs():
+        return all(_read(text) is None for text in (first, f"{cell.smiles}{first}", f"{last}{first}"))
+
+
+def _read(smiles: str, block: str = "") -> Chem.Mol | None:
+    return Chem.MolFromSmiles(f"{smiles} {block}" if block else smiles, _WITHOUT_NAMES)
+
+
+def is_smiles(text: str) -> bool:
+    """Whether a text is the SMILES of a molecule, with or without a name behind it."""
+    try:
+        cell = written(text)
+    except MoleculeError:
+        return False
+    return _read(cell.smiles, cell.block) is not None
+
+
+def names_said(column: str, cells: Iterable[tuple[Any, str]]) -> list[str]:
+    """A sentence on the names that stand behind the SMILES of a column; none where there are none.
+
+    Parameters
+    ----------
+    cells : iterable of (int, str)
+        The lines of the rows that were read, and their cells.
+    """
+    found = [(line, name) for line, text in cells if (name := _split(text).name)]
+    if not found:
+        return []
+    rows = f"{len(found)} row{'s'[: len(found) > 1]} of {column!r} hold{'s'[: len(found) == 1]}"
+    (line, name), first = found[0], " is the first" if len(found) > 1 else ""
+    return [f"{rows} a name behind the SMILES ({name!r} on line {line}{first}); it is passed over"]
+
+
 def parse_molecule(text: str, largest_fragment: bool = False) -> Molecule:
     """Parse a SMILES as given and name it canonically.
 
     Parameters
     ----------
     text : str
-        A SMILES, with or without a trailing name, or an InChI.
+        A SMILES, or an InChI. Behind a SMILES may stand the block of a CXSMILES, and a name, which is passed over: it
+        begins with a letter, a digit or a bracket, stands on the same line, and is no structure itself.
     largest_fragment : bool
         Keep only the largest fragment (drops counter-ions and solvents).
 
     Raises
     ------
     MoleculeError
-        If the text is empty, too long, not a SMILES, or not a molecule of known atoms.
+        If the text is empty, too long, not a SMILES, more than one, or not a molecule of known atoms.
     """
     with rdBase.BlockLogs():
         molecule = _parse(text, largest_fragment)
@@ -140,9 +249,10 @@ def _parse(text: str, largest_fragment: bool) -> Chem.Mol:
         if molecule is None:
             raise MoleculeError("unparsable InChI")
     else:
-        molecule = Chem.MolFromSmiles(text)
-    if molecule is None:
-        raise MoleculeError(f"unparsable SMILES{_problem(text)}")
+        cell = written(text)
+        molecule = _read(cell.smiles, cell.block)
+        if molecule is None:
+            raise MoleculeError(f"unparsable SMILES{_problem(cell.smiles)}")
     if molecule.GetNumAtoms() == 0:
         raise MoleculeError("SMILES without atoms")
     if any(atom.GetAtomicNum() == 0 for atom in molecule.GetAtoms()):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from pipeline.tables.beside import Beside
 from pipeline.tables.context import context_column_name
 from pipeline.tables.kinds import REACTIONS
 from pipeline.tables.measurements import ABOVE, BELOW, REFUSE
+from pipeline.tables.molecules import names_said
 from pipeline.tables.reactions import (
     FAILURE,
     PERCENT,
@@ -24,6 +25,7 @@ from pipeline.tables.reactions import (
     ReactionReader,
     appearing_rows,
     holds_structures,
+    without_spaces,
 )
 from pipeline.tables.reading import RawTable, require_column, table_name
 from pipeline.tables.scales import Scale
@@ -129,7 +131,17 @@ def _read(
             return error.column, row.get(error.column, ""), str(error)
 
     given = cells[reaction] if reaction else pd.concat(cells, axis=1).agg(".".join, axis=1)
-    return _made(raw, reader, measured, beside, cleaned(raw, measured, given, structure, beside, progress))
+    found = cleaned(raw, measured, given, structure, beside, progress)
+    return _made(raw, reader, measured, beside, found, _names_said(reader, cells, found[2]["line"]))
+
+
+def _names_said(reader: ReactionReader, cells: Mapping[str, pd.Series], refused: pd.Series) -> list[str]:
+    """A sentence for each column whose SMILES have names behind them, of the rows that were read."""
+    read = {column: series.drop(refused, errors="ignore") for column, series in cells.items()}
+    said = names_said(reader.reaction, read[reader.reaction].map(without_spaces).items()) if reader.reaction else []
+    for column in reader.order:
+        said += names_said(column, read[column].items()) if column in reader.structures else []
+    return said
 
 
 def _made(
@@ -138,8 +150,9 @@ def _made(
     measured: TargetColumn,
     beside: Beside,
     found: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, Sequence[str]],
+    names: Sequence[str],
 ) -> Table:
-    """The table of what `cleaned` found."""
+    """The table of what `cleaned` found; ``names`` say what was passed over behind SMILES."""
     frame, user_cells, refused, warnings = found
     roles = tuple(name for name in reader.roles.values() if name in user_cells and (user_cells[name] != "").any())
     return Table(
@@ -159,7 +172,7 @@ def _made(
             *_appearing_warnings(frame),
             *_mixed_warnings(refused, sorted(reader.structures)),
         ),
-        remarks=(*raw.remarks, *measured.remarks(), *beside.said),
+        remarks=(*names, *raw.remarks, *measured.remarks(), *beside.said),
         scale=measured.scale,
         bounds=measured.bounds,
         components=reader.order or roles,

@@ -16,7 +16,7 @@ from rdkit import Chem
 from pipeline.errors import InputError
 from pipeline.tables.kinds import REACTIONS, Kind
 from pipeline.tables.measurements import MISSING
-from pipeline.tables.molecules import MoleculeError, Parent, canonical_smiles
+from pipeline.tables.molecules import MoleculeError, Parent, canonical_smiles, written
 
 ROLES = ("reactants", "agents", "products")
 PERCENT, FRACTION = "percent", "fraction"
@@ -52,7 +52,7 @@ class Reaction:
 
 
 _ARROW = re.compile(r"(?<!-)>")  # `->` is a dative bond, in which no part of a reaction SMILES can end
-_EXTENSION = re.compile(r"\s+\|[^|]*\|.*$", re.DOTALL)  # of a CXSMILES
+_JOINT = re.compile(r"(\s\|[^|]*\|)|\s*((?<!-)>|\.)\s*")  # the block of a CXSMILES, or what joins parts of a SMILES
 OF_REACTION = " of the reaction"
 
 
@@ -84,6 +84,11 @@ def role_of(name: str) -> str:
     return name
 
 
+def without_spaces(text: str) -> str:
+    """A reaction SMILES without the white space around its arrows and dots; what stands behind it may lose some."""
+    return _JOINT.sub(lambda found: found[1] or found[2], text.strip())
+
+
 def reaction_roles(text: str) -> dict[str, str]:
     """Canonical SMILES of the reactants, agents and products of a reaction SMILES, by role.
 
@@ -94,10 +99,9 @@ def reaction_roles(text: str) -> dict[str, str]:
     ------
     MoleculeError
         If the text is not of the form ``reactants>agents>products`` (agents may be missing), has no reactant or
-        no product, or one of its molecules cannot be parsed.
+        no product, one of its molecules cannot be parsed, or more than a name stands behind it.
     """
-    text = re.sub(r"\s*((?<!-)>|\.)\s*", r"\1", _EXTENSION.sub("", text.strip()))
-    parts = split_reaction(text.split(None, 1)[0] if text else "")
+    parts = split_reaction(written(without_spaces(text)).smiles)
     if len(parts) != 3:
         raise MoleculeError("not a reaction SMILES: it must read reactants>agents>products or reactants>>products")
     roles = {}

@@ -20,7 +20,7 @@ from pipeline.tables.guess import structure_column
 from pipeline.tables.kinds import MOLECULES, Kind
 from pipeline.tables.measurements import ABOVE, BELOW, CENSORED, REFUSE, TargetError
 from pipeline.tables.merging import Found, TableRow, merge, with_twin_groups
-from pipeline.tables.molecules import Molecule, MoleculeError, molecular_weight
+from pipeline.tables.molecules import Molecule, MoleculeError, molecular_weight, names_said
 from pipeline.tables.reading import RawTable, require_column, table_name
 from pipeline.tables.scales import Scale
 from pipeline.tables.structures import SELFIES, SMILES, structure_notation
@@ -245,6 +245,8 @@ def build_table(
     found = cleaned(raw, measured, structures, partial(_parsed_line, parse, smiles, structures), beside, progress)
     said_first = [how] if how else []
     said_first += [f"{smiles!r} holds SELFIES; they are read as such"] if notation == SELFIES else []
+    read = structures.drop(found[2]["line"], errors="ignore")
+    said_first += names_said(smiles, read.items()) if kind is MOLECULES else []
     named = name or table_name(raw.source), property_name or measured.scale.name_for(readable(target))
     made = replace(_made(raw, measured, beside, found, said_first, *named), kind=kind)
     return finished(made, raw.source, target, min_class_rows)
