@@ -101,15 +101,13 @@ def seed_sentence(found: Sequence[SeedSpread], arms: Sequence[str], evaluations:
     for one in found:
         metric = LABELS[PRIMARY[evaluations[0].task]]
         listed = ", ".join(map(number, one.scores[:-1])) + f" and {number(one.scores[-1])}"
+        of = ", ".join(arm for arm in arms if one.arm in trained[arm])  # itself, and by its share what blends it
         more = (
             f"by which a standard deviation of {number(one.variance**0.5)} between seeds, beyond what the rows "
-            "explain, is in its intervals there"
+            f"explain, is in the intervals of {of} there"
             if one.variance > 0
             else "which differ by no more than the rows explain, and that is in its intervals already"
         )
-        blends = [arm for arm in arms if arm in BLENDS and one.arm in trained[arm]]
-        if one.variance > 0 and blends:
-            more += f", and in those of {', '.join(blends)} by the share of {one.arm}"
         said.append(f"On {one.split} {one.arm} was trained with {len(one.scores)} seeds: {metric} {listed}, {more}.")
     known = {(one.split, one.arm) for one in found}
     open_ = [

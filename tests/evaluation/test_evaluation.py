@@ -543,5 +543,5 @@ def test_one_training_seed_is_said_of_the_blend_too():
     found = compared(arms, primary="lm-head", preferred="ensemble").evaluation
     assert "the intervals of lm-head on random, blend on random (" in seed_sentence([], list(arms), [found])
     told = seed_sentence([SeedSpread("random", "lm-head", (0.3, 0.4), 0.04)], list(arms), [found])
-    assert "and in those of blend by the share of lm-head" in told
+    assert "is in the intervals of lm-head, blend there" in told
     assert "One training seed" not in told
