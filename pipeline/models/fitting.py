@@ -106,7 +106,8 @@ def fit_model(
     if "share" in calibration:
         model.share = calibration["share"]["value"]
     about = _about(context, machine, arm, calibration, scores, edges)
-    return SavedModel(model, about, Domain.fit(list(X[STRUCTURE]), groups, table.kind), residuals, difficulty)
+    domain = Domain.fit(list(X[STRUCTURE]), groups, table.kind, list(table.frame["identity"]))
+    return SavedModel(model, about, domain, residuals, difficulty)
 
 
 def _about(

@@ -28,6 +28,7 @@ from pipeline.models.about import prompt_template
 from pipeline.models.arm_files import ArmSetting, read_arm, write_arm
 from pipeline.models.card import model_card, rows_are
 from pipeline.models.conditions import Conditions
+from pipeline.tables.canonical import as_known, identity_of
 from pipeline.tables.kinds import KINDS, Kind
 from pipeline.tables.measurements import REFUSE
 from pipeline.tables.scales import Scale
@@ -92,7 +93,8 @@ class SavedModel:
         return self.kind.name
 
     def _inputs(self, X: Any) -> pd.DataFrame:
-        """What a user gives as what an arm is given: canonical structures, components, and the model's context."""
+        """What a user gives as what an arm is given: canonical structures (of training rows as these had them),
+        components, and the model's context."""
         reactions = self.reactions
         if reactions:
             frame = X.copy() if isinstance(X, pd.DataFrame) else as_frame(X).set_axis([reactions.columns[0]], axis=1)
@@ -102,6 +104,10 @@ class SavedModel:
                 frame[column] = pd.Series(map(smiles_if_mol, frame[column]), index=frame.index, dtype=object)
             return self.conditions.frame(reactions.frame(frame, self.context))
         frame = canonical_frame(X, self.about["largest_fragment"], self.kind)
+        if self.domain.known:
+            texts = list(frame.iloc[:, 0])
+            identities = [identity_of(text, self.kind) for text in texts]
+            frame.isetitem(0, np.array(as_known(texts, identities, self.domain.known), dtype=object))
         beside = frame.iloc[:, 1:]
         missing = [column for column in self.context if column not in beside]
         if missing:
@@ -169,8 +175,8 @@ class SavedModel:
         return self.describe_canonical(self._inputs(X), level)
 
     def describe_canonical(self, X: pd.DataFrame, level: float = DEFAULT_LEVEL) -> pd.DataFrame:
-        """`describe` of what was made canonical before: structures in the first column, then a reaction's components,
-        then the context columns."""
+        """`describe` of what was made canonical before: structures in the first column (of training rows as
+        `Domain.known` has them), then a reaction's components, then the context columns."""
         smiles = [str(text) for text in X.iloc[:, 0]]
         similarity, index = self.domain.nearest(smiles)
         if self.task == CLASSES:
@@ -266,7 +272,10 @@ class SavedModel:
         difficulty = {f"{_DIFFICULTY}{name}": values for name, values in self.difficulty.items()}
         arrays = {"bits": self.domain.bits, "residuals": self.residuals, **difficulty}
         save_file(arrays, work / "training.safetensors")
-        pd.DataFrame({"smiles": self.domain.smiles}).to_parquet(work / "training.parquet", index=False)
+        training = pd.DataFrame({"smiles": self.domain.smiles})
+        if self.domain.identities:
+            training["identity"] = self.domain.identities
+        training.to_parquet(work / "training.parquet", index=False)
         about = {
             "format": FORMAT,
             **self.about,
@@ -338,8 +347,9 @@ def load_model(folder: Path) -> SavedModel:
     about = describe_folder(folder)
     try:
         arrays = load_file(folder / "training.safetensors")
-        smiles = pd.read_parquet(folder / "training.parquet")["smiles"]
-        domain = Domain(tuple(smiles), arrays["bits"], float(about["domain"]["threshold"]), KINDS[rows_are(about)])
+        training = pd.read_parquet(folder / "training.parquet")
+        threshold, identities = float(about["domain"]["threshold"]), tuple(training.get("identity", ()))
+        domain = Domain(tuple(training["smiles"]), arrays["bits"], threshold, KINDS[rows_are(about)], identities)
         setting = ArmSetting(
             about["task"],
             tuple(about["classes"]),

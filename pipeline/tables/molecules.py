@@ -184,11 +184,21 @@ def parse_molecule(text: str, largest_fragment: bool = False) -> Molecule:
     with rdBase.BlockLogs():
         molecule = _parse(text, largest_fragment)
         smiles, inchi = Chem.MolToSmiles(molecule), Chem.MolToInchi(molecule)
-        identity = Chem.InchiToInchiKey(inchi) if inchi else f"SMILES={smiles}"
+        identity = _identity(smiles, inchi)
         fragment = _neutral_fragment(molecule)
         framework = _UNCHARGER.uncharge(MurckoScaffold.GetScaffoldForMol(fragment))
         parent = _parent(fragment, {smiles: inchi})
         return Molecule(smiles, identity, parent, Chem.MolToSmiles(framework, isomericSmiles=False))
+
+
+def _identity(smiles: str, inchi: str) -> str:
+    return Chem.InchiToInchiKey(inchi) if inchi else f"SMILES={smiles}"
+
+
+def molecule_identity(smiles: str) -> str:
+    """The ``identity`` of the `Molecule` of a canonical SMILES; two SMILES that share it are one row of a table."""
+    with rdBase.BlockLogs():
+        return _identity(smiles, Chem.MolToInchi(_parse(smiles, False)))
 
 
 def canonical_smiles(text: str, largest_fragment: bool = False) -> str:
