@@ -137,6 +137,7 @@ def _about(
         largest_fragment=config.largest_fragment,
         refused=len(table.refused),
         scale=table.scale,
+        possible=table.possible,
         bounds={"use": table.bounds, "n": table.bounded},
         language_model=(
             about_language_model(config.model, machine.dtype, *context.layers(arm), starting_adapter(context, arm))

@@ -31,7 +31,7 @@ from pipeline.models.conditions import Conditions
 from pipeline.tables.canonical import as_known, identity_of
 from pipeline.tables.kinds import KINDS, Kind
 from pipeline.tables.measurements import REFUSE
-from pipeline.tables.scales import Scale
+from pipeline.tables.scales import IN_PERCENT, Scale
 from pipeline.tables.table import STRUCTURE
 from pipeline.tables.targets import CLASSES
 
@@ -40,6 +40,10 @@ from pipeline.tables.targets import CLASSES
 FORMAT = 6
 _DIFFICULTY = "difficulty/"  # and the name of the signal, in training.safetensors
 _DESCRIPTION = "model.json"
+_NEEDED = (  # of the description, in every format
+    *("arm", "task", "classes", "target", "property_name", "units", "smiles", "context", "largest_fragment"),
+    *("template", "language_model", "n_train", "seed", "data", "versions", "calibration", "scores", "domain", "parts"),
+)
 
 
 @dataclass
@@ -186,7 +190,8 @@ class SavedModel:
         else:
             modelled, spread = prediction_and_spread(self.arm, X)
             radius = self._half_widths({DISTANCE: 1 - similarity, SPREAD: spread}, level)
-            ends = [self.scale.back(modelled + side * radius) for side in (-1, 1)]
+            low, high = self.about["possible"] or (-np.inf, np.inf)
+            ends = [self.scale.back(np.clip(modelled + side * radius, low, high)) for side in (-1, 1)]
             lower, upper = ends[::-1] if self.scale.decreasing else ends
             found = {"prediction": self.scale.back(modelled), "lower": lower, "upper": upper}
             if self.scale.transform:
@@ -307,6 +312,7 @@ def describe_folder(folder: Path) -> dict[str, Any]:
     try:
         about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         made_by, files = int(about["format"]), dict(about["files"])
+        missing = [name for name in _NEEDED if name not in about]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: damaged ({type(error).__name__}: {error}); fit the model again") from error
     if made_by > FORMAT:
@@ -314,6 +320,8 @@ def describe_folder(folder: Path) -> dict[str, Any]:
             f"{folder}: made by chemtune {about.get('versions', {}).get('chemtune', 'of a later version')} in format "
             f"{made_by}; this chemtune reads up to format {FORMAT}: update chemtune"
         )
+    if missing:
+        raise InputError(f"{path}: incomplete, there is no {', '.join(missing)}; copy the whole folder again")
     for name, expected in files.items():
         file = folder / name
         if not file.resolve().is_relative_to(folder.resolve()):
@@ -323,9 +331,11 @@ def describe_folder(folder: Path) -> dict[str, Any]:
         if sha256(file) != expected:
             raise InputError(f"{folder}: the file {name} is not the one that was saved; copy the whole folder again")
     # What earlier formats did not know: numbers are modelled as they are, molecules (there were no reactions) cut as
-    # the tokenizer has it.
+    # the tokenizer has it. Fractions of 1 that are modelled in percent can only be yields.
+    of_fractions = about.get("scale", {}).get("transform") == IN_PERCENT
     earlier = {
         "scale": {"transform": "", "units": about.get("units", "")},
+        "possible": [0.0, 100.0] if of_fractions else [],
         "bounds": {"use": REFUSE, "n": 0},
         "tokenization": WHOLE,
         "reactions": {},

@@ -22,7 +22,7 @@ from pipeline.arms.spelled import prompts_in
 from pipeline.errors import InputError
 from pipeline.features.notations import CANONICAL, representations, unwritable
 from pipeline.features.structures import compute_features, remember_features
-from pipeline.files import write_atomically
+from pipeline.files import check_output, write_atomically
 from pipeline.lm.decoders import prompt_limit
 from pipeline.models.about import prompt_template
 from pipeline.models.folder import SavedModel
@@ -224,6 +224,7 @@ def predict_file(
     InputError
         If the input cannot be read, lacks a column the model needs, or is the output.
     """
+    check_output(out)
     form = output_format(out)
     stream = open_stream(source)
     if out.exists() and out.samefile(stream.path):
