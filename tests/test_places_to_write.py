@@ -21,6 +21,8 @@ from tests.test_run import chemtune
         ("prompts", BEFORE / "chains.csv", "--target", "value", "--out", "folder.csv"),
         ("audit", BEFORE / "chains.csv", "--target", "value", "--out", "file.csv"),
         ("fit", BEFORE / "chains.csv", "--target", "value", "--arm", "ridge", "--out", "file.csv"),
+        ("init", BEFORE / "chains.csv", "--target", "value", "--force", "--out", "folder.csv"),
+        ("atlas", BEFORE / "chains.csv", "--target", "value", "--out", "file.csv"),
         ("run", BEFORE / "chains.csv", "--target", "value", "--arms", "ridge", "--out", "file.csv/run"),
     ],
 )
