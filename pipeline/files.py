@@ -18,6 +18,8 @@ import numpy as np
 import pandas as pd
 from platformdirs import user_cache_dir
 
+from pipeline.errors import InputError
+
 # What spreadsheets pass over before they look for a formula: white space, control and invisible characters.
 _UNSEEN = r"[\s\x00-\x1f\x7f\u00ad\u200b-\u200f\u2028-\u202e\u2060\ufeff]*"
 _FORMULA = re.compile(rf"{_UNSEEN}[=+\-@＝＋－＠]|[\t\r]")
@@ -37,6 +39,38 @@ _HARMLESS = re.compile(
 _LONGEST = 60  # characters of a number with its unit
 _SIGNIFICANT = 6  # digits of a number that the program computed
 _EXACT = 1e15  # whole numbers below it are counts and the like, and keep all their digits
+
+
+def check_output(path: Path | None) -> None:
+    """Refuse, before any work, a file to write that is a folder, or that would lie in a file.
+
+    Raises
+    ------
+    InputError
+    """
+    if path is None:
+        return
+    if path.is_dir():
+        example = path / f"out{path.suffix or '.csv'}"
+        raise InputError(f"--out {path}: is a folder; name a file in it, such as {example}")
+    check_folder(path.parent, path)
+
+
+def check_folder(folder: Path | None, asked: Path | None = None) -> None:
+    """Refuse, before any work, a folder to write that is a file, or that would lie in one.
+
+    Parameters
+    ----------
+    asked : Path, optional
+        What the user named, if not the folder itself.
+
+    Raises
+    ------
+    InputError
+    """
+    for part in (folder, *folder.parents) if folder else ():
+        if part.exists() and not part.is_dir():
+            raise InputError(f"--out {asked or folder}: {part} is a file, not a folder; name another place")
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

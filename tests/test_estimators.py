@@ -120,6 +120,28 @@ def test_wrong_input_is_refused_by_name(tiny, arguments, words):
         LoraRegressor(**tiny).fit(*arguments)
 
 
+@pytest.mark.parametrize(
+    ("kind", "targets", "words"),
+    [
+        (
+            LoraRegressor,
+            [1.0, float("nan"), 3.0, float("inf")],
+            r"y\[1\] is nan, y\[3\] is inf; expected a finite number",
+        ),
+        (LoraRegressor, [1.0, -np.inf, 3.0, 4.0], r"y\[1\] is -inf"),
+        (LoraRegressor, [1, None, 3, 4], r"y\[1\] is None"),
+        (LoraRegressor, ["1", "high", "3", "4"], r"y\[1\] is high"),
+        (LoraClassifier, ["a", None, "b", "a"], r"y\[1\] is None; expected a class"),
+        (LoraClassifier, [0.0, float("nan"), 1.0, 0.0], r"y\[1\] is nan; expected a class"),
+    ],
+)
+def test_targets_that_cannot_be_learned_are_refused_by_place(tiny, kind, targets, words):
+    with pytest.raises(ValueError, match=words):
+        kind(**tiny).fit(X[:4], targets)
+    with pytest.raises(ValueError, match="and 3 more"):
+        LoraRegressor(**tiny).fit(X[:8], [np.nan] * 8)
+
+
 def test_scaffold_folds_are_disjoint_whole_and_test_every_row_once():
     folds = list(ScaffoldKFold(3).split(X))
     assert sorted(np.concatenate([test for _, test in folds])) == list(range(len(X)))

@@ -57,10 +57,12 @@ def fit(
 ) -> None:
     """Fit one arm on all rows and save it as a folder to predict with."""
     terminal.begin(run or source)
+    from pipeline.files import check_folder
     from pipeline.models.fitting import FinishedRun, fit_model
     from pipeline.models.merged import check_mergeable, write_merged
     from pipeline.runs.prepare import open_job
 
+    check_folder(out)
     finished = FinishedRun.read(run) if run else None
     source, arm, given = _what_to_fit(finished, source, arm, split or "", given)
     if merge:

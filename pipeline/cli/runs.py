@@ -36,7 +36,7 @@ def run(
     given = {**given, "out": out}
     terminal.begin(source)
     from pipeline.cells.executors import Executor
-    from pipeline.files import write_atomically
+    from pipeline.files import check_folder, write_atomically
     from pipeline.runs.context import settled
     from pipeline.runs.prepare import open_job
     from pipeline.settings.reading import of_targets, write_yaml
@@ -46,6 +46,7 @@ def run(
     how = Executor.of(executor or "", workers or 0, shard or "")
     job = open_job(source, given, terminal.tell)
     configs, folder = job.configs, Path(job.settings["out"])
+    check_folder(folder)
     reporter = TerminalReporter()
     with reporter.running():
         contexts = _prepared(job, reporter)

@@ -31,7 +31,7 @@ def init(
 ) -> None:
     """Look at a table, guess what its columns hold, and write a file of settings with a word on each."""
     terminal.begin(source)
-    from pipeline.files import write_atomically
+    from pipeline.files import check_output, write_atomically
     from pipeline.runs.hints import hints, seen
     from pipeline.runs.prepare import load_raw, load_table
     from pipeline.runs.starter import starter
@@ -43,6 +43,7 @@ def init(
     path = out or Path(f"{table_name(source)}.yaml")
     if path.exists() and not force:
         raise InputError(f"{path} is there already; name another file with --out, or write over it with --force")
+    check_output(path)
     raw, named = load_raw(source), without_aliases(given, "command line")
     found = Guess() if is_built_in(source) else guess(raw, str(named.get("target", "")))
     if not found.sure and not named.get("target") and found.candidates and sys.stdin.isatty():

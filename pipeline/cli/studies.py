@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
@@ -69,6 +70,7 @@ def run_named(
     """
     terminal.begin(source)
     from pipeline.cells.executors import Executor
+    from pipeline.files import check_folder
     from pipeline.settings.fields import quick_values
     from pipeline.settings.reading import default_folder, make_config, read_study
     from pipeline.studies.study import run_study, study_named
@@ -83,6 +85,7 @@ def run_named(
     config = make_config(source, of_run, terminal.tell)
     if config.out == default_folder(config.table):  # none was named, here or in a YAML
         config = replace(config, out=f"{config.out}-{name}")
+    check_folder(Path(config.out))
     reporter = TerminalReporter()
     with reporter.running():
         done = run_study(study, config, settings, reporter, how)
@@ -118,6 +121,7 @@ def atlas(
     terminal.begin(source)
     from pipeline.cells.executors import Executor
     from pipeline.errors import unknown
+    from pipeline.files import check_folder
     from pipeline.settings.reading import default_folder, make_config, read_study
     from pipeline.studies.atlas.atlas import run_atlas
     from pipeline.studies.atlas.modes import QUESTIONS, Asked
@@ -130,6 +134,7 @@ def atlas(
     config = make_config(source, {**given, "out": out}, terminal.tell)
     if config.out == default_folder(config.table):
         config = replace(config, out=f"{config.out}-atlas")
+    check_folder(Path(config.out))
     reporter = TerminalReporter()
     with reporter.running():
         found = run_atlas(config, asked, reporter, Executor.of(executor or "", workers or 0, shard or ""))

@@ -53,7 +53,7 @@ def audit(
     terminal.begin(source)
     import pandas as pd
 
-    from pipeline.files import write_atomically, write_csv
+    from pipeline.files import check_folder, write_atomically, write_csv
     from pipeline.runs.audit import audit_lines, audit_table
     from pipeline.runs.folder import refused_rows
     from pipeline.runs.geometry import geometry_of_table
@@ -61,6 +61,7 @@ def audit(
     from pipeline.runs.origins import origins_to_look_at
     from pipeline.runs.prepare import load_table, open_job
 
+    check_folder(Path(out) if out else None)
     job = open_job(source, given, terminal.tell)
     reporter, geometry = TerminalReporter(), geometry or states
 
@@ -108,13 +109,14 @@ def prompts(
     """Show what the language model will read and write."""
     from pipeline.arms.spelled import prompts_in
     from pipeline.features.notations import repeated, representations
-    from pipeline.files import write_atomically
+    from pipeline.files import check_output, write_atomically
     from pipeline.prompts.numbers import NumberFormat
     from pipeline.prompts.templates import joined, pairs
     from pipeline.runs.context import template_of
     from pipeline.runs.prepare import load_table, open_job
     from pipeline.tables.targets import CLASSES
 
+    check_output(out)
     job = open_job(source, given, terminal.tell)
     reporter, lines = TerminalReporter(), []
 

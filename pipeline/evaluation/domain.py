@@ -21,20 +21,24 @@ class Domain:
 
     ``smiles`` are the canonical training molecules, ``bits`` what they are compared by (`row_bits`), packed, of shape
     (n, 256) bytes; ``threshold`` is the Tanimoto similarity to the nearest of them from which a molecule counts as
-    inside.
+    inside. ``identities`` are what the table told them apart by; empty where that is not known.
     """
 
     smiles: tuple[str, ...]
     bits: np.ndarray
     threshold: float
     kind: Kind = MOLECULES
+    identities: tuple[str, ...] = ()
 
     @classmethod
-    def fit(cls, smiles: Sequence[str], groups: np.ndarray, kind: Kind = MOLECULES) -> Domain:
+    def fit(
+        cls, smiles: Sequence[str], groups: np.ndarray, kind: Kind = MOLECULES, identities: Sequence[str] = ()
+    ) -> Domain:
         """The threshold leaves out the 5 % of training molecules that are least like any other group's."""
         bits = row_bits(smiles, kind)
         nearest, _ = nearest_rows(bits, bits, apart=(groups, groups))
-        return cls(tuple(smiles), np.packbits(bits, axis=1), float(np.quantile(nearest, DOMAIN_SHARE)), kind)
+        threshold = float(np.quantile(nearest, DOMAIN_SHARE))
+        return cls(tuple(smiles), np.packbits(bits, axis=1), threshold, kind, tuple(identities))
 
     def nearest(self, smiles: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """``(similarity, index)`` of the nearest training molecule, which is the molecule itself if it is one of them:
@@ -42,6 +46,11 @@ class Domain:
         similarity, index = nearest_rows(row_bits(smiles, self.kind), np.unpackbits(self.bits, axis=1))
         places = [self._places.get(text, near) for text, near in zip(smiles, index, strict=True)]
         return similarity, np.array(places, dtype=int)
+
+    @cached_property
+    def known(self) -> dict[str, str]:
+        """From the identity of a training molecule to its SMILES."""
+        return dict(zip(self.identities, self.smiles, strict=True)) if self.identities else {}
 
     @cached_property
     def _places(self) -> dict[str, int]:

@@ -221,6 +221,12 @@ def coverage_by_quarter(residuals: np.ndarray, radius: np.ndarray, distance: np.
     return [float(inside[quarter].mean()) for quarter in quarters] if quarters.any(axis=1).all() else []
 
 
+def within(ends: np.ndarray, possible: tuple[float, float], predicted: np.ndarray) -> np.ndarray:
+    """Ends of intervals that leave out what no true value can be, but not a prediction that lies there. Shape (n,)."""
+    low, high = possible
+    return np.clip(ends, np.minimum(low, predicted), np.maximum(high, predicted))
+
+
 def quarters_of(distance: np.ndarray) -> np.ndarray:
     """Which rows lie in each quarter by distance, the nearest first; rows of one distance in one. Shape (4, n)."""
     number = np.searchsorted(np.quantile(distance, [0.25, 0.5, 0.75]), distance)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -34,6 +35,7 @@ def about_model(
     largest_fragment: bool = False,
     refused: int = 0,
     scale: Scale | None = None,
+    possible: tuple[float, float] = (-math.inf, math.inf),
     bounds: dict[str, Any] | None = None,
     language_model: dict[str, Any] | None = None,
     calibration: dict[str, Any] | None = None,
@@ -53,6 +55,7 @@ def about_model(
         "property_name": template.property_name,
         "units": template.units,
         "scale": asdict(scale or Scale("", template.units)),
+        "possible": list(possible) if all(map(math.isfinite, possible)) else [],
         "bounds": bounds or {"use": REFUSE, "n": 0},
         "rows": rows,
         "smiles": smiles,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -17,10 +18,12 @@ from pipeline.lm.defaults import LAYERS, POOLINGS, TrainingSettings
 from pipeline.models.about import about_language_model, about_model
 from pipeline.models.folder import SavedModel, load_model
 from pipeline.prompts.templates import PromptTemplate
+from pipeline.tables.canonical import as_known, identity_of
 from pipeline.tables.kinds import KINDS, REACTIONS, Kind
 from pipeline.tables.targets import CLASSES, REGRESSION
 
 READOUTS = ("head", "text")
+NAMED = 5  # targets that cannot be used, in an error
 
 
 class _Lora(BaseEstimator):
@@ -120,12 +123,13 @@ class _Lora(BaseEstimator):
         X : sequence of str or RDKit Mol, or DataFrame
             SMILES or molecules; a data frame has them in its first column, and context columns beside them.
         y : array of shape (n,)
+            Finite numbers, or classes.
 
         Raises
         ------
         ValueError
-            For what is no molecule, naming its position, lengths that differ, an unknown readout, or sample weights,
-            which the loss does not use.
+            For what is no molecule or no target, naming its position, lengths that differ, an unknown readout, or
+            sample weights, which the loss does not use.
         """
         from pipeline.lm.engine import shared_engine
 
@@ -138,8 +142,11 @@ class _Lora(BaseEstimator):
         if self.pooling not in POOLINGS:
             raise ValueError(f"pooling is {self.pooling!r}; expected one of {', '.join(POOLINGS)}")
         frame, targets = canonical_frame(X, kind=self._kind()), np.asarray(y)
+        self._known = dict(zip(self._identities(frame), frame.iloc[:, 0], strict=True))
+        frame = self._as_known(frame)
         if targets.shape != (len(frame),):
             raise ValueError(f"X has {len(frame)} rows and y has shape {targets.shape}; expected ({len(frame)},)")
+        _check_targets(targets, self._task())
         depth, trained = self._layers()
         self.arm_ = (
             ARMS[self._arm_name()]
@@ -161,7 +168,6 @@ class _Lora(BaseEstimator):
             .fit(frame, targets)
         )
         self.n_train_ = len(frame)
-        self._smiles = list(frame.iloc[:, 0])
         self._context = [str(column) for column in frame.columns[1:]]
         return self
 
@@ -193,7 +199,16 @@ class _Lora(BaseEstimator):
     def predict(self, X: Any) -> np.ndarray:
         """Predicted values or classes of what `fit` takes as ``X``. Shape (n,)."""
         check_is_fitted(self, "arm_")
-        return self.arm_.predict(canonical_frame(X, kind=self._kind()))
+        return self.arm_.predict(self._as_known(canonical_frame(X, kind=self._kind())))
+
+    def _identities(self, frame: pd.DataFrame) -> list[str]:
+        return [identity_of(text, self._kind()) for text in frame.iloc[:, 0]]
+
+    def _as_known(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The rows of `canonical_frame` with one SMILES for each molecule of training, however it was written."""
+        texts = as_known(list(frame.iloc[:, 0]), self._identities(frame), self._known)
+        frame.isetitem(0, np.array(texts, dtype=object))
+        return frame
 
     def save(self, folder: str | Path) -> None:
         """Write a model folder that `load` and ``chemtune predict`` read.
@@ -215,8 +230,22 @@ class _Lora(BaseEstimator):
             source="an array in Python",
             language_model=about_language_model(self.model, dtype, *self._layers(), getattr(self.arm_, "start_", None)),
         )
-        domain = Domain.fit(self._smiles, np.array(self._smiles, dtype=object), self._kind())
+        smiles, identities = list(self._known.values()), list(self._known)
+        domain = Domain.fit(smiles, np.array(smiles, dtype=object), self._kind(), identities)
         SavedModel(self.arm_, about, domain, np.zeros(0)).save(Path(folder))
+
+
+def _check_targets(targets: np.ndarray, task: str) -> None:
+    """Raise `ValueError` for targets that are missing, or where numbers are asked for no finite ones, naming some."""
+    if task == REGRESSION:
+        numbers = pd.to_numeric(pd.Series(targets), errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+        wrong, expected = np.flatnonzero(~np.isfinite(numbers)), "a finite number"
+    else:
+        wrong, expected = np.flatnonzero(pd.isna(targets)), "a class"
+    if len(wrong):
+        shown = ", ".join(f"y[{place}] is {targets[place]}" for place in wrong[:NAMED])
+        more = f" and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
+        raise ValueError(f"{shown}{more}; expected {expected} for each molecule: leave these rows out of X and y")
 
 
 class LoraRegressor(RegressorMixin, _Lora):
@@ -235,7 +264,7 @@ class LoraClassifier(ClassifierMixin, _Lora):
     def predict_proba(self, X: Any) -> np.ndarray:
         """Class probabilities in the order of ``classes_``. Shape (n, classes)."""
         check_is_fitted(self, "arm_")
-        return self.arm_.predict_proba(canonical_frame(X, kind=self._kind()))
+        return self.arm_.predict_proba(self._as_known(canonical_frame(X, kind=self._kind())))
 
 
 def load(folder: str | Path) -> SavedModel:

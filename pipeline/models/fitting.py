@@ -111,7 +111,7 @@ def fit_model(
         model.share = calibration["share"]["value"]
     otherwise = finished.measured_with(arm, config, calibration, len(table)) if finished and scores else []
     about = _about(context, machine, arm, calibration, scores, otherwise, edges)
-    domain = Domain.fit(list(X[STRUCTURE]), groups, table.kind)
+    domain = Domain.fit(list(X[STRUCTURE]), groups, table.kind, list(table.frame["identity"]))
     return SavedModel(model, about, domain, residuals, difficulty, of_residuals)
 
 
@@ -143,6 +143,7 @@ def _about(
         largest_fragment=config.largest_fragment,
         refused=len(table.refused),
         scale=table.scale,
+        possible=table.possible,
         bounds={"use": table.bounds, "n": table.bounded},
         language_model=(
             about_language_model(config.model, machine.dtype, *context.layers(arm), starting_adapter(context, arm))

@@ -25,6 +25,7 @@ from pipeline.evaluation.intervals import (
     adaptive_radius,
     at_temperature,
     conformal_radius,
+    within,
 )
 from pipeline.evaluation.thresholds import answers
 from pipeline.features.inputs import ReactionInput, as_frame, canonical_frame, smiles_if_mol
@@ -36,9 +37,10 @@ from pipeline.models.about import prompt_template
 from pipeline.models.arm_files import ArmSetting, read_arm, write_arm
 from pipeline.models.card import model_card, rows_are
 from pipeline.models.conditions import Conditions
+from pipeline.tables.canonical import as_known, identity_of
 from pipeline.tables.kinds import KINDS, Kind
 from pipeline.tables.measurements import REFUSE
-from pipeline.tables.scales import Scale
+from pipeline.tables.scales import IN_PERCENT, Scale
 from pipeline.tables.table import STRUCTURE
 from pipeline.tables.targets import CLASSES
 
@@ -48,6 +50,10 @@ FORMAT = 7
 _DIFFICULTY = "difficulty/"  # and the name of the signal, in training.safetensors
 _GROUPS = "residuals/groups"
 _DESCRIPTION = "model.json"
+_NEEDED = (  # of the description, in every format
+    *("arm", "task", "classes", "target", "property_name", "units", "smiles", "context", "largest_fragment"),
+    *("template", "language_model", "n_train", "seed", "data", "versions", "calibration", "scores", "domain", "parts"),
+)
 
 
 @dataclass
@@ -103,7 +109,8 @@ class SavedModel:
         return self.kind.name
 
     def _inputs(self, X: Any) -> pd.DataFrame:
-        """What a user gives as what an arm is given: canonical structures, components, and the model's context."""
+        """What a user gives as what an arm is given: canonical structures (of training rows as these had them),
+        components, and the model's context."""
         reactions = self.reactions
         if reactions:
             frame = X.copy() if isinstance(X, pd.DataFrame) else as_frame(X).set_axis([reactions.columns[0]], axis=1)
@@ -113,6 +120,10 @@ class SavedModel:
                 frame[column] = pd.Series(map(smiles_if_mol, frame[column]), index=frame.index, dtype=object)
             return self.conditions.frame(reactions.frame(frame, self.context))
         frame = canonical_frame(X, self.about["largest_fragment"], self.kind)
+        if self.domain.known:
+            texts = list(frame.iloc[:, 0])
+            identities = [identity_of(text, self.kind) for text in texts]
+            frame.isetitem(0, np.array(as_known(texts, identities, self.domain.known), dtype=object))
         beside = frame.iloc[:, 1:]
         missing = [column for column in self.context if column not in beside]
         if missing:
@@ -187,8 +198,8 @@ class SavedModel:
         return self.describe_canonical(self._inputs(X), level)
 
     def describe_canonical(self, X: pd.DataFrame, level: float = DEFAULT_LEVEL) -> pd.DataFrame:
-        """`describe` of what was made canonical before: structures in the first column, then a reaction's components,
-        then the context columns."""
+        """`describe` of what was made canonical before: structures in the first column (of training rows as
+        `Domain.known` has them), then a reaction's components, then the context columns."""
         smiles = [str(text) for text in X.iloc[:, 0]]
         similarity, index = self.domain.nearest(smiles)
         if self.task == CLASSES:
@@ -199,7 +210,8 @@ class SavedModel:
         else:
             modelled, spread = prediction_and_spread(self.arm, X)
             radius = self._half_widths({DISTANCE: 1 - similarity, SPREAD: spread}, level)
-            ends = [self.scale.back(modelled + side * radius) for side in (-1, 1)]
+            possible = self.about["possible"] or (-np.inf, np.inf)
+            ends = [self.scale.back(within(modelled + side * radius, possible, modelled)) for side in (-1, 1)]
             lower, upper = ends[::-1] if self.scale.decreasing else ends
             found = {"prediction": self.scale.back(modelled), "lower": lower, "upper": upper}
             if self.scale.transform:
@@ -286,7 +298,10 @@ class SavedModel:
         grouped = {} if self.groups is None else {_GROUPS: self.groups}
         arrays = {"bits": self.domain.bits, "residuals": self.residuals, **difficulty, **grouped}
         save_file(arrays, work / "training.safetensors")
-        pd.DataFrame({"smiles": self.domain.smiles}).to_parquet(work / "training.parquet", index=False)
+        training = pd.DataFrame({"smiles": self.domain.smiles})
+        if self.domain.identities:
+            training["identity"] = self.domain.identities
+        training.to_parquet(work / "training.parquet", index=False)
         about = {
             "format": FORMAT,
             **self.about,
@@ -318,6 +333,7 @@ def describe_folder(folder: Path) -> dict[str, Any]:
     try:
         about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         made_by, files = int(about["format"]), dict(about["files"])
+        missing = [name for name in _NEEDED if name not in about]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: damaged ({type(error).__name__}: {error}); fit the model again") from error
     if made_by > FORMAT:
@@ -325,6 +341,8 @@ def describe_folder(folder: Path) -> dict[str, Any]:
             f"{folder}: made by chemtune {about.get('versions', {}).get('chemtune', 'of a later version')} in format "
             f"{made_by}; this chemtune reads up to format {FORMAT}: update chemtune"
         )
+    if missing:
+        raise InputError(f"{path}: incomplete, there is no {', '.join(missing)}; copy the whole folder again")
     for name, expected in files.items():
         file = folder / name
         if not file.resolve().is_relative_to(folder.resolve()):
@@ -334,9 +352,11 @@ def describe_folder(folder: Path) -> dict[str, Any]:
         if sha256(file) != expected:
             raise InputError(f"{folder}: the file {name} is not the one that was saved; copy the whole folder again")
     # What earlier formats did not know: numbers are modelled as they are, molecules (there were no reactions) cut as
-    # the tokenizer has it.
+    # the tokenizer has it. Fractions of 1 that are modelled in percent can only be yields.
+    of_fractions = about.get("scale", {}).get("transform") == IN_PERCENT
     earlier = {
         "scale": {"transform": "", "units": about.get("units", "")},
+        "possible": [0.0, 100.0] if of_fractions else [],
         "bounds": {"use": REFUSE, "n": 0},
         "tokenization": WHOLE,
         "reactions": {},
@@ -358,8 +378,9 @@ def load_model(folder: Path) -> SavedModel:
     about = describe_folder(folder)
     try:
         arrays = load_file(folder / "training.safetensors")
-        smiles = pd.read_parquet(folder / "training.parquet")["smiles"]
-        domain = Domain(tuple(smiles), arrays["bits"], float(about["domain"]["threshold"]), KINDS[rows_are(about)])
+        training = pd.read_parquet(folder / "training.parquet")
+        threshold, identities = float(about["domain"]["threshold"]), tuple(training.get("identity", ()))
+        domain = Domain(tuple(training["smiles"]), arrays["bits"], threshold, KINDS[rows_are(about)], identities)
         setting = ArmSetting(
             about["task"],
             tuple(about["classes"]),

@@ -22,14 +22,14 @@ from pipeline.arms.spelled import prompts_in
 from pipeline.errors import InputError
 from pipeline.features.notations import CANONICAL, representations, unwritable
 from pipeline.features.structures import compute_features, remember_features
-from pipeline.files import write_atomically
+from pipeline.files import check_output, write_atomically
 from pipeline.lm.decoders import prompt_limit
 from pipeline.models.about import prompt_template
 from pipeline.models.folder import SavedModel
 from pipeline.prompts.numbers import NumberFormat
 from pipeline.prompts.templates import Pieces
 from pipeline.reporter import Reporter
-from pipeline.tables.canonical import canonical_text
+from pipeline.tables.canonical import as_known, canonical_text, identity_of
 from pipeline.tables.header import free_names, plain_name
 from pipeline.tables.kinds import MOLECULES, Kind
 from pipeline.tables.measurements import TargetError
@@ -159,8 +159,10 @@ class Predictor:
         return pd.DataFrame(rows, columns=[STRUCTURE, *self.reactions.components]).fillna(""), problems
 
     def _in_one_column(self, smiles: list[str]) -> tuple[pd.DataFrame, list[str]]:
-        """Canonical SMILES (or formulas, or texts) and problems; of molecules the features that the arm needs are
-        computed beside them."""
+        """Canonical SMILES (or formulas, or texts), of training rows as these had them, and problems.
+
+        Of molecules the features that the arm needs are computed beside them.
+        """
         distinct = list(dict.fromkeys(smiles))
         pieces = np.array_split(np.array(distinct, dtype=object), max(1, min(self.workers, len(distinct) // 50)))
         largest = self.model.about["largest_fragment"]
@@ -168,26 +170,30 @@ class Predictor:
             joblib.delayed(_understand)(list(piece), self.model.kind, largest, self.features, self.notation)
             for piece in pieces
         )
+        trained = self.model.domain.known
         known: dict[str, tuple[str, str]] = {}
-        for piece, (canonical, problems, good, features) in zip(pieces, answers, strict=True):
-            known |= dict(zip(piece, zip(canonical, problems, strict=True), strict=True))
+        for piece, (canonical, identities, problems, good, features) in zip(pieces, answers, strict=True):
+            texts = as_known(canonical, identities, trained)
+            known |= dict(zip(piece, zip(texts, problems, strict=True), strict=True))
             remember_features(good, features)
         return pd.DataFrame({STRUCTURE: [known[text][0] for text in smiles]}), [known[text][1] for text in smiles]
 
 
 def _understand(
     texts: list[str], kind: Kind, largest_fragment: bool, features: list[str], notation: str
-) -> tuple[list[str], list[str], list[str], dict[str, list[np.ndarray]]]:
-    canonical, problems = [], []
+) -> tuple[list[str], list[str], list[str], list[str], dict[str, list[np.ndarray]]]:
+    canonical, identities, problems = [], [], []
     for text in texts:
         try:
             canonical.append(canonical_text(text, kind, largest_fragment, notation))
+            identities.append(identity_of(canonical[-1], kind))
             problems.append("")
         except MoleculeError as error:
             canonical.append("")
+            identities.append("")
             problems.append(str(error))
     good = list(dict.fromkeys(smiles for smiles in canonical if smiles))
-    return canonical, problems, good, compute_features(good, features) if features else {}
+    return canonical, identities, problems, good, compute_features(good, features) if features else {}
 
 
 def _typed(frame: pd.DataFrame, model: SavedModel) -> pd.DataFrame:
@@ -218,6 +224,7 @@ def predict_file(
     InputError
         If the input cannot be read, lacks a column the model needs, or is the output.
     """
+    check_output(out)
     form = output_format(out)
     stream = open_stream(source)
     if out.exists() and out.samefile(stream.path):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.errors import InputError
-from pipeline.files import write_atomically
+from pipeline.files import check_output, write_atomically
 from pipeline.oracles.oracle import SECONDS, Oracle, OracleWorkers, Value
 from pipeline.reporter import Reporter
 from pipeline.tables.canonical import canonical_text
@@ -71,6 +71,7 @@ def label_file(
     InputError
         If the input cannot be read, has no such column, or is the output; or the oracle cannot be asked.
     """
+    check_output(out)
     form = output_format(out)
     stream = open_stream(str(card(source).file()) if is_built_in(source) else source)
     if out.exists() and out.samefile(stream.path):

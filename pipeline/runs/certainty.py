@@ -36,6 +36,7 @@ from pipeline.evaluation.intervals import (
     conformal_sides,
     expected_errors,
     temperature,
+    within,
 )
 from pipeline.evaluation.metrics import divide, squared_errors, without_opinion
 from pipeline.evaluation.seeded import SHARE, UNBOUNDED
@@ -207,7 +208,8 @@ def _of_fold(
         if context.task == CLASSES:
             _add_chances(part, context, cell, y.loc[train], exact)
         else:
-            _add_bounds(part, cell, y.loc[train].to_numpy(dtype=np.float64), exact, groups, signals, by_side)
+            truth = y.loc[train].to_numpy(dtype=np.float64)
+            _add_bounds(part, cell, truth, exact, groups, signals, by_side, context.table.possible)
         frames.append(part)
     return pd.concat(frames, ignore_index=True)
 
@@ -255,11 +257,15 @@ def _add_bounds(
     groups: np.ndarray,
     signals: Mapping[str, tuple[np.ndarray, np.ndarray]],
     by_side: bool,
+    possible: tuple[float, float],
 ) -> None:
-    """Bounds of 90 % intervals by each method that the arm allows, as ``lower`` and ``upper``."""
+    """Bounds of 90 % intervals by each method that the arm allows, as ``lower`` and ``upper``, within what is
+    ``possible``: every true value lies there, so that no interval loses one."""
     predicted = np.array(cell["prediction"], dtype=np.float64)
     if "lower" in cell:
-        part[f"{OWN} lower"], part[f"{OWN} upper"] = cell["lower"], cell["upper"]
+        part[f"{OWN} lower"], part[f"{OWN} upper"] = (
+            within(np.array(cell[end]), possible, predicted) for end in ("lower", "upper")
+        )
         part[OWN] = np.array(cell["upper"]) - np.array(cell["lower"])
     residuals = truth - np.array(cell.get("validation", np.full(len(truth), np.nan)), dtype=np.float64)
     known = np.isfinite(residuals) & exact
@@ -273,7 +279,8 @@ def _add_bounds(
             sizes[method] = expected_errors(errors, of_train[known], of_test, groups[known])
     for method, (of_held, of_test) in sizes.items():
         below, above = conformal_sides(errors / of_held, DEFAULT_LEVEL, by_side)
-        part[f"{method} lower"], part[f"{method} upper"] = predicted - below * of_test, predicted + above * of_test
+        part[f"{method} lower"] = within(predicted - below * of_test, possible, predicted)
+        part[f"{method} upper"] = within(predicted + above * of_test, possible, predicted)
 
 
 def _add_chances(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from pipeline.tables.compositions import parse_composition, reduced_formula
-from pipeline.tables.kinds import COMPOSITIONS, TEXTS, Kind
+from pipeline.tables.kinds import COMPOSITIONS, MOLECULES, TEXTS, Kind
 from pipeline.tables.merging import Found
-from pipeline.tables.molecules import canonical_smiles, parse_molecule
+from pipeline.tables.molecules import canonical_smiles, molecule_identity, parse_molecule
 from pipeline.tables.structures import SMILES, as_smiles
-from pipeline.tables.texts import normal_text, parse_text
+from pipeline.tables.texts import normal_text, parse_text, text_identity
 
 
 def parsed_row(text: str, kind: Kind, largest_fragment: bool = False, notation: str = SMILES) -> Found:
@@ -34,3 +36,21 @@ def canonical_text(text: str, kind: Kind, largest_fragment: bool = False, notati
     if kind is TEXTS:
         return normal_text(text)
     return canonical_smiles(as_smiles(text, notation), largest_fragment)
+
+
+def identity_of(text: str, kind: Kind) -> str:
+    """What a table tells rows apart by, of a text of `canonical_text`; a reaction and a formula name themselves."""
+    if kind is MOLECULES:
+        return molecule_identity(text)
+    return text_identity(text) if kind is TEXTS else text
+
+
+def as_known(texts: Sequence[str], identities: Sequence[str], known: Mapping[str, str]) -> list[str]:
+    """Each text as the rows that are known have it: one that has its identity, or itself where there is none.
+
+    Parameters
+    ----------
+    known : Mapping of str to str
+        From identity to text.
+    """
+    return [known.get(identity, text) for text, identity in zip(texts, identities, strict=True)]

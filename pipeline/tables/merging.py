@@ -31,9 +31,12 @@ def merge(
     merged: list[dict[str, Any]] = []
     cells: list[dict[str, str]] = []
     conflicts: list[tuple[int, str]] = []
+    # What is said of a structure follows from the one that is kept, whatever the order of the rows and their context.
+    first: dict[str, Found] = {}
+    for row in sorted(rows, key=lambda row: row.found.smiles):
+        first.setdefault(row.found.identity, row.found)
     for row_id, members in _members(rows, beside.apart).items():
-        # What is said of the structure follows from the one that is kept, whatever the order of the rows.
-        kept = min((member.found for member in members), key=lambda found: found.smiles)
+        kept = first[members[0].found.identity]
         conflict = _conflict([(member.value, member.bound) for member in members], task, kept.kind.one)
         if conflict:
             lines = ", ".join(str(member.line) for member in members)

@@ -21,6 +21,7 @@ from pipeline.tables.kinds import MOLECULES, Kind
 from pipeline.tables.measurements import ABOVE, BELOW, CENSORED, REFUSE, TargetError
 from pipeline.tables.merging import Found, TableRow, merge, with_twin_groups
 from pipeline.tables.molecules import Molecule, MoleculeError, molecular_weight, names_said
+from pipeline.tables.reactions import HIGHEST_YIELD
 from pipeline.tables.reading import RawTable, require_column, table_name
 from pipeline.tables.scales import Scale
 from pipeline.tables.structures import SELFIES, SMILES, structure_notation
@@ -110,6 +111,14 @@ class Table:
         beside = self.cells.loc[ids, [*self.components, *self.context]]
         beside.insert(0, STRUCTURE, self.frame["smiles"].to_numpy(dtype=object))
         return beside.rename_axis("row_id")
+
+    @property
+    def possible(self) -> tuple[float, float]:
+        """The lowest and the highest value that the truth can have, in modelled units: of yields 0 and 100 %, or as far
+        above as they are accepted where some were measured above 100 %; infinite where nothing is known."""
+        if self.task == CLASSES or "yield" not in self.frame:
+            return -np.inf, np.inf
+        return 0.0, 100.0 if self.frame["yield"].max() <= 100 else HIGHEST_YIELD
 
     @property
     def bounded(self) -> int:

@@ -29,8 +29,13 @@ class PlainText:
 def parse_text(text: str) -> PlainText:
     """Raise `MoleculeError` for a text that is empty or too long."""
     plain = normal_text(text)
-    name = f"text={hashlib.sha256(plain.casefold().encode()).hexdigest()[:24]}"
+    name = text_identity(plain)
     return PlainText(plain, name, Parent(plain, (name, name)))
+
+
+def text_identity(plain: str) -> str:
+    """The ``identity`` of the `PlainText` of a text that `normal_text` gave."""
+    return f"text={hashlib.sha256(plain.casefold().encode()).hexdigest()[:24]}"
 
 
 def normal_text(text: str) -> str:
