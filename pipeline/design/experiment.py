@@ -27,7 +27,7 @@ from pipeline.settings.run import RunConfig
 from pipeline.studies.experiment import StudyExperiment
 from pipeline.studies.oracle import NONE, Truth, asked_oracle, check_units, oracle_of
 from pipeline.tables.kinds import MOLECULES
-from pipeline.tables.molecules import MoleculeError, with_identity
+from pipeline.tables.molecules import MoleculeError, molecule_identity
 from pipeline.tables.scales import Scale
 from pipeline.tables.table import STRUCTURE
 from pipeline.tables.targets import REGRESSION
@@ -73,7 +73,7 @@ class Experiment(StudyExperiment[Settings]):
         found = {*self.table.frame["identity"], *self.table.not_drawn}
         for text in self.table.refused["structure"].unique():
             with suppress(MoleculeError):
-                found.add(with_identity(str(text))[1])
+                found.add(molecule_identity(str(text)))
         return frozenset(found)
 
     def sieve(self, written: bool = False, seen: Collection[str] = ()) -> Sieve:

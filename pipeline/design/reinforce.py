@@ -28,7 +28,7 @@ from pipeline.proposing.measures import diversity
 from pipeline.runs.context import Context, Machine, language_model_inputs
 from pipeline.studies.negatives.judges import LINE, NEIGHBOURS, familiarity
 from pipeline.studies.oracle import Truth, inputs_of_oracle
-from pipeline.tables.molecules import with_identity
+from pipeline.tables.molecules import molecule_identity
 
 WORK = "pipeline.design.reinforce:reinforce"
 # Of each round of expert iteration. With 80 steps on eight accepted molecules and as many of the table the model wrote
@@ -137,7 +137,7 @@ def _climb(experiment: Experiment, writer: MoleculeWriter, reward: Reward, kept:
 
 def _sieve(experiment: Experiment, kept: Collection[str]) -> Sieve:
     """A reader of what is written for which these molecules were written before."""
-    return experiment.sieve(written=True, seen=[with_identity(smiles)[1] for smiles in kept])
+    return experiment.sieve(written=True, seen=[molecule_identity(smiles) for smiles in kept])
 
 
 def _written(experiment: Experiment, writer: MoleculeWriter, kept: Collection[str]) -> list[Draw]:

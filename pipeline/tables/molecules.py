@@ -191,16 +191,6 @@ def parse_molecule(text: str, largest_fragment: bool = False) -> Molecule:
         return Molecule(smiles, identity, parent, Chem.MolToSmiles(framework, isomericSmiles=False))
 
 
-def _identity(smiles: str, inchi: str) -> str:
-    return Chem.InchiToInchiKey(inchi) if inchi else f"SMILES={smiles}"
-
-
-def molecule_identity(smiles: str) -> str:
-    """The ``identity`` of the `Molecule` of a canonical SMILES; two SMILES that share it are one row of a table."""
-    with rdBase.BlockLogs():
-        return _identity(smiles, Chem.MolToInchi(_parse(smiles, False)))
-
-
 def canonical_smiles(text: str, largest_fragment: bool = False) -> str:
     """The canonical SMILES that `parse_molecule` gives, without the names that only a split needs."""
     with rdBase.BlockLogs():
@@ -226,6 +216,11 @@ def with_identity(text: str) -> tuple[str, str]:
 def _identity(smiles: str, inchi: str) -> str:
     """The InChIKey, which tautomers share; of what has none its SMILES."""
     return Chem.InchiToInchiKey(inchi) if inchi else f"SMILES={smiles}"
+
+
+def molecule_identity(text: str) -> str:
+    """The ``identity`` of the `Molecule` of a SMILES; two SMILES that share it are one row of a table."""
+    return with_identity(text)[1]
 
 
 def with_bonded(text: str) -> tuple[str, str]:

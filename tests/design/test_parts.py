@@ -14,7 +14,7 @@ from pipeline.proposing.drawing import INVALID, KNOWN, NEW, REPEATED, UNWANTED, 
 from pipeline.proposing.goals import BEYOND, EDGE, asked_goal, control_goals
 from pipeline.proposing.measures import diversity, frechet_distance
 from pipeline.proposing.strategies import STALE, drawn_from, evolve, recombined
-from pipeline.tables.molecules import with_identity
+from pipeline.tables.molecules import molecule_identity
 from pipeline.tables.scales import Scale
 from tests.conftest import SMILES
 
@@ -23,7 +23,7 @@ KNOWN_ONES = [Chem.CanonSmiles(text) for text in SMILES]
 
 
 def identities(smiles):
-    return {with_identity(text)[1] for text in smiles}
+    return {molecule_identity(text) for text in smiles}
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from pipeline.proposing.strategies import PARENTS, evolve, version_of_operators
 from pipeline.runs.context import Context, Machine
 from pipeline.runs.fits import OBJECTS
 from pipeline.studies.oracle import Valued, asking, inputs_of_oracle
-from pipeline.tables.molecules import with_identity
+from pipeline.tables.molecules import molecule_identity
 from pipeline.tables.table import STRUCTURE
 
 WORK = "pipeline.studies.edges.made:make"
@@ -135,7 +135,7 @@ class LikeTable(Sieve):
 
     def __init__(self, table: Sequence[str], others: Sequence[str]) -> None:
         symbols = {atom.GetSymbol() for text in table for atom in Chem.MolFromSmiles(text).GetAtoms()} - {"H"}
-        super().__init__({with_identity(text)[1] for text in table}, Constraints(elements=tuple(sorted(symbols))))
+        super().__init__({molecule_identity(text) for text in table}, Constraints(elements=tuple(sorted(symbols))))
         self.least, self.most = np.quantile([Chem.MolFromSmiles(text).GetNumHeavyAtoms() for text in others], SIZES)
 
     def read(self, text: str) -> Draw:
