@@ -88,6 +88,7 @@ def outcomes(tmp_path_factory) -> dict[str, list[Findings]]:
             folder, "ladder", numbers(folder / "noisy.csv", repeats=30), "ridge", split=["ladder"], units="u"
         ),
         "edge": run(folder, "edge", plain, "ridge,lm-frozen", split=["label-high", "random", "scaffold"], **lm),
+        "a shift": run(folder, "shift", plain, "mean,knn", split=["random", "label-high"]),
         "copies": run(
             folder, "copies", numbers(folder / "copies.csv", repeats=30, copies=1), "ridge", split=["random"]
         ),
