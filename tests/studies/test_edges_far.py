@@ -161,19 +161,29 @@ def test_a_line_goes_on_far_beyond_and_trees_stop(made):
 def test_in_tables_with_other_noise_lines_go_on_trees_do_not_and_permuted_labels_have_no_slope(made):
     context, makers = made
     truth = context.table.targets
-    counts = {"line": 0, "trees": 0, "null": 0, "lost": 0}
+    counts = {"line": 0, "trees": 0, "null": 0}
     for number in range(REPETITIONS):
         noise = np.random.default_rng(number).normal(scale=0.2, size=len(truth))
         far = far_of(labelled(context, truth + noise, models=6), makers)
         counts["line"] += all(far.verdict(LINE, side) == GOES_ON for side in far.sides)
         counts["trees"] += all(far.verdict(TREES, side) in (STOPS, FLATTENS) for side in far.sides)
-        counts["lost"] += all(far.told[LINE, side, LOST] <= 0 for side in far.sides)
         null = [far.estimate(arm, side, SLOPE, PERMUTED) for arm in far.arms for side in far.sides]
         counts["null"] += not any(signs(null))
     assert counts["line"] >= 18
     assert counts["trees"] >= 18
-    assert counts["lost"] >= 18
     assert counts["null"] >= 18
+
+
+@pytest.mark.slow
+def test_a_line_is_seldom_said_to_be_lost_beyond_the_labels(made):
+    """At a nominal 5 % of tables; more than 6 of 40 have a chance of 3 in 1,000."""
+    context, makers = made
+    truth, told = context.table.targets, 0
+    for number in range(2 * REPETITIONS):
+        noise = np.random.default_rng(number).normal(scale=0.2, size=len(truth))
+        far = far_of(labelled(context, truth + noise, models=6, arms=(LINE,)), makers)
+        told += any(far.told[LINE, side, LOST] > 0 for side in far.sides)
+    assert told <= 6
 
 
 def test_nothing_is_told_of_an_arm_that_follows_no_label_inside(made):
