@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,29 +25,6 @@ from pipeline.proposing.drawing import INVALID, KNOWN, NEW, REPEATED, UNWANTED, 
 from pipeline.proposing.goals import ASKED, EDGE, Goal
 from pipeline.proposing.measures import ENOUGH, diversity, frechet_distance
 
-COLUMNS = (
-    "arm",
-    "goal",
-    "seed",
-    "sample",
-    "written",
-    "smiles",
-    "status",
-    "reason",
-    "wanted_low",
-    "wanted_high",
-    "predicted",
-    "lower",
-    "upper",
-    "value",
-    "hit",
-    "in_domain",
-    "nearest",
-    "similarity",
-    "sa_score",
-    "temperature",
-    "generation",
-)
 FEW_SEEDS = 3  # from which on an interval is that over runs; below, each molecule counts as a trial of its own
 
 
@@ -121,6 +99,10 @@ class Findings:
     def interval(self, estimate: Estimate, count: int) -> Interval:
         """With the bounds of a share of ``count`` trials."""
         return estimate.value, *bounded_interval(estimate, SHARE, np.arange(max(1, count)))
+
+    def rate(self, arm: str, goal: Goal) -> Interval:
+        """`per_call` with its interval."""
+        return self.interval(self.per_call(arm, goal), self.checks(arm, goal))
 
     def samples(self, arm: str, goal: Goal) -> int:
         """How much was written, over all seeds."""
@@ -218,7 +200,10 @@ class Findings:
             goal = self.experiment.goal(name)
             for seed, draws in enumerate(runs):
                 rows += [self._row(arm, goal, seed, place, draw) for place, draw in enumerate(draws)]
-        return pd.DataFrame(rows, columns=COLUMNS)
+        header = self._row(
+            "", self.experiment.goals[0], 0, 0, dict.fromkeys(("text", "smiles", "status", "reason"), "")
+        )
+        return pd.DataFrame(rows, columns=list(header))
 
     def _row(self, arm: str, goal: Goal, seed: int, place: int, draw: Draw) -> dict[str, Any]:
         said = self.described.get(draw["smiles"], {}) if draw.get("checked") else {}
@@ -349,6 +334,11 @@ def share(counted: Sequence[tuple[int, int]]) -> Estimate:
     good, trials = (sum(part) for part in zip(*counted, strict=True)) if counted else (0, 0)
     if not trials:
         return Estimate(float("nan"), float("nan"), float("nan"))
-    value = good / trials
-    smoothed = (good + 1) / (trials + 2)  # so that none of ten has an error, too
-    return Estimate(value, float(np.sqrt(smoothed * (1 - smoothed) / trials)), max(1, trials - 1))
+    return Estimate(good / trials, smoothed(good, trials)[1], max(1, trials - 1))
+
+
+def smoothed(good: int, trials: int) -> tuple[float, float]:
+    """A share of independent trials and its error, drawn towards one half so that none of ten has an error, too."""
+    trials = max(1, trials)
+    share = (good + 1) / (trials + 2)
+    return share, math.sqrt(share * (1 - share) / trials)

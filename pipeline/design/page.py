@@ -83,7 +83,7 @@ def _curves(found: Findings) -> Section:
             arm,
             found.checks(arm, goal),
             found.experiment.seeds_of(arm),
-            found.interval(found.per_call(arm, goal), found.checks(arm, goal)),
+            found.rate(arm, goal),
             None if arm in RANKED else found.interval(found.per_sample(arm, goal), found.samples(arm, goal)),
         )
         for arm in found.arms

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.design.experiment import Experiment
+from pipeline.design.findings import smoothed
 from pipeline.design.reinforce import LEAST_BESIDE, LOOKED_AT, WORK
 from pipeline.design.settings import BY_TRUTH, GRADIENT, NEAR, OF_HITS, OF_MODEL, REWARDS
 from pipeline.evaluation.estimates import Estimate, signs
@@ -88,8 +89,8 @@ class Reinforced:
     def _error(self, one: Mapping[str, Any]) -> float:
         """Of the share of hits of one round, a product: of the texts that are new, and of the molecules looked at that
         are hits; all of them independent trials."""
-        new, new_error = _share(one["new"], one["written"])
-        hits, hits_error = _share(round(self.true_share(one) * len(one["looked_at"])), len(one["looked_at"]))
+        new, new_error = smoothed(one["new"], one["written"])
+        hits, hits_error = smoothed(round(self.true_share(one) * len(one["looked_at"])), len(one["looked_at"]))
         return math.hypot(new * hits_error, hits * new_error)
 
     @cached_property
@@ -200,13 +201,6 @@ class Reinforced:
         axes[0][0].set_ylim(bottom=0)
         axes[0][0].legend(frameon=False, fontsize=8)
         return svg(figure)
-
-
-def _share(good: int, trials: int) -> tuple[float, float]:
-    """A share and its error, so that none or all of ten have one, too."""
-    trials = max(1, trials)
-    share = (good + 1) / (trials + 2)
-    return share, math.sqrt(share * (1 - share) / trials)
 
 
 def _mean(values: Any) -> float:

@@ -31,7 +31,7 @@ def _designs(found: Findings, goal: Goal) -> str:
 
 def _rates(found: Findings, goal: Goal) -> str:
     order = sorted(found.arms, key=lambda arm: -np.nan_to_num(found.per_call(arm, goal).value))
-    rates = [f"{arm} {in_percent(found.interval(found.per_call(arm, goal), found.checks(arm, goal)))}" for arm in order]
+    rates = [f"{arm} {in_percent(found.rate(arm, goal))}" for arm in order]
     return f"Of the molecules that each arm had checked so many are hits: {', '.join(rates)}."
 
 
@@ -83,7 +83,7 @@ def _beyond(found: Findings) -> list[str]:
         values = np.concatenate([found.values(draws) for draws in found.runs[LM, name]])
         if not np.isfinite(values).any():
             continue
-        hits = found.interval(found.per_call(LM, goal), found.checks(LM, goal))
+        hits = found.rate(LM, goal)
         median = number(float(np.nanmedian(values)))
         parts.append(
             f"{place} (asked for {number(goal.stated)}{f' {units}' if units else ''}) {in_percent(hits)} hit, with a "

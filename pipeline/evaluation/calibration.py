@@ -6,6 +6,8 @@ import numpy as np
 
 from pipeline.evaluation.detection import expected_calibration_error
 
+LEAST_CHANCE = 1e-6  # of a true class, where a logarithmic loss is taken
+
 
 def top_calibration_error(chances: np.ndarray, codes: np.ndarray) -> float:
     """Expected calibration error of the most probable class (`expected_calibration_error`).
@@ -24,3 +26,10 @@ def perfect_calibration_error(chances: np.ndarray, simulations: int = 200) -> fl
     return float(
         np.mean([expected_calibration_error(rng.random(len(top)) < top, top, once)[0] for _ in range(simulations)])
     )
+
+
+def truth_losses(chances: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Minus the logarithm of the chance of each row's true class; chances below `LEAST_CHANCE` count as that.
+    Shape (n,)."""
+    losses: np.ndarray = -np.log(np.maximum(chances[np.arange(len(codes)), codes], LEAST_CHANCE))
+    return losses

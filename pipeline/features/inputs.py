@@ -16,7 +16,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from pipeline.tables.canonical import canonical_text
+from pipeline.tables.canonical import as_known, canonical_text, identity_of
 from pipeline.tables.kinds import MOLECULES, Kind
 from pipeline.tables.measurements import TargetError, parse_number
 from pipeline.tables.molecules import MoleculeError
@@ -162,6 +162,17 @@ def canonical_frame(X: Any, largest_fragment: bool = False, kind: Kind = MOLECUL
         except MoleculeError as error:
             raise ValueError(f"X[{position}] is {text!r}: {error}") from None
     frame.isetitem(0, np.array(canonical, dtype=object))
+    return frame
+
+
+def identities_of(frame: pd.DataFrame, kind: Kind) -> list[str]:
+    """What a table would tell the rows of `canonical_frame` apart by. Length n."""
+    return [identity_of(text, kind) for text in frame.iloc[:, 0]]
+
+
+def in_known_spelling(frame: pd.DataFrame, identities: Sequence[str], known: Mapping[str, str]) -> pd.DataFrame:
+    """The rows of `canonical_frame`, those of known identity (`identities_of`) as the ``known`` ones are written."""
+    frame.isetitem(0, np.array(as_known(list(frame.iloc[:, 0]), identities, known), dtype=object))
     return frame
 
 

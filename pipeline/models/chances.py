@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.evaluation.calibration import perfect_calibration_error, top_calibration_error
+from pipeline.evaluation.calibration import perfect_calibration_error, top_calibration_error, truth_losses
 from pipeline.evaluation.intervals import at_temperature, temperature
 from pipeline.evaluation.thresholds import choose
 from pipeline.runs.certainty import LEAST_RESIDUALS
@@ -15,7 +15,6 @@ from pipeline.settings.threshold import Rule
 from pipeline.splits.splitters import half_of_groups
 
 LEAST_IN_HALF = LEAST_RESIDUALS // 2  # rows that choose for the other half, and that are judged
-LEAST_CHANCE = 1e-6  # of a true class in a logarithmic loss, as in the report
 
 
 def held_out_chances(
@@ -68,7 +67,7 @@ def held_out_chances(
         found["temperature"] |= {
             "ece": [top_calibration_error(one, codes) for one in (chances, of_others)],
             "ece_if_perfect": perfect_calibration_error(of_others),
-            "log_loss": [_log_loss(one, codes) for one in (chances, of_others)],
+            "log_loss": [float(truth_losses(one, codes).mean()) for one in (chances, of_others)],
         }
     if not rule.even:
         at = list(classes).index(positive)
@@ -79,10 +78,6 @@ def held_out_chances(
             **(_misses(rule, codes == at, of_others[:, at], half) if tells else {}),
         }
     return found
-
-
-def _log_loss(chances: np.ndarray, codes: np.ndarray) -> float:
-    return -float(np.log(np.maximum(chances[np.arange(len(codes)), codes], LEAST_CHANCE)).mean())
 
 
 def _misses(rule: Rule, positive: np.ndarray, score: np.ndarray, half: np.ndarray) -> dict[str, Any]:

@@ -13,12 +13,11 @@ from sklearn.utils.validation import check_is_fitted
 from pipeline.arms.catalogue import ARMS
 from pipeline.defaults import ATOMWISE, AUTO, DEFAULT_MODEL, DEFAULT_TEMPLATE, STARTS
 from pipeline.evaluation.domain import Domain
-from pipeline.features.inputs import canonical_frame
+from pipeline.features.inputs import canonical_frame, identities_of, in_known_spelling
 from pipeline.lm.defaults import LAYERS, POOLINGS, TrainingSettings
 from pipeline.models.about import about_language_model, about_model
 from pipeline.models.folder import SavedModel, load_model
 from pipeline.prompts.templates import PromptTemplate
-from pipeline.tables.canonical import as_known, identity_of
 from pipeline.tables.kinds import KINDS, REACTIONS, Kind
 from pipeline.tables.targets import CLASSES, REGRESSION
 
@@ -142,8 +141,9 @@ class _Lora(BaseEstimator):
         if self.pooling not in POOLINGS:
             raise ValueError(f"pooling is {self.pooling!r}; expected one of {', '.join(POOLINGS)}")
         frame, targets = canonical_frame(X, kind=self._kind()), np.asarray(y)
-        self._known = dict(zip(self._identities(frame), frame.iloc[:, 0], strict=True))
-        frame = self._as_known(frame)
+        identities = identities_of(frame, self._kind())
+        self._known = dict(zip(identities, frame.iloc[:, 0], strict=True))
+        frame = in_known_spelling(frame, identities, self._known)
         if targets.shape != (len(frame),):
             raise ValueError(f"X has {len(frame)} rows and y has shape {targets.shape}; expected ({len(frame)},)")
         _check_targets(targets, self._task())
@@ -199,16 +199,12 @@ class _Lora(BaseEstimator):
     def predict(self, X: Any) -> np.ndarray:
         """Predicted values or classes of what `fit` takes as ``X``. Shape (n,)."""
         check_is_fitted(self, "arm_")
-        return self.arm_.predict(self._as_known(canonical_frame(X, kind=self._kind())))
+        return self.arm_.predict(self._rows(X))
 
-    def _identities(self, frame: pd.DataFrame) -> list[str]:
-        return [identity_of(text, self._kind()) for text in frame.iloc[:, 0]]
-
-    def _as_known(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """The rows of `canonical_frame` with one SMILES for each molecule of training, however it was written."""
-        texts = as_known(list(frame.iloc[:, 0]), self._identities(frame), self._known)
-        frame.isetitem(0, np.array(texts, dtype=object))
-        return frame
+    def _rows(self, X: Any) -> pd.DataFrame:
+        """What the arm is given: one SMILES for each molecule of training, however it was written."""
+        frame = canonical_frame(X, kind=self._kind())
+        return in_known_spelling(frame, identities_of(frame, self._kind()), self._known)
 
     def save(self, folder: str | Path) -> None:
         """Write a model folder that `load` and ``chemtune predict`` read.
@@ -264,7 +260,7 @@ class LoraClassifier(ClassifierMixin, _Lora):
     def predict_proba(self, X: Any) -> np.ndarray:
         """Class probabilities in the order of ``classes_``. Shape (n, classes)."""
         check_is_fitted(self, "arm_")
-        return self.arm_.predict_proba(self._as_known(canonical_frame(X, kind=self._kind())))
+        return self.arm_.predict_proba(self._rows(X))
 
 
 def load(folder: str | Path) -> SavedModel:

@@ -28,7 +28,14 @@ from pipeline.evaluation.intervals import (
     within,
 )
 from pipeline.evaluation.thresholds import answers
-from pipeline.features.inputs import ReactionInput, as_frame, canonical_frame, smiles_if_mol
+from pipeline.features.inputs import (
+    ReactionInput,
+    as_frame,
+    canonical_frame,
+    identities_of,
+    in_known_spelling,
+    smiles_if_mol,
+)
 from pipeline.features.structures import forget_features
 from pipeline.files import sha256, write_atomically
 from pipeline.lm.engine import shared_engine
@@ -37,7 +44,6 @@ from pipeline.models.about import prompt_template
 from pipeline.models.arm_files import ArmSetting, read_arm, write_arm
 from pipeline.models.card import model_card, rows_are
 from pipeline.models.conditions import Conditions
-from pipeline.tables.canonical import as_known, identity_of
 from pipeline.tables.kinds import KINDS, Kind
 from pipeline.tables.measurements import REFUSE
 from pipeline.tables.scales import IN_PERCENT, Scale
@@ -121,9 +127,7 @@ class SavedModel:
             return self.conditions.frame(reactions.frame(frame, self.context))
         frame = canonical_frame(X, self.about["largest_fragment"], self.kind)
         if self.domain.known:
-            texts = list(frame.iloc[:, 0])
-            identities = [identity_of(text, self.kind) for text in texts]
-            frame.isetitem(0, np.array(as_known(texts, identities, self.domain.known), dtype=object))
+            frame = in_known_spelling(frame, identities_of(frame, self.kind), self.domain.known)
         beside = frame.iloc[:, 1:]
         missing = [column for column in self.context if column not in beside]
         if missing:

@@ -29,7 +29,7 @@ from pipeline.models.folder import SavedModel
 from pipeline.prompts.numbers import NumberFormat
 from pipeline.prompts.templates import Pieces
 from pipeline.reporter import Reporter
-from pipeline.tables.canonical import as_known, canonical_text, identity_of
+from pipeline.tables.canonical import as_known, identified_text
 from pipeline.tables.header import free_names, plain_name
 from pipeline.tables.kinds import MOLECULES, Kind
 from pipeline.tables.measurements import TargetError
@@ -185,13 +185,12 @@ def _understand(
     canonical, identities, problems = [], [], []
     for text in texts:
         try:
-            canonical.append(canonical_text(text, kind, largest_fragment, notation))
-            identities.append(identity_of(canonical[-1], kind))
-            problems.append("")
+            found, problem = identified_text(text, kind, largest_fragment, notation), ""
         except MoleculeError as error:
-            canonical.append("")
-            identities.append("")
-            problems.append(str(error))
+            found, problem = ("", ""), str(error)
+        canonical.append(found[0])
+        identities.append(found[1])
+        problems.append(problem)
     good = list(dict.fromkeys(smiles for smiles in canonical if smiles))
     return canonical, identities, problems, good, compute_features(good, features) if features else {}
 

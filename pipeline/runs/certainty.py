@@ -24,7 +24,7 @@ from pipeline.arms.language_model import FrozenRegressor
 from pipeline.cells.cell import Cell, digest, measured
 from pipeline.cells.reach import code_of
 from pipeline.evaluation.bootstrap import MIN_GROUPS, group_weights
-from pipeline.evaluation.calibration import perfect_calibration_error, top_calibration_error
+from pipeline.evaluation.calibration import perfect_calibration_error, top_calibration_error, truth_losses
 from pipeline.evaluation.error_ranking import error_auroc, relative_risk, risk_curve
 from pipeline.evaluation.estimates import LEVEL, score_interval
 from pipeline.evaluation.evaluations import REFERENCE, Evaluation
@@ -405,12 +405,11 @@ class _Aligned:
 
     def _chance_rows(self, arm: str, method: str, chances: np.ndarray) -> list[tuple[Any, ...]]:
         codes = np.searchsorted(self.evaluation.classes, self.evaluation.truth)
-        loss = -np.log(np.maximum(chances[np.arange(len(codes)), codes], 1e-6))
         return [
             self._without_interval(arm, method, "ece", top_calibration_error(chances, codes)),
             self._without_interval(arm, method, "ece_if_perfect", perfect_calibration_error(chances)),
             self._row(arm, method, "brier", self._mean(squared_errors(chances, codes))),
-            self._row(arm, method, "log_loss", self._mean(loss)),
+            self._row(arm, method, "log_loss", self._mean(truth_losses(chances, codes))),
         ]
 
     def _mean(self, values: np.ndarray) -> np.ndarray:

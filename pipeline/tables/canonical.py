@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pipeline.tables.compositions import parse_composition, reduced_formula
 from pipeline.tables.kinds import COMPOSITIONS, MOLECULES, TEXTS, Kind
 from pipeline.tables.merging import Found
-from pipeline.tables.molecules import canonical_smiles, molecule_identity, parse_molecule
+from pipeline.tables.molecules import canonical_smiles, molecule_identity, parse_molecule, with_identity
 from pipeline.tables.structures import SMILES, as_smiles
 from pipeline.tables.texts import normal_text, parse_text, text_identity
 
@@ -43,6 +43,14 @@ def identity_of(text: str, kind: Kind) -> str:
     if kind is MOLECULES:
         return molecule_identity(text)
     return text_identity(text) if kind is TEXTS else text
+
+
+def identified_text(text: str, kind: Kind, largest_fragment: bool = False, notation: str = SMILES) -> tuple[str, str]:
+    """`canonical_text` and its `identity_of`, a molecule read once."""
+    if kind is MOLECULES:
+        return with_identity(as_smiles(text, notation), largest_fragment)
+    plain = canonical_text(text, kind, largest_fragment, notation)
+    return plain, identity_of(plain, kind)
 
 
 def as_known(texts: Sequence[str], identities: Sequence[str], known: Mapping[str, str]) -> list[str]:

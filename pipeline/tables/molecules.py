@@ -205,10 +205,10 @@ def without_stereo(smiles: str) -> str:
         return Chem.MolToSmiles(molecule)
 
 
-def with_identity(text: str) -> tuple[str, str]:
+def with_identity(text: str, largest_fragment: bool = False) -> tuple[str, str]:
     """The canonical SMILES and the identity of `parse_molecule`, in a fraction of its time."""
     with rdBase.BlockLogs():
-        molecule = _parse(text, False)
+        molecule = _parse(text, largest_fragment)
         smiles = Chem.MolToSmiles(molecule)
         return smiles, _identity(smiles, Chem.MolToInchi(molecule))
 

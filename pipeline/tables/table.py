@@ -192,9 +192,8 @@ class Table:
         if len(self) <= n:
             return self
         chosen = np.sort(np.random.default_rng(seed).permutation(len(self))[:n])
-        frame, others = self.frame.iloc[chosen].reset_index(drop=True), np.ones(len(self), dtype=bool)
-        others[chosen] = False
-        left = (*self.not_drawn, *self.frame.loc[others, "identity"])
+        frame = self.frame.iloc[chosen].reset_index(drop=True)
+        left = (*self.not_drawn, *np.delete(self.frame["identity"].to_numpy(dtype=object), chosen))
         return replace(
             self, frame=frame, drawn_from=self.drawn_from or len(self), not_drawn=left, merged_before=self.merged
         )

@@ -108,9 +108,7 @@ def recombined(
     return Decoys(_as_frame(rows, positives), known, successes, asked)
 
 
-def exchanged(
-    written: Mapping[str, str] | pd.Series, row: Mapping[str, str] | pd.Series, columns: Sequence[str]
-) -> str:
+def exchanged(written: Cells, row: Cells, columns: Sequence[str]) -> str:
     """The reaction SMILES of a reaction that nobody wrote down: that of another one, with its components exchanged.
 
     It holds what the other one holds besides its components (a catalyst, a partner that all reactions share), so that

@@ -43,6 +43,7 @@ from pipeline.studies.off_manifold.models import MLP, Moved, Network, Read, plac
 from pipeline.studies.off_manifold.page import failure, sections, sentences
 from pipeline.studies.off_manifold.settings import Settings
 from pipeline.studies.off_manifold.steps import KINDS, STEPS
+from pipeline.studies.off_manifold.true_steps import BASIS
 from pipeline.studies.oracle import asked_oracle, name_of, with_oracle
 from pipeline.studies.study import Conclusion
 from pipeline.tables.targets import CLASSES
@@ -51,7 +52,6 @@ __all__ = ["NAME", "Settings", "conclude", "described", "facts", "line", "plan",
 NAME = "off-manifold"
 WORK = "pipeline.studies.off_manifold.study:train_and_move"
 LEAST_ROWS = 30  # training rows
-BASIS = "ridge"  # the arm whose features a network reads
 SECONDS_OF_NETWORK = 3.0
 SECONDS_OF_CALL = 0.1  # of an oracle; xtb_gap took 0.08 on 20 molecules of ESOL
 SLOPE = 3  # readings that take as long as one with its gradient

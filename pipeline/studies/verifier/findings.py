@@ -187,18 +187,19 @@ def _metrics(experiment: Experiment, answered: list[list[Answered]]) -> pd.DataF
         return Sampled(per_seed, groups[everywhere])
 
     rows: list[dict[str, Any]] = []
-
-    estimates: list[Estimate] = []
+    spoken: list[tuple[dict[str, Any], Estimate]] = []  # of what the verdict speaks
+    ends, first = {check.label for check in _ends(experiment)}, experiment.settings.top[0]
 
     def add(proposals: str, chosen: str, top: int, metric: str, drawn: Sampled, bounds: Bounds = SHARE) -> None:
         value = over_seeds(drawn.per_seed, drawn.groups)
         low, high = bounded_interval(value, bounds, drawn.groups)
-        estimates.append(value)
         rows.append(
             {"proposals": proposals, "filter": chosen, "top": top, "metric": metric}
             | {"value": value.value, "low": low, "high": high}
-            | {"seeds": len(answered), "n": len(questions), "groups": len(set(groups))}
+            | {"seeds": len(answered), "n": len(questions), "groups": len(set(groups)), "shown": 0}
         )
+        if metric in (GAIN, OVER_POPULAR) and chosen in ends and top == first:
+            spoken.append((rows[-1], value))
 
     for top in experiment.settings.top:
         found = {}
@@ -221,16 +222,9 @@ def _metrics(experiment: Experiment, answered: list[list[Answered]]) -> pd.DataF
         (OUTSIDE, lambda answer: float(1 - answer.known[: answer.valid].mean()) if answer.valid else np.nan, SHARE),
     ):
         add(GENERATOR, UNFILTERED, 0, metric, samples(of), bounds)
-    spoken = {check.label for check in _ends(experiment)}
-    family = [
-        place
-        for place, row in enumerate(rows)
-        if row["metric"] in (GAIN, OVER_POPULAR)
-        and row["filter"] in spoken
-        and row["top"] == experiment.settings.top[0]
-    ]
-    shown = dict(zip(family, signs([estimates[place] for place in family]), strict=True))
-    return pd.DataFrame(rows).assign(shown=[shown.get(place, 0) for place in range(len(rows))])
+    for (row, _), sign in zip(spoken, signs([value for _, value in spoken]), strict=True):
+        row["shown"] = sign
+    return pd.DataFrame(rows)
 
 
 @dataclass(frozen=True)
